@@ -1,0 +1,59 @@
+"""What goes wrong, each with its advice."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+ILL_DEFINED = (
+    "Fitting the mixture model failed because some components have ill-defined empirical "
+    "covariance (for instance caused by singleton or collapsed samples). Try to decrease the "
+    "number of components, increase reg_covar, or scale the input data."
+)
+
+
+class DataError(ValueError):
+    """A row, column, shape or weight that cannot be used; the message says which."""
+
+
+class SourceChangedError(DataError):
+    """A source gave other rows in a later pass than in the first."""
+
+
+class ModelFileError(ValueError):
+    """A model file that is truncated, altered or not one of ours."""
+
+
+class MissingDependencyError(ImportError):
+    """An optional library is needed and not installed."""
+
+
+class DegenerateCovarianceError(ValueError):
+    """A component's covariance is not positive definite.
+
+    Attributes
+    ----------
+    component : int or None
+        The component, or None where one covariance serves them all.
+    """
+
+    def __init__(self, component: int | None = None) -> None:
+        self.component = component
+        where = "the tied covariance" if component is None else f"component {component}"
+        super().__init__(f"{ILL_DEFINED} (Found at {where}.)")
+
+    def __reduce__(self) -> tuple[type, tuple[int | None]]:
+        """Rebuild from the component, so that the error crosses process boundaries."""
+        return type(self), (self.component,)
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional library, or say which extra installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        library = module.partition(".")[0]
+        raise MissingDependencyError(
+            f"this needs {library}, which cannot be imported ({error}); "
+            f"install it with: pip install 'fastgmm[{extra}]'"
+        ) from error

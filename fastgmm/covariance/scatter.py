@@ -1,0 +1,47 @@
+"""Weighted scatter about the means: what every family's estimate is made from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
+
+
+class Scatter(NamedTuple):
+    """Sums of r (x - mean)(x - mean)', with what they are to be divided by."""
+
+    weight: Array  # (K,) summed responsibilities, positive
+    moments: Array  # in the structure's shape, see SufficientStatistics.second
+    n_features: int
+
+
+def regularised_scatter(
+    statistics: SufficientStatistics, means: npt.ArrayLike, reg_covar: float
+) -> Scatter:
+    """Scatter about the means, with `reg_covar` added to each variance that will come of it.
+
+    Added to the scatter, weight times `reg_covar`, it leaves every family's constraint intact;
+    added to the covariances it would not. A component without weight is given so little that it
+    changes no sum over components, and its covariance is `reg_covar` alone.
+    """
+    weight = np.maximum(statistics.weight, NEGLIGIBLE_WEIGHT)
+    n_features = statistics.first.shape[1]
+    # values near 1e154 overflow when squared; the verdict on what comes of it, with the component's
+    # number, is that of Parameters.from_covariances
+    with np.errstate(over="ignore", invalid="ignore"):
+        moments = np.array(statistics.rebased(means).second)
+        match statistics.structure:
+            case "spherical":
+                variances, added = moments, weight * n_features
+            case "diagonal":
+                variances, added = moments, weight[:, None]
+            case "tied":
+                variances, added = np.einsum("ii->i", moments), weight.sum()
+            case _:
+                variances, added = np.einsum("kii->ki", moments), weight[:, None]
+        # rounding may leave a variance of nothing just below 0
+        variances[...] = np.maximum(variances, 0.0) + reg_covar * added
+    return Scatter(weight, moments, n_features)

@@ -1,0 +1,194 @@
+"""The parameters of a mixture, with the triangular factors that make densities cheap."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg.lapack import dpotrf, dtrtri
+from threadpoolctl import ThreadpoolController
+
+from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.statistics import Array, read_only
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """Weights, means and covariances of a mixture of normal distributions.
+
+    The shapes of `covariances` and `precisions_cholesky` follow the structure, as in scikit-learn:
+    spherical (K,), diagonal (K, d), tied (d, d), full (K, d, d). A matrix of `precisions_cholesky`
+    is the upper triangular U with U U' the precision; otherwise it is 1 / standard deviation.
+    Arrays are read-only float64.
+    """
+
+    structure: str  # "spherical", "diagonal", "tied" or "full"
+    weights: Array  # (K,)
+    means: Array  # (K, d)
+    covariances: Array
+    precisions_cholesky: Array
+
+    def __post_init__(self) -> None:
+        """Make the arrays float64 and read-only."""
+        for name in ("weights", "means", "covariances", "precisions_cholesky"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """Rebuild through the constructor: NumPy forgets on the way that arrays are read-only."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
+    @classmethod
+    def from_covariances(
+        cls,
+        structure: str,
+        weights: npt.ArrayLike,
+        means: npt.ArrayLike,
+        covariances: npt.ArrayLike,
+    ) -> Parameters:
+        """Parameters with these covariances, factored.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            If a covariance is not finite or not positive definite; it names the component.
+        """
+        covariances = read_only(covariances)
+        if structure in ("spherical", "diagonal"):
+            factors = 1.0 / np.sqrt(_positive(covariances))
+        else:
+            factors = _each(_inverse_factor, covariances)
+        return cls(structure, read_only(weights), read_only(means), covariances, factors)
+
+    @classmethod
+    def from_precisions(
+        cls,
+        structure: str,
+        weights: npt.ArrayLike,
+        means: npt.ArrayLike,
+        precisions: npt.ArrayLike,
+    ) -> Parameters:
+        """Parameters with the inverses of these precisions as covariances.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            If a precision is not finite or not positive definite; it names the component.
+        """
+        precisions = read_only(precisions)
+        if structure in ("spherical", "diagonal"):
+            factors = np.sqrt(_positive(precisions))
+            covariances = 1.0 / precisions
+        else:
+            factors = _each(_upper_factor, precisions)
+            covariances = _each(_inverse_product, factors)
+        return cls(structure, read_only(weights), read_only(means), covariances, factors)
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, K."""
+        return self.means.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return self.means.shape[1]
+
+    @property
+    def precisions(self) -> Array:
+        """Inverses of the covariances, in the same shape."""
+        factors = self.precisions_cholesky
+        if self.structure in ("spherical", "diagonal"):
+            return factors**2
+        with _one_blas_thread():
+            return factors @ factors.swapaxes(-1, -2)
+
+    def sample(
+        self, n_samples: int, random_state: np.random.RandomState
+    ) -> tuple[Array, npt.NDArray[np.int64]]:
+        """Draw rows from the mixture, in the order of their components.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of rows, at least 1.
+        random_state : numpy.random.RandomState
+            Asked in scikit-learn's order, so that both give the same rows.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features)
+        labels : ndarray of shape (n_samples,)
+            The component of each row.
+        """
+        # weights that were rounded to float32 may sum to more than multinomial() takes
+        weights = self.weights / max(1.0, self.weights.sum())
+        counts = random_state.multinomial(n_samples, weights)
+        rows = np.vstack([self._draw(k, count, random_state) for k, count in enumerate(counts)])
+        return rows, np.repeat(np.arange(self.n_components, dtype=np.int64), counts)
+
+    def _draw(self, k: int, count: int, random_state: np.random.RandomState) -> Array:
+        if self.structure in ("tied", "full"):
+            covariance = self.covariances if self.structure == "tied" else self.covariances[k]
+            return random_state.multivariate_normal(self.means[k], covariance, count)
+        deviation = np.sqrt(self.covariances[k])
+        return self.means[k] + deviation * random_state.standard_normal((count, self.n_features))
+
+
+def _positive(values: Array) -> Array:
+    """Return the values of each component, all positive and finite."""
+    good = (values > 0.0) & np.isfinite(values)
+    for k, component in enumerate(good):
+        if not np.all(component):
+            raise DegenerateCovarianceError(k)
+    return values
+
+
+def _each(factor: Callable[[Array, int | None], Array], matrices: Array) -> Array:
+    """Apply `factor` to one shared matrix, or to that of every component."""
+    with _one_blas_thread():
+        if matrices.ndim == 2:
+            return np.ascontiguousarray(factor(matrices, None))
+        factors = np.empty(matrices.shape)
+        for k, matrix in enumerate(matrices):
+            factors[k] = factor(matrix, k)
+        return factors
+
+
+def _inverse_factor(covariance: Array, component: int | None) -> Array:
+    """Upper triangular U with U U' the inverse of the covariance."""
+    lower = _lower_factor(covariance, component)
+    inverse, _ = dtrtri(lower, lower=1)
+    return inverse.T
+
+
+def _upper_factor(precision: Array, component: int | None) -> Array:
+    """Upper triangular U with U U' the precision: Cholesky with rows and columns reversed."""
+    return _lower_factor(precision[::-1, ::-1], component)[::-1, ::-1]
+
+
+def _lower_factor(matrix: Array, component: int | None) -> Array:
+    lower, info = dpotrf(matrix, lower=1, clean=1)
+    if info != 0 or not np.all(np.isfinite(lower)):
+        raise DegenerateCovarianceError(component)
+    return lower
+
+
+def _inverse_product(upper: Array, _component: int | None) -> Array:
+    """Inverse of U U', symmetric to the last bit since it is a product with its own transpose."""
+    inverse, _ = dtrtri(upper, lower=0)
+    return inverse.T @ inverse
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _one_blas_thread() -> AbstractContextManager[Any]:
+    """Hold BLAS to one thread: from d = 128 on, OpenBLAS's dpotrf rounds otherwise with two."""
+    return _blas().limit(limits=1, user_api="blas")

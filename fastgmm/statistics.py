@@ -1,0 +1,161 @@
+"""What a pass over rows leaves behind, as a value that adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.errors import DataError
+
+Array = npt.NDArray[np.float64]
+
+# Below this a weight's products with the rows sink among the subnormal numbers, where they lose
+# digits one by one: tiny / eps = 1e-292 is the last weight at which they still have all of them.
+NEGLIGIBLE_WEIGHT = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
+
+
+def read_only(values: npt.ArrayLike) -> Array:
+    """View the values as float64 that cannot be written through; copies only to convert."""
+    array = np.asarray(values, dtype=np.float64).view()
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class SufficientStatistics:
+    """All that an M-step needs to know of the rows.
+
+    Statistics of disjoint rows add up, in any grouping. Moments are taken about `origin`, each
+    component's current mean, so that squares keep their digits wherever the data lie. Arrays are
+    made read-only views, not copied: hand over arrays that nobody else writes.
+    """
+
+    weight: Array  # (K,) summed responsibilities r
+    first: Array  # (K, d) summed r (x - origin)
+    second: Array  # summed r (x - origin)(x - origin)', in the structure's shape: spherical (K,)
+    #   the trace, diagonal (K, d), tied (d, d) pooled over components, full (K, d, d)
+    log_likelihood: float  # summed over rows, each times its weight
+    n_rows: int  # rows of positive weight
+    row_weight: float  # summed weights of the rows
+    origin: Array  # (K, d)
+    structure: str  # "spherical", "diagonal", "tied" or "full"
+
+    def __post_init__(self) -> None:
+        """Make the arrays float64 and read-only."""
+        for name in ("weight", "first", "second", "origin"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """Rebuild through the constructor: NumPy forgets on the way that arrays are read-only."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
+    @classmethod
+    def zeros(cls, structure: str, origin: npt.ArrayLike) -> SufficientStatistics:
+        """Statistics of no rows, the neutral element of `+`."""
+        origin = read_only(origin)
+        n_components, n_features = origin.shape
+        shape = {
+            "spherical": (n_components,),
+            "diagonal": (n_components, n_features),
+            "tied": (n_features, n_features),
+            "full": (n_components, n_features, n_features),
+        }[structure]
+        return cls(
+            weight=np.zeros(n_components),
+            first=np.zeros_like(origin),
+            second=np.zeros(shape),
+            log_likelihood=0.0,
+            n_rows=0,
+            row_weight=0.0,
+            origin=origin,
+            structure=structure,
+        )
+
+    def __add__(self, other: SufficientStatistics) -> SufficientStatistics:
+        """Statistics of both sets of rows.
+
+        Raises
+        ------
+        ValueError
+            If the two differ in structure or in the origin of their moments.
+        """
+        if not isinstance(other, SufficientStatistics):
+            return NotImplemented
+        if self.structure != other.structure:
+            raise ValueError(
+                f"cannot add {other.structure} statistics to {self.structure} ones; "
+                "make both with parameters of one structure"
+            )
+        if not np.array_equal(self.origin, other.origin):
+            raise ValueError(
+                "cannot add moments about different origins; move one first, "
+                "with a + b.rebased(a.origin)"
+            )
+        return replace(
+            self,
+            weight=self.weight + other.weight,
+            first=self.first + other.first,
+            second=self.second + other.second,
+            log_likelihood=self.log_likelihood + other.log_likelihood,
+            n_rows=self.n_rows + other.n_rows,
+            row_weight=self.row_weight + other.row_weight,
+        )
+
+    def rebased(self, origin: npt.ArrayLike) -> SufficientStatistics:
+        """Return the same statistics with moments about another origin, (K, d).
+
+        Exact in real numbers; in floating point, digits are lost as an origin leaves its rows.
+        """
+        origin = read_only(origin)
+        shift = origin - self.origin
+        moved = self.weight[:, None] * shift
+        # first s' + s first' - weight s s', written as a product and its transpose,
+        # so that a symmetric second moment stays symmetric to the last bit
+        correction = _PRODUCT_AND_TRANSPOSE[self.structure](self.first - 0.5 * moved, shift)
+        return replace(
+            self, first=self.first - moved, second=self.second - correction, origin=origin
+        )
+
+    @property
+    def occupied(self) -> npt.NDArray[np.bool_]:
+        """Whether a component has weight enough to divide by, (K,)."""
+        return ~(self.weight <= NEGLIGIBLE_WEIGHT)  # not a number is not nothing: let it be seen
+
+    @property
+    def means(self) -> Array:
+        """The mean of each component's rows, (K, d); its origin where it has none."""
+        occupied = self.occupied[:, None]
+        # scikit-learn divides by weight + 10 eps instead, the same to 1e-15 where rows are
+        return self.origin + np.divide(
+            self.first, self.weight[:, None], out=np.zeros_like(self.first), where=occupied
+        )
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Log-likelihood a unit of row weight.
+
+        Raises
+        ------
+        DataError
+            If no row has a positive weight, or so little that no component can be occupied.
+        """
+        if self.row_weight <= NEGLIGIBLE_WEIGHT * len(self.weight):
+            raise DataError(
+                f"the weights of the rows sum to {self.row_weight:g}, too little to divide by; "
+                "give at least one row a larger weight"
+            )
+        return self.log_likelihood / self.row_weight
+
+
+# a b' + b a' for each component, in the structure's shape. einsum, not BLAS, whose sums may
+# follow the number of threads.
+_PRODUCT_AND_TRANSPOSE: dict[str, Callable[[Array, Array], Array]] = {
+    "spherical": lambda a, b: 2.0 * np.einsum("ki,ki->k", a, b),
+    "diagonal": lambda a, b: 2.0 * a * b,
+    "tied": lambda a, b: (product := np.einsum("ki,kj->ij", a, b)) + product.T,
+    "full": lambda a, b: (product := np.einsum("ki,kj->kij", a, b)) + product.swapaxes(1, 2),
+}

@@ -1,0 +1,69 @@
+"""The fused E and M pass: one visit to the rows of a block leaves the moments of every component."""
+
+import numpy as np
+from numba import prange
+
+from fastgmm.kernels.jit import inline, kernel, parallel
+from fastgmm.kernels.structures import add_moments, log_densities
+from fastgmm.kernels.tiles import TILE, load_tile, load_weights, new_tile, whole
+from fastgmm.kernels.vecmath import exp, log
+from fastgmm.kernels.vectors import load, splat, store, total, where_less
+
+
+@inline
+def normalise(n_components, densities, weights):
+    """Turn log weighted densities into responsibilities times row weights; return the log-likelihood."""
+    zero = splat(densities, 0.0)
+    log_likelihood = 0.0
+    for r in range(0, TILE, zero.width):
+        highest = load(densities, (0, r))
+        for k in range(1, n_components):
+            density = load(densities, (k, r))
+            highest = where_less(highest, density, density, highest)
+        mass = zero
+        for k in range(n_components):
+            share = exp(load(densities, (k, r)) - highest)
+            store(densities, (k, r), share)
+            mass = mass + share
+        weight = load(weights, (r,))
+        log_likelihood += total(weight * (highest + log(mass)))
+        scale = weight / mass
+        for k in range(n_components):
+            store(densities, (k, r), load(densities, (k, r)) * scale)
+    return log_likelihood
+
+
+@kernel
+def lane(rows, row_weights, start, stop, factors, moments):
+    """Add the moments of rows[start:stop] to ``moments``, tile by tile; return their log-likelihood."""
+    n_components, n_features = factors.log_scale.size, rows.shape[1]
+    tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
+    densities = np.zeros((whole(n_components, 8), TILE), rows.dtype)
+    weights = np.empty(TILE, rows.dtype)
+    log_likelihood = 0.0
+    for begin in range(start, stop, TILE):
+        live = min(TILE, stop - begin)
+        load_tile(rows, begin, live, tile)
+        load_weights(row_weights, begin, live, weights)
+        log_densities(tile, factors, scratch, densities)
+        log_likelihood += normalise(n_components, densities, weights)
+        add_moments(tile, densities, factors, scratch, moments)
+    return log_likelihood
+
+
+@parallel
+def expectation(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
+    """Fill the moments (lanes, size) and log-likelihoods (lanes,) of a block, each lane on its own."""
+    for share in prange(log_likelihoods.size):
+        start = share * lane_rows
+        stop = min(start + lane_rows, rows.shape[0])
+        log_likelihoods[share] = lane(rows, row_weights, start, stop, factors, moments[share])
+
+
+@kernel
+def expectation_serial(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
+    """Do the same on the calling thread, for work too small to share."""
+    for share in range(log_likelihoods.size):
+        start = share * lane_rows
+        stop = min(start + lane_rows, rows.shape[0])
+        log_likelihoods[share] = lane(rows, row_weights, start, stop, factors, moments[share])

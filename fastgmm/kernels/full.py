@@ -1,0 +1,93 @@
+"""Full structure: a covariance matrix for each component."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgmm.kernels.jit import inline
+from fastgmm.kernels.tiles import (
+    GROUP,
+    TILE,
+    centred_group,
+    load_group,
+    log_density_group,
+    no_group,
+    product,
+    store_group,
+    two_parts,
+    whole,
+)
+from fastgmm.kernels.triangular import (
+    add_outer_products,
+    from_triangle,
+    squared_lengths,
+    triangle_size,
+)
+from fastgmm.kernels.vectors import splat, square_root
+
+
+class Factors(NamedTuple):
+    """Parameters ready to multiply; P is the number of features in whole groups of four."""
+
+    log_scale: np.ndarray  # (K,) log weight - (d log 2 pi + log det) / 2
+    means: np.ndarray  # (K, d)
+    means_low: np.ndarray  # (K, d) what float32 means leave out; zero in float64
+    upper: np.ndarray  # (K, P, P) U, where the precision is U U'
+
+
+def factors(log_weights, means, precisions_cholesky, dtype):
+    """Make Factors of float64 parameters: log weights (K,), means (K, d), U (K, d, d)."""
+    n_components, n_features = means.shape
+    padded = whole(n_features, 4)
+    upper = np.zeros((n_components, padded, padded), dtype)
+    upper[:, :n_features, :n_features] = precisions_cholesky
+    half_log_det = np.log(np.einsum("kii->ki", precisions_cholesky)).sum(axis=1)
+    log_scale = log_weights + half_log_det - 0.5 * n_features * np.log(2 * np.pi)
+    return Factors(log_scale.astype(dtype), *two_parts(means, dtype), upper)
+
+
+@inline
+def log_densities(tile, factors, scratch, out):
+    """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
+    n_components, n_features = factors.means.shape
+    for k in range(n_components):
+        for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
+            for j in range(n_features):
+                mean, mean_low = factors.means[k, j], factors.means_low[k, j]
+                store_group(scratch, j, 0, centred_group(tile, j, r, mean, mean_low))
+            for j in range(n_features, factors.upper.shape[1]):
+                store_group(scratch, j, 0, no_group(tile))
+            squares = squared_lengths(factors.upper[k], scratch, 0)
+            store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+
+
+@inline
+def add_moments(tile, responsibilities, factors, scratch, out):
+    """Add, for every k, the products of sqrt(responsibility) * (x - mean, 1) with themselves.
+
+    The last of these features is the square root itself, so that one triangle of products holds the second moments,
+    the first ones and the weight.
+    """
+    n_components, n_features = factors.means.shape
+    size = out.size // n_components
+    for k in range(n_components):
+        for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
+            a, b, c = load_group(responsibilities, k, r)
+            root = square_root(a), square_root(b), square_root(c)
+            for j in range(n_features):
+                mean, mean_low = factors.means[k, j], factors.means_low[k, j]
+                store_group(scratch, j, r, product(root, centred_group(tile, j, r, mean, mean_low)))
+            store_group(scratch, n_features, r, root)
+        add_outer_products(scratch, n_features + 1, out[k * size : (k + 1) * size])
+
+
+def n_moments(factors):
+    """Count the numbers that add_moments adds to."""
+    n_components, n_features = factors.means.shape
+    return n_components * triangle_size(n_features + 1)
+
+
+def unpack(moments, factors, n_features):
+    """Name the sums that add_moments left: weight (K,), first (K, d), second (K, d, d)."""
+    products = from_triangle(moments.reshape(len(factors.means), -1), n_features + 1)
+    return products[:, -1, -1], products[:, -1, :-1], products[:, :-1, :-1]

@@ -1,0 +1,19 @@
+"""How kernels are compiled: decided here, once.
+
+A kernel shows its formula and nothing else. No fast-math flag is ever set: what becomes a vector instruction is
+written as one (see ``vectors``), so the order of every sum is in the source and the bits do not depend on what the
+optimiser felt like. ``contract`` and ``reassoc`` were measured in a prototype and gain nothing over explicit vectors.
+"""
+
+import os
+from functools import partial
+
+from numba import njit
+
+# Numba's disk cache notices an edit in the file of a kernel, not in the files that it calls: developers switch it off
+# with FASTGMM_CACHE=0, users keep it (a warm start takes 0.3 s where compilation takes several).
+CACHE = os.environ.get("FASTGMM_CACHE", "1") != "0"
+
+kernel = partial(njit, cache=CACHE, nogil=True, error_model="numpy")
+inline = partial(njit, nogil=True, error_model="numpy")
+parallel = partial(njit, cache=CACHE, nogil=True, error_model="numpy", parallel=True)

@@ -1,0 +1,109 @@
+"""The E step alone: log-likelihoods, responsibilities or labels of the rows of a block.
+
+What is wanted follows from the array to fill: (n,) of floating point, (n, K), or (n,) of integers.
+"""
+
+import numpy as np
+from numba import prange, types
+from numba.extending import overload
+
+from fastgmm.kernels.jit import inline, kernel, parallel
+from fastgmm.kernels.structures import log_densities
+from fastgmm.kernels.tiles import TILE, load_tile, new_tile, whole
+from fastgmm.kernels.vecmath import exp, log
+from fastgmm.kernels.vectors import load, splat, store, where_less
+
+
+@inline
+def highest_density(n_components, densities, r):
+    """Return each row's highest log density, never under -1e300 so that subtracting it is safe."""
+    highest = splat(densities, -1e300)
+    for k in range(n_components):
+        density = load(densities, (k, r))
+        highest = where_less(highest, density, density, highest)
+    return highest
+
+
+@inline
+def write_log_likelihoods(n_components, densities, begin, live, out):
+    """Write log of the summed densities of every row."""
+    for r in range(0, TILE, splat(densities, 0.0).width):
+        highest = highest_density(n_components, densities, r)
+        mass = splat(densities, 0.0)
+        for k in range(n_components):
+            mass = mass + exp(load(densities, (k, r)) - highest)
+        store(densities, (0, r), highest + log(mass))
+    for r in range(live):
+        out[begin + r] = densities[0, r]
+
+
+@inline
+def write_responsibilities(n_components, densities, begin, live, out):
+    """Write every row's densities over their sum."""
+    for r in range(0, TILE, splat(densities, 0.0).width):
+        highest = highest_density(n_components, densities, r)
+        mass = splat(densities, 0.0)
+        for k in range(n_components):
+            share = exp(load(densities, (k, r)) - highest)
+            store(densities, (k, r), share)
+            mass = mass + share
+        for k in range(n_components):
+            store(densities, (k, r), load(densities, (k, r)) / mass)
+    for r in range(live):
+        for k in range(n_components):
+            out[begin + r, k] = densities[k, r]
+
+
+@inline
+def write_labels(n_components, densities, begin, live, out):
+    """Write the component of the highest density, the first of equals."""
+    for r in range(0, TILE, splat(densities, 0.0).width):
+        highest = load(densities, (0, r))
+        label = splat(densities, 0.0)
+        for k in range(1, n_components):
+            density = load(densities, (k, r))
+            label = where_less(highest, density, float(k), label)
+            highest = where_less(highest, density, density, highest)
+        store(densities, (0, r), label)
+    for r in range(live):
+        out[begin + r] = int(densities[0, r])
+
+
+def write(n_components, densities, begin, live, out):
+    """Write what ``out`` asks for."""
+
+
+@overload(write)
+def _write(n_components, densities, begin, live, out):
+    if out.ndim == 2:
+        return write_responsibilities.py_func
+    if isinstance(out.dtype, types.Integer):
+        return write_labels.py_func
+    return write_log_likelihoods.py_func
+
+
+@kernel
+def lane(rows, start, stop, factors, out):
+    """Score rows[start:stop], tile by tile."""
+    n_components, n_features = factors.log_scale.size, rows.shape[1]
+    tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
+    densities = np.zeros((whole(n_components, 8), TILE), rows.dtype)
+    for begin in range(start, stop, TILE):
+        live = min(TILE, stop - begin)
+        load_tile(rows, begin, live, tile)
+        log_densities(tile, factors, scratch, densities)
+        write(n_components, densities, begin, live, out)
+
+
+@parallel
+def score(rows, factors, lane_rows, out):
+    """Fill ``out`` for every row of a block, each lane on its own."""
+    for share in prange((rows.shape[0] + lane_rows - 1) // lane_rows):
+        lane(rows, share * lane_rows, min((share + 1) * lane_rows, rows.shape[0]), factors, out)
+
+
+@kernel
+def score_serial(rows, factors, lane_rows, out):
+    """Do the same on the calling thread, for work too small to share."""
+    for share in range((rows.shape[0] + lane_rows - 1) // lane_rows):
+        lane(rows, share * lane_rows, min((share + 1) * lane_rows, rows.shape[0]), factors, out)

@@ -1,0 +1,188 @@
+"""Tied structure: one covariance matrix for all components.
+
+Rows are whitened once, not once a component, and the scatter within components is summed once a row:
+
+    sum_k r_k (x - m_k)(x - m_k)' = (x - c)(x - c)' + sum_{k<l} r_k r_l (m_k - m_l)(m_k - m_l)',   c = sum_k r_k m_k
+
+so that a pass costs d^2 + K d + K^2 / 2 a row where it would cost K d^2. Both terms are sums of squares: unlike the
+difference of two scatters, nothing cancels.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgmm.kernels.jit import inline
+from fastgmm.kernels.tiles import (
+    GROUP,
+    TILE,
+    add_row_totals,
+    add_squares,
+    centred_group,
+    load_group,
+    log_density_group,
+    no_group,
+    store_group,
+    two_parts,
+    whole,
+    with_columns,
+)
+from fastgmm.kernels.triangular import (
+    add_outer_products,
+    from_triangle,
+    squared_lengths,
+    transform,
+    triangle_size,
+)
+from fastgmm.kernels.vectors import add_totals, load, splat, square_root, store, where_less
+
+# Beyond this many deviations between components, whitening once would lose more than two of sixteen digits (one of
+# seven in float32), and every component whitens its own centred rows.
+FAR = {np.dtype(np.float64): 300.0, np.dtype(np.float32): 30.0}
+
+
+class Factors(NamedTuple):
+    """Parameters ready to multiply; P is the number of features in whole groups of four."""
+
+    log_scale: np.ndarray  # (K,) log weight - (d log 2 pi + log det) / 2
+    means: np.ndarray  # (E, P), E being K in whole groups of eight
+    means_low: np.ndarray  # (E, P) what float32 means leave out; zero in float64
+    upper: np.ndarray  # (P, P) U, where the precision is U U'
+    whitened: np.ndarray  # (K, P) U' (mean - origin)
+    origin: np.ndarray  # (2, P) the middle of the means, in two parts
+    far: bool  # components so far apart that each needs its own centred rows
+
+
+def factors(log_weights, means, precisions_cholesky, dtype):
+    """Make Factors of float64 parameters: log weights (K,), means (K, d), U (d, d)."""
+    n_features = means.shape[1]
+    padded = whole(n_features, 4)
+    upper = np.zeros((padded, padded))
+    upper[:n_features, :n_features] = precisions_cholesky
+    means = with_columns(means, padded)
+    origin = 0.5 * (means.min(axis=0) + means.max(axis=0))
+    whitened = (means - origin) @ upper
+    means = np.pad(means, [(0, whole(len(means), 8) - len(means)), (0, 0)])
+    half_log_det = np.log(np.diagonal(precisions_cholesky)).sum()
+    log_scale = log_weights + half_log_det - 0.5 * n_features * np.log(2 * np.pi)
+    return Factors(
+        log_scale.astype(dtype),
+        *two_parts(means, dtype),
+        upper.astype(dtype),
+        whitened.astype(dtype),
+        np.stack(two_parts(origin, dtype)),
+        bool(np.abs(whitened).max() > FAR[np.dtype(dtype)]),
+    )
+
+
+@inline
+def log_densities(tile, factors, scratch, out):
+    """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
+    n_components, n_features = factors.whitened.shape
+    for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
+        if factors.far:
+            for k in range(n_components):
+                for j in range(n_features):
+                    mean, mean_low = factors.means[k, j], factors.means_low[k, j]
+                    store_group(scratch, j, r, centred_group(tile, j, r, mean, mean_low))
+                squares = squared_lengths(factors.upper, scratch, r)
+                store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+        else:
+            for j in range(n_features):
+                mean, mean_low = factors.origin[0, j], factors.origin[1, j]
+                store_group(scratch, n_features + j, r, centred_group(tile, j, r, mean, mean_low))
+            transform(factors.upper, scratch[n_features:], r, scratch)
+            for k in range(n_components):
+                squares = no_group(tile)
+                for j in range(n_features):
+                    a, b, c = load_group(scratch, j, r)
+                    mean = factors.whitened[k, j]
+                    squares = add_squares(squares, (a - mean, b - mean, c - mean))
+                store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+
+
+@inline
+def add_moments(tile, responsibilities, factors, scratch, out):
+    """Add the weights, the first moments, the products of x - c, and the products of responsibilities."""
+    n_components, n_features = factors.whitened.shape
+    first, products, pairs, _ = sections(n_components, n_features)
+    add_row_totals(responsibilities, n_components, out[:first])
+    add_first_moments(tile, responsibilities, factors, scratch, out[first:products])
+    divide_by_root_weight(responsibilities, n_components, scratch, n_features)
+    add_outer_products(scratch, n_features, out[products:pairs])
+    add_outer_products(responsibilities, n_components, out[pairs:])
+
+
+@inline
+def sections(n_components, n_features):
+    """Say where first moments, products of rows and products of responsibilities start, and where they end."""
+    first = whole(n_components, 8)
+    products = first * (1 + n_features)
+    pairs = products + triangle_size(n_features)
+    return first, products, pairs, pairs + triangle_size(n_components)
+
+
+@inline
+def add_first_moments(tile, responsibilities, factors, scratch, out):
+    """Add r (x - mean_k) to out[j, k], eight components at a time; write its sum over k into scratch[j]."""
+    eights, n_features = factors.means.shape
+    m, n = factors.means, factors.means_low
+    zero = splat(tile, 0.0)
+    for j in range(n_features):
+        for r in range(0, TILE, zero.width):
+            store(scratch, (j, r), zero)
+        for k in range(0, eights, 8):
+            a = b = c = d = e = f = g = h = zero
+            for r in range(0, TILE, zero.width):
+                x = load(tile, (j, r))
+                p = load(responsibilities, (k, r)) * ((x - m[k, j]) - n[k, j])
+                a, s = a + p, load(scratch, (j, r)) + p
+                p = load(responsibilities, (k + 1, r)) * ((x - m[k + 1, j]) - n[k + 1, j])
+                b, s = b + p, s + p
+                p = load(responsibilities, (k + 2, r)) * ((x - m[k + 2, j]) - n[k + 2, j])
+                c, s = c + p, s + p
+                p = load(responsibilities, (k + 3, r)) * ((x - m[k + 3, j]) - n[k + 3, j])
+                d, s = d + p, s + p
+                p = load(responsibilities, (k + 4, r)) * ((x - m[k + 4, j]) - n[k + 4, j])
+                e, s = e + p, s + p
+                p = load(responsibilities, (k + 5, r)) * ((x - m[k + 5, j]) - n[k + 5, j])
+                f, s = f + p, s + p
+                p = load(responsibilities, (k + 6, r)) * ((x - m[k + 6, j]) - n[k + 6, j])
+                g, s = g + p, s + p
+                p = load(responsibilities, (k + 7, r)) * ((x - m[k + 7, j]) - n[k + 7, j])
+                h, s = h + p, s + p
+                store(scratch, (j, r), s)
+            add_totals(out, (j * eights + k,), (a, b, c, d, e, f, g, h))
+
+
+@inline
+def divide_by_root_weight(responsibilities, n_components, scratch, n_features):
+    """Divide responsibilities and scratch rows by the root of the row's weight; rows of weight zero become zero."""
+    zero = splat(scratch, 0.0)
+    for r in range(0, TILE, zero.width):
+        weight = zero
+        for k in range(n_components):
+            weight = weight + load(responsibilities, (k, r))
+        scale = where_less(zero, weight, 1.0 / square_root(weight), zero)
+        for j in range(n_features):
+            store(scratch, (j, r), load(scratch, (j, r)) * scale)
+        for k in range(n_components):
+            store(responsibilities, (k, r), load(responsibilities, (k, r)) * scale)
+
+
+def n_moments(factors):
+    """Count the numbers that add_moments adds to."""
+    return sections(*factors.whitened.shape)[-1]
+
+
+def unpack(moments, factors, n_features):
+    """Name the sums that add_moments left: weight (K,), first (K, d), second (d, d) pooled over components."""
+    n_components, padded = factors.whitened.shape
+    first, products, pairs, _ = sections(n_components, padded)
+    sums = moments[first:products].reshape(padded, -1)[:n_features, :n_components].T
+    within = from_triangle(moments[products:pairs], padded)[:n_features, :n_features]
+    shared = from_triangle(moments[pairs:], n_components)
+    means = factors.means.astype(np.float64) + factors.means_low
+    gaps = means[:n_components, None, :n_features] - means[None, :n_components, :n_features]
+    between = 0.5 * np.einsum("kl,kli,klj->ij", shared * (1 - np.eye(n_components)), gaps, gaps)
+    return moments[:n_components], sums, within + between

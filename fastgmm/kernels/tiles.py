@@ -1,0 +1,141 @@
+"""Tiles: the rows of a lane that are worked on while they sit in cache, one feature after another.
+
+A tile is stored as (features, TILE), so that a register holds one feature of neighbouring rows and no kernel sums
+across a register but at a tile's end. Rows past the data repeat the last one, with weight zero. Features past the
+data are zero.
+"""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from fastgmm.kernels.jit import inline
+from fastgmm.kernels.vectors import add_totals, fma, load, splat, store
+
+# Rows in a tile: four groups of three registers in float32, eight in float64. 96 spends a quarter of a pass at d = 32
+# on summing up registers, 192 an eighth; at 384 the tile and its centred copy leave the cache at d = 128.
+TILE = 192
+GROUP = 3  # with four outputs they make twelve accumulators: all that sixteen registers hold beside the operands
+
+
+@inline
+def new_tile(n_features, rows):
+    """Make a tile of zeros with the element type of ``rows``, eight spare features at its end."""
+    return np.zeros((n_features + 8, TILE), rows.dtype)
+
+
+@inline
+def load_tile(rows, begin, live, tile):
+    """Transpose rows[begin : begin + live] into the tile, the last of them repeated to its end."""
+    for r in range(live):
+        for j in range(rows.shape[1]):
+            tile[j, r] = rows[begin + r, j]
+    for j in range(rows.shape[1]):
+        for r in range(live, TILE):
+            tile[j, r] = tile[j, live - 1]
+
+
+@inline
+def load_weights(row_weights, begin, live, out):
+    """Copy the weights of a tile's rows (one each where none are given), zero past the data."""
+    for r in range(live):
+        out[r] = row_weights[begin + r] if row_weights.size else 1.0
+    for r in range(live, TILE):
+        out[r] = 0.0
+
+
+@inline
+def load_group(tile, j, r):
+    """Read three neighbouring registers of feature j, from row r on."""
+    a = load(tile, (j, r))
+    return a, load(tile, (j, r + a.width)), load(tile, (j, r + 2 * a.width))
+
+
+@inline
+def store_group(tile, j, r, group):
+    """Write three neighbouring registers of feature j, from row r on."""
+    a, b, c = group
+    store(tile, (j, r), a)
+    store(tile, (j, r + a.width), b)
+    store(tile, (j, r + 2 * a.width), c)
+
+
+@inline
+def no_group(tile):
+    """Return three registers of zeros."""
+    zero = splat(tile, 0.0)
+    return zero, zero, zero
+
+
+@inline
+def add_multiple(total, factor, group):
+    """Return total + factor * group; the factor is a scalar or a register."""
+    return fma(factor, group[0], total[0]), fma(factor, group[1], total[1]), fma(factor, group[2], total[2])
+
+
+@inline
+def add_squares(total, group):
+    """Return total + group ** 2."""
+    a, b, c = group
+    return fma(a, a, total[0]), fma(b, b, total[1]), fma(c, c, total[2])
+
+
+@inline
+def product(a, b):
+    """Multiply two groups."""
+    return a[0] * b[0], a[1] * b[1], a[2] * b[2]
+
+
+def centred_group(tile, j, r, mean, mean_low):
+    """Return feature j less its mean, given in two parts so that float32 keeps its digits far from zero."""
+
+
+@overload(centred_group)
+def _centred_group(tile, j, r, mean, mean_low):
+    def in_two_parts(tile, j, r, mean, mean_low):
+        a, b, c = load_group(tile, j, r)
+        return (a - mean) - mean_low, (b - mean) - mean_low, (c - mean) - mean_low
+
+    def in_one(tile, j, r, mean, mean_low):
+        a, b, c = load_group(tile, j, r)
+        return a - mean, b - mean, c - mean
+
+    return in_two_parts if tile.dtype == types.float32 else in_one
+
+
+@inline
+def log_density_group(scale, squares):
+    """Return scale - squares / 2."""
+    half = -0.5
+    return fma(half, squares[0], scale), fma(half, squares[1], scale), fma(half, squares[2], scale)
+
+
+@inline
+def add_row_totals(tile, n_rows, out):
+    """Add the sum of each of the first rows of a tile to out, whose size is n_rows in whole eights."""
+    zero = splat(tile, 0.0)
+    for k in range(0, n_rows, 8):
+        a = b = c = d = e = f = g = h = zero
+        for r in range(0, TILE, zero.width):
+            a, b = a + load(tile, (k, r)), b + load(tile, (k + 1, r))
+            c, d = c + load(tile, (k + 2, r)), d + load(tile, (k + 3, r))
+            e, f = e + load(tile, (k + 4, r)), f + load(tile, (k + 5, r))
+            g, h = g + load(tile, (k + 6, r)), h + load(tile, (k + 7, r))
+        add_totals(out, (k,), (a, b, c, d, e, f, g, h))
+
+
+@inline
+def whole(count, size):
+    """Round a count up to whole groups of ``size``."""
+    return (count + size - 1) // size * size
+
+
+def two_parts(values, dtype):
+    """Split float64 values into the nearest of ``dtype`` and what that leaves out."""
+    nearest = values.astype(dtype)
+    return nearest, (values - nearest).astype(dtype)
+
+
+def with_columns(values, count):
+    """Pad the last axis with zeros to ``count``."""
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, count - values.shape[-1])])

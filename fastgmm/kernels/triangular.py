@@ -1,0 +1,102 @@
+"""Products with a triangular factor, held in registers: the arithmetic of full and tied covariances.
+
+Features are padded with zeros to whole groups of four, so that no loop has a ragged end. A group is the three
+registers of neighbouring rows that are worked on together.
+"""
+
+import numpy as np
+
+from fastgmm.kernels.jit import inline
+from fastgmm.kernels.tiles import add_multiple, add_squares, load_group, no_group, store_group
+from fastgmm.kernels.vectors import add_totals, fma, load, splat
+
+
+@inline
+def four_rows(upper, centred, i, r):
+    """Return rows i..i+3 of upper.T @ centred, for the group of columns that starts at r."""
+    a = b = c = d = no_group(centred)
+    for j in range(i):
+        x = load_group(centred, j, r)
+        a = add_multiple(a, upper[j, i], x)
+        b = add_multiple(b, upper[j, i + 1], x)
+        c = add_multiple(c, upper[j, i + 2], x)
+        d = add_multiple(d, upper[j, i + 3], x)
+    x = load_group(centred, i, r)  # from here on, the triangle on the diagonal
+    a = add_multiple(a, upper[i, i], x)
+    b = add_multiple(b, upper[i, i + 1], x)
+    c = add_multiple(c, upper[i, i + 2], x)
+    d = add_multiple(d, upper[i, i + 3], x)
+    x = load_group(centred, i + 1, r)
+    b = add_multiple(b, upper[i + 1, i + 1], x)
+    c = add_multiple(c, upper[i + 1, i + 2], x)
+    d = add_multiple(d, upper[i + 1, i + 3], x)
+    x = load_group(centred, i + 2, r)
+    c = add_multiple(c, upper[i + 2, i + 2], x)
+    d = add_multiple(d, upper[i + 2, i + 3], x)
+    x = load_group(centred, i + 3, r)
+    d = add_multiple(d, upper[i + 3, i + 3], x)
+    return a, b, c, d
+
+
+@inline
+def squared_lengths(upper, centred, r):
+    """Return |upper.T @ centred|^2 of every column of the group that starts at r."""
+    total = no_group(centred)
+    for i in range(0, upper.shape[0], 4):
+        a, b, c, d = four_rows(upper, centred, i, r)
+        total = add_squares(add_squares(add_squares(add_squares(total, a), b), c), d)
+    return total
+
+
+@inline
+def transform(upper, centred, r, out):
+    """Write upper.T @ centred into out, for the group of columns that starts at r."""
+    for i in range(0, upper.shape[0], 4):
+        a, b, c, d = four_rows(upper, centred, i, r)
+        store_group(out, i, r, a)
+        store_group(out, i + 1, r, b)
+        store_group(out, i + 2, r, c)
+        store_group(out, i + 3, r, d)
+
+
+@inline
+def add_outer_products(tile, n_rows, out):
+    """Add the lower triangle of tile @ tile.T to out, one block of two rows by four columns after another.
+
+    The tile has scratch rows after ``n_rows``; what they contribute lands outside the triangle.
+    """
+    zero = splat(tile, 0.0)
+    block = 0
+    for i in range(0, n_rows, 2):
+        for j in range(0, i + 2, 4):
+            s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zero
+            for r in range(0, tile.shape[1], zero.width):
+                a, b = load(tile, (i, r)), load(tile, (i + 1, r))
+                x = load(tile, (j, r))
+                s0, s4 = fma(a, x, s0), fma(b, x, s4)
+                x = load(tile, (j + 1, r))
+                s1, s5 = fma(a, x, s1), fma(b, x, s5)
+                x = load(tile, (j + 2, r))
+                s2, s6 = fma(a, x, s2), fma(b, x, s6)
+                x = load(tile, (j + 3, r))
+                s3, s7 = fma(a, x, s3), fma(b, x, s7)
+            add_totals(out, (block,), (s0, s1, s2, s3, s4, s5, s6, s7))
+            block += 8
+
+
+@inline
+def triangle_size(n_rows):
+    """Count the numbers that add_outer_products adds to."""
+    pairs = (n_rows + 1) // 2
+    return 8 * ((pairs + 1) // 2) * (pairs // 2 + 1)
+
+
+def from_triangle(products, n_rows):
+    """Return the symmetric matrices (..., n_rows, n_rows) whose lower triangles add_outer_products left."""
+    blocks = [(i, j) for i in range(0, n_rows, 2) for j in range(0, i + 2, 4)]
+    corner = np.repeat(np.array(blocks), 8, axis=0)
+    place = corner + np.tile([(i, j) for i in range(2) for j in range(4)], (len(blocks), 1))
+    square = np.zeros((*products.shape[:-1], n_rows + 4, n_rows + 4))
+    square[..., place[:, 0], place[:, 1]] = products
+    lower = np.tril(square[..., :n_rows, :n_rows])
+    return lower + np.tril(lower, -1).swapaxes(-1, -2)

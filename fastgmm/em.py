@@ -80,13 +80,13 @@ class MaximumLikelihood:
         weights = np.where(occupied, statistics.weight, 0.0)
         means = statistics.means
         covariances = self.family.estimate(statistics, means, self.reg_covar)
+        with np.errstate(over="ignore", invalid="ignore"):  # seen in the covariances, below
+            weights /= weights.sum()
         if previous is not None and not occupied.all():
             means = np.where(occupied[:, None], means, previous.means)
             if self.family.structure != "tied":
                 covariances[~occupied] = previous.covariances[~occupied]
-        return Parameters.from_covariances(
-            self.family.structure, weights / weights.sum(), means, covariances
-        )
+        return Parameters.from_covariances(self.family.structure, weights, means, covariances)
 
     def objective(self, parameters: Parameters, statistics: SufficientStatistics) -> float:
         """Mean log-likelihood of the rows under the parameters that made the statistics."""

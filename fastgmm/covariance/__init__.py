@@ -27,10 +27,10 @@ def family(name: str) -> Family:
     ValueError
         If there is none; the message lists the names and suggests the nearest.
     """
-    if isinstance(name, str) and name in _BY_NAME:
+    if name in _BY_NAME:
         return _BY_NAME[name]
     by_small_letters = {known.casefold(): known for known in _BY_NAME}
-    near = difflib.get_close_matches(str(name).casefold(), by_small_letters, n=1, cutoff=0.5)
-    suggestion = f"did you mean {by_small_letters[near[0]]!r}? " if near else ""
+    near = difflib.get_close_matches(name.casefold(), by_small_letters, n=1, cutoff=0.5)
+    suggestion = f" (did you mean {by_small_letters[near[0]]!r}?)" if near else ""
     known = ", ".join(repr(name) for name in _BY_NAME)
-    raise ValueError(f"no covariance family is named {name!r}; {suggestion}Choose one of {known}.")
+    raise ValueError(f"no covariance family is named {name!r}{suggestion}; choose one of {known}")

@@ -96,6 +96,12 @@ def add_centred_moments(tile, responsibilities, means, means_low, out):
             block += 8
 
 
+def row_operations(factors):
+    """Estimate the multiply-adds that a row costs, exponentials included."""
+    n_components, n_features = factors.means.shape
+    return 6.0 * n_components * (n_features + 2)
+
+
 def n_moments(factors):
     """Count the numbers that add_moments adds to."""
     n_components, n_features = factors.means.shape

@@ -81,6 +81,12 @@ def add_moments(tile, responsibilities, factors, scratch, out):
         add_outer_products(scratch, n_features + 1, out[k * size : (k + 1) * size])
 
 
+def row_operations(factors):
+    """Estimate the multiply-adds that a row costs, exponentials included."""
+    n_components, n_features = factors.means.shape
+    return float(n_components * (n_features + 2) ** 2)
+
+
 def n_moments(factors):
     """Count the numbers that add_moments adds to."""
     n_components, n_features = factors.means.shape

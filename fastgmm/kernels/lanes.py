@@ -8,34 +8,46 @@ from typing import NamedTuple
 
 from fastgmm.kernels.tiles import TILE
 
-LANES = 32  # a block's lanes: enough to balance many threads, few enough to add up
+LANES = 32  # of a full call: enough to balance many threads, few enough to add up
+MOST_TILES, FEWEST_TILES = 16, 4  # of a lane: fewer than four would spend 5% on adding up partials
 PARTIAL_BYTES = 32 << 20  # what the partials of all lanes may take
 CALL_OPERATIONS = 4e9  # multiply-adds in one call: about 0.2 s, so that Ctrl-C is felt
 SHARED_OPERATIONS = 2e6  # below this (about 0.1 ms) waking threads costs more than they save
-MOST_TILES, FEWEST_TILES = 16, 4  # of a lane: fewer than four would spend 5% on adding up partials
+BLOCK_BYTES = 16 << 20  # rows held at a time of a source that is not in memory
 
 
 class Plan(NamedTuple):
-    """How many rows a lane and a block hold, and what a row costs in multiply-adds."""
+    """How many rows a lane and a call hold; a call is one visit of compiled code."""
 
     lane_rows: int
-    block_rows: int
-    row_operations: float
+    call_rows: int
+    row_operations: float  # multiply-adds a row
 
     def n_lanes(self, n_rows: int) -> int:
-        """Count the lanes of a block of ``n_rows``."""
+        """Count the lanes of ``n_rows``."""
         return -(-n_rows // self.lane_rows)
 
     def is_small(self, n_rows: int) -> bool:
         """Tell whether ``n_rows`` are too little work to share among threads."""
-        return n_rows * self.row_operations < SHARED_OPERATIONS or n_rows <= self.lane_rows
+        return n_rows <= self.lane_rows or n_rows * self.row_operations < SHARED_OPERATIONS
+
+
+def block_rows(n_features: int) -> int:
+    """Rows of a block, by their width alone: every candidate of a pass is given the same blocks."""
+    rows = LANES * MOST_TILES * TILE
+    while rows * n_features * 8 > BLOCK_BYTES and rows > LANES * TILE:
+        rows //= 2
+    return rows
 
 
 def plan(row_operations: float, n_moments: int = 0) -> Plan:
-    """Plan the passes of a model from its cost a row and from the numbers that a lane sums."""
-    lanes = LANES
+    """Plan a model's calls from what a row costs and from how many numbers a lane sums.
+
+    Lanes, tiles and blocks are powers of two times TILE, so that calls fit into blocks without a ragged end.
+    """
+    lanes, tiles = LANES, MOST_TILES
     while lanes > 2 and lanes * n_moments * 8 > PARTIAL_BYTES:
         lanes //= 2
-    tiles = int(CALL_OPERATIONS / (lanes * TILE * row_operations))
-    lane_rows = TILE * max(FEWEST_TILES, min(MOST_TILES, tiles))
-    return Plan(lane_rows, lanes * lane_rows, row_operations)
+    while tiles > FEWEST_TILES and lanes * tiles * TILE * row_operations > CALL_OPERATIONS:
+        tiles //= 2
+    return Plan(tiles * TILE, lanes * tiles * TILE, row_operations)

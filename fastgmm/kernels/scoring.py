@@ -16,8 +16,8 @@ from fastgmm.kernels.vectors import load, splat, store, where_less
 
 @inline
 def highest_density(n_components, densities, r):
-    """Return each row's highest log density, never under -1e300 so that subtracting it is safe."""
-    highest = splat(densities, -1e300)
+    """Return each row's highest log density, never under -1e38 so that subtracting it is safe."""
+    highest = splat(densities, -1e38)
     for k in range(n_components):
         density = load(densities, (k, r))
         highest = where_less(highest, density, density, highest)
@@ -39,7 +39,8 @@ def write_log_likelihoods(n_components, densities, begin, live, out):
 
 @inline
 def write_responsibilities(n_components, densities, begin, live, out):
-    """Write every row's densities over their sum."""
+    """Write every row's densities over their sum; equal shares for a row out of every component's reach."""
+    zero = splat(densities, 0.0)
     for r in range(0, TILE, splat(densities, 0.0).width):
         highest = highest_density(n_components, densities, r)
         mass = splat(densities, 0.0)
@@ -48,7 +49,8 @@ def write_responsibilities(n_components, densities, begin, live, out):
             store(densities, (k, r), share)
             mass = mass + share
         for k in range(n_components):
-            store(densities, (k, r), load(densities, (k, r)) / mass)
+            share = load(densities, (k, r)) / mass
+            store(densities, (k, r), where_less(zero, mass, share, 1.0 / n_components))
     for r in range(live):
         for k in range(n_components):
             out[begin + r, k] = densities[k, r]

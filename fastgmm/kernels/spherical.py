@@ -58,6 +58,7 @@ def log_densities(tile, factors, scratch, out):
 
 add_moments = diagonal.add_moments
 n_moments = diagonal.n_moments
+row_operations = diagonal.row_operations
 
 
 def unpack(moments, factors, n_features):

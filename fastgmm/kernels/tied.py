@@ -170,6 +170,12 @@ def divide_by_root_weight(responsibilities, n_components, scratch, n_features):
             store(responsibilities, (k, r), load(responsibilities, (k, r)) * scale)
 
 
+def row_operations(factors):
+    """Estimate the multiply-adds that a row costs, exponentials included."""
+    n_components, n_features = factors.whitened.shape
+    return float((n_features + 2) ** 2 + 4 * n_components * (n_features + n_components))
+
+
 def n_moments(factors):
     """Count the numbers that add_moments adds to."""
     return sections(*factors.whitened.shape)[-1]

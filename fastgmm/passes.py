@@ -1,0 +1,209 @@
+"""Source x kernel x candidates: what one visit to every block can find out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.kernels import expectation, scoring
+from fastgmm.kernels.lanes import Plan, block_rows, plan
+from fastgmm.kernels.structures import STRUCTURES
+from fastgmm.kernels.threads import team
+from fastgmm.parameters import Parameters
+from fastgmm.sources import Block, Source, blocks
+from fastgmm.statistics import SufficientStatistics
+
+UNWEIGHTED = np.empty(0)
+
+
+class Model(NamedTuple):
+    """Parameters as the kernels want them, and how their calls are cut."""
+
+    structure: Any  # the module of kernels.structures that reads the factors
+    factors: Any
+    plan: Plan
+
+
+class Summary(NamedTuple):
+    """What a pass leaves of some rows, before it is given names: arrays that add."""
+
+    moments: list[npt.NDArray[np.float64]]  # a candidate's sums, in its structure's own order
+    log_likelihoods: npt.NDArray[np.float64]  # (candidates,)
+    n_rows: int
+    row_weight: float
+
+
+def model(parameters: Parameters, dtype: npt.DTypeLike) -> Model:
+    """Make the factors of some parameters, for rows of one dtype."""
+    structure = STRUCTURES[parameters.structure]
+    with np.errstate(divide="ignore"):  # a component of weight 0 has the log weight -inf
+        log_weights = np.log(parameters.weights)
+    factors = structure.factors(
+        log_weights, parameters.means, parameters.precisions_cholesky, np.dtype(dtype)
+    )
+    return Model(
+        structure, factors, plan(structure.row_operations(factors), structure.n_moments(factors))
+    )
+
+
+def statistics(source: Source, candidates: Sequence[Parameters]) -> list[SufficientStatistics]:
+    """Sufficient statistics of every candidate, in one pass over the rows."""
+    models = [model(parameters, source.dtype) for parameters in candidates]
+    found = source.fold(partial(summarise, models), add, block_rows(source.n_features))
+    return [
+        SufficientStatistics(
+            *each.structure.unpack(moments, each.factors, source.n_features),
+            log_likelihood=float(log_likelihood),
+            n_rows=found.n_rows,
+            row_weight=found.row_weight,
+            origin=parameters.means,
+            structure=parameters.structure,
+        )
+        for parameters, each, moments, log_likelihood in zip(
+            candidates, models, found.moments, found.log_likelihoods, strict=True
+        )
+    ]
+
+
+def summarise(models: Sequence[Model], block: Block) -> Summary:
+    """Sum a block for every candidate; a pure function of its arguments."""
+    sums = [_expectation(each, block) for each in models]
+    n_rows, row_weight = _weight(block)
+    return Summary(
+        [moments for moments, _ in sums],
+        np.array([log_likelihood for _, log_likelihood in sums]),
+        n_rows,
+        row_weight,
+    )
+
+
+def add(a: Summary, b: Summary) -> Summary:
+    """Add the summaries of two sets of rows."""
+    return Summary(
+        [x + y for x, y in zip(a.moments, b.moments, strict=True)],
+        a.log_likelihoods + b.log_likelihoods,
+        a.n_rows + b.n_rows,
+        a.row_weight + b.row_weight,
+    )
+
+
+def _weight(block: Block) -> tuple[int, float]:
+    """Count the rows of positive weight, and sum the weights."""
+    if block.weights is None:
+        return len(block.rows), float(len(block.rows))
+    return int(np.count_nonzero(block.weights)), float(block.weights.sum())
+
+
+def _expectation(each: Model, block: Block) -> tuple[npt.NDArray[np.float64], float]:
+    """Sum the lanes of a block in order, one call after another."""
+    moments, log_likelihood = np.zeros(each.structure.n_moments(each.factors)), 0.0
+    for call in _calls(each.plan, len(block.rows)):
+        rows = block.rows[call]
+        weights = UNWEIGHTED if block.weights is None else block.weights[call]
+        lanes = np.zeros((each.plan.n_lanes(len(rows)), len(moments)))
+        log_likelihoods = np.zeros(len(lanes))
+        run = _twin(each.plan, len(rows), expectation.expectation, expectation.expectation_serial)
+        run(rows, weights, each.factors, each.plan.lane_rows, lanes, log_likelihoods)
+        moments += lanes.sum(axis=0)
+        log_likelihood += float(log_likelihoods.sum())
+    return moments, log_likelihood
+
+
+def _calls(cut: Plan, n_rows: int) -> Iterator[slice]:
+    """Slices of a block, each short enough for one visit of compiled code."""
+    for start in range(0, n_rows, cut.call_rows):
+        yield slice(start, min(start + cut.call_rows, n_rows))
+
+
+def _twin(
+    cut: Plan, n_rows: int, parallel: Callable[..., None], serial: Callable[..., None]
+) -> Callable[..., None]:
+    """Choose the parallel kernel where the work is worth it and the threads are ours."""
+    if cut.is_small(n_rows):
+        return serial
+
+    def run(*arguments: Any) -> None:
+        with team() as may_share:
+            (parallel if may_share else serial)(*arguments)
+
+    return run
+
+
+def _score(each: Model, block: Block, out: npt.NDArray[Any]) -> None:
+    """Fill ``out`` for every row of a block."""
+    for call in _calls(each.plan, len(block.rows)):
+        rows = block.rows[call]
+        run = _twin(each.plan, len(rows), scoring.score, scoring.score_serial)
+        run(rows, each.factors, each.plan.lane_rows, out[call])
+
+
+def _shape(kind: str, n_rows: int, each: Model, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Make room for the scores of ``n_rows``."""
+    if kind == "responsibilities":
+        return np.empty((n_rows, len(each.factors.log_scale)), dtype)
+    return np.empty(n_rows, np.int64 if kind == "labels" else dtype)
+
+
+def each_block(
+    source: Source, parameters: Parameters, kind: str
+) -> Iterator[tuple[Block, npt.NDArray[Any]]]:
+    """Score block after block.
+
+    Parameters
+    ----------
+    source : Source
+    parameters : Parameters
+    kind : {"labels", "responsibilities", "log_likelihoods"}
+
+    Yields
+    ------
+    block : Block
+    scores : ndarray of shape (rows of the block,) or (rows of the block, K)
+    """
+    scorer = model(parameters, source.dtype)
+    for block in blocks(source, block_rows(source.n_features)):
+        out = _shape(kind, len(block.rows), scorer, source.dtype)
+        _score(scorer, block, out)
+        yield block, out
+
+
+def _scores(source: Source, parameters: Parameters, kind: str) -> npt.NDArray[Any]:
+    """Score every row, into one array where the number of rows is known."""
+    scorer = model(parameters, source.dtype)
+    if source.n_rows is None:
+        parts = [scores for _, scores in each_block(source, parameters, kind)]
+        return np.concatenate([_shape(kind, 0, scorer, source.dtype), *parts])
+    out = _shape(kind, source.n_rows, scorer, source.dtype)
+    for block in blocks(source, block_rows(source.n_features)):
+        _score(scorer, block, out[block.start : block.start + len(block.rows)])
+    return out
+
+
+def log_likelihoods(source: Source, parameters: Parameters) -> npt.NDArray[Any]:
+    """Log density of every row, (n,), in the dtype of the rows."""
+    return _scores(source, parameters, "log_likelihoods")
+
+
+def labels(source: Source, parameters: Parameters) -> npt.NDArray[np.int64]:
+    """Most probable component of every row, (n,)."""
+    return _scores(source, parameters, "labels")
+
+
+def responsibilities(source: Source, parameters: Parameters) -> npt.NDArray[Any]:
+    """Posterior probability of every component for every row, (n, K), in the dtype of the rows."""
+    return _scores(source, parameters, "responsibilities")
+
+
+def total_log_likelihood(source: Source, parameters: Parameters) -> tuple[float, float, int]:
+    """Weighted sum of the rows' log densities, the sum of the weights, and the rows of positive weight."""
+    total, row_weight, n_rows = 0.0, 0.0, 0
+    for block, found in each_block(source, parameters, "log_likelihoods"):
+        known = found.astype(np.float64, copy=False)
+        total += float((known if block.weights is None else known * block.weights).sum())
+        block_n_rows, block_weight = _weight(block)
+        n_rows, row_weight = n_rows + block_n_rows, row_weight + block_weight
+    return total, row_weight, n_rows

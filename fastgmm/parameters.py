@@ -91,12 +91,12 @@ class Parameters:
     @property
     def n_components(self) -> int:
         """Number of components, K."""
-        return self.means.shape[0]
+        return len(self.means)
 
     @property
     def n_features(self) -> int:
         """Number of features, d."""
-        return self.means.shape[1]
+        return int(self.means.shape[1])
 
     @property
     def precisions(self) -> Array:
@@ -135,8 +135,8 @@ class Parameters:
         if self.structure in ("tied", "full"):
             covariance = self.covariances if self.structure == "tied" else self.covariances[k]
             return random_state.multivariate_normal(self.means[k], covariance, count)
-        deviation = np.sqrt(self.covariances[k])
-        return self.means[k] + deviation * random_state.standard_normal((count, self.n_features))
+        steps = random_state.standard_normal((count, self.n_features))
+        return np.asarray(self.means[k] + np.sqrt(self.covariances[k]) * steps)
 
 
 def _positive(values: Array) -> Array:
@@ -163,7 +163,7 @@ def _inverse_factor(covariance: Array, component: int | None) -> Array:
     """Upper triangular U with U U' the inverse of the covariance."""
     lower = _lower_factor(covariance, component)
     inverse, _ = dtrtri(lower, lower=1)
-    return inverse.T
+    return np.asarray(inverse.T)
 
 
 def _upper_factor(precision: Array, component: int | None) -> Array:
@@ -175,13 +175,13 @@ def _lower_factor(matrix: Array, component: int | None) -> Array:
     lower, info = dpotrf(matrix, lower=1, clean=1)
     if info != 0 or not np.all(np.isfinite(lower)):
         raise DegenerateCovarianceError(component)
-    return lower
+    return np.asarray(lower)
 
 
 def _inverse_product(upper: Array, _component: int | None) -> Array:
     """Inverse of U U', symmetric to the last bit since it is a product with its own transpose."""
     inverse, _ = dtrtri(upper, lower=0)
-    return inverse.T @ inverse
+    return np.asarray(inverse.T @ inverse)
 
 
 @functools.cache
@@ -191,4 +191,5 @@ def _blas() -> ThreadpoolController:
 
 def _one_blas_thread() -> AbstractContextManager[Any]:
     """Hold BLAS to one thread: from d = 128 on, OpenBLAS's dpotrf rounds otherwise with two."""
-    return _blas().limit(limits=1, user_api="blas")
+    limit: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
+    return limit

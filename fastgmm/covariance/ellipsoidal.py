@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastgmm.covariance.family import Family
 from fastgmm.covariance.scatter import Scatter
 from fastgmm.statistics import Array
@@ -16,7 +18,7 @@ def _one_matrix_each(n_components: int, n_features: int) -> int:
 
 
 def _shared_covariance(scatter: Scatter) -> Array:
-    return scatter.moments / scatter.weight.sum()
+    return scatter.moments / np.sum(scatter.weight)
 
 
 def _own_covariances(scatter: Scatter) -> Array:

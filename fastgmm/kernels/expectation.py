@@ -5,9 +5,14 @@ from numba import prange
 
 from fastgmm.kernels.jit import inline, kernel, parallel
 from fastgmm.kernels.structures import add_moments, log_densities
-from fastgmm.kernels.tiles import TILE, load_tile, load_weights, new_tile, whole
+from fastgmm.kernels.tiles import TILE, load_tile, load_weights, new_tile
 from fastgmm.kernels.vecmath import exp, log
 from fastgmm.kernels.vectors import load, splat, store, total, where_less
+
+
+# A responsibility under 1e-30 adds nothing to any sum, but its products with rows are subnormal numbers in float32,
+# which cost a hundred cycles each.
+NEGLIGIBLE = -69.0
 
 
 @inline
@@ -22,7 +27,8 @@ def normalise(n_components, densities, weights):
             highest = where_less(highest, density, density, highest)
         mass = zero
         for k in range(n_components):
-            share = exp(load(densities, (k, r)) - highest)
+            gap = load(densities, (k, r)) - highest
+            share = where_less(gap, NEGLIGIBLE, 0.0, exp(gap))
             store(densities, (k, r), share)
             mass = mass + share
         weight = load(weights, (r,))
@@ -38,7 +44,7 @@ def lane(rows, row_weights, start, stop, factors, moments):
     """Add the moments of rows[start:stop] to ``moments``, tile by tile; return their log-likelihood."""
     n_components, n_features = factors.log_scale.size, rows.shape[1]
     tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
-    densities = np.zeros((whole(n_components, 8), TILE), rows.dtype)
+    densities = new_tile(n_components, rows)
     weights = np.empty(TILE, rows.dtype)
     log_likelihood = 0.0
     for begin in range(start, stop, TILE):

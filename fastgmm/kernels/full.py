@@ -11,6 +11,7 @@ from fastgmm.kernels.tiles import (
     centred_group,
     load_group,
     log_density_group,
+    narrow,
     no_group,
     product,
     store_group,
@@ -50,14 +51,15 @@ def factors(log_weights, means, precisions_cholesky, dtype):
 def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
     n_components, n_features = factors.means.shape
+    centred = narrow(scratch)
+    for j in range(n_features, factors.upper.shape[1]):
+        store_group(centred, j, 0, no_group(tile))
     for k in range(n_components):
         for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
             for j in range(n_features):
                 mean, mean_low = factors.means[k, j], factors.means_low[k, j]
-                store_group(scratch, j, 0, centred_group(tile, j, r, mean, mean_low))
-            for j in range(n_features, factors.upper.shape[1]):
-                store_group(scratch, j, 0, no_group(tile))
-            squares = squared_lengths(factors.upper[k], scratch, 0)
+                store_group(centred, j, 0, centred_group(tile, j, r, mean, mean_low))
+            squares = squared_lengths(factors.upper[k], centred, 0)
             store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
 
 

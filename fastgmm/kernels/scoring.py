@@ -3,13 +3,12 @@
 What is wanted follows from the array to fill: (n,) of floating point, (n, K), or (n,) of integers.
 """
 
-import numpy as np
 from numba import prange, types
 from numba.extending import overload
 
 from fastgmm.kernels.jit import inline, kernel, parallel
 from fastgmm.kernels.structures import log_densities
-from fastgmm.kernels.tiles import TILE, load_tile, new_tile, whole
+from fastgmm.kernels.tiles import TILE, load_tile, new_tile
 from fastgmm.kernels.vecmath import exp, log
 from fastgmm.kernels.vectors import load, splat, store, where_less
 
@@ -89,7 +88,7 @@ def lane(rows, start, stop, factors, out):
     """Score rows[start:stop], tile by tile."""
     n_components, n_features = factors.log_scale.size, rows.shape[1]
     tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
-    densities = np.zeros((whole(n_components, 8), TILE), rows.dtype)
+    densities = new_tile(n_components, rows)
     for begin in range(start, stop, TILE):
         live = min(TILE, stop - begin)
         load_tile(rows, begin, live, tile)

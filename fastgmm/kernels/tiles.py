@@ -20,8 +20,21 @@ GROUP = 3  # with four outputs they make twelve accumulators: all that sixteen r
 
 @inline
 def new_tile(n_features, rows):
-    """Make a tile of zeros with the element type of ``rows``, eight spare features at its end."""
-    return np.zeros((n_features + 8, TILE), rows.dtype)
+    """Make a tile of zeros with the element type of ``rows``, eight spare features at its end.
+
+    It starts on a cache line: registers of 64 bytes that straddle two lines halve the rate of every load.
+    """
+    size = (n_features + 8) * TILE
+    line = 64 // rows.itemsize
+    flat = np.zeros(size + line, rows.dtype)
+    start = -(flat.ctypes.data // rows.itemsize) % line
+    return flat[start : start + size].reshape(n_features + 8, TILE)
+
+
+@inline
+def narrow(tile):
+    """View a tile's memory as rows of one group each, so that a group's features lie side by side."""
+    return tile.reshape(-1, GROUP * splat(tile, 0.0).width)
 
 
 @inline

@@ -7,7 +7,7 @@ registers of neighbouring rows that are worked on together.
 import numpy as np
 
 from fastgmm.kernels.jit import inline
-from fastgmm.kernels.tiles import add_multiple, add_squares, load_group, no_group, store_group
+from fastgmm.kernels.tiles import TILE, add_multiple, add_squares, load_group, no_group, store_group
 from fastgmm.kernels.vectors import add_totals, fma, load, splat
 
 
@@ -61,41 +61,44 @@ def transform(upper, centred, r, out):
 
 @inline
 def add_outer_products(tile, n_rows, out):
-    """Add the lower triangle of tile @ tile.T to out, one block of two rows by four columns after another.
+    """Add the lower triangle of tile @ tile.T to out, one block of four rows by four columns after another.
 
     The tile has scratch rows after ``n_rows``; what they contribute lands outside the triangle.
     """
     zero = splat(tile, 0.0)
     block = 0
-    for i in range(0, n_rows, 2):
-        for j in range(0, i + 2, 4):
-            s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zero
-            for r in range(0, tile.shape[1], zero.width):
+    for i in range(0, n_rows, 4):
+        for j in range(0, i + 4, 4):
+            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
+            c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = zero
+            for r in range(0, TILE, zero.width):
                 a, b = load(tile, (i, r)), load(tile, (i + 1, r))
+                c, d = load(tile, (i + 2, r)), load(tile, (i + 3, r))
                 x = load(tile, (j, r))
-                s0, s4 = fma(a, x, s0), fma(b, x, s4)
+                a0, b0, c0, d0 = fma(a, x, a0), fma(b, x, b0), fma(c, x, c0), fma(d, x, d0)
                 x = load(tile, (j + 1, r))
-                s1, s5 = fma(a, x, s1), fma(b, x, s5)
+                a1, b1, c1, d1 = fma(a, x, a1), fma(b, x, b1), fma(c, x, c1), fma(d, x, d1)
                 x = load(tile, (j + 2, r))
-                s2, s6 = fma(a, x, s2), fma(b, x, s6)
+                a2, b2, c2, d2 = fma(a, x, a2), fma(b, x, b2), fma(c, x, c2), fma(d, x, d2)
                 x = load(tile, (j + 3, r))
-                s3, s7 = fma(a, x, s3), fma(b, x, s7)
-            add_totals(out, (block,), (s0, s1, s2, s3, s4, s5, s6, s7))
-            block += 8
+                a3, b3, c3, d3 = fma(a, x, a3), fma(b, x, b3), fma(c, x, c3), fma(d, x, d3)
+            add_totals(out, (block,), (a0, a1, a2, a3, b0, b1, b2, b3))
+            add_totals(out, (block + 8,), (c0, c1, c2, c3, d0, d1, d2, d3))
+            block += 16
 
 
 @inline
 def triangle_size(n_rows):
     """Count the numbers that add_outer_products adds to."""
-    pairs = (n_rows + 1) // 2
-    return 8 * ((pairs + 1) // 2) * (pairs // 2 + 1)
+    fours = (n_rows + 3) // 4
+    return 8 * fours * (fours + 1)
 
 
 def from_triangle(products, n_rows):
     """Return the symmetric matrices (..., n_rows, n_rows) whose lower triangles add_outer_products left."""
-    blocks = [(i, j) for i in range(0, n_rows, 2) for j in range(0, i + 2, 4)]
-    corner = np.repeat(np.array(blocks), 8, axis=0)
-    place = corner + np.tile([(i, j) for i in range(2) for j in range(4)], (len(blocks), 1))
+    blocks = [(i, j) for i in range(0, n_rows, 4) for j in range(0, i + 4, 4)]
+    corner = np.repeat(np.array(blocks), 16, axis=0)
+    place = corner + np.tile([(i, j) for i in range(4) for j in range(4)], (len(blocks), 1))
     square = np.zeros((*products.shape[:-1], n_rows + 4, n_rows + 4))
     square[..., place[:, 0], place[:, 1]] = products
     lower = np.tril(square[..., :n_rows, :n_rows])

@@ -1,0 +1,109 @@
+"""Arrow streams: what yields record batches, from a library or from a file."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
+
+from fastgmm.errors import DataError, SourceChangedError, require
+from fastgmm.sources.cells import Place
+from fastgmm.sources.columns import choose
+from fastgmm.sources.source import Chunk, Source, rows_a_chunk
+from fastgmm.sources.tables import ArrowTable
+
+
+class BatchSource(Source):
+    """A source that reads Arrow record batches; the columns are found by name in each."""
+
+    def __init__(
+        self,
+        name: str,
+        schema: Any,
+        columns: Sequence[Hashable] | None,
+        weight: Hashable | None,
+        chunk_rows: int | None,
+        n_rows: int | None = None,
+    ) -> None:
+        chosen = choose(schema.names, columns, weight, name)
+        dtype = ArrowTable(schema.empty_table()).dtype(chosen, Place(name))
+        labels = [schema.names[position] for position in chosen.features]
+        super().__init__(name, labels, dtype, n_rows, weight)
+        self.chunk_rows = chunk_rows or rows_a_chunk(len(labels))
+
+    @abstractmethod
+    def batches(self) -> Iterator[tuple[Place, Any]]:
+        """Walk the record batches, each with the place of its first row."""
+
+    @property
+    def names(self) -> list[Any]:
+        """The columns to read."""
+        return [*self.labels, *([] if self.weight is None else [self.weight])]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Walk the rows, some of a batch at a time."""
+        for place, batch in self.batches():
+            table = ArrowTable(batch)
+            chosen = choose(table.labels, self.labels, self.weight, place.name)
+            for start in range(0, table.n_rows, self.chunk_rows):
+                here = Place(place.name, place.first_row + start)
+                yield table.chunk(chosen, slice(start, start + self.chunk_rows), here)
+
+
+def counted(name: str, batches: Iterator[Any]) -> Iterator[tuple[Place, Any]]:
+    """Give each batch the number of its first row."""
+    start = 0
+    for batch in batches:
+        yield Place(name, start), batch
+        start += batch.num_rows
+
+
+class StreamSource(BatchSource):
+    """An object that gives a new Arrow stream whenever asked: a DuckDB relation, say."""
+
+    def __init__(
+        self,
+        data: Any,
+        columns: Sequence[Hashable] | None = None,
+        weight: Hashable | None = None,
+        chunk_rows: int | None = None,
+    ) -> None:
+        self._data = data
+        name = f"the {type(data).__name__}"
+        super().__init__(name, _schema_of_two(data, name), columns, weight, chunk_rows)
+
+    def batches(self) -> Iterator[tuple[Place, Any]]:
+        """Walk a new stream."""
+        pyarrow = require("pyarrow", "io")
+        try:
+            with pyarrow.RecordBatchReader.from_stream(self._data) as reader:
+                yield from counted(self.name, reader)
+        except pyarrow.ArrowInvalid as error:
+            raise SourceChangedError(f"{self.name} gave no further stream: {error}") from error
+
+
+def _schema_of_two(data: Any, name: str) -> Any:
+    """Ask for two streams, one after the other: what can be walked but once fails the second."""
+    pyarrow = require("pyarrow", "io")
+    schema = _schema(pyarrow, data, name)
+    try:
+        again = _schema(pyarrow, data, name)
+    except Exception as error:
+        raise DataError(
+            f"{name} gives its Arrow stream only once, and a fit walks its rows many times; read "
+            "it into a table, or pass a callable that returns a fresh reader for every pass"
+        ) from error
+    if again != schema:
+        raise SourceChangedError(f"{name} gave other columns in its second stream")
+    return schema
+
+
+def _schema(pyarrow: Any, data: Any, name: str) -> Any:
+    try:
+        with pyarrow.RecordBatchReader.from_stream(data) as reader:
+            return reader.schema
+    except pyarrow.ArrowInvalid as error:
+        raise DataError(
+            f"{name} is not a table of rows and columns ({error}); rows need 2 dimensions. "
+            "Reshape your data: put a single column in a table"
+        ) from error

@@ -1,0 +1,78 @@
+"""Cells as real numbers, or a refusal that says which cell is none."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from numbers import Real
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.errors import DataError
+
+REAL_KINDS = "biuf"  # of NumPy's types: bool, int, unsigned, float
+KINDS = {"m": "durations", "M": "dates or times", "V": "records"}
+
+
+class CellError(DataError, TypeError):
+    """A cell of an object array that is neither number nor text."""
+
+
+class Place(NamedTuple):
+    """Where a run of rows stands, for messages."""
+
+    name: str
+    first_row: int = 0
+
+    def row(self, index: int) -> str:
+        """Say where the row of this index stands."""
+        return f"row {self.first_row + index} of {self.name}"
+
+
+def real(values: npt.NDArray[Any], labels: Sequence[Hashable], place: Place) -> npt.NDArray[Any]:
+    """Give the values (n, d) as bools, ints or floats, of any width and layout.
+
+    Objects are taken if each is a number, and become float64. Nothing is parsed from text.
+    """
+    kind = values.dtype.kind
+    if kind in REAL_KINDS:
+        return values
+    if kind == "c":
+        raise DataError(f"Complex data not supported: {place.name} holds {values.dtype}")
+    if kind in KINDS:
+        raise DataError(
+            f"column {labels[0]!r} of {place.name} holds {KINDS[kind]} ({values.dtype}); make "
+            "them numbers first, or leave the column out"
+        )
+    return _of_objects(values, labels, place)
+
+
+def _of_objects(
+    values: npt.NDArray[Any], labels: Sequence[Hashable], place: Place
+) -> npt.NDArray[np.float64]:
+    for (row, column), cell in np.ndenumerate(values):
+        if not isinstance(cell, Real | np.bool_):
+            refuse_cell(cell, place.row(row), labels[column])
+    return values.astype(np.float64)
+
+
+def refuse_cell(cell: object, place: str, label: Hashable) -> NoReturn:
+    """Say that a cell is not a number."""
+    if isinstance(cell, str | bytes):
+        raise DataError(
+            f"{place} holds the text {str(cell)!r} in column {label!r}; make it a number, or "
+            "leave the column out"
+        )
+    if cell is None or type(cell).__name__ == "NAType":
+        raise DataError(f"{place} holds no value (null) in column {label!r}; drop or impute it")
+    raise CellError(
+        f"{place} holds {cell!r} in column {label!r}; the argument must be neither a string nor "
+        f"any other object than a real number, and this is of {type(cell).__name__}"
+    )
+
+
+def float_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """float32 for float32 in any byte order, float64 for all else."""
+    single = dtype.kind == "f" and dtype.itemsize == 4
+    return np.dtype(np.float32 if single else np.float64)

@@ -1,0 +1,90 @@
+"""Which columns are the features, and which the weight."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from difflib import get_close_matches
+from operator import index
+from typing import Any, NamedTuple
+
+from fastgmm.errors import DataError
+
+SHOWN = 12  # names of columns that fit in a message
+
+
+class Chosen(NamedTuple):
+    """Positions among the columns of a table."""
+
+    features: tuple[int, ...]
+    weight: int | None
+    all: bool  # every column is a feature, in the table's order
+
+
+def choose(
+    labels: Sequence[Hashable],
+    columns: Sequence[Hashable] | None,
+    weight: Hashable | None,
+    name: str,
+) -> Chosen:
+    """Find the columns that were asked for, by name or, where there are none, by number."""
+    numbered = isinstance(labels, range)
+    if not numbered:
+        _refuse_repeated(labels, name, f"the columns of {name}")
+    positions = _Positions(labels, numbered, name)
+    weight_at = None if weight is None else positions.of(weight)
+    if columns is None:
+        features = tuple(at for at in range(len(labels)) if at != weight_at)
+    else:
+        features = _asked(columns, positions)
+    if weight_at in features:
+        raise DataError(f"column {weight!r} of {name} cannot be a feature and the weight at once")
+    if not features:
+        raise DataError(f"{name} has no column that could be a feature (0 feature(s))")
+    return Chosen(features, weight_at, features == tuple(range(len(labels))))
+
+
+def _asked(columns: Sequence[Hashable], positions: _Positions) -> tuple[int, ...]:
+    if isinstance(columns, str | bytes):
+        raise DataError(f"columns must be a list of columns; write columns=[{columns!r}]")
+    features = tuple(positions.of(column) for column in columns)
+    if len(set(features)) < len(features):
+        _refuse_repeated(columns, positions.name, "columns=[...]")
+    return features
+
+
+def _refuse_repeated(labels: Sequence[Any], name: str, where: str) -> None:
+    repeated = [label for label, count in Counter(labels).items() if count > 1]
+    if repeated:
+        raise DataError(f"column {repeated[0]!r} stands twice in {where}; each must have one place")
+
+
+class _Positions(NamedTuple):
+    """Looks up the position of a column."""
+
+    labels: Sequence[Hashable]
+    numbered: bool
+    name: str
+
+    def of(self, label: Any) -> int:
+        """Find a column, or say which there are."""
+        if self.numbered and not isinstance(label, str):
+            return self._numbered(label)
+        if label in self.labels:
+            return self.labels.index(label)
+        raise DataError(f"{self.name} has no column {label!r}; {self._known(label)}")
+
+    def _numbered(self, label: Any) -> int:
+        number = index(label)
+        if not -len(self.labels) <= number < len(self.labels):
+            raise DataError(f"{self.name} has no column {number}; {self._known(label)}")
+        return number % len(self.labels)
+
+    def _known(self, label: object) -> str:
+        if self.numbered:
+            return f"its columns are numbered from 0 to {len(self.labels) - 1}"
+        near = get_close_matches(str(label), map(str, self.labels), 1)
+        if near:
+            return f"did you mean {near[0]!r}?"
+        more = ", ..." if len(self.labels) > SHOWN else ""
+        return "its columns are " + ", ".join(map(repr, self.labels[:SHOWN])) + more

@@ -1,0 +1,86 @@
+"""Comma-separated files with a header, read a few megabytes at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, NoReturn
+
+from fastgmm.errors import DataError, require
+from fastgmm.sources.arrow import BatchSource, counted
+from fastgmm.sources.cells import Place, refuse_cell
+from fastgmm.sources.columns import choose
+from fastgmm.sources.files import File
+
+NO_VALUE = ["", "NA", "N/A", "null", "NULL", "None"]  # but nan is a number to be named as such
+BAD_CELL = re.compile(r"In CSV column #(\d+): Row #(\d+): .*invalid value '(.*)'", re.DOTALL)
+
+
+class CsvSource(BatchSource):
+    """A CSV file whose columns are all read as float64."""
+
+    def __init__(
+        self,
+        file: File,
+        columns: Sequence[Hashable] | None = None,
+        weight: Hashable | None = None,
+        chunk_rows: int | None = None,
+    ) -> None:
+        pyarrow = require("pyarrow", "io")
+        self._file = file
+        self._header = _header(file)
+        choose(self._header, columns, weight, file.name)
+        schema = pyarrow.schema([(name, pyarrow.float64()) for name in self._header])
+        super().__init__(file.name, schema, columns, weight, chunk_rows)
+
+    def batches(self) -> Iterator[tuple[Place, Any]]:
+        """Walk the file."""
+        pyarrow, csv = require("pyarrow", "io"), require("pyarrow.csv", "io")
+        options = csv.ConvertOptions(
+            column_types=dict.fromkeys(self.names, pyarrow.float64()),
+            include_columns=self.names,
+            null_values=NO_VALUE,
+        )
+        with self._file.reading(pyarrow.ArrowException):
+            try:
+                with _open(self._file, options) as reader:
+                    yield from counted(self.name, reader)
+            except pyarrow.ArrowInvalid as error:
+                self._name_cell(error)
+
+    def _name_cell(self, error: Exception) -> NoReturn:
+        """Say in our words which cell is no number; pyarrow's rows count from 1, the header's."""
+        found = BAD_CELL.search(str(error))
+        if found is None:
+            raise error
+        column, row, cell = found.groups()
+        refuse_cell(cell, self.place(int(row) - 2), self._header[int(column)])
+
+
+def _open(file: File, convert: Any = None) -> Any:
+    csv = require("pyarrow.csv", "io")
+    read = csv.ReadOptions(use_threads=False)  # with threads, errors do not know their row
+    return csv.open_csv(file.path, read_options=read, convert_options=convert)
+
+
+def _header(file: File) -> list[str]:
+    """Read the names of the columns."""
+    pyarrow = require("pyarrow", "io")
+    if file.size == 0:
+        raise DataError(f"{file.name} is empty; its first line must name the columns")
+    with file.reading(pyarrow.ArrowException, UnicodeError), _open(file) as reader:
+        names: list[str] = reader.schema.names
+    if names != [str(at) for at in range(len(names))] and all(map(_is_number, names)):
+        raise DataError(
+            f"the first line of {file.name} holds numbers ({', '.join(names[:4])}), where the "
+            "names of the columns should be; add a header"
+        )
+    return names
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

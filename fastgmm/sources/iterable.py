@@ -1,0 +1,118 @@
+"""Chunks from Python: lists, re-iterables, and callables that give a fresh iterator each pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from fastgmm.errors import DataError, SourceChangedError
+from fastgmm.sources.cells import Place
+from fastgmm.sources.columns import Chosen, choose
+from fastgmm.sources.source import Chunk, Source
+from fastgmm.sources.tables import Table, as_table
+
+
+class IterableSource(Source):
+    """Chunks of rows that Python code yields: arrays, frames or Arrow batches of any length.
+
+    To learn the columns, the first chunk is asked for when the source is opened; the first pass
+    goes on from there, so that no row is lost if the iterator turns out to be a one-time one.
+    """
+
+    def __init__(
+        self,
+        data: Iterable[Any] | Callable[[], Iterable[Any]],
+        columns: Sequence[Hashable] | None = None,
+        weight: Hashable | None = None,
+        chunk_rows: int | None = None,
+    ) -> None:
+        refuse_iterator(data)
+        self._data = data
+        self._chunk_rows = chunk_rows
+        self._begun: Iterator[Any] | None = None
+        name = "the chunks"
+        iterator = self._iterator(name)
+        first = next(iterator, None)
+        if first is None:
+            raise DataError("no chunk was given, so that the number of features is not known")
+        self._opened: Iterator[Any] | None = chain([first], iterator)
+        table = as_table(first, f"chunk 0 of {name}")
+        chosen = choose(table.labels, columns, weight, name)
+        self._found = list(table.labels)
+        self._all = columns is None
+        labels = [table.labels[position] for position in chosen.features]
+        super().__init__(name, labels, table.dtype(chosen, Place(name)), weight=weight)
+        if isinstance(data, list | tuple):
+            self._look_at_all(data)
+
+    def _look_at_all(self, data: Sequence[Any]) -> None:
+        """Learn the number of rows and the type from chunks that are all there."""
+        dtypes, n_rows = [self.dtype], 0
+        for number, item in enumerate(data):
+            table, chosen = self._table(item, number)
+            dtypes.append(table.dtype(chosen, Place(self.name, n_rows)))
+            n_rows += table.n_rows
+        self.dtype, self.n_rows = np.result_type(*dtypes), n_rows
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Walk the chunks once more, from a fresh iterator."""
+        items, self._opened = self._opened or self._iterator(self.name), None
+        start = 0
+        for number, item in enumerate(items):
+            table, chosen = self._table(item, number)
+            yield from self._chunks_of(table, chosen, start, number)
+            start += table.n_rows
+
+    def _chunks_of(self, table: Table, chosen: Chosen, start: int, number: int) -> Iterator[Chunk]:
+        dtype = table.dtype(chosen, Place(self.name, start))
+        if np.result_type(dtype, self.dtype) != self.dtype:
+            raise DataError(
+                f"chunk {number} of {self.name} holds {dtype} where the first held {self.dtype}; "
+                "give all chunks one type, so that no digit is lost"
+            )
+        step = self._chunk_rows or max(1, table.n_rows)
+        for at in range(0, table.n_rows, step):
+            yield table.chunk(chosen, slice(at, at + step), Place(self.name, start + at))
+
+    def _table(self, item: Any, number: int) -> tuple[Table, Chosen]:
+        """See a chunk as a table, and find the columns of the first chunk in it."""
+        name = f"chunk {number} of {self.name}"
+        table = as_table(item, name)
+        width = len(table.labels)
+        if width != len(self._found) and (self._all or isinstance(table.labels, range)):
+            raise SourceChangedError(
+                f"{name} has {width} columns and the first chunk had {len(self._found)}"
+            )
+        return table, choose(table.labels, self.labels, self.weight, name)
+
+    def _iterator(self, name: str) -> Iterator[Any]:
+        """Start a pass, and refuse to go on with an iterator that was begun before."""
+        made = self._data() if callable(self._data) else self._data
+        try:
+            iterator = iter(made)
+        except TypeError as error:
+            raise DataError(f"{name} cannot be walked: {error}") from error
+        if iterator is self._begun and self.n_rows is None:
+            raise SourceChangedError(
+                f"{name} came from an iterator that an earlier pass had begun; "
+                "every pass needs a fresh one"
+            )
+        self._begun = iterator
+        return iterator
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out iterators, which cannot travel to another process."""
+        return self.__dict__ | {"_begun": None, "_opened": None}
+
+
+def refuse_iterator(data: object) -> None:
+    """Refuse what can be walked only once, before anything is taken from it."""
+    if isinstance(data, Iterator):
+        raise DataError(
+            f"a {type(data).__name__} can be walked only once, and a fit walks its rows many "
+            "times; pass a callable that returns a fresh one for every pass, for example "
+            "open_source(lambda: read_chunks(path)), or a list of chunks if they fit in memory"
+        )

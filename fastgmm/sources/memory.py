@@ -1,0 +1,126 @@
+"""Rows in memory, and weights given beside the rows of any source."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.errors import DataError
+from fastgmm.sources.blocks import Block, check_total_weight, check_weights
+from fastgmm.sources.cells import Place, real
+from fastgmm.sources.columns import choose
+from fastgmm.sources.source import Chunk, Source
+from fastgmm.sources.tables import ArrayTable, Table
+
+
+class TableSource(Source):
+    """An array, a frame or an Arrow table."""
+
+    def __init__(
+        self,
+        table: Table,
+        name: str,
+        columns: Sequence[Hashable] | None = None,
+        weight: Hashable | None = None,
+        chunk_rows: int | None = None,
+    ) -> None:
+        self._table = table
+        self._chosen = choose(table.labels, columns, weight, name)
+        self._step = chunk_rows or table.rows_a_chunk(self._chosen)
+        features = self._chosen.features
+        labels = table.labels if self._chosen.all else [table.labels[at] for at in features]
+        super().__init__(name, labels, table.dtype(self._chosen, Place(name)), table.n_rows, weight)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Walk the rows: views of the array where nothing had to be chosen."""
+        for start in range(0, self._table.n_rows, self._step):
+            rows = slice(start, start + self._step)
+            yield self._table.chunk(self._chosen, rows, Place(self.name, start))
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the rows are a file's, mapped into memory: they may change, and are slow."""
+        return isinstance(self._table, ArrayTable) and _is_mapped(self._table.array)
+
+
+def _is_mapped(array: Any) -> bool:
+    while array is not None:
+        if isinstance(array, np.memmap | mmap.mmap):
+            return True
+        array = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
+    return False
+
+
+class WeightedSource(Source):
+    """Another source, with a weight for each of its rows."""
+
+    def __init__(self, source: Source, weights: npt.NDArray[np.float64]) -> None:
+        if source.weight is not None:
+            raise DataError(
+                f"{source.name} takes weights from its column {source.weight!r}; "
+                "give weights there or as an array, not both"
+            )
+        super().__init__(source.name, source.labels, source.dtype, source.n_rows, "sample_weight")
+        self._source = source
+        self._weights = weights
+        self.checked = source.checked
+        self._check()
+
+    def _check(self) -> None:
+        check_weights(self, Block(self._weights, self._weights, 0))
+        if len(self._weights):
+            with np.errstate(over="ignore"):
+                check_total_weight(float(self._weights.sum()), self.name)
+        if self.n_rows is not None:
+            self._check_length(self.n_rows, "")
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Walk the rows of the other source, with the weights that belong to them."""
+        start = 0
+        for rows, _ in self._source.chunks():
+            stop = start + len(rows)
+            if stop > len(self._weights):
+                self._check_length(stop, "at least ")
+            yield Chunk(rows, self._weights[start:stop])
+            start = stop
+        self._check_length(start, "")
+
+    def place(self, row: int) -> str:
+        """Say where a row stands, as the other source would."""
+        return self._source.place(row)
+
+    def _check_length(self, n_rows: int, about: str) -> None:
+        if n_rows != len(self._weights):
+            raise DataError(
+                f"{len(self._weights)} sample weights were given for {about}{n_rows} rows of "
+                f"{self.name}; give one weight for each row"
+            )
+
+
+def with_weights(source: Source, weights: npt.ArrayLike) -> Source:
+    """Give each row of a source a weight from an array.
+
+    Parameters
+    ----------
+    source : Source
+    weights : array-like of shape (n_rows,)
+        Zero or more; a row of weight 0 counts for nothing, though its numbers must be finite.
+
+    Raises
+    ------
+    DataError
+        If a weight is negative, NaN or infinite, if all are zero, or if they are not one for
+        each row. Where the source does not know its rows, their number is checked in the pass.
+    """
+    name = "sample_weight"
+    array = np.asarray(weights)
+    if array.ndim != 1:
+        raise DataError(
+            f"sample weights must be 1-d, one for each row; these have the shape {array.shape}"
+        )
+    numbers = real(array[:, None], [name], Place(name))[:, 0]
+    return WeightedSource(source, np.array(numbers, np.float64))

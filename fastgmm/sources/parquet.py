@@ -1,0 +1,64 @@
+"""Parquet files, one or many, read a few row groups' rows at a time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from fastgmm.errors import require
+from fastgmm.sources.arrow import BatchSource, counted
+from fastgmm.sources.cells import Place
+from fastgmm.sources.columns import choose
+from fastgmm.sources.files import File
+from fastgmm.sources.tables import ArrowTable
+
+
+class ParquetSource(BatchSource):
+    """Parquet files whose columns are matched by name, one file after the other."""
+
+    def __init__(
+        self,
+        files: list[File],
+        name: str,
+        columns: Sequence[Hashable] | None = None,
+        weight: Hashable | None = None,
+        chunk_rows: int | None = None,
+    ) -> None:
+        footers = [_footer(file) for file in files]
+        self._files = files
+        self._starts = [0, *accumulate(n_rows for _, n_rows in footers)]
+        n_rows = self._starts[-1]
+        super().__init__(name, footers[0][0], columns, weight, chunk_rows, n_rows)
+        dtypes = [
+            self._dtype(file, schema) for file, (schema, _) in zip(files, footers, strict=True)
+        ]
+        self.dtype = np.result_type(*dtypes)
+
+    def _dtype(self, file: File, schema: Any) -> np.dtype[Any]:
+        """Find the columns in one file, and whether all are float32 there."""
+        chosen = choose(schema.names, self.labels, self.weight, file.name)
+        return ArrowTable(schema.empty_table()).dtype(chosen, Place(file.name))
+
+    def batches(self) -> Iterator[tuple[Place, Any]]:
+        """Walk the files."""
+        pyarrow, parquet = require("pyarrow", "io"), require("pyarrow.parquet", "io")
+        for file in self._files:
+            with file.reading(pyarrow.ArrowException), parquet.ParquetFile(file.path) as reader:
+                batches = reader.iter_batches(self.chunk_rows, columns=self.names)
+                yield from counted(file.name, batches)
+
+    def place(self, row: int) -> str:
+        """Name the file and the row within it."""
+        at = bisect_right(self._starts, row, hi=len(self._files)) - 1
+        return Place(self._files[at].name, -self._starts[at]).row(row)
+
+
+def _footer(file: File) -> tuple[Any, int]:
+    """Read the schema and the number of rows."""
+    pyarrow, parquet = require("pyarrow", "io"), require("pyarrow.parquet", "io")
+    with file.reading(pyarrow.ArrowException), parquet.ParquetFile(file.path) as reader:
+        return reader.schema_arrow, reader.metadata.num_rows

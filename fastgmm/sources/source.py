@@ -1,0 +1,123 @@
+"""The contract of a source: rows that can be walked once for every pass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import reduce
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.errors import DataError, SourceChangedError
+from fastgmm.sources.blocks import Block, blocks
+
+Result = TypeVar("Result")
+
+CHUNK_BYTES = 8_000_000  # a reader's chunk: long enough to hide its overhead, short beside a block
+
+
+class Chunk(NamedTuple):
+    """However many rows a source happens to yield; real numbers of any type and layout."""
+
+    rows: npt.NDArray[Any]  # (n, d)
+    weights: npt.NDArray[Any] | None  # (n,)
+
+
+class Source(ABC):
+    """Rows from anywhere, read chunk by chunk, as often as there are passes.
+
+    A reader calls this constructor and writes `chunks`. It may reuse the memory of a chunk once
+    the next is asked for.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it: ``points.parquet``, ``the array``.
+    labels : sequence of str or int
+        The name, or else the number, of each feature.
+    dtype : numpy.dtype
+        float32 if every feature is float32, otherwise float64 (float16 too).
+    n_rows : int or None
+        None until a pass has counted them, where the source cannot tell.
+    weight : str, int or None
+        The column that holds the weights of the rows.
+    checked : bool
+        Whether the rows were found finite once and stay so, being in memory.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        labels: Sequence[Hashable],
+        dtype: npt.DTypeLike,
+        n_rows: int | None = None,
+        weight: Hashable | None = None,
+    ) -> None:
+        self.name = name
+        self.labels = labels
+        self.dtype = np.dtype(dtype)
+        self.n_rows = n_rows
+        self.weight = weight
+        self.checked = False
+
+    @abstractmethod
+    def chunks(self) -> Iterator[Chunk]:
+        """Walk the rows from the first to the last; every call starts anew."""
+
+    @property
+    def n_features(self) -> int:
+        """How many features a row has."""
+        return len(self.labels)
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """Names of the features, or None where the columns are not named by text."""
+        names = tuple(label for label in self.labels if isinstance(label, str))
+        return names if len(names) == len(self.labels) else None
+
+    def place(self, row: int) -> str:
+        """Say where a row stands; rows count from 0."""
+        return f"row {row} of {self.name}"
+
+    def fold(
+        self,
+        summarise: Callable[[Block], Result],
+        combine: Callable[[Result, Result], Result],
+        block_rows: int,
+    ) -> Result:
+        """Summarise every block and combine what is found, in the order of the blocks.
+
+        Parameters
+        ----------
+        summarise : callable
+            A pure function of a `Block`.
+        combine : callable
+            Joins the results of the blocks before with that of the next.
+        block_rows : int
+
+        Raises
+        ------
+        DataError
+            If a row cannot be used, or if there is none.
+        """
+        results = map(summarise, blocks(self, block_rows))
+        for first in results:
+            return reduce(combine, results, first)
+        raise DataError(f"{self.name} holds no rows (0 samples); at least one is needed")
+
+    def complete(self, n_rows: int) -> None:
+        """Hear how many rows a whole pass gave: every pass must give as many."""
+        if self.n_rows is None:
+            self.n_rows = n_rows
+        if self.n_rows != n_rows:
+            raise SourceChangedError(
+                f"{self.name} gave {n_rows} rows in this pass and {self.n_rows} before; every "
+                "pass must walk the same rows (a callable must return a fresh iterator each time)"
+            )
+
+
+def rows_a_chunk(n_columns: int) -> int:
+    """How many rows a reader takes at a time when the user does not say."""
+    return max(1, CHUNK_BYTES // (8 * max(n_columns, 1)))

@@ -1,0 +1,136 @@
+"""Rows in memory, seen as columns: arrays, pandas and polars frames, Arrow tables and batches."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.errors import DataError
+from fastgmm.sources.arrays import as_array
+from fastgmm.sources.cells import Place, float_type, real, refuse_cell
+from fastgmm.sources.columns import Chosen
+from fastgmm.sources.source import Chunk, rows_a_chunk
+
+ARROW_NUMBERS = {"bool", "halffloat", "float", "double"} | {
+    f"{sign}int{width}" for sign in ("", "u") for width in (8, 16, 32, 64)
+}
+
+
+class Table(ABC):
+    """Some rows, and the labels of their columns."""
+
+    def __init__(self, labels: Sequence[Hashable], n_rows: int) -> None:
+        self.labels = labels
+        self.n_rows = n_rows
+
+    @abstractmethod
+    def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
+        """Give some rows of one column, as real numbers."""
+
+    def chunk(self, chosen: Chosen, rows: slice, place: Place) -> Chunk:
+        """Give some rows of the chosen columns; ``place`` says where the first of them stands."""
+        columns = [self.column(position, rows, place) for position in chosen.features]
+        weights = None if chosen.weight is None else self.column(chosen.weight, rows, place)
+        return Chunk(_stacked(columns), weights)
+
+    def rows_a_chunk(self, chosen: Chosen) -> int:
+        """Say how many rows to take at a time, when the user does not say."""
+        return rows_a_chunk(len(chosen.features))
+
+    def dtype(self, chosen: Chosen, place: Place) -> np.dtype[Any]:
+        """Find float32 if every feature is float32, else float64; refuses what is not a number."""
+        return float_type(self.chunk(chosen, slice(0, 0), place).rows.dtype)
+
+
+class ArrayTable(Table):
+    """A 2-d array, whose columns have numbers for names."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        super().__init__(range(array.shape[1]), array.shape[0])
+        self.array = array
+
+    def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
+        """Give some rows of one column."""
+        return self.array[rows, position]
+
+    def chunk(self, chosen: Chosen, rows: slice, place: Place) -> Chunk:
+        """Give some rows: a view, where every column is a feature."""
+        found = self.array[rows]
+        weights = None if chosen.weight is None else found[:, chosen.weight]
+        return Chunk(found if chosen.all else found[:, list(chosen.features)], weights)
+
+    def rows_a_chunk(self, chosen: Chosen) -> int:
+        """Say all of them where they are but a view: blocks then need no copy."""
+        return max(1, self.n_rows) if chosen.all else super().rows_a_chunk(chosen)
+
+
+class FrameTable(Table):
+    """A pandas or polars frame."""
+
+    def __init__(self, labels: Sequence[Hashable], columns: list[Any], n_rows: int) -> None:
+        super().__init__(labels, n_rows)
+        self.columns = columns  # pandas arrays or polars series: both can be sliced by position
+
+    def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
+        """Give some rows of one column, its missing values refused."""
+        label, values = self.labels[position], self.columns[position]
+        if str(values.dtype) == "category":
+            raise DataError(
+                f"column {label!r} of {place.name} holds categories; make them numbers first, "
+                "or leave the column out"
+            )
+        numbers = values[rows].to_numpy()
+        return real(numbers[:, None], [label], place)[:, 0]
+
+
+class ArrowTable(Table):
+    """An Arrow table or record batch."""
+
+    def __init__(self, table: Any) -> None:
+        super().__init__(table.schema.names, table.num_rows)
+        self.table = table
+
+    def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
+        """Give some rows of one column, its nulls refused; a view where Arrow allows it."""
+        label, values = self.labels[position], self.table.column(position)[rows]
+        if str(values.type) not in ARROW_NUMBERS:
+            raise DataError(
+                f"column {label!r} of {place.name} holds {values.type}; cast it to a number, or "
+                "choose other columns with columns=[...]"
+            )
+        if values.null_count:
+            row = int(values.is_null().to_numpy(zero_copy_only=False).argmax())
+            refuse_cell(None, place.row(row), label)
+        return values.to_numpy(zero_copy_only=False)
+
+
+def as_table(data: object, name: str) -> Table:
+    """See rows in memory as a table, whatever library they come from."""
+    if is_instance(data, "pandas", "DataFrame"):
+        columns = [data.iloc[:, at].array for at in range(data.shape[1])]  # type: ignore[attr-defined]
+        return FrameTable(list(data.columns), columns, len(data))  # type: ignore[attr-defined,arg-type]
+    if is_instance(data, "polars", "DataFrame"):
+        return FrameTable(data.columns, data.get_columns(), data.height)  # type: ignore[attr-defined]
+    if is_instance(data, "pyarrow", "Table", "RecordBatch"):
+        return ArrowTable(data)
+    return ArrayTable(as_array(data, name))
+
+
+def is_instance(data: object, module: str, *names: str) -> bool:
+    """Look whether an object is of a library's class, without importing the library."""
+    library = sys.modules.get(module)
+    return library is not None and isinstance(data, tuple(getattr(library, n) for n in names))
+
+
+def _stacked(columns: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Columns side by side, as rows."""
+    single = all(float_type(column.dtype) == np.float32 for column in columns)
+    rows = np.empty((len(columns[0]), len(columns)), np.float32 if single else np.float64)
+    for position, column in enumerate(columns):
+        rows[:, position] = column
+    return rows

@@ -1,0 +1,8 @@
+"""The scikit-learn face: validate, delegate, name the results."""
+
+from __future__ import annotations
+
+from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.estimators.saving import load
+
+__all__ = ["GaussianMixture", "load"]

@@ -1,0 +1,176 @@
+"""What every mixture of ours can do once it is fitted: predict, score, sample."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils.validation import check_is_fitted
+
+from fastgmm import passes
+from fastgmm.covariance import family
+from fastgmm.errors import DataError
+from fastgmm.estimators import randomness, rows
+from fastgmm.estimators.published import is_fitted, parameters_of
+from fastgmm.parameters import Parameters
+from fastgmm.sources import Source
+
+
+class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
+    """The face of a fitted mixture: its public attributes are the model.
+
+    Every method reads them anew, so that a model whose attributes were set by hand works as well.
+    """
+
+    covariance_type: str
+    random_state: randomness.RandomState
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """Most probable component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            Whatever `fit` takes; read block by block.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        return passes.labels(*self._scoring(X))
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.floating]:
+        """Probability of each component, given the row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            Whatever `fit` takes; read block by block.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            Every row sums to 1.
+        """
+        return passes.responsibilities(*self._scoring(X))
+
+    def score_samples(self, X: Any) -> npt.NDArray[np.floating]:
+        """Log-likelihood of each row under the fitted mixture.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            Whatever `fit` takes; read block by block.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Natural logarithms of a density per unit volume of the feature space.
+        """
+        return passes.log_likelihoods(*self._scoring(X))
+
+    def score(self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Mean log-likelihood of a row under the fitted mixture.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            Whatever `fit` takes; read block by block, so that memory does not grow with it.
+        y : Ignored
+            Here for scikit-learn's convention.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts.
+
+        Returns
+        -------
+        float
+            Natural logarithm of a density per unit volume of the feature space.
+        """
+        log_likelihood, row_weight = self._total(X, sample_weight)
+        return log_likelihood / row_weight
+
+    def aic(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Akaike's information criterion on the rows of X; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts.
+
+        Returns
+        -------
+        float
+        """
+        log_likelihood, _ = self._total(X, sample_weight)
+        return -2.0 * log_likelihood + 2.0 * self._n_parameters()
+
+    def bic(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Bayesian information criterion on the rows of X; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts; their sum takes the place of the number of rows.
+
+        Returns
+        -------
+        float
+        """
+        log_likelihood, row_weight = self._total(X, sample_weight)
+        return -2.0 * log_likelihood + self._n_parameters() * math.log(row_weight)
+
+    def sample(self, n_samples: int = 1) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Draw rows from the fitted mixture, in the order of their components.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        y : ndarray of shape (n_samples,)
+            The component of each row.
+        """
+        parameters = self._parameters()
+        if n_samples < 1:
+            raise ValueError(
+                f"Invalid value for 'n_samples': {n_samples}. The sampling requires at least one "
+                "sample."
+            )
+        return parameters.sample(n_samples, randomness.legacy_state(self.random_state))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there is a mixture to score with."""
+        return is_fitted(vars(self))
+
+    def _parameters(self) -> Parameters:
+        check_is_fitted(self)
+        # fit replaces the whole dictionary, so that another thread's fit cannot tear these apart
+        return parameters_of(vars(self), self.covariance_type)
+
+    def _scoring(
+        self, X: Any, sample_weight: npt.ArrayLike | None = None
+    ) -> tuple[Source, Parameters]:
+        parameters = self._parameters()
+        return rows.to_score(self, X, sample_weight, parameters.n_features), parameters
+
+    def _total(self, X: Any, sample_weight: npt.ArrayLike | None) -> tuple[float, float]:
+        """Sum the log-likelihoods and the weights of the rows."""
+        source, parameters = self._scoring(X, sample_weight)
+        log_likelihood, row_weight, _ = passes.total_log_likelihood(source, parameters)
+        if row_weight == 0.0:
+            raise DataError(f"{source.name} holds no row to score; give at least one")
+        # NumPy's float, since beside float32 numbers Python's would be rounded to theirs
+        return np.float64(log_likelihood), row_weight
+
+    def _n_parameters(self) -> int:
+        """Count the free parameters of the model."""
+        return family(self.covariance_type).n_parameters(*np.shape(self.means_))

@@ -1,0 +1,303 @@
+"""fastgmm.GaussianMixture: scikit-learn's estimator, on our own engine."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from fastgmm import em, passes
+from fastgmm.covariance import family
+from fastgmm.estimators import given, rows, saving, starts
+from fastgmm.estimators.base import Mixture
+from fastgmm.estimators.fitting import Climb
+from fastgmm.estimators.published import FITTED, attributes_of, history_of, is_fitted, parameters_of
+from fastgmm.estimators.randomness import RandomState
+from fastgmm.estimators.reporting import Progress, Verbose
+from fastgmm.parameters import Parameters
+from fastgmm.sources import Source
+
+NOT_CONVERGED = (
+    "Best performing initialization did not converge. Try different init parameters, or increase "
+    "max_iter, tol, or check for degenerate data."
+)
+
+
+class GaussianMixture(Mixture):
+    """Gaussian mixture, fitted by EM: a drop-in for scikit-learn's.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of components.
+    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+        "full": every component has a covariance matrix of its own; "tied": all share one;
+        "diag": every component has a variance for each feature; "spherical": every component
+        has one variance.
+    tol : float, default=1e-3
+        EM stops when the mean log-likelihood of a row changes by less.
+    reg_covar : float, default=1e-6
+        Added to every variance.
+    max_iter : int, default=100
+        Most passes of EM over the rows; 0 keeps the start.
+    n_init : int, default=1
+        Number of starts. They advance in shared passes over the rows, and the one of highest
+        likelihood is kept; one whose covariance collapses is left out unless all do.
+    init_params : {"auto", "kmeans", "k-means++", "random", "random_from_data"}, default="auto"
+        How to start. "kmeans": from the clusters of k-means; "auto": the same, on standardised
+        features; "k-means++": from the rows that k-means++ chooses; "random_from_data": from
+        rows chosen at random; "random": from random responsibilities.
+    weights_init : array-like of shape (n_components,), optional
+        Weights to start from, instead of those of `init_params`.
+    means_init : array-like of shape (n_components, n_features), optional
+        Means to start from.
+    precisions_init : array-like, optional
+        Inverses of the covariances to start from, in the shape of `precisions_`.
+    random_state : int, RandomState, Generator, SeedSequence or None, default=None
+        Where the random numbers of starts and of `sample` come from. The same seed gives the
+        same bits.
+    warm_start : bool, default=False
+        Whether `fit` goes on from where the last one ended; then `n_init` does not count.
+    verbose : int, default=0
+        1 prints the passes, 2 their time and gain, too.
+    verbose_interval : int, default=10
+        Number of passes between two prints.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+        Weight of each component; their sum is 1.
+    means_ : ndarray of shape (n_components, n_features)
+    covariances_ : ndarray
+        In a shape that follows `covariance_type`: "full" (n_components, n_features, n_features),
+        "tied" (n_features, n_features), "diag" (n_components, n_features), "spherical"
+        (n_components,).
+    precisions_ : ndarray
+        Inverses of the covariances, in the same shape.
+    precisions_cholesky_ : ndarray
+        Factors U of the precisions U U', in the same shape.
+    converged_ : bool
+        Whether EM stopped because of `tol`.
+    n_iter_ : int
+        Number of passes of the best start.
+    lower_bound_ : float
+        Mean log-likelihood of a row in the last pass.
+    lower_bounds_ : list of float
+        The same, for every pass.
+    n_rows_ : int
+        Number of rows of positive weight in the fit.
+    n_features_in_ : int
+        Number of features of the rows.
+    feature_names_in_ : ndarray of str
+        Names of the features, where the rows had them.
+
+    Notes
+    -----
+    X is read block by block in every method, and no array of n_samples x n_components is made but
+    the result of `predict_proba`. Results have the same bits whatever the number of threads,
+    the memory order of an array and the chunks of a file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import GaussianMixture
+    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> model = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> np.sort(model.means_[:, 0]).round(6)
+    array([ 1., 10.])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions({"auto", "kmeans", "k-means++", "random", "random_from_data"})],
+        "weights_init": ["array-like", None],
+        "means_init": ["array-like", None],
+        "precisions_init": ["array-like", None],
+        "random_state": ["random_state", np.random.Generator, np.random.SeedSequence],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "auto",
+        weights_init: npt.ArrayLike | None = None,
+        means_init: npt.ArrayLike | None = None,
+        precisions_init: npt.ArrayLike | None = None,
+        random_state: RandomState = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: npt.ArrayLike,
+        means: npt.ArrayLike,
+        covariances: npt.ArrayLike,
+        *,
+        covariance_type: str = "full",
+    ) -> Self:
+        """Make a mixture that is ready to score and to sample, without a fit.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+            From 0 to 1, of sum 1.
+        means : array-like of shape (n_components, n_features)
+        covariances : array-like
+            Positive definite, in the shape of `covariances_`.
+        covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+
+        Returns
+        -------
+        GaussianMixture
+
+        Raises
+        ------
+        ValueError
+            If a value does not fit; the message names the component.
+        """
+        checked = given.checked_mixture(weights, means, covariances, covariance_type)
+        parameters = Parameters.from_covariances(family(covariance_type).structure, *checked)
+        model = cls(parameters.n_components, covariance_type=covariance_type)
+        model._publish(
+            attributes_of(parameters, checked[1].dtype, names=None) | history_of(None, n_rows=0)
+        )
+        return model
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Estimate the mixture by EM.
+
+        Nothing of the object changes until the fit is complete: where it fails or is interrupted,
+        the object predicts as before.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            Also pandas, polars and Arrow tables, paths of .npy, CSV, Parquet and Arrow files,
+            callables and re-iterables that give chunks of rows, and what
+            `fastgmm.open_source` returns.
+        y : Ignored
+            Here for scikit-learn's convention.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts: 0 is the same as leaving it out, 2 as writing it twice.
+
+        Returns
+        -------
+        GaussianMixture
+            The fitted object itself.
+
+        Raises
+        ------
+        DataError
+            If a row is not of finite numbers; it is named.
+        DegenerateCovarianceError
+            If a covariance collapses in every start.
+        """
+        _, attributes = self._climbed(X, y, sample_weight)
+        self._publish(attributes)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_predict(
+        self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None
+    ) -> npt.NDArray[np.int64]:
+        """Estimate the mixture by EM, and return the most probable component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            As for `fit`.
+        y : Ignored
+            Here for scikit-learn's convention.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts in the fit.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            What `predict` returns after `fit`.
+        """
+        source, attributes = self._climbed(X, y, sample_weight)
+        labels = passes.labels(source, parameters_of(attributes, self.covariance_type))
+        self._publish(attributes)
+        return labels
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file that `fastgmm.load` reads.
+
+        It holds numbers and a header, no pickle, and replaces an older file in one stroke. A
+        `random_state` that is not a seed is not kept.
+
+        Parameters
+        ----------
+        path : str or path-like
+        """
+        self._parameters()
+        saving.save(self, path)
+
+    def _climbed(
+        self, X: Any, y: Any, sample_weight: npt.ArrayLike | None
+    ) -> tuple[Source, dict[str, Any]]:
+        """Fit, and return the rows and the attributes to publish."""
+        found = rows.to_fit(self, X, sample_weight)
+        source = found.source
+        rule = em.MaximumLikelihood(family(self.covariance_type), self.reg_covar)
+        said = starts.checked(self, source.n_features)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        progress = Progress(self, self.max_iter, {"X": X, "y": y, "metadata": metadata})
+        if self.warm_start and is_fitted(vars(self)):
+            states = [starts.resumed(vars(self), self, rule, source.n_features)]
+        else:
+            states = starts.fresh(self, source, rule, said)
+        climb = Climb(states, found)
+        verbose = Verbose(self.verbose, self.verbose_interval, len(states))
+        climb.run(em.Stopping(self.tol, self.max_iter), verbose, progress)
+        rows.check_count(climb.count_rows(), self.n_components)
+        attributes = climb.attributes()
+        if not (attributes["converged_"] or climb.was_stopped or self.max_iter == 0):
+            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=4)
+        progress.end_fit(attributes)
+        return source, attributes
+
+    def _publish(self, attributes: dict[str, Any]) -> None:
+        """Replace all fitted attributes, in one assignment that nothing can come between."""
+        kept = {name: value for name, value in vars(self).items() if name not in FITTED}
+        self.__dict__ = kept | attributes

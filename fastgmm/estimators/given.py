@@ -1,0 +1,99 @@
+"""Weights, means and matrices that a user gives, checked against the shape of the mixture."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils import check_array
+
+from fastgmm.covariance import family
+
+Array = npt.NDArray[np.float64] | npt.NDArray[np.float32]
+
+
+def matrices_shape(covariance_type: str, n_components: int, n_features: int) -> tuple[int, ...]:
+    """Return the shape of `covariances_` and `precisions_`."""
+    return {
+        "full": (n_components, n_features, n_features),
+        "tied": (n_features, n_features),
+        "diag": (n_components, n_features),
+        "spherical": (n_components,),
+    }[covariance_type]
+
+
+def checked_weights(values: npt.ArrayLike, n_components: int) -> Array:
+    """Return the weights of the components: from 0 to 1, of sum 1."""
+    weights = _of_shape(values, (n_components,), "weights")
+    outside = (weights < 0.0) | (weights > 1.0)
+    if outside.any():
+        component = int(np.flatnonzero(outside)[0])
+        # scikit-learn's own tests ask for these words with the two numbers the wrong way round;
+        # the component makes good for it
+        raise ValueError(
+            "The parameter 'weights' should be in the range [0, 1], but got max value "
+            f"{weights.min():.5f}, min value {weights.max():.5f} "
+            f"(component {component} has {weights[component]:.5f})"
+        )
+    tolerance = 1e-6 if weights.dtype == np.float32 else 1e-8
+    if abs(weights.sum(dtype=np.float64) - 1.0) > tolerance:
+        raise ValueError(
+            "The parameter 'weights' should be normalized, but got sum(weights) = "
+            f"{weights.sum():.5f}; divide them by their sum"
+        )
+    return weights
+
+
+def checked_means(values: npt.ArrayLike, n_components: int, n_features: int) -> Array:
+    """Return the means of the components."""
+    return _of_shape(values, (n_components, n_features), "means")
+
+
+def checked_matrices(
+    values: npt.ArrayLike, what: str, covariance_type: str, n_components: int, n_features: int
+) -> Array:
+    """Return precisions or covariances, positive definite; `what` names them in an error."""
+    shape = matrices_shape(covariance_type, n_components, n_features)
+    matrices = _of_shape(values, shape, what)
+    if covariance_type in ("full", "tied"):
+        rule = "symmetric, positive-definite"
+        symmetric = np.isclose(matrices, matrices.swapaxes(-1, -2)).all(axis=(-2, -1))
+        good = np.atleast_1d(symmetric & (np.linalg.eigvalsh(matrices) > 0.0).all(axis=-1))
+    else:
+        rule = "positive"
+        good = matrices > 0.0
+    if not good.all():
+        raise ValueError(f"'{what}' should be {rule}{_first_bad(good, covariance_type)}")
+    return matrices
+
+
+def checked_mixture(
+    weights: npt.ArrayLike, means: npt.ArrayLike, covariances: npt.ArrayLike, covariance_type: str
+) -> tuple[Array, Array, Array]:
+    """Return weights, means and covariances that make a mixture together."""
+    family(covariance_type)
+    centres: Array = check_array(means, dtype=[np.float64, np.float32], input_name="means")
+    matrices = checked_matrices(covariances, "covariances", covariance_type, *centres.shape)
+    return checked_weights(weights, len(centres)), centres, matrices
+
+
+def _of_shape(values: npt.ArrayLike, shape: tuple[int, ...], what: str) -> Array:
+    array: Array = check_array(
+        values,
+        dtype=[np.float64, np.float32],
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+        input_name=what,
+    )
+    if array.shape != shape:
+        raise ValueError(
+            f"The parameter '{what}' should have the shape of {shape}, but got {array.shape}"
+        )
+    return array
+
+
+def _first_bad(good: npt.NDArray[np.bool_], covariance_type: str) -> str:
+    if covariance_type == "tied":
+        return ""
+    return f"; that of component {np.argwhere(~good)[0][0]} is not"

@@ -1,0 +1,143 @@
+"""A fitted GaussianMixture as a file of numbers with a header, and back."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from fastgmm import persistence
+from fastgmm.covariance import family
+from fastgmm.errors import ModelFileError
+from fastgmm.estimators import given
+from fastgmm.estimators.published import attributes_of, history_of, parameters_of
+
+MODEL = ("weights_", "means_", "covariances_", "precisions_cholesky_")
+HISTORY = ("converged_", "n_iter_", "n_rows_")
+BOUNDS = ("lower_bound_", "lower_bounds_")  # kept as arrays, since JSON has no infinity
+STARTS = ("weights_init", "means_init", "precisions_init")
+
+
+def save(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write the public attributes and the constructor's parameters."""
+    import fastgmm
+
+    fitted = _complete(model)
+    settings = model.get_params(deep=False)
+    starts = {name: settings.pop(name) for name in STARTS}
+    if not isinstance(settings["random_state"], Integral):
+        settings["random_state"] = None
+    header = {
+        "class": "GaussianMixture",
+        "fastgmm": fastgmm.__version__,
+        "settings": {name: _plain(value) for name, value in settings.items()},
+        "history": {name: _plain(fitted[name]) for name in HISTORY},
+        "feature_names": _names(fitted),
+    }
+    arrays = {name: fitted[name] for name in MODEL}
+    arrays |= {name: np.asarray(fitted[name], dtype=np.float64) for name in BOUNDS}
+    arrays |= {name: np.asarray(value) for name, value in starts.items() if value is not None}
+    persistence.write(path, header, arrays)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read a model that `GaussianMixture.save` has written.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    GaussianMixture
+        It scores, samples and saves as the one that was saved, to the last bit.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is truncated, altered, not one of ours, or no mixture.
+    """
+    header, arrays = persistence.read(path)
+    try:
+        return _model(header, arrays)
+    except KeyError as error:
+        raise ModelFileError(f"{os.fspath(path)!r} holds no model: {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"{os.fspath(path)!r} holds no valid model: {error}") from error
+
+
+def _complete(model: Any) -> dict[str, Any]:
+    """Return all attributes that a file has room for, also of a model that was set by hand."""
+    attributes = vars(model)
+    parameters = parameters_of(attributes, model.covariance_type)
+    dtype = np.asarray(attributes["means_"]).dtype
+    dtype = dtype if dtype == np.float32 else np.dtype(np.float64)
+    complete = attributes_of(parameters, dtype, names=None) | history_of(None, n_rows=0)
+    return complete | {
+        name: value if name not in MODEL else np.asarray(value, dtype=dtype)
+        for name, value in attributes.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy's numbers as Python's, and infinity as a word, for JSON to hold."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return "inf" if value == math.inf else value
+
+
+def _number(value: Any) -> Any:
+    return math.inf if value == "inf" else value
+
+
+def _names(attributes: Mapping[str, Any]) -> list[str] | None:
+    names = attributes.get("feature_names_in_")
+    return None if names is None else [str(name) for name in names]
+
+
+def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
+    from fastgmm.estimators.gaussian_mixture import GaussianMixture
+
+    if header["class"] != "GaussianMixture":
+        raise ValueError(f"its class is {header['class']!r}, not 'GaussianMixture'")
+    starts = {name: arrays[name] for name in STARTS if name in arrays}
+    settings = {name: _number(value) for name, value in header["settings"].items()}
+    model = GaussianMixture(**settings, **starts)
+    model._validate_params()
+    _check_mixture(arrays, model.covariance_type)
+    attributes = {name: arrays[name] for name in MODEL}
+    parameters = parameters_of(attributes, model.covariance_type)
+    names = header["feature_names"]
+    if names is not None and len(names) != parameters.n_features:
+        raise ValueError(f"it names {len(names)} of {parameters.n_features} features")
+    model._publish(
+        attributes_of(parameters, arrays["means_"].dtype, names)
+        | {name: header["history"][name] for name in HISTORY}
+        | {"lower_bound_": float(arrays["lower_bound_"])}
+        | {"lower_bounds_": arrays["lower_bounds_"].tolist()}
+    )
+    return model
+
+
+def _check_mixture(arrays: Mapping[str, Any], covariance_type: str) -> None:
+    """Refuse arrays that are no mixture.
+
+    Definiteness is asked of the factors: a covariance that was rounded to single precision may
+    have lost it, and is still good to look at.
+    """
+    for name in MODEL:
+        if not np.all(np.isfinite(arrays[name])):
+            raise ValueError(f"{name!r} holds numbers that are not finite")
+    given.checked_weights(arrays["weights_"], len(arrays["means_"]))
+    covariances, factors = arrays["covariances_"], arrays["precisions_cholesky_"]
+    if family(covariance_type).structure in ("tied", "full"):
+        if not np.array_equal(covariances, covariances.swapaxes(-1, -2)):
+            raise ValueError("a covariance is not symmetric")
+        if np.tril(factors, -1).any():
+            raise ValueError("a factor of the precisions is not triangular")
+        covariances, factors = (np.diagonal(a, axis1=-2, axis2=-1) for a in (covariances, factors))
+    if not (np.all(covariances > 0.0) and np.all(factors > 0.0)):
+        raise ValueError("a covariance is not positive definite")

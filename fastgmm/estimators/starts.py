@@ -1,0 +1,119 @@
+"""Where EM begins: at what the user gives, where the last fit ended, or at starts of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgmm import em
+from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.estimators import given, randomness
+from fastgmm.estimators.published import parameters_of
+from fastgmm.initialisation import draw_sample, start_from
+from fastgmm.parameters import Parameters
+from fastgmm.sources import Source
+from fastgmm.statistics import Array
+
+
+class Given(NamedTuple):
+    """What the user says of the start; None where nothing is said."""
+
+    weights: Array | None
+    means: Array | None
+    precisions: Array | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no start of our own is needed."""
+        return not any(value is None for value in self)
+
+    def alone(self, structure: str) -> Parameters:
+        """Return the parameters that are given, all of them."""
+        return Parameters.from_precisions(structure, *self)  # type: ignore[arg-type]
+
+    def instead_of(self, start: Parameters) -> Parameters:
+        """Return a start of our own with what is given in the place of its values."""
+        weights = start.weights if self.weights is None else self.weights
+        means = start.means if self.means is None else self.means
+        if self.precisions is not None:
+            return Parameters.from_precisions(start.structure, weights, means, self.precisions)
+        return Parameters(
+            start.structure, weights, means, start.covariances, start.precisions_cholesky
+        )
+
+
+def checked(estimator: Any, n_features: int) -> Given:
+    """Return what `weights_init`, `means_init` and `precisions_init` say, checked."""
+    n_components, kind = estimator.n_components, estimator.covariance_type
+    weights, means = estimator.weights_init, estimator.means_init
+    precisions = estimator.precisions_init
+    if weights is not None:
+        weights = given.checked_weights(weights, n_components).astype(np.float64)
+    if means is not None:
+        means = given.checked_means(means, n_components, n_features).astype(np.float64)
+    if precisions is not None:
+        precisions = given.checked_matrices(
+            precisions, f"{kind} precision", kind, n_components, n_features
+        ).astype(np.float64)
+    return Given(weights, means, precisions)
+
+
+def fresh(
+    estimator: Any, source: Source, rule: em.MaximumLikelihood, said: Given
+) -> list[em.State]:
+    """Return the states of `n_init` starts; those that degenerate are marked so.
+
+    All are found on one sample of the rows, and as many as `max_iter` 0 can tell apart: one.
+    """
+    if said.is_complete:
+        # every restart would be the same
+        return [em.State(rule, said.alone(rule.family.structure))]
+    rng = randomness.generator(estimator.random_state)
+    sample = draw_sample(source, rng)
+
+    def start() -> em.State | DegenerateCovarianceError:
+        try:
+            own = start_from(
+                sample,
+                estimator.init_params,
+                estimator.n_components,
+                rule.family,
+                rule.reg_covar,
+                rng,
+            )
+        except DegenerateCovarianceError as failure:
+            return failure
+        return em.State(rule, said.instead_of(own))
+
+    n_starts = estimator.n_init if estimator.max_iter > 0 else 1
+    found = [start() for _ in range(n_starts)]
+    states = [state for state in found if isinstance(state, em.State)]
+    if not states:
+        raise next(failure for failure in found if not isinstance(failure, em.State))
+    return states
+
+
+def resumed(
+    attributes: Mapping[str, Any], estimator: Any, rule: em.MaximumLikelihood, n_features: int
+) -> em.State:
+    """Return the state in which the last fit ended.
+
+    Raises
+    ------
+    ValueError
+        If that fit was of another number of components or features, or another covariance type.
+    """
+    shape = (estimator.n_components, n_features)
+    before = attributes["means_"].shape
+    if before != shape:
+        raise ValueError(
+            f"warm_start cannot go from {before[0]} components of {before[1]} features to "
+            f"{shape[0]} components of {shape[1]} features; fit with warm_start=False"
+        )
+    return em.State(
+        rule,
+        parameters_of(attributes, estimator.covariance_type),
+        previous_objective=float(attributes["lower_bound_"]),
+    )

@@ -1,0 +1,44 @@
+"""The commands, by name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import fastgmm
+from fastgmm.cli.demo import demo
+from fastgmm.cli.describe import describe
+from fastgmm.cli.failures import Commands
+from fastgmm.cli.fit import fit
+from fastgmm.cli.predict import predict
+from fastgmm.cli.sample import sample
+from fastgmm.cli.score import score
+
+app = typer.Typer(
+    cls=Commands,
+    name="fastgmm",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"fastgmm {fastgmm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def fastgmm_(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Gaussian mixtures for files of any length: fit, label, score, sample."""
+
+
+for command in (fit, predict, score, sample, describe, demo):
+    app.command()(command)

@@ -1,0 +1,83 @@
+"""How a command ends: a wrong input in one sentence and code 2, Ctrl-C in one and code 130."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from fastgmm.errors import MissingDependencyError
+
+WRONG_INPUT = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+EXPECTED = (ValueError, OSError, MissingDependencyError, MemoryError)
+# typer carries its own copy of click from 0.24 on: this is UsageError in either
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+class Commands(TyperGroup):
+    """A group of commands that says what went wrong in one sentence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command, its warnings and failures said in sentences."""
+        with warnings.catch_warnings(), one_sentence():
+            warnings.simplefilter("default")
+            warnings.showwarning = _say_warning
+            return super().invoke(ctx)
+
+    def main(self, *args: Any, **options: Any) -> NoReturn:
+        """Run the command line and exit with its code."""
+        options["standalone_mode"] = False
+        try:
+            code = super().main(*args, **options)
+        except UsageError as error:
+            if sentence := _sentence(error):  # none where the help was shown
+                say(f"{sentence} (see: {_help_of(error)})")
+            code = WRONG_INPUT
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn what a user can cause into a sentence on stderr and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("interrupted; no output was written")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        raise  # the reader of our output has gone: typer ends without a word
+    except EXPECTED as error:
+        say(_sentence(error))
+        raise typer.Exit(WRONG_INPUT) from error
+
+
+def say(sentence: str) -> None:
+    """Say something beside the results."""
+    print(f"fastgmm: {sentence}", file=sys.stderr)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, UsageError):
+        text = error.format_message()  # type: ignore[attr-defined]
+    elif isinstance(error, MemoryError):
+        text = f"not enough memory: {error}"
+    elif isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{str(error.filename)!r}: {error.strerror}"
+    else:
+        text = str(error)
+    return " ".join(text.split())
+
+
+def _help_of(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path if context else 'fastgmm'} --help"
+
+
+def _say_warning(message: Warning | str, *_: Any) -> None:
+    say(f"warning: {' '.join(str(message).split())}")

@@ -1,0 +1,100 @@
+"""fastgmm fit: a model from a file of rows."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastgmm import passes
+from fastgmm.cli import inputs, options, output, tables
+from fastgmm.cli.progress import PassProgress
+from fastgmm.covariance import family
+from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.sources import Source, open_source
+
+
+def fit(
+    data: options.Data,
+    n_components: Annotated[
+        int,
+        typer.Option("--components", "-k", metavar="K", help="Components.", show_default=False),
+    ],
+    covariance: Annotated[
+        str, typer.Option(metavar="TYPE", help="full, tied, diag or spherical.")
+    ] = "full",
+    seed: options.Seed = None,
+    output_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Save the model: .npz.", show_default=False
+        ),
+    ] = None,
+    columns: options.Columns = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column of the rows' weights.", show_default=False),
+    ] = None,
+    tol: Annotated[
+        float, typer.Option(help="Stop when the mean log-likelihood changes by less.")
+    ] = 1e-3,
+    max_iter: Annotated[int, typer.Option(help="Passes of EM over the data, at most.")] = 100,
+    reg_covar: Annotated[float, typer.Option(help="Added to every variance.")] = 1e-6,
+    init: Annotated[
+        str,
+        typer.Option(metavar="START", help="auto, kmeans, k-means++, random or random_from_data."),
+    ] = "auto",
+    n_init: Annotated[int, typer.Option(help="Starts, of which the best is kept.")] = 1,
+) -> None:
+    """Fit a mixture to the rows of a file, and show its components."""
+    if output_path is not None:
+        output.check(output_path, [".npz"], read=[data])
+    model = GaussianMixture(
+        n_components,
+        covariance_type=covariance,
+        tol=tol,
+        reg_covar=reg_covar,
+        max_iter=max_iter,
+        n_init=n_init,
+        init_params=init,
+        random_state=seed,
+    )
+    source = open_source(
+        data,
+        columns=inputs.columns_of(columns, data),
+        weight=None if weight is None else inputs.column_of(weight, data),
+    )
+    seconds = _fit(model, source)
+    if output_path is not None:
+        model.save(output_path)
+    tables.show(model, {**_figures(model, source), "seconds": f"{seconds:.2f}"})
+    if output_path is not None:
+        print(f" model written to {output_path}")
+
+
+def _fit(model: GaussianMixture, source: Source) -> float:
+    """Fit with a bar on stderr if that is a terminal; return the seconds it took."""
+    if sys.stderr.isatty():
+        model.set_callbacks(PassProgress())
+    started = time.perf_counter()
+    model.fit(source)
+    seconds = time.perf_counter() - started
+    model.set_callbacks()  # a bar is not part of what is saved
+    return seconds
+
+
+def _figures(model: GaussianMixture, source: Source) -> dict[str, str]:
+    """Say how the final parameters fare on the rows they were fitted to: one more pass."""
+    total, row_weight, n_rows = passes.total_log_likelihood(source, inputs.parameters(model))
+    n_parameters = family(model.covariance_type).n_parameters(*model.means_.shape)
+    return {
+        "rows": f"{n_rows:,}",
+        "passes": tables.n_passes(model),
+        "log-likelihood a row": f"{total / row_weight:.6f}",
+        "AIC": f"{2.0 * n_parameters - 2.0 * total:.2f}",
+        "BIC": f"{n_parameters * math.log(row_weight) - 2.0 * total:.2f}",
+    }

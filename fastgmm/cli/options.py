@@ -1,0 +1,51 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A .npy, .csv, .parquet, .arrow or .feather file; a folder or glob of Parquet files.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="A model file that 'fastgmm fit' wrote.", show_default=False
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Columns to read: a,b,c.", show_default=False),
+]
+Table = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="File to write: .parquet or .csv.",
+        show_default=False,
+    ),
+]
+OptionalTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Also write the value of every row: .parquet or .csv.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, help="Seed of the random numbers.", show_default="another every time"),
+]

@@ -1,0 +1,96 @@
+"""Columns to a Parquet or CSV file, block by block, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from fastgmm.errors import DataError, require
+
+TABLES = (".parquet", ".csv")
+Columns = Mapping[str, np.ndarray]
+ROWS_A_GROUP = 262_144  # fewer, and the footer of a long Parquet file grows; more, and memory does
+
+
+def check(output: Path, suffixes: Sequence[str], read: Sequence[str]) -> None:
+    """Refuse an output that cannot be written, before any work is done for it."""
+    if output.suffix.lower() not in suffixes:
+        raise DataError(
+            f"the output {str(output)!r} does not end in {' or '.join(suffixes)}, "
+            "which says its format"
+        )
+    if output.is_dir():
+        raise DataError(f"the output {str(output)!r} is a folder; name a file in it")
+    if not output.parent.is_dir():
+        raise DataError(f"there is no folder {str(output.parent)!r} to write {output.name!r} in")
+    if not os.access(output.parent, os.W_OK):
+        raise DataError(f"the folder {str(output.parent)!r} may not be written in")
+    for path in map(Path, read):
+        if output.exists() and path.exists() and output.samefile(path):
+            raise DataError(f"the output {str(output)!r} is also read from; give it another name")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write, which takes its name only when all has been written."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        with suppress(FileNotFoundError):  # it has its name by now
+            part.unlink()
+
+
+def write_columns(path: Path, pieces: Iterator[Columns]) -> int:
+    """Write pieces of a table one after another; return the number of rows."""
+    pa = require("pyarrow", "io")
+    n_rows = 0
+    with replacing(path) as file:
+        writer = None
+        try:
+            for group in _groups(pieces):
+                table = pa.table(group)
+                writer = writer or _writer(path, file, table.schema)
+                writer.write_table(table)
+                n_rows += table.num_rows
+            if writer is None:
+                raise DataError("there is no row to write")
+        finally:
+            if writer is not None:
+                writer.close()
+    return n_rows
+
+
+def _groups(pieces: Iterator[Columns]) -> Iterator[dict[str, np.ndarray]]:
+    """Join pieces until they are long enough for a group of rows."""
+    held: list[Columns] = []
+    for piece in pieces:
+        held.append(piece)
+        if sum(_length(part) for part in held) >= ROWS_A_GROUP:
+            yield _joined(held)
+            held = []
+    if held:
+        yield _joined(held)
+
+
+def _joined(pieces: Sequence[Columns]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _length(piece: Mapping[str, np.ndarray]) -> int:
+    return len(next(iter(piece.values())))
+
+
+def _writer(path: Path, file: IO[bytes], schema: Any) -> Any:
+    if path.suffix.lower() == ".csv":
+        return require("pyarrow.csv", "io").CSVWriter(file, schema)
+    return require("pyarrow.parquet", "io").ParquetWriter(file, schema)

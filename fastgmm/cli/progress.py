@@ -1,0 +1,65 @@
+"""Bars on stderr while a command works; nothing where stderr is not a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from fastgmm.sources import Block
+
+
+class PassProgress:
+    """A callback in scikit-learn's protocol: one bar for a fit, one step for a pass."""
+
+    def __init__(self) -> None:
+        self.bar = _bar("passes")
+        self.task = self.bar.add_task("starting", total=None)
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Show the bar."""
+        self.bar.start()
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Learn from the fit's own task how many passes there may be."""
+        if context.parent is None:
+            self.bar.update(self.task, total=context.max_subtasks)
+
+    def on_fit_task_end(
+        self, estimator: Any, context: Any, *, fitted_estimator: Any = None
+    ) -> None:
+        """Count a pass, with the log-likelihood that it found."""
+        if context.parent is None or fitted_estimator is None:
+            return
+        found = f"log-likelihood {fitted_estimator.lower_bound_:.6g}"
+        self.bar.update(self.task, advance=1, description=found)
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Take the bar away, for the results take its place."""
+        self.bar.stop()
+
+
+def counted(pieces: Iterable[tuple[Block, np.ndarray]], n_rows: int | None) -> Iterator[np.ndarray]:
+    """Pass on the scores of each block, and show how many rows have gone by."""
+    with _bar("rows") as bar:
+        task = bar.add_task("reading", total=n_rows)
+        for block, found in pieces:
+            yield found
+            bar.advance(task, len(block.rows))
+
+
+def _bar(unit: str) -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

@@ -1,8 +1,8 @@
 """Exponential and logarithm of registers, in the few digits of work that they need.
 
 Cody and Waite's argument reduction and a Taylor polynomial (exp); the series of artanh (log). Largest error found over
-10^6 arguments: exp 1.1e-16 relative (float32 6e-8), log 1.2e-16 (7e-8); a pip-installed Numba has no vector library,
-and its scalar exp takes 5 ns an element where this takes under 1.
+10^7 arguments: exp 0.94 units in the last place (1.4e-16 relative, float32 8e-8), log 1.98 (3.4e-16, 1.8e-7, near 1.008);
+a pip-installed Numba has no vector library, and its scalar exp takes 5 ns an element where this takes under 1.
 """
 
 import math

@@ -1,0 +1,1 @@
+"""Benchmarks for asv: ``asv run --python=same`` measures the installed fastgmm."""

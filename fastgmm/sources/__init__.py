@@ -9,6 +9,7 @@ from typing import Any
 from fastgmm.errors import DataError
 from fastgmm.sources.arrow import StreamSource
 from fastgmm.sources.blocks import Block, blocks, verify
+from fastgmm.sources.cells import Place
 from fastgmm.sources.csv import CsvSource
 from fastgmm.sources.feather import FeatherSource
 from fastgmm.sources.files import find
@@ -131,7 +132,7 @@ def _open_table(data: Any, *choices: Any) -> Source:
     name = "the array" if hasattr(data, "__array__") else f"the {type(data).__name__}"
     if any(is_instance(data, *names) for names in FRAMES):
         name = f"the {type(data).__name__}"
-    source = TableSource(as_table(data, name), name, *choices)
+    source = TableSource(as_table(data, Place(name)), name, *choices)
     if not source.is_mapped:
         verify(source)
     return source

@@ -11,18 +11,19 @@ from fastgmm.errors import DataError
 from fastgmm.sources.cells import Place, real
 
 
-def as_array(data: object, name: str) -> npt.NDArray[Any]:
+def as_array(data: object, place: Place) -> npt.NDArray[Any]:
     """See an array-like as a 2-d array of real numbers, without a copy where it is one."""
+    name = place.name
     if hasattr(data, "tocsr"):
         raise DataError(
             f"{name} is sparse, and a mixture needs dense rows; give X.toarray(), or a callable "
             "that yields dense chunks of it"
         )
     if isinstance(data, np.ma.MaskedArray):
-        data = _unmasked(data, name)
+        data = _unmasked(data, place)
     array = _as_array(data, name)
     refuse_shape(array.shape, name)
-    return real(array, range(array.shape[1]), Place(name))
+    return real(array, range(array.shape[1]), place)
 
 
 def _as_array(data: object, name: str) -> npt.NDArray[Any]:
@@ -33,10 +34,10 @@ def _as_array(data: object, name: str) -> npt.NDArray[Any]:
         raise DataError(f"{name} is not a table of numbers: {error}") from error
 
 
-def _unmasked(data: np.ma.MaskedArray[Any, Any], name: str) -> npt.NDArray[Any]:
+def _unmasked(data: np.ma.MaskedArray[Any, Any], place: Place) -> npt.NDArray[Any]:
     if np.ma.is_masked(data):
         cell = np.argwhere(np.ma.getmaskarray(data))[0]
-        where = f"row {cell[0]} of {name} is masked"
+        where = f"{place.row(int(cell[0]))} is masked"
         column = f" in column {cell[1]}" if len(cell) > 1 else ""
         raise DataError(f"{where}{column}; drop or impute it, for a mask would not be seen")
     return np.asarray(data.data)

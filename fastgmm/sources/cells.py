@@ -68,7 +68,7 @@ def refuse_cell(cell: object, place: str, label: Hashable) -> NoReturn:
         raise DataError(f"{place} holds no value (null) in column {label!r}; drop or impute it")
     raise CellError(
         f"{place} holds {cell!r} in column {label!r}; the argument must be neither a string nor "
-        f"any other object than a real number, and this is of {type(cell).__name__}"
+        f"a {type(cell).__name__}, but a real number"
     )
 
 

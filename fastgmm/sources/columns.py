@@ -30,7 +30,7 @@ def choose(
     """Find the columns that were asked for, by name or, where there are none, by number."""
     numbered = isinstance(labels, range)
     if not numbered:
-        _refuse_repeated(labels, name, f"the columns of {name}")
+        _refuse_repeated(labels, name)
     positions = _Positions(labels, numbered, name)
     weight_at = None if weight is None else positions.of(weight)
     if columns is None:
@@ -48,15 +48,22 @@ def _asked(columns: Sequence[Hashable], positions: _Positions) -> tuple[int, ...
     if isinstance(columns, str | bytes):
         raise DataError(f"columns must be a list of columns; write columns=[{columns!r}]")
     features = tuple(positions.of(column) for column in columns)
-    if len(set(features)) < len(features):
-        _refuse_repeated(columns, positions.name, "columns=[...]")
+    for second, position in enumerate(features):
+        first = features.index(position)
+        if first < second:
+            raise DataError(
+                f"columns {columns[first]!r} and {columns[second]!r} are one in "
+                f"{positions.name}; choose each once"
+            )
     return features
 
 
-def _refuse_repeated(labels: Sequence[Any], name: str, where: str) -> None:
+def _refuse_repeated(labels: Sequence[Any], name: str) -> None:
     repeated = [label for label, count in Counter(labels).items() if count > 1]
     if repeated:
-        raise DataError(f"column {repeated[0]!r} stands twice in {where}; each must have one place")
+        raise DataError(
+            f"column {repeated[0]!r} stands twice in {name}; give each a name of its own"
+        )
 
 
 class _Positions(NamedTuple):

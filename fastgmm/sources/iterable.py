@@ -39,7 +39,7 @@ class IterableSource(Source):
         if first is None:
             raise DataError("no chunk was given, so that the number of features is not known")
         self._opened: Iterator[Any] | None = chain([first], iterator)
-        table = as_table(first, f"chunk 0 of {name}")
+        table = as_table(first, _chunk(name, 0))
         chosen = choose(table.labels, columns, weight, name)
         self._found = list(table.labels)
         self._all = columns is None
@@ -52,7 +52,7 @@ class IterableSource(Source):
         """Learn the number of rows and the type from chunks that are all there."""
         dtypes, n_rows = [self.dtype], 0
         for number, item in enumerate(data):
-            table, chosen = self._table(item, number)
+            table, chosen = self._table(item, number, n_rows)
             dtypes.append(table.dtype(chosen, Place(self.name, n_rows)))
             n_rows += table.n_rows
         self.dtype, self.n_rows = np.result_type(*dtypes), n_rows
@@ -62,7 +62,7 @@ class IterableSource(Source):
         items, self._opened = self._opened or self._iterator(self.name), None
         start = 0
         for number, item in enumerate(items):
-            table, chosen = self._table(item, number)
+            table, chosen = self._table(item, number, start)
             yield from self._chunks_of(table, chosen, start, number)
             start += table.n_rows
 
@@ -70,23 +70,24 @@ class IterableSource(Source):
         dtype = table.dtype(chosen, Place(self.name, start))
         if np.result_type(dtype, self.dtype) != self.dtype:
             raise DataError(
-                f"chunk {number} of {self.name} holds {dtype} where the first held {self.dtype}; "
+                f"{_chunk(self.name, number).name} holds {dtype} where the first "
+                f"held {self.dtype}; "
                 "give all chunks one type, so that no digit is lost"
             )
         step = self._chunk_rows or max(1, table.n_rows)
         for at in range(0, table.n_rows, step):
             yield table.chunk(chosen, slice(at, at + step), Place(self.name, start + at))
 
-    def _table(self, item: Any, number: int) -> tuple[Table, Chosen]:
+    def _table(self, item: Any, number: int, start: int) -> tuple[Table, Chosen]:
         """See a chunk as a table, and find the columns of the first chunk in it."""
-        name = f"chunk {number} of {self.name}"
-        table = as_table(item, name)
+        place = _chunk(self.name, number, start)
+        table = as_table(item, place)
         width = len(table.labels)
         if width != len(self._found) and (self._all or isinstance(table.labels, range)):
             raise SourceChangedError(
-                f"{name} has {width} columns and the first chunk had {len(self._found)}"
+                f"{place.name} has {width} columns and the first chunk had {len(self._found)}"
             )
-        return table, choose(table.labels, self.labels, self.weight, name)
+        return table, choose(table.labels, self.labels, self.weight, place.name)
 
     def _iterator(self, name: str) -> Iterator[Any]:
         """Start a pass, and refuse to go on with an iterator that was begun before."""
@@ -106,6 +107,11 @@ class IterableSource(Source):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out iterators, which cannot travel to another process."""
         return self.__dict__ | {"_begun": None, "_opened": None}
+
+
+def _chunk(name: str, number: int, start: int = 0) -> Place:
+    """Say which chunk it is, beside the number of a row among all."""
+    return Place(f"{name} (chunk {number})", start)
 
 
 def refuse_iterator(data: object) -> None:

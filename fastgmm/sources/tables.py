@@ -109,7 +109,7 @@ class ArrowTable(Table):
         return values.to_numpy(zero_copy_only=False)
 
 
-def as_table(data: object, name: str) -> Table:
+def as_table(data: object, place: Place) -> Table:
     """See rows in memory as a table, whatever library they come from."""
     if is_instance(data, "pandas", "DataFrame"):
         columns = [data.iloc[:, at].array for at in range(data.shape[1])]  # type: ignore[attr-defined]
@@ -118,7 +118,7 @@ def as_table(data: object, name: str) -> Table:
         return FrameTable(data.columns, data.get_columns(), data.height)  # type: ignore[attr-defined]
     if is_instance(data, "pyarrow", "Table", "RecordBatch"):
         return ArrowTable(data)
-    return ArrayTable(as_array(data, name))
+    return ArrayTable(as_array(data, place))
 
 
 def is_instance(data: object, module: str, *names: str) -> bool:

@@ -1,0 +1,55 @@
+import errno
+import os
+
+import pytest
+
+from fastgmm.errors import DataError, SourceChangedError
+from fastgmm.sources.files import find, look_at
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    return look_at(tmp_path / "x.csv")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file '.*nothing.npy'"):
+        find(tmp_path / "nothing.npy")
+    with pytest.raises(FileNotFoundError, match=r"no file matches the pattern .*n\*.parquet"):
+        find(tmp_path / "n*.parquet")
+    with pytest.raises(FileNotFoundError, match=r"no .parquet file in the folder"):
+        find(tmp_path)
+
+
+def test_a_path_with_the_signs_of_a_pattern_is_a_path_if_it_is_there(tmp_path):
+    (tmp_path / "x[1].csv").write_text("a\n1\n")
+    assert [file.name for file in find(tmp_path / "x[1].csv")] == ["x[1].csv"]
+
+
+def test_another_time_or_size_is_a_change(file):
+    file.check()
+    os.utime(file.path, ns=(0, file.modified + 1))
+    with pytest.raises(SourceChangedError, match="changed since it was opened"):
+        file.check()
+
+
+def test_a_failed_read_of_a_changed_file_is_a_change(file):
+    def failed_read():
+        with file.reading(EOFError):
+            file.path.write_text("a")
+            raise EOFError("too short")
+
+    with pytest.raises(SourceChangedError, match="had 4 bytes and has 1"):
+        failed_read()
+
+
+@pytest.mark.parametrize("error", [EOFError("too short"), OSError("corrupt page")])
+def test_a_failed_read_of_an_unchanged_file_names_it(file, error):
+    with pytest.raises(DataError, match=r"cannot read x.csv: "), file.reading(EOFError):
+        raise error
+
+
+def test_a_fault_of_the_disk_is_left_as_it_is(file):
+    with pytest.raises(OSError, match="Input/output"), file.reading(EOFError):
+        raise OSError(errno.EIO, "Input/output error")

@@ -1,0 +1,117 @@
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from fastgmm.errors import DataError, SourceChangedError
+from fastgmm.sources import open_source
+
+from .rows import rows_of, some_rows, walk
+
+ROWS = np.abs(some_rows())
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "points.npy"
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["f8", "f4", ">f8", ">f4", "f2", "i4", "?"])
+@pytest.mark.parametrize("chunk_rows", [None, 1, 5])
+def test_a_file_gives_its_rows_in_either_order(path, order, dtype, chunk_rows):
+    rows = ROWS.astype(dtype, order=order)
+    np.save(path, rows)
+    source = open_source(path, chunk_rows=chunk_rows)
+    assert source.n_rows == 23
+    assert source.feature_names is None
+    assert source.dtype == (np.float32 if dtype in ("f4", ">f4") else np.float64)
+    assert_array_equal(rows_of(path, chunk_rows=chunk_rows), rows)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_columns_and_weights_are_chosen_by_number(path, order):
+    np.save(path, np.asarray(ROWS, order=order))
+    rows, weights = walk(open_source(str(path), [2, 0], -2))
+    assert_array_equal(rows, ROWS[:, [2, 0]])
+    assert_array_equal(weights, ROWS[:, 1])
+
+
+def test_a_header_of_version_2_is_read(path):
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, ROWS, version=(2, 0))
+    assert_array_equal(rows_of(path), ROWS)
+
+
+def test_a_number_that_is_not_finite_is_named_in_every_pass(path):
+    rows = ROWS.copy()
+    rows[17, 2] = np.nan
+    np.save(path, rows)
+    source = open_source(path, [2])
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"row 17 of points.npy holds NaN in column 2"):
+            walk(source)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.ones(3), r"Reshape your data"),
+        (np.ones((2, 2, 2)), r"Reshape your data"),
+        (np.ones((4, 0)), r"0 feature\(s\)"),
+        (np.ones((2, 2), complex), "Complex data not supported"),
+        (np.zeros((2, 2), "M8[s]"), "holds dates or times"),
+        (np.array([["a", "b"]]), "points.npy holds <U1; save it as an array of numbers"),
+        (np.array([[1, 2]], object), "points.npy holds object; save it as"),
+    ],
+)
+def test_what_is_no_table_of_numbers_is_refused(path, array, said):
+    np.save(path, array, allow_pickle=True)
+    with pytest.raises(DataError, match=said):
+        open_source(path)
+
+
+def test_a_file_of_no_rows_holds_none(path):
+    np.save(path, ROWS[:0])
+    with pytest.raises(DataError, match=r"points.npy holds no rows"):
+        open_source(path).fold(len, max, 4)
+
+
+@pytest.mark.parametrize("length", [0, 3, 50, 128, 400, -1])
+def test_a_file_cut_short_is_refused(path, length):
+    np.save(path, ROWS)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(DataError, match=r"points.npy is cut short|cannot read points.npy"):
+        open_source(path)
+
+
+def test_a_foreign_file_is_refused(path):
+    path.write_text("a,b\n1,2\n" * 30)
+    with pytest.raises(DataError, match=r"cannot read points.npy: the magic string"):
+        open_source(path)
+
+
+def test_a_file_that_is_cut_or_replaced_between_passes_is_an_error(path):
+    np.save(path, ROWS)
+    source = open_source(path)
+    walk(source)
+    path.with_suffix(".new").write_bytes(path.read_bytes())
+    path.with_suffix(".new").replace(path)
+    with pytest.raises(SourceChangedError, match="changed since it was opened"):
+        walk(source)
+
+
+def test_a_file_cut_while_it_is_read_is_an_error(path):
+    np.save(path, ROWS)
+    chunks = open_source(path, chunk_rows=5).chunks()
+    next(chunks)
+    with path.open("r+b") as file:
+        file.truncate(300)
+    with pytest.raises(SourceChangedError, match="had 680 bytes and has 300"):
+        list(chunks)
+
+
+def test_sources_of_paths_can_be_pickled(path):
+    np.save(path, ROWS)
+    assert_array_equal(walk(pickle.loads(pickle.dumps(open_source(path))))[0], ROWS)

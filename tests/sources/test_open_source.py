@@ -1,0 +1,66 @@
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fastgmm.errors import DataError, MissingDependencyError
+from fastgmm.sources import open_source
+
+from .rows import rows_of, some_rows
+
+ROWS = some_rows()
+
+
+def test_a_source_is_returned_as_it_is():
+    source = open_source(ROWS)
+    assert open_source(source) is source
+    with pytest.raises(DataError, match="the array is open already"):
+        open_source(source, columns=[0])
+
+
+def test_lists_of_rows_are_arrays_and_lists_of_arrays_are_chunks():
+    np.testing.assert_array_equal(rows_of(ROWS.tolist()), ROWS)
+    np.testing.assert_array_equal(rows_of(list(ROWS)), ROWS)
+    np.testing.assert_array_equal(rows_of([ROWS, ROWS]), np.vstack([ROWS, ROWS]))
+
+
+def test_an_object_that_gives_an_array_is_one():
+    class Holder:
+        def __array__(self, dtype=None, copy=None):
+            return ROWS
+
+    np.testing.assert_array_equal(rows_of(Holder()), ROWS)
+
+
+@pytest.mark.parametrize("data", [None, 3, [], "", object()])
+def test_what_holds_no_rows_is_refused(data):
+    with pytest.raises((DataError, FileNotFoundError)):
+        open_source(data)
+
+
+def test_an_unknown_suffix_is_refused_with_those_that_are_known(tmp_path):
+    (tmp_path / "x.txt").write_text("1")
+    with pytest.raises(DataError, match=r"suffix '.txt'; .npy, .csv, .*.parquet are read"):
+        open_source(tmp_path / "x.txt")
+    (tmp_path / "y.txt").write_text("1")
+    with pytest.raises(DataError, match="files that are not Parquet"):
+        open_source(tmp_path / "*.txt")
+
+
+@pytest.mark.parametrize("chunk_rows", [0, -1])
+def test_a_chunk_holds_a_row_at_least(chunk_rows):
+    with pytest.raises(DataError, match=f"chunk_rows is {chunk_rows}"):
+        open_source(ROWS, chunk_rows=chunk_rows)
+
+
+def test_a_library_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch):
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'fastgmm\[io\]'"):
+        open_source(tmp_path / "x.csv")
+
+
+def test_arrow_batches_in_a_list_are_chunks():
+    table = pa.table({"a": ROWS[:, 0], "b": ROWS[:, 1]})
+    np.testing.assert_array_equal(rows_of(table.to_batches(max_chunksize=4)), ROWS[:, :2])

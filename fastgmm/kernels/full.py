@@ -14,6 +14,7 @@ from fastgmm.kernels.tiles import (
     narrow,
     no_group,
     product,
+    roots,
     store_group,
     two_parts,
     whole,
@@ -24,7 +25,7 @@ from fastgmm.kernels.triangular import (
     squared_lengths,
     triangle_size,
 )
-from fastgmm.kernels.vectors import splat, square_root
+from fastgmm.kernels.vectors import splat
 
 
 class Factors(NamedTuple):
@@ -74,8 +75,7 @@ def add_moments(tile, responsibilities, factors, scratch, out):
     size = out.size // n_components
     for k in range(n_components):
         for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-            a, b, c = load_group(responsibilities, k, r)
-            root = square_root(a), square_root(b), square_root(c)
+            root = roots(load_group(responsibilities, k, r))
             for j in range(n_features):
                 mean, mean_low = factors.means[k, j], factors.means_low[k, j]
                 store_group(scratch, j, r, product(root, centred_group(tile, j, r, mean, mean_low)))

@@ -10,7 +10,7 @@ from numba import types
 from numba.extending import overload
 
 from fastgmm.kernels.jit import inline
-from fastgmm.kernels.vectors import add_totals, fma, load, splat, store
+from fastgmm.kernels.vectors import add_totals, fma, load, splat, square_root, store
 
 # Rows in a tile: four groups of three registers in float32, eight in float64. 96 spends a quarter of a pass at d = 32
 # on summing up registers, 192 an eighth; at 384 the tile and its centred copy leave the cache at d = 128.
@@ -78,6 +78,12 @@ def no_group(tile):
     """Return three registers of zeros."""
     zero = splat(tile, 0.0)
     return zero, zero, zero
+
+
+@inline
+def roots(group):
+    """Return the square roots of a group."""
+    return square_root(group[0]), square_root(group[1]), square_root(group[2])
 
 
 @inline

@@ -63,11 +63,13 @@ def transform(upper, centred, r, out):
 def add_outer_products(tile, n_rows, out):
     """Add the lower triangle of tile @ tile.T to out, one block of four rows by four columns after another.
 
-    The tile has scratch rows after ``n_rows``; what they contribute lands outside the triangle.
+    A single row that is left over is multiplied by eight columns at a time. The tile has scratch rows after ``n_rows``;
+    what they contribute lands outside the triangle.
     """
     zero = splat(tile, 0.0)
     block = 0
-    for i in range(0, n_rows, 4):
+    single = n_rows % 4 == 1
+    for i in range(0, n_rows - single, 4):
         for j in range(0, i + 4, 4):
             a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
             c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = zero
@@ -85,21 +87,36 @@ def add_outer_products(tile, n_rows, out):
             add_totals(out, (block,), (a0, a1, a2, a3, b0, b1, b2, b3))
             add_totals(out, (block + 8,), (c0, c1, c2, c3, d0, d1, d2, d3))
             block += 16
+    if single:
+        for j in range(0, n_rows, 8):
+            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
+            for r in range(0, TILE, zero.width):
+                a = load(tile, (n_rows - 1, r))
+                a0, a1 = fma(a, load(tile, (j, r)), a0), fma(a, load(tile, (j + 1, r)), a1)
+                a2, a3 = fma(a, load(tile, (j + 2, r)), a2), fma(a, load(tile, (j + 3, r)), a3)
+                b0, b1 = fma(a, load(tile, (j + 4, r)), b0), fma(a, load(tile, (j + 5, r)), b1)
+                b2, b3 = fma(a, load(tile, (j + 6, r)), b2), fma(a, load(tile, (j + 7, r)), b3)
+            add_totals(out, (block,), (a0, a1, a2, a3, b0, b1, b2, b3))
+            block += 8
 
 
 @inline
 def triangle_size(n_rows):
     """Count the numbers that add_outer_products adds to."""
-    fours = (n_rows + 3) // 4
-    return 8 * fours * (fours + 1)
+    single = n_rows % 4 == 1
+    fours = (n_rows - single + 3) // 4
+    return 8 * fours * (fours + 1) + single * (n_rows + 7) // 8 * 8
 
 
 def from_triangle(products, n_rows):
     """Return the symmetric matrices (..., n_rows, n_rows) whose lower triangles add_outer_products left."""
-    blocks = [(i, j) for i in range(0, n_rows, 4) for j in range(0, i + 4, 4)]
-    corner = np.repeat(np.array(blocks), 16, axis=0)
-    place = corner + np.tile([(i, j) for i in range(4) for j in range(4)], (len(blocks), 1))
-    square = np.zeros((*products.shape[:-1], n_rows + 4, n_rows + 4))
-    square[..., place[:, 0], place[:, 1]] = products
+    single = n_rows % 4 == 1
+    corners = [(i, j) for i in range(0, n_rows - single, 4) for j in range(0, i + 4, 4)]
+    place = [(i + a, j + b) for i, j in corners for a in range(4) for b in range(4)]
+    if single:
+        place += [(n_rows - 1, j) for j in range((n_rows + 7) // 8 * 8)]
+    rows, columns = np.array(place).T
+    square = np.zeros((*products.shape[:-1], n_rows + 4, n_rows + 8))
+    square[..., rows, columns] = products
     lower = np.tril(square[..., :n_rows, :n_rows])
     return lower + np.tril(lower, -1).swapaxes(-1, -2)

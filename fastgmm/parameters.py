@@ -104,7 +104,7 @@ class Parameters:
         factors = self.precisions_cholesky
         if self.structure in ("spherical", "diagonal"):
             return factors**2
-        with _one_blas_thread():
+        with one_blas_thread():
             return factors @ factors.swapaxes(-1, -2)
 
     def sample(
@@ -150,7 +150,7 @@ def _positive(values: Array) -> Array:
 
 def _each(factor: Callable[[Array, int | None], Array], matrices: Array) -> Array:
     """Apply `factor` to one shared matrix, or to that of every component."""
-    with _one_blas_thread():
+    with one_blas_thread():
         if matrices.ndim == 2:
             return np.ascontiguousarray(factor(matrices, None))
         factors = np.empty(matrices.shape)
@@ -189,7 +189,7 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _one_blas_thread() -> AbstractContextManager[Any]:
+def one_blas_thread() -> AbstractContextManager[Any]:
     """Hold BLAS to one thread: from d = 128 on, OpenBLAS's dpotrf rounds otherwise with two."""
     limit: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
     return limit

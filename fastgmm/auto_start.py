@@ -1,0 +1,215 @@
+"""The start of the default fit: candidates of many kinds climb a few passes on a sample.
+
+Labels by k-means in several coordinate systems (see `coordinates`) and random partitions give the
+first parameters; short runs of EM, advanced together, drop the losers by halves (emEM of Biernacki,
+Celeux and Govaert 2003, with the successive halving of Jamieson and Talwalkar 2016).
+
+Small clusters are kept in two ways. Rows of the sub-sample are drawn half by weight, half by their
+squared Mahalanobis distance from the mean, and weighed back, so that a far cluster of one row in a
+thousand has many times its share of rows; and the coordinate of highest kurtosis points at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm import coordinates, em, passes
+from fastgmm.covariance import Family
+from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.parameters import Parameters, one_blas_thread
+from fastgmm.partitions import (
+    Share,
+    draw_by,
+    k_means_plus_plus,
+    label,
+    maximise,
+    members,
+    random_shares,
+    squared_distances_to,
+    standardised_k_means,
+)
+from fastgmm.sample import Sample
+from fastgmm.sources import Source, open_source, with_weights
+from fastgmm.statistics import Array
+
+FEWEST_ROWS = 2_000  # of the sub-sample
+ROWS_A_NUMBER = 50  # of the sub-sample, for each feature of each component
+LLOYD_ROUNDS = 8  # EM goes on from there
+RANDOM_PARTITIONS = 2
+FIRST_PASSES, MORE_PASSES, LAST_PASSES, FULL_PASSES = 4, 6, 20, 2
+FINALISTS = 3
+TOLERANCE = 1e-4  # nats a row: a short run that gains less in a pass has arrived
+TWINS = 1e-4  # nats a row: candidates so near to each other are taken for the same
+
+
+def auto_start(
+    sample: Sample,
+    n_components: int,
+    family: Family,
+    reg_covar: float,
+    rng: np.random.Generator,
+) -> Parameters:
+    """Choose the best of several kinds of start by short runs of EM.
+
+    Parameters
+    ----------
+    sample : Sample
+    n_components : int
+    family : Family
+    reg_covar : float
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    start : Parameters
+
+    Raises
+    ------
+    DegenerateCovarianceError
+        If every candidate degenerates, and k-means on standardised features does, too.
+    """
+    with one_blas_thread():  # else the bits of a product may follow the number of threads
+        if n_components == 1:
+            everything = Share(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))
+            return maximise(sample, [everything], family, reg_covar)
+        best = _best(sample, n_components, em.MaximumLikelihood(family, reg_covar), rng)
+        if best is None:
+            centres, labels = standardised_k_means(sample, n_components, rng)
+            return maximise(sample, members(sample, centres, labels), family, reg_covar)
+        return replace(best, means=best.means + sample.origin)
+
+
+def _best(
+    sample: Sample, n_components: int, rule: em.MaximumLikelihood, rng: np.random.Generator
+) -> Parameters | None:
+    """Return the winner of the short runs about the sample's origin, or None if none is sound."""
+    centred = sample._replace(origin=np.zeros_like(sample.origin))
+    whitened = coordinates.whiten(sample.rows, sample.weights)
+    most = max(FEWEST_ROWS, ROWS_A_NUMBER * n_components * sample.rows.shape[1])
+    fewer, chosen = sub_sample(centred, whitened.invariant, most, rng)
+    if fewer is not centred:
+        whitened = coordinates.Whitened(*(rows[chosen] for rows in whitened))
+    states = [
+        em.State(rule, parameters)
+        for parameters in candidates(fewer, whitened, n_components, rule, rng)
+    ]
+    source = _source(fewer)
+    states = leaders(_advance(states, source, FIRST_PASSES), max(FINALISTS, len(states) // 2))
+    states = leaders(_advance(states, source, MORE_PASSES), FINALISTS)
+    states = leaders(_advance(states, source, LAST_PASSES), FINALISTS)
+    if len(states) > 1 and fewer is not centred:
+        again = [em.State(rule, state.parameters) for state in states]
+        states = leaders(_advance(again, _source(centred), FULL_PASSES), 1)
+    return states[0].parameters if states else None
+
+
+def candidates(
+    sample: Sample,
+    whitened: coordinates.Whitened,
+    n_components: int,
+    rule: em.MaximumLikelihood,
+    rng: np.random.Generator,
+) -> Iterator[Parameters]:
+    """Walk the first parameters of every kind; those of a singular covariance are left out."""
+    partitions: list[list[Share]] = []
+    for system in coordinates.systems(sample.rows, whitened, n_components):
+        _, labels = quick_k_means(sample._replace(rows=system.rows), n_components, rng)
+        partitions.append(members(sample, np.zeros((n_components, sample.rows.shape[1])), labels))
+    partitions += [list(random_shares(sample, n_components, rng)) for _ in range(RANDOM_PARTITIONS)]
+    for shares in partitions:
+        try:
+            yield maximise(sample, shares, rule.family, rule.reg_covar)
+        except DegenerateCovarianceError:
+            continue
+
+
+def quick_k_means(
+    sample: Sample, n_components: int, rng: np.random.Generator
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Seed by k-means++, swap centres for better ones, and move them a few times."""
+    centres, _ = k_means_plus_plus(sample, n_components, rng)
+    if n_components > 2:
+        centres = swapped(sample, centres, rng)
+    for _ in range(LLOYD_ROUNDS):
+        _, mass, sums = label(sample, centres)
+        held = mass > 0.0
+        moved = np.where(held[:, None], sums / np.where(held, mass, 1.0)[:, None], centres)
+        if np.array_equal(moved, centres):
+            break
+        centres = moved
+    return centres, label(sample, centres)[0]
+
+
+def swapped(sample: Sample, centres: Array, rng: np.random.Generator) -> Array:
+    """Put rows drawn by squared distance in the place of centres, wherever that brings rows nearer.
+
+    The local search of Lattanzi and Sohler (2019), a trial for each component.
+    """
+    weights, centres = sample.weights, centres.copy()
+    distances = squared_distances_to(sample.rows, centres)
+    for _ in range(len(centres)):
+        labels = distances.argmin(axis=0)
+        two = np.partition(distances, 1, axis=0)[:2]
+        potential = weights * two[0]
+        if not potential.sum() > 0.0:
+            break
+        row = sample.rows[draw_by(potential, rng, 1)]
+        own = squared_distances_to(sample.rows, row)[0]
+        with_all = weights * np.minimum(own, two[0])
+        loss = weights * np.minimum(own, two[1]) - with_all
+        lost = np.bincount(labels, loss, minlength=len(centres))
+        k = int(lost.argmin())
+        if with_all.sum() + lost[k] < potential.sum():
+            centres[k], distances[k] = row[0], own
+    return centres
+
+
+def sub_sample(
+    sample: Sample, whitened: Array, most: int, rng: np.random.Generator
+) -> tuple[Sample, npt.NDArray[np.intp]]:
+    """Draw rows half by weight, half by leverage, and weigh them back; all, where they are few."""
+    rows, weights = sample.rows, sample.weights
+    if len(rows) <= most:
+        return sample, np.arange(len(rows))
+    leverage = (whitened**2).sum(axis=1)
+    chances = weights * (1.0 + leverage / max(float(weights @ leverage), np.finfo(float).tiny))
+    cumulative = np.cumsum(chances)
+    # one draw in each of `most` strata, so that rows in any order are represented evenly
+    at = (np.arange(most) + rng.random(most)) / most * cumulative[-1]
+    drawn = np.minimum(np.searchsorted(cumulative, at, side="right"), len(rows) - 1)
+    chosen, counts = np.unique(drawn, return_counts=True)
+    weighed = counts * weights[chosen] / chances[chosen]
+    return sample._replace(rows=rows[chosen], weights=weighed / weighed.sum()), chosen
+
+
+def leaders(states: Sequence[em.State], most: int) -> list[em.State]:
+    """Return the best sound states, best first, without twins."""
+    sound = [state for state in states if state.failure is None]
+    found: list[em.State] = []
+    for state in sorted(sound, key=lambda state: -state.trace[-1]):
+        if not found or found[-1].trace[-1] - state.trace[-1] > TWINS:
+            found.append(state)
+    return found[:most]
+
+
+def _advance(states: Sequence[em.State], source: Source, n_passes: int) -> list[em.State]:
+    """Give the states that have not arrived so many passes more."""
+    going = [
+        replace(state, outcome=em.Outcome.RUNNING)
+        if state.outcome is em.Outcome.OUT_OF_PASSES
+        else state
+        for state in states
+    ]
+    passed = max((len(state.trace) for state in states), default=0)
+    return em.run(
+        going, partial(passes.statistics, source), em.Stopping(TOLERANCE, passed + n_passes)
+    )
+
+
+def _source(sample: Sample) -> Source:
+    return with_weights(open_source(sample.rows), sample.weights)

@@ -1,0 +1,82 @@
+"""Coordinate systems in which k-means may see the clusters of a sample.
+
+Raw, standardised, whitened, and invariant: with z the whitened rows, the eigenvectors of the mean
+of |z|^2 z z' (Tyler, Critchley, Dümbgen and Oja 2009), in the order of kurtosis. Clusters of like size
+stand apart along coordinates of low kurtosis, small ones along those of high kurtosis, however
+oblong they are and whatever the units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgmm.statistics import Array
+
+# Of the largest eigenvalue of a correlation matrix: less is a sum of other features, and rounding
+NEGLIGIBLE_VARIANCE = 1e-10
+
+
+class Coordinates(NamedTuple):
+    """Rows as one coordinate system has them."""
+
+    name: str
+    rows: Array  # (m, p), p not more than the features
+
+
+class Whitened(NamedTuple):
+    """Rows of covariance one, along the invariant coordinates."""
+
+    standardised: Array  # (m, d) of variance one, or constant
+    invariant: Array  # (m, rank) of covariance one, lowest kurtosis first
+
+
+def whiten(rows: Array, weights: Array) -> Whitened:
+    """Whiten centred rows (m, d) of weights (m,) that sum to one.
+
+    Features that are sums of others add no coordinate; equal rows have no coordinates at all.
+    """
+    extent = np.abs(rows).max(axis=0)
+    scaled = rows / np.where(extent > 0.0, extent, 1.0)  # so that squares stay numbers
+    deviations = np.sqrt(weights @ scaled**2)
+    standardised = scaled / np.where(deviations > 0.0, deviations, 1.0)
+    variances, axes = np.linalg.eigh(_scatter(standardised, weights))
+    kept = variances > NEGLIGIBLE_VARIANCE * max(variances[-1], np.finfo(float).tiny)
+    whitened = standardised @ _pointed(axes[:, kept] / np.sqrt(variances[kept]))
+    leverages = weights * (whitened**2).sum(axis=1)
+    _, axes = np.linalg.eigh(_scatter(whitened, leverages))
+    return Whitened(standardised, whitened @ _pointed(axes))
+
+
+def systems(rows: Array, whitened: Whitened, n_components: int) -> Iterator[Coordinates]:
+    """Walk the coordinate systems of a sample, each once where several are the same."""
+    invariant = whitened.invariant
+    rank, several = invariant.shape[1], n_components - 1
+    yield Coordinates("standardised", whitened.standardised)
+    if rows.shape[1] == 1:
+        return
+    yield Coordinates("raw", rows)
+    if rank == 0:
+        return
+    yield Coordinates("whitened", invariant)
+    if rank == 1:
+        return
+    yield Coordinates("lowest", invariant[:, :1])
+    yield Coordinates("highest", invariant[:, -1:])
+    if 1 < several < rank:
+        yield Coordinates("low", invariant[:, :several])
+        yield Coordinates("high", invariant[:, -several:])
+
+
+def _scatter(rows: Array, weights: Array) -> Array:
+    return (rows * weights[:, None]).T @ rows
+
+
+def _pointed(axes: Array) -> Array:
+    """Make the largest entry of every axis positive: eigenvectors have no sign of their own."""
+    if axes.size == 0:
+        return axes
+    largest = np.abs(axes).argmax(axis=0)
+    return axes * np.sign(axes[largest, np.arange(axes.shape[1])])

@@ -1,0 +1,185 @@
+"""Ways to divide the rows of a sample among components, and the M-step of what each is given.
+
+k-means++ is Arthur and Vassilvitskii (2007), greedy as in their experiments; k-means is Lloyd
+(1982).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.covariance import Family
+from fastgmm.kernels.seeding import assign, squared_distances
+from fastgmm.parameters import Parameters
+from fastgmm.sample import Sample
+from fastgmm.statistics import Array, SufficientStatistics
+
+LLOYD_ROUNDS = 300
+LLOYD_TOLERANCE = 1e-4  # of the features' mean variance, on the squared movement of all centres
+
+
+class Share(NamedTuple):
+    """What a component starts from: rows with their weights, and where it stands if it has none."""
+
+    rows: Array  # (m, d) of the sample
+    weights: Array  # (m,)
+    centre: Array  # (d,)
+
+
+def members(sample: Sample, centres: Array, labels: npt.NDArray[np.int64]) -> list[Share]:
+    """Give every component the rows of its label."""
+    return [
+        Share(sample.rows[labels == k], sample.weights[labels == k], centre)
+        for k, centre in enumerate(centres)
+    ]
+
+
+def random_shares(
+    sample: Sample, n_components: int, rng: np.random.Generator
+) -> Iterator[Share]:
+    """Give each row random shares that follow from its values: equal rows have equal shares."""
+    directions = rng.standard_normal((n_components, sample.rows.shape[1]))
+    offsets = rng.random(n_components)
+    # the fractional part of a long projection: as good as random, and a function of the row alone
+    scale = 1e3 / np.maximum(np.abs(sample.rows).max(axis=0), np.finfo(float).tiny)
+
+    def share(k: int) -> Array:
+        phase = np.einsum("ij,j->i", sample.rows, scale * directions[k]) + offsets[k]
+        return phase - np.floor(phase)
+
+    total = sum(share(k) for k in range(n_components))
+    for k in range(n_components):
+        yield Share(sample.rows, sample.weights * share(k) / total, np.zeros(len(scale)))
+
+
+def k_means_plus_plus(
+    sample: Sample, n_components: int, rng: np.random.Generator
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Choose rows far from one another: each the best of 2 + log K drawn by squared distance."""
+    rows, weights = sample.rows, sample.weights
+    n_trials = 2 + int(np.log(n_components))
+    chosen = draw_by(weights, rng, 1)
+    nearest = squared_distances_to(rows, rows[chosen])[0]
+    while len(chosen) < n_components:
+        potential = weights * nearest
+        trials = draw_by(potential if potential.sum() > 0.0 else weights, rng, n_trials)
+        distances = np.minimum(squared_distances_to(rows, rows[trials]), nearest)
+        best = int(np.argmin(distances @ weights))
+        chosen = np.append(chosen, trials[best])
+        nearest = distances[best]
+    centres = rows[chosen]
+    return centres, label(sample, centres)[0]
+
+
+def random_rows(
+    sample: Sample, n_components: int, rng: np.random.Generator
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Choose rows by weight, none twice while there are others."""
+    with np.errstate(divide="ignore"):
+        keys = np.log(rng.random(len(sample.rows))) / sample.weights
+    chosen = np.resize(np.argsort(keys, kind="stable")[::-1], n_components)
+    centres = sample.rows[chosen]
+    return centres, label(sample, centres)[0]
+
+
+def k_means(
+    sample: Sample, n_components: int, rng: np.random.Generator
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Move centres to the means of the rows nearest to them until they rest."""
+    centres, _ = k_means_plus_plus(sample, n_components, rng)
+    variance = sample.weights @ (sample.rows**2).mean(axis=1)
+    for _ in range(LLOYD_ROUNDS):
+        _, mass, sums = label(sample, centres)
+        held = mass > 0.0
+        moved = np.where(held[:, None], sums / np.where(held, mass, 1.0)[:, None], centres)
+        movement = ((moved - centres) ** 2).sum()
+        centres = moved
+        if movement <= LLOYD_TOLERANCE * variance:
+            break
+    return centres, label(sample, centres)[0]
+
+
+def standardised_k_means(
+    sample: Sample, n_components: int, rng: np.random.Generator
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Label by k-means on features of variance one, so that their units do not matter."""
+    deviations = np.sqrt(sample.weights @ sample.rows**2)
+    scale = np.where(deviations > 0.0, deviations, 1.0)
+    centres, labels = k_means(sample._replace(rows=sample.rows / scale), n_components, rng)
+    return centres * scale, labels
+
+
+def draw_by(weights: Array, rng: np.random.Generator, count: int) -> npt.NDArray[np.intp]:
+    """Draw indices with probability proportional to weights."""
+    cumulative = np.cumsum(weights)
+    found = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
+    return np.minimum(found, len(weights) - 1)
+
+
+def squared_distances_to(rows: Array, centres: Array) -> Array:
+    """Squared distances (K, m)."""
+    out = np.empty((len(centres), len(rows)))
+    squared_distances(rows, centres, out)
+    return out
+
+
+def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array, Array]:
+    """Label every row with its nearest centre; sum weights (K,) and weighted rows (K, d)."""
+    labels = np.empty(len(sample.rows), np.int64)
+    mass, sums = np.zeros(len(centres)), np.zeros(centres.shape)
+    assign(sample.rows, sample.weights, centres, labels, mass, sums)
+    return labels, mass, sums
+
+
+def maximise(
+    sample: Sample, shares: Iterable[Share], family: Family, reg_covar: float
+) -> Parameters:
+    """Take the M-step of given shares of the rows.
+
+    A component without rows stays at its centre, with the covariance of the sample and the weight
+    of one row.
+    """
+    found = _statistics(sample, shares, family.structure)
+    covariances = family.estimate(found, found.means, reg_covar)
+    empty = found.weight <= 0.0
+    if empty.any() and family.structure != "tied":
+        everything = [Share(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))]
+        whole = _statistics(sample, everything, family.structure)
+        covariances[empty] = family.estimate(whole, whole.means, reg_covar)
+    weights = np.where(empty, 1.0 / len(sample.rows), found.weight)
+    return Parameters.from_covariances(
+        family.structure, weights / weights.sum(), found.means + sample.origin, covariances
+    )
+
+
+def _statistics(sample: Sample, shares: Iterable[Share], structure: str) -> SufficientStatistics:
+    """Sum the shares of every component about their mean, or about its centre without rows."""
+    weights, origins, seconds = [], [], []
+    for share in shares:
+        weight = float(share.weights.sum())
+        origin = share.weights @ share.rows / weight if weight > 0.0 else share.centre
+        weights.append(weight)
+        origins.append(origin)
+        seconds.append(_products(share.rows - origin, share.weights, structure))
+    return SufficientStatistics(
+        weight=np.array(weights),
+        first=np.zeros((len(weights), sample.rows.shape[1])),
+        second=np.sum(seconds, axis=0) if structure == "tied" else np.array(seconds),
+        log_likelihood=0.0,
+        n_rows=len(sample.rows),
+        row_weight=1.0,
+        origin=np.array(origins),
+        structure=structure,
+    )
+
+
+def _products(centred: Array, weights: Array, structure: str) -> Array:
+    """Weighted products of centred rows, in the structure's shape."""
+    if structure in ("tied", "full"):
+        return (centred * weights[:, None]).T @ centred
+    squares = weights @ centred**2
+    return squares.sum() if structure == "spherical" else squares

@@ -1,0 +1,98 @@
+"""A bounded sample of the rows of any source, drawn in one pass.
+
+Where it is small, equal rows are merged (their weights summed) and sorted, so that neither the
+order of rows nor writing one twice instead of weighing it double can matter.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.kernels.lanes import block_rows
+from fastgmm.sources import Source, blocks
+from fastgmm.statistics import Array
+
+# centres found on these err by 1/50 of a cluster's width with 20 clusters: EM's first pass mends it
+SAMPLE_ROWS = 50_000
+SAMPLE_NUMBERS = 2_000_000  # features times rows: 16 MB
+SORTED_ROWS = 10_000  # sorting more would take longer than a pass
+
+
+class Sample(NamedTuple):
+    """Rows that stand for a source, their weights, and where zero was put."""
+
+    rows: Array  # (m, d) less the origin
+    weights: Array  # (m,)
+    origin: Array  # (d,)
+
+
+def draw_sample(source: Source, rng: np.random.Generator) -> Sample:
+    """Draw a bounded sample of the rows of positive weight, in one pass.
+
+    More rows than the bound are drawn by weight without replacement (Efraimidis and Spirakis
+    2006: the largest of log(u) / weight), with random numbers that belong to a row's place in
+    the source, not to the chunks it came in.
+    """
+    most = max(1, min(SAMPLE_ROWS, SAMPLE_NUMBERS // source.n_features))
+    seed = int(rng.integers(2**63))
+    kept = _Reservoir(most, seed)
+    for block in blocks(source, block_rows(source.n_features)):
+        kept.offer(block.rows, block.weights, block.start)
+    rows, weights = kept.rows_and_weights()
+    if len(rows) <= SORTED_ROWS:
+        rows, weights = merge_equal_rows(rows, weights)
+    origin = np.average(rows, axis=0, weights=weights)
+    return Sample(np.ascontiguousarray(rows - origin), weights / weights.sum(), origin)
+
+
+class _Reservoir:
+    """The rows of largest keys so far; all, with their weights, until there are too many."""
+
+    def __init__(self, most: int, seed: int) -> None:
+        self.most, self.seed = most, seed
+        self.parts: list[tuple[npt.NDArray[np.float64], Array, Array]] = []  # rows, weights, keys
+        self.held, self.drawn, self.floor = 0, False, -np.inf
+
+    def offer(self, rows: npt.NDArray[Any], weights: Array | None, start: int) -> None:
+        """Add a block's rows."""
+        weights = np.ones(len(rows)) if weights is None else weights
+        uniform = np.random.Generator(np.random.Philox(key=[self.seed, start])).random(len(rows))
+        with np.errstate(divide="ignore"):
+            keys = np.log(uniform) / weights
+        good = (weights > 0.0) & (keys > self.floor)
+        self.parts.append((rows[good].astype(np.float64), weights[good], keys[good]))
+        self.held += int(good.sum())
+        if self.held > self.most:
+            self.shrink()
+
+    def shrink(self) -> None:
+        """Keep the largest keys, in the order of the rows."""
+        rows, weights, keys = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+        if len(keys) > self.most:
+            self.drawn = True
+            self.floor = np.partition(keys, len(keys) - self.most)[len(keys) - self.most]
+            good = keys >= self.floor
+            rows, weights, keys = rows[good], weights[good], keys[good]
+        self.parts, self.held = [(rows, weights, keys)], len(keys)
+
+    def rows_and_weights(self) -> tuple[Array, Array]:
+        """Return the sample; rows that were drawn by weight count one each."""
+        self.shrink()
+        rows, weights, _ = self.parts[0]
+        return rows, np.ones(len(rows)) if self.drawn else weights
+
+
+def merge_equal_rows(rows: Array, weights: Array) -> tuple[Array, Array]:
+    """Sort the rows and sum the weights of equal ones."""
+    rows = rows + 0.0  # -0.0 becomes 0.0
+    order = np.lexsort(rows.T[::-1])
+    rows, weights = rows[order], weights[order]
+    new = np.ones(len(rows), bool)
+    new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    # equal rows are summed smallest weight first, so that their order cannot show
+    group = np.cumsum(new) - 1
+    weights = weights[np.lexsort((weights, group))]
+    return rows[new], np.add.reduceat(weights, np.flatnonzero(new))

@@ -114,3 +114,12 @@ def test_sources_of_paths_can_be_pickled(tmp_path):
     write(tmp_path / "1.parquet", ROWS)
     source = pickle.loads(pickle.dumps(open_source(tmp_path)))
     assert_array_equal(walk(source)[0], ROWS)
+
+
+def test_a_file_is_never_held_whole(tmp_path):
+    rows = some_rows(400_000, 10)
+    path = write(tmp_path / "points.parquet", rows, "abcdefghij", row_group_size=50_000)
+    source = open_source(path, chunk_rows=5_000)
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in source.chunks()]
+    assert max(held) < rows.nbytes / 2  # two of the eight row groups, at most; all, by default

@@ -1,0 +1,249 @@
+"""fastgmm beside every rival that is installed: one EM iteration, from the same start, in turn.
+
+    python -m bench.rivals [--repeats 5] [--quick] [--out docs/benchmarks.md]
+
+An iteration is a tenth of the difference between eleven passes and one, so that neither checks of
+the input nor a last E step are counted for anybody; the best of several turns is taken. Every rival
+may use all cores. What they end with is scored by one judge, and must agree. Rivals that are
+missing are named, not guessed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench import data
+from fastgmm import GaussianMixture
+
+PASSES = 10
+
+
+class Case(NamedTuple):
+    """What is fitted."""
+
+    covariance_type: str
+    n_rows: int
+    n_features: int
+    n_components: int
+    dtype: str
+
+    @property
+    def title(self) -> str:
+        """Name the case in a table."""
+        return (
+            f"{self.covariance_type} {self.n_rows:,}×{self.n_features}, K={self.n_components}, "
+            f"{self.dtype}"
+        ).replace(",0", " 0")
+
+
+SIZES = [
+    ("full", 200_000, 2, 4),
+    ("full", 200_000, 10, 10),
+    ("full", 100_000, 32, 16),
+    ("full", 20_000, 128, 16),
+    ("diag", 200_000, 32, 16),
+    ("tied", 100_000, 32, 16),
+    ("spherical", 200_000, 32, 16),
+]
+
+Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # weights, means, covariances
+Fit = Callable[[Case, np.ndarray, dict[str, Any], int], Found]
+
+
+def fit_estimator(estimator: type) -> Fit:
+    """Fit with scikit-learn's interface."""
+
+    def fit(case: Case, rows: np.ndarray, start: dict[str, Any], n_passes: int) -> Found:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = estimator(**start, tol=0.0, max_iter=n_passes).fit(rows)
+        return model.weights_, model.means_, model.covariances_
+
+    return fit
+
+
+def fit_onedal(case: Case, rows: np.ndarray, start: dict[str, Any], n_passes: int) -> Found:
+    """Fit with oneDAL's EM, which knows full and diagonal covariances."""
+    daal4py = importlib.import_module("daal4py")
+    algorithm = daal4py.em_gmm(
+        nComponents=case.n_components,
+        maxIterations=n_passes,
+        accuracyThreshold=0.0,
+        regularizationFactor=1e-6,
+        covarianceStorage="full" if case.covariance_type == "full" else "diagonal",
+        fptype="double" if case.dtype == "float64" else "float",
+    )
+    identity = (
+        np.eye(case.n_features) if case.covariance_type == "full" else np.ones((1, case.n_features))
+    )
+    found = algorithm.compute(
+        rows,
+        start["weights_init"][None].astype(rows.dtype),
+        start["means_init"].astype(rows.dtype),
+        [identity.astype(rows.dtype)] * case.n_components,
+    )
+    covariances = np.array([np.squeeze(each) for each in found.covariances], dtype=np.float64)
+    return np.ravel(found.weights), found.means, covariances
+
+
+def rivals() -> tuple[dict[str, Fit], dict[str, str], list[str]]:
+    """Find who is here: how each fits, its version, and who is missing."""
+    from sklearn.mixture import GaussianMixture as Theirs
+
+    fits: dict[str, Fit] = {
+        "fastgmm": fit_estimator(GaussianMixture),
+        "scikit-learn": fit_estimator(Theirs),
+    }
+    missing = []
+    if importlib.util.find_spec("daal4py"):
+        fits["oneDAL"] = fit_onedal
+    else:
+        missing.append("oneDAL (pip install scikit-learn-intelex)")
+    missing += [
+        f"{name}: not run by this script" if importlib.util.find_spec(name) else name
+        for name in ("torchgmm", "gmmx")
+    ]
+    packages = {"fastgmm": "fastgmm", "scikit-learn": "scikit-learn", "oneDAL": "daal"}
+    versions = {name: _version(packages[name]) for name in fits}
+    return fits, versions, missing
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "from its folder"
+
+
+def takes(name: str, case: Case) -> bool:
+    """Tell whether a rival knows the covariance type."""
+    return name != "oneDAL" or case.covariance_type in ("full", "diag")
+
+
+def seconds(fit: Callable[[int], Found]) -> float:
+    """Time one iteration: a tenth of what ten more cost."""
+    clock = []
+    for n_passes in (1, 1 + PASSES):
+        began = time.perf_counter()
+        fit(n_passes)
+        clock.append(time.perf_counter() - began)
+    return (clock[1] - clock[0]) / PASSES
+
+
+def measure(case: Case, fits: dict[str, Fit], repeats: int) -> dict[str, tuple[float, float]]:
+    """Best seconds an iteration, and the mean log-likelihood that the judge finds, by rival."""
+    mixture = data.mixture(case.n_features, case.n_components)
+    rows = data.rows(mixture, case.n_rows, dtype=np.dtype(case.dtype))
+    start = data.start(mixture, case.covariance_type)
+    here = {name: fit for name, fit in fits.items() if takes(name, case)}
+    best = dict.fromkeys(here, np.inf)
+    for turn in range(repeats):
+        for name, fit in here.items():
+            if name == "scikit-learn" and turn >= 2:
+                continue  # its iterations are long enough for two turns to be fair
+            best[name] = min(best[name], seconds(lambda n, fit=fit: fit(case, rows, start, n)))
+    judged = rows[:50_000].astype(np.float64)
+    return {
+        name: (best[name], judge(case, fit(case, rows, start, 1 + PASSES), judged))
+        for name, fit in here.items()
+    }
+
+
+def judge(case: Case, found: Found, rows: np.ndarray) -> float:
+    """Score a result in float64, whoever it comes from."""
+    weights, means, covariances = (np.asarray(values, dtype=np.float64) for values in found)
+    model = GaussianMixture.from_parameters(
+        weights / weights.sum(), means, covariances, covariance_type=case.covariance_type
+    )
+    return model.score(rows)
+
+
+def machine() -> str:
+    """Describe the processor, as far as the system says."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = next(
+        (line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor()
+    )
+    wide = "AVX-512" if any("avx512f" in line for line in lines) else "no AVX-512"
+    return f"{model} ({wide}), {os.cpu_count()} cores"
+
+
+def gemm_rate(dtype: str, size: int = 2000) -> float:
+    """Measure the rate of matrix products, in 10^9 operations a second."""
+    a = np.random.default_rng(0).random((size, size)).astype(dtype)
+    clock = []
+    for _ in range(5):
+        began = time.perf_counter()
+        a @ a
+        clock.append(time.perf_counter() - began)
+    return 2 * size**3 / min(clock) / 1e9
+
+
+def table(results: dict[Case, dict[str, tuple[float, float]]], names: list[str]) -> str:
+    """Write the results as a table of milliseconds, ratios and agreement."""
+    others = [name for name in names if name != "fastgmm"]
+    head = ["case", *(f"{name}, ms" for name in names), *(f"× {name}" for name in others)]
+    lines = [[*head, "largest difference in log-likelihood a row"]]
+    for case, found in results.items():
+        ours, truth = found["fastgmm"]
+        times = [f"{found[name][0] * 1e3:.2f}" if name in found else "-" for name in names]
+        ratios = [f"{found[name][0] / ours:.1f}" if name in found else "-" for name in others]
+        gap = max(abs(score - truth) for _, score in found.values())
+        lines.append([case.title, *times, *ratios, f"{gap:.0e}"])
+    rule = ["---", *["--:"] * (len(lines[0]) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])
+
+
+def main() -> None:
+    """Run every case, print the table and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    fits, versions, missing = rivals()
+    rates = {dtype: gemm_rate(dtype) for dtype in ("float64", "float32")}
+    results = {}
+    for dtype in ("float64", "float32"):
+        for kind, n_rows, n_features, n_components in SIZES:
+            n_rows = n_rows // 10 if arguments.quick else n_rows
+            case = Case(kind, n_rows, n_features, n_components, dtype)
+            results[case] = measure(case, fits, arguments.repeats)
+            print(
+                case.title,
+                {name: f"{t * 1e3:.2f} ms" for name, (t, _) in results[case].items()},
+                flush=True,
+            )
+    page = "\n\n".join(
+        [
+            "# Beside others",
+            "Written by `python -m bench.rivals`: one EM iteration on all rows, the same start, all "
+            "cores, the best of several turns. Machines differ and are noisy: read the ratios.",
+            f"{datetime.date.today():%Y-%m-%d}, {machine()}; dgemm {rates['float64']:.0f} and "
+            f"sgemm {rates['float32']:.0f} GFLOP/s. Versions: "
+            + ", ".join(f"{name} {version}" for name, version in versions.items())
+            + f". Missing: {', '.join(missing) or 'nobody'}.",
+            table(results, list(fits)),
+        ]
+    )
+    print(page)
+    if arguments.out:
+        arguments.out.write_text(page + "\n")
+
+
+if __name__ == "__main__":
+    main()

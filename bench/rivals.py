@@ -231,7 +231,7 @@ def main() -> None:
     page = "\n\n".join(
         [
             "# Beside others",
-            "Written by `python -m bench.rivals`: one EM iteration on all rows, the same start, all "
+            "Written by `python -m bench.rivals`: one EM iteration on all rows, one start, all "
             "cores, the best of several turns. Machines differ and are noisy: read the ratios.",
             f"{datetime.date.today():%Y-%m-%d}, {machine()}; dgemm {rates['float64']:.0f} and "
             f"sgemm {rates['float32']:.0f} GFLOP/s. Versions: "

@@ -1,8 +1,8 @@
 """Coordinate systems in which k-means may see the clusters of a sample.
 
 Raw, standardised, whitened, and invariant: with z the whitened rows, the eigenvectors of the mean
-of |z|^2 z z' (Tyler, Critchley, Dümbgen and Oja 2009), in the order of kurtosis. Clusters of like size
-stand apart along coordinates of low kurtosis, small ones along those of high kurtosis, however
+of |z|^2 z z' (Tyler, Critchley, Dümbgen and Oja 2009), in the order of kurtosis. Clusters of like
+size stand apart along coordinates of low kurtosis, small ones along those of high kurtosis, however
 oblong they are and whatever the units.
 """
 

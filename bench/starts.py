@@ -1,0 +1,274 @@
+"""How often the default start is good: a collection of data sets, and a judge.
+
+A run is good if its mean log-likelihood is within 0.01 nats a row of the best known, the best of all
+runs on that data set, one from the truth among them. ``python -m bench.starts --only oblong``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from sklearn import datasets
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as Rival
+
+from bench import data
+from fastgmm import GaussianMixture
+
+GOOD = 0.01  # nats a row
+FIT = {"tol": 1e-5, "max_iter": 500}  # so that starts are judged, not where EM stops
+OTHERS = ("kmeans", "k-means++", "random_from_data")  # that may find better than any judged run
+
+
+class Drawn(NamedTuple):
+    """Rows, and the component each was drawn from where that is known."""
+
+    rows: np.ndarray  # (n, d)
+    labels: np.ndarray | None  # (n,)
+
+
+class Problem(NamedTuple):
+    """A data set by seed, and what is fitted to it."""
+
+    name: str
+    draw: Callable[[np.random.Generator], Drawn]
+    n_components: int
+    covariance_type: str = "full"
+
+
+def turned(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Turn rows by a random rotation."""
+    axes, _ = np.linalg.qr(rng.standard_normal((rows.shape[1], rows.shape[1])))
+    return rows @ axes
+
+
+def oblong(n_rows, n_features, n_components, rng, length=12.0, gap=5.0):
+    """Parallel clusters, long in a few directions and apart in one that is short."""
+    labels = rng.integers(n_components, size=n_rows)
+    rows = rng.standard_normal((n_rows, n_features))
+    rows[:, : max(1, n_features // 4)] *= length
+    rows[:, -1] += gap * labels
+    return Drawn(turned(rows, rng), labels)
+
+
+def crossing(n_rows, n_features, n_components, rng):
+    """Long clusters through nearly one point, each in its own direction."""
+    labels = rng.integers(n_components, size=n_rows)
+    rows = 0.5 * rng.standard_normal((n_rows, n_features))
+    angles = np.pi * labels / n_components
+    along = 8.0 * rng.standard_normal(n_rows)
+    rows[:, 0] += along * np.cos(angles)
+    rows[:, 1] += along * np.sin(angles)
+    return Drawn(turned(rows, rng), labels)
+
+
+def unequal(n_rows, n_features, ratio, rng, distance=7.0):
+    """Draw one large cluster, and a small one beside it."""
+    labels = (rng.random(n_rows) < 1.0 / (ratio + 1.0)).astype(int)
+    labels[: n_features + 5] = 1
+    rows = rng.standard_normal((n_rows, n_features)) * np.where(labels, 0.5, 1.0)[:, None]
+    rows[:, 0] += distance * labels
+    return Drawn(turned(rows, rng), labels)
+
+
+def scales(n_rows, n_features, n_components, rng):
+    """Features in units that differ by powers of ten."""
+    labels = rng.integers(n_components, size=n_rows)
+    means = 2.5 * rng.standard_normal((n_components, n_features))
+    rows = rng.standard_normal((n_rows, n_features)) + means[labels]
+    return Drawn(rows * 10.0 ** (np.arange(n_features) - n_features // 2), labels)
+
+
+def nested(n_rows, n_features, _n_components, rng):
+    """Draw a tight cluster inside a broad one."""
+    labels = rng.integers(2, size=n_rows)
+    rows = rng.standard_normal((n_rows, n_features)) * np.where(labels, 6.0, 0.6)[:, None]
+    return Drawn(rows, labels)
+
+
+def blobs(n_rows, n_features, n_components, rng, distance=8.0):
+    """Round clusters; heavy overlap if the distance is small."""
+    labels = rng.integers(n_components, size=n_rows)
+    means = distance / np.sqrt(2.0) * rng.standard_normal((n_components, n_features))
+    return Drawn(rng.standard_normal((n_rows, n_features)) + means[labels], labels)
+
+
+def mixed(n_rows, n_features, n_components, rng, spread=2.5):
+    """Clusters of any shape, orientation and size."""
+    made_of = data.mixture(n_features, n_components, seed=int(rng.integers(2**31)))
+    labels = rng.choice(n_components, size=n_rows, p=made_of.weights)
+    noise = rng.standard_normal((n_rows, n_features, 1))
+    factors = np.linalg.cholesky(made_of.covariances)
+    return Drawn(spread * made_of.means[labels] + (factors[labels] @ noise)[:, :, 0], labels)
+
+
+def real(name, _rng):
+    """Rows of a well-known data set."""
+    if name == "pixels":
+        image = datasets.load_sample_image("china.jpg").reshape(-1, 3)
+        return Drawn(image[np.random.default_rng(0).choice(len(image), 5000)].astype(float), None)
+    rows, labels = getattr(datasets, f"load_{name}")(return_X_y=True)
+    if name == "digits":
+        rows = PCA(8, random_state=0).fit_transform(rows)
+    return Drawn(rows, labels)
+
+
+def problem(kind, n_rows, n_features, n_components, **more) -> Problem:
+    """Name a problem by its kind and size."""
+    extra = "".join(f" {value:g}" for value in more.values())
+    name = f"{kind.__name__}{extra} n={n_rows} d={n_features} k={n_components}"
+    return Problem(name, partial(kind, n_rows, n_features, n_components, **more), n_components)
+
+
+def lopsided(n_rows, n_features, ratio) -> Problem:
+    """Name a problem of two sizes."""
+    draw = partial(unequal, n_rows, n_features, ratio)
+    return Problem(f"unequal {ratio}:1 n={n_rows} d={n_features} k=2", draw, 2)
+
+
+SMALL = [
+    problem(oblong, 100, 2, 2),
+    problem(oblong, 300, 2, 2),
+    problem(oblong, 1000, 2, 4),
+    problem(oblong, 2000, 8, 2),
+    problem(oblong, 3000, 8, 3),
+    problem(oblong, 5000, 30, 2),
+    problem(crossing, 400, 2, 2),
+    problem(crossing, 900, 2, 3),
+    problem(crossing, 2000, 6, 3),
+    lopsided(300, 2, 10),
+    lopsided(2000, 2, 100),
+    lopsided(5000, 6, 100),
+    lopsided(20_000, 3, 1000),
+    problem(scales, 1000, 6, 4),
+    problem(nested, 1000, 2, 2),
+    problem(nested, 2000, 8, 2),
+    problem(blobs, 100, 2, 3),
+    problem(blobs, 1000, 5, 5),
+    problem(blobs, 3000, 2, 3, distance=2.5),
+    problem(blobs, 3000, 5, 4, distance=2.5),
+    problem(mixed, 3000, 2, 12),
+    problem(mixed, 6000, 5, 12),
+    problem(mixed, 4000, 10, 6),
+    problem(mixed, 20_000, 5, 50),
+    problem(blobs, 10_000, 3, 50, distance=15.0),
+    Problem("iris n=150 d=4 k=3", partial(real, "iris"), 3),
+    Problem("wine diag n=178 d=13 k=3", partial(real, "wine"), 3, "diag"),
+    Problem("digits n=1797 d=8 k=10", partial(real, "digits"), 10),
+    Problem("pixels n=5000 d=3 k=5", partial(real, "pixels"), 5),
+]
+LARGE = [
+    problem(oblong, 100_000, 8, 3),
+    problem(oblong, 100_000, 30, 3),
+    problem(mixed, 100_000, 8, 8),
+    lopsided(100_000, 3, 1000),
+    problem(blobs, 100_000, 2, 12),
+]
+HUGE = [problem(oblong, 1_000_000, 8, 3), lopsided(1_000_000, 3, 1000)]
+
+
+class Runs(NamedTuple):
+    """Mean log-likelihoods of one kind of start, and the seconds of all its fits."""
+
+    found: list[float]
+    seconds: float
+
+
+def runs(estimator, problem: Problem, rows: np.ndarray, seeds: range, **more) -> Runs:
+    """Fit with every seed."""
+    found, begin = [], time.perf_counter()
+    for seed in seeds:
+        model = estimator(
+            problem.n_components, covariance_type=problem.covariance_type,
+            random_state=seed, **FIT, **more,
+        )
+        try:
+            model.fit(rows)
+            found.append(float(model.lower_bound_))
+        except ValueError:
+            found.append(-np.inf)
+    return Runs(found, time.perf_counter() - begin)
+
+
+def from_truth(problem: Problem, drawn: Drawn) -> float:
+    """Climb from the moments of the true components."""
+    of = [drawn.rows[drawn.labels == k] for k in range(problem.n_components)]
+    if min(map(len, of)) <= drawn.rows.shape[1] or problem.covariance_type != "full":
+        return -np.inf
+    start = {
+        "weights_init": [len(rows) / len(drawn.rows) for rows in of],
+        "means_init": [rows.mean(axis=0) for rows in of],
+        "precisions_init": [np.linalg.inv(np.cov(rows.T)) for rows in of],
+    }
+    return runs(GaussianMixture, problem, drawn.rows, range(1), **start).found[0]
+
+
+class Verdict(NamedTuple):
+    """Good runs of one problem, ours and scikit-learn's, of how many, and seconds a fit."""
+
+    ours: int
+    theirs: int
+    n: int
+    seconds: float
+    their_seconds: float
+    worst: float  # nats a row short of the best known
+
+
+def judge(problem: Problem, n_seeds: int, with_rival: bool) -> Verdict:
+    """Draw a data set for every seed, and fit it with every kind of start."""
+    good = np.zeros(2, int)
+    seconds, their_seconds, worst = 0.0, 0.0, 0.0
+    for seed in range(n_seeds):
+        drawn = problem.draw(np.random.default_rng([seed, 7]))
+        ours = runs(GaussianMixture, problem, drawn.rows, range(seed, seed + 1))
+        theirs = Runs([], 0.0)
+        if with_rival:
+            theirs = runs(Rival, problem, drawn.rows, range(seed, seed + 1))
+        known = [*ours.found, *theirs.found]
+        for method in OTHERS:
+            trials = range(2 if len(drawn.rows) < 50_000 else 1)
+            known += runs(GaussianMixture, problem, drawn.rows, trials, init_params=method).found
+        if drawn.labels is not None:
+            known.append(from_truth(problem, drawn))
+        bar = max(known) - GOOD
+        good += [sum(value >= bar for value in kind.found) for kind in (ours, theirs)]
+        seconds, their_seconds = seconds + ours.seconds, their_seconds + theirs.seconds
+        worst = max(worst, max(known) - min(ours.found))
+    return Verdict(*good, n_seeds, seconds / n_seeds, their_seconds / n_seeds, worst)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="part of a problem's name")
+    parser.add_argument("--sizes", choices=["small", "large", "huge", "all"], default="small")
+    parser.add_argument("--no-rival", action="store_true")
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    problems = {"small": SMALL, "large": LARGE, "huge": HUGE, "all": SMALL + LARGE + HUGE}
+    print(f"{'data':<40} {'good':>7} {'sklearn':>7} {'seconds':>8} {'sklearn':>8} {'short':>7}")
+    verdicts = []
+    for each in problems[asked.sizes]:
+        if asked.only in each.name:
+            v = judge(each, asked.seeds, not asked.no_rival)
+            verdicts.append(v)
+            print(
+                f"{each.name:<40} {v.ours:>4}/{v.n:<2} {v.theirs:>4}/{v.n:<2} "
+                f"{v.seconds:>8.3f} {v.their_seconds:>8.3f} {v.worst:>7.3f}",
+                flush=True,
+            )
+    total = sum(v.n for v in verdicts)
+    ours, theirs = (sum(getattr(v, kind) for v in verdicts) for kind in ("ours", "theirs"))
+    print(f"{'all':<40} {ours:>4}/{total:<2} {theirs:>4}/{total:<2}")
+
+
+if __name__ == "__main__":
+    main()

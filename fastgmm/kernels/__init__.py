@@ -1,1 +1,1 @@
-"""Compiled loops over rows. Imports NumPy, Numba and llvmlite only; knows nothing of files or of EM."""
+"""Compiled loops over rows, that know nothing of files or of EM."""

@@ -31,7 +31,7 @@ class Factors(NamedTuple):
 
 
 def factors(log_weights, means, precisions_cholesky, dtype):
-    """Make Factors of float64 parameters: log weights (K,), means (K, d), inverse deviations (K, d)."""
+    """Make Factors of log weights (K,), means (K, d) and inverse deviations (K, d), in float64."""
     n_features = means.shape[1]
     padded = whole(n_features, 4)
     half_log_det = np.log(precisions_cholesky).sum(axis=1)
@@ -57,7 +57,7 @@ def log_densities(tile, factors, scratch, out):
 
 @inline
 def add_moments(tile, responsibilities, factors, scratch, out):
-    """Add, for every k, the responsibilities, and their products with x - mean and with its square."""
+    """Add, for every k, responsibilities and their products with x - mean and its square."""
     n_components, n_features = factors.means.shape
     add_centred_moments(tile, responsibilities, factors.means, factors.means_low, out)
     add_row_totals(responsibilities, n_components, out[2 * n_components * n_features :])
@@ -71,7 +71,7 @@ def centred(tile, j, r, mean, mean_low):
 
 @inline
 def add_centred_moments(tile, responsibilities, means, means_low, out):
-    """Add r (x - mean) and r (x - mean)**2 to out, for every k four features of the one, then of the other."""
+    """Add r (x - mean) and r (x - mean)**2, four features of the one, then of the other."""
     n_components, n_features = means.shape
     zero = splat(tile, 0.0)
     block = 0

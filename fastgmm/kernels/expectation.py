@@ -1,23 +1,22 @@
-"""The fused E and M pass: one visit to the rows of a block leaves the moments of every component."""
+"""The fused E and M pass: one visit to rows leaves the moments of every component."""
 
 import numpy as np
 from numba import prange
 
 from fastgmm.kernels.jit import inline, kernel, parallel
 from fastgmm.kernels.structures import add_moments, log_densities
-from fastgmm.kernels.tiles import TILE, load_tile, load_weights, new_tile
+from fastgmm.kernels.tiles import TILE, hide_unweighted, load_tile, load_weights, new_tile
 from fastgmm.kernels.vecmath import exp, log
 from fastgmm.kernels.vectors import load, splat, store, total, where_less
 
-
-# A responsibility under 1e-30 adds nothing to any sum, but its products with rows are subnormal numbers in float32,
-# which cost a hundred cycles each.
+# A responsibility under 1e-30 adds nothing to any sum, but its products with rows are subnormal
+# numbers in float32, which cost a hundred cycles each.
 NEGLIGIBLE = -69.0
 
 
 @inline
 def normalise(n_components, densities, weights):
-    """Turn log weighted densities into responsibilities times row weights; return the log-likelihood."""
+    """Turn log densities into weighted responsibilities; return the log-likelihood."""
     zero = splat(densities, 0.0)
     log_likelihood = 0.0
     for r in range(0, TILE, zero.width):
@@ -41,7 +40,7 @@ def normalise(n_components, densities, weights):
 
 @kernel
 def lane(rows, row_weights, start, stop, factors, moments):
-    """Add the moments of rows[start:stop] to ``moments``, tile by tile; return their log-likelihood."""
+    """Add the moments of rows[start:stop], tile by tile; return their log-likelihood."""
     n_components, n_features = factors.log_scale.size, rows.shape[1]
     tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
     densities = new_tile(n_components, rows)
@@ -51,6 +50,8 @@ def lane(rows, row_weights, start, stop, factors, moments):
         live = min(TILE, stop - begin)
         load_tile(rows, begin, live, tile)
         load_weights(row_weights, begin, live, weights)
+        if row_weights.size:
+            hide_unweighted(tile, weights, factors.means[0])
         log_densities(tile, factors, scratch, densities)
         log_likelihood += normalise(n_components, densities, weights)
         add_moments(tile, densities, factors, scratch, moments)
@@ -59,7 +60,7 @@ def lane(rows, row_weights, start, stop, factors, moments):
 
 @parallel
 def expectation(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
-    """Fill the moments (lanes, size) and log-likelihoods (lanes,) of a block, each lane on its own."""
+    """Fill the moments (lanes, size) and log-likelihoods (lanes,), each lane on its own."""
     for share in prange(log_likelihoods.size):
         start = share * lane_rows
         stop = min(start + lane_rows, rows.shape[0])

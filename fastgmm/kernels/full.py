@@ -68,8 +68,8 @@ def log_densities(tile, factors, scratch, out):
 def add_moments(tile, responsibilities, factors, scratch, out):
     """Add, for every k, the products of sqrt(responsibility) * (x - mean, 1) with themselves.
 
-    The last of these features is the square root itself, so that one triangle of products holds the second moments,
-    the first ones and the weight.
+    The last of these features is the square root itself, so that one triangle of products holds the
+    second moments, the first ones and the weight.
     """
     n_components, n_features = factors.means.shape
     size = out.size // n_components

@@ -1,7 +1,8 @@
 """Rows to blocks to lanes: a plan that follows from shapes alone.
 
-Each lane of a block sums into its own partials, and partials are added in order. Neither the number of threads nor the
-chunks that a source yields can change the plan, so they cannot change a bit of the sums.
+Each lane of a block sums into its own partials, and partials are added in order. Neither the number
+of threads nor the chunks that a source yields can change the plan, so they cannot change a bit of
+the sums.
 """
 
 from typing import NamedTuple
@@ -43,7 +44,8 @@ def block_rows(n_features: int) -> int:
 def plan(row_operations: float, n_moments: int = 0) -> Plan:
     """Plan a model's calls from what a row costs and from how many numbers a lane sums.
 
-    Lanes, tiles and blocks are powers of two times TILE, so that calls fit into blocks without a ragged end.
+    Lanes, tiles and blocks are powers of two times TILE, so that calls fit into blocks without a
+    ragged end.
     """
     lanes, tiles = LANES, MOST_TILES
     while lanes > 2 and lanes * n_moments * 8 > PARTIAL_BYTES:

@@ -3,6 +3,7 @@
 What is wanted follows from the array to fill: (n,) of floating point, (n, K), or (n,) of integers.
 """
 
+import numpy as np
 from numba import prange, types
 from numba.extending import overload
 
@@ -15,8 +16,8 @@ from fastgmm.kernels.vectors import load, splat, store, where_less
 
 @inline
 def highest_density(n_components, densities, r):
-    """Return each row's highest log density, never under -1e38 so that subtracting it is safe."""
-    highest = splat(densities, -1e38)
+    """Return each row's highest log density; a finite number, so that subtracting it is safe."""
+    highest = splat(densities, np.finfo(densities.dtype).min)
     for k in range(n_components):
         density = load(densities, (k, r))
         highest = where_less(highest, density, density, highest)
@@ -25,20 +26,21 @@ def highest_density(n_components, densities, r):
 
 @inline
 def write_log_likelihoods(n_components, densities, begin, live, out):
-    """Write log of the summed densities of every row."""
+    """Write log of every row's summed densities; -inf out of every component's reach."""
+    zero = splat(densities, 0.0)
     for r in range(0, TILE, splat(densities, 0.0).width):
         highest = highest_density(n_components, densities, r)
         mass = splat(densities, 0.0)
         for k in range(n_components):
             mass = mass + exp(load(densities, (k, r)) - highest)
-        store(densities, (0, r), highest + log(mass))
+        store(densities, (0, r), where_less(zero, mass, highest + log(mass), -np.inf))
     for r in range(live):
         out[begin + r] = densities[0, r]
 
 
 @inline
 def write_responsibilities(n_components, densities, begin, live, out):
-    """Write every row's densities over their sum; equal shares for a row out of every component's reach."""
+    """Write every row's densities over their sum; equal shares where all of them are zero."""
     zero = splat(densities, 0.0)
     for r in range(0, TILE, splat(densities, 0.0).width):
         highest = highest_density(n_components, densities, r)

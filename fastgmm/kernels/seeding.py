@@ -1,9 +1,18 @@
-"""k-means on a sample: distances to candidate centres, and Lloyd's assignment with its sums in one sweep."""
+"""k-means on a sample: distances to candidate centres, and Lloyd's assignment with its sums."""
 
 import numpy as np
 
 from fastgmm.kernels.jit import inline, kernel
-from fastgmm.kernels.tiles import GROUP, TILE, add_squares, load_group, load_tile, new_tile, no_group, store_group
+from fastgmm.kernels.tiles import (
+    GROUP,
+    TILE,
+    add_squares,
+    load_group,
+    load_tile,
+    new_tile,
+    no_group,
+    store_group,
+)
 from fastgmm.kernels.vectors import load, splat, store, where_less
 
 
@@ -37,7 +46,7 @@ def squared_distances(rows, centres, out):
 
 @kernel
 def assign(rows, weights, centres, labels, mass, sums):
-    """Label every row with its nearest centre; add weights to mass (K,) and weighted rows to sums (K, d).
+    """Label rows with their nearest centre; add weights to mass (K,), weighted rows to sums.
 
     Returns the weighted sum of squared distances.
     """

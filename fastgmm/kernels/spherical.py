@@ -31,9 +31,10 @@ class Factors(NamedTuple):
 
 
 def factors(log_weights, means, precisions_cholesky, dtype):
-    """Make Factors of float64 parameters: log weights (K,), means (K, d), inverse deviations (K,)."""
+    """Make Factors of log weights (K,), means (K, d) and inverse deviations (K,), in float64."""
     n_features = means.shape[1]
-    log_scale = log_weights + n_features * (np.log(precisions_cholesky) - 0.5 * np.log(2 * np.pi))
+    log_peaks = np.log(precisions_cholesky) - 0.5 * np.log(2 * np.pi)
+    log_scale = log_weights + n_features * log_peaks
     means = with_columns(means, whole(n_features, 4))
     return Factors(
         log_scale.astype(dtype), *two_parts(means, dtype), precisions_cholesky.astype(dtype)

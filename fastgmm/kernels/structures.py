@@ -1,6 +1,5 @@
 """Chooses a structure's functions by the type of its Factors, while compiling."""
 
-from numba import types
 from numba.extending import overload
 
 from fastgmm.kernels import diagonal, full, spherical, tied

@@ -1,8 +1,8 @@
 """Whether this call may use Numba's threads.
 
-Two traps are guarded (Numba 0.68). With the ``workqueue`` layer, two Python threads inside parallel kernels abort the
-process; and after a fork, a child whose parent used OpenMP is killed at its first parallel kernel. In both cases the
-serial twin runs instead, which gives the same bits.
+Two traps are guarded (Numba 0.68). With the ``workqueue`` layer, two Python threads inside parallel
+kernels abort the process; and after a fork, a child whose parent used OpenMP is killed at its first
+parallel kernel. In both cases the serial twin runs instead, which gives the same bits.
 """
 
 import os
@@ -29,7 +29,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def team() -> Iterator[bool]:
-    """Reserve the threads for one call: True where a parallel kernel may run, False where its serial twin must."""
+    """Reserve the threads for one call: yield whether a parallel kernel may run."""
     global _started
     if _forked or get_num_threads() == 1 or not _in_use.acquire(blocking=False):
         yield False

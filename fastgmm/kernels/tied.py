@@ -1,11 +1,13 @@
 """Tied structure: one covariance matrix for all components.
 
-Rows are whitened once, not once a component, and the scatter within components is summed once a row:
+Rows are whitened once, not once a component, and the scatter within components is summed once a
+row:
 
-    sum_k r_k (x - m_k)(x - m_k)' = (x - c)(x - c)' + sum_{k<l} r_k r_l (m_k - m_l)(m_k - m_l)',   c = sum_k r_k m_k
+    sum_k r_k (x - m_k)(x - m_k)' = (x - c)(x - c)' + sum_{k<l} r_k r_l (m_k - m_l)(m_k - m_l)',   c
+    = sum_k r_k m_k
 
-so that a pass costs d^2 + K d + K^2 / 2 a row where it would cost K d^2. Both terms are sums of squares: unlike the
-difference of two scatters, nothing cancels.
+so that a pass costs d^2 + K d + K^2 / 2 a row where it would cost K d^2. Both terms are sums of
+squares: unlike the difference of two scatters, nothing cancels.
 """
 
 from typing import NamedTuple
@@ -36,8 +38,8 @@ from fastgmm.kernels.triangular import (
 )
 from fastgmm.kernels.vectors import add_totals, load, splat, square_root, store, where_less
 
-# Beyond this many deviations between components, whitening once would lose more than two of sixteen digits (one of
-# seven in float32), and every component whitens its own centred rows.
+# Beyond this many deviations between components, whitening once would lose more than two of sixteen
+# digits (one of seven in float32), and every component whitens its own centred rows.
 FAR = {np.dtype(np.float64): 300.0, np.dtype(np.float32): 30.0}
 
 
@@ -103,7 +105,7 @@ def log_densities(tile, factors, scratch, out):
 
 @inline
 def add_moments(tile, responsibilities, factors, scratch, out):
-    """Add the weights, the first moments, the products of x - c, and the products of responsibilities."""
+    """Add weights, first moments, products of x - c, and products of responsibilities."""
     n_components, n_features = factors.whitened.shape
     first, products, pairs, _ = sections(n_components, n_features)
     add_row_totals(responsibilities, n_components, out[:first])
@@ -115,7 +117,7 @@ def add_moments(tile, responsibilities, factors, scratch, out):
 
 @inline
 def sections(n_components, n_features):
-    """Say where first moments, products of rows and products of responsibilities start, and where they end."""
+    """Say where first moments, products of rows and of responsibilities start, and the end."""
     first = whole(n_components, 8)
     products = first * (1 + n_features)
     pairs = products + triangle_size(n_features)
@@ -124,7 +126,7 @@ def sections(n_components, n_features):
 
 @inline
 def add_first_moments(tile, responsibilities, factors, scratch, out):
-    """Add r (x - mean_k) to out[j, k], eight components at a time; write its sum over k into scratch[j]."""
+    """Add r (x - mean_k) to out[j, k], and write its sum over k into scratch[j]."""
     eights, n_features = factors.means.shape
     m, n = factors.means, factors.means_low
     zero = splat(tile, 0.0)
@@ -157,7 +159,7 @@ def add_first_moments(tile, responsibilities, factors, scratch, out):
 
 @inline
 def divide_by_root_weight(responsibilities, n_components, scratch, n_features):
-    """Divide responsibilities and scratch rows by the root of the row's weight; rows of weight zero become zero."""
+    """Divide by the root of each row's weight; rows of weight zero become zero."""
     zero = splat(scratch, 0.0)
     for r in range(0, TILE, zero.width):
         weight = zero
@@ -182,7 +184,7 @@ def n_moments(factors):
 
 
 def unpack(moments, factors, n_features):
-    """Name the sums that add_moments left: weight (K,), first (K, d), second (d, d) pooled over components."""
+    """Name the sums that add_moments left: weight (K,), first (K, d), pooled second (d, d)."""
     n_components, padded = factors.whitened.shape
     first, products, pairs, _ = sections(n_components, padded)
     sums = moments[first:products].reshape(padded, -1)[:n_features, :n_components].T
@@ -190,5 +192,5 @@ def unpack(moments, factors, n_features):
     shared = from_triangle(moments[pairs:], n_components)
     means = factors.means.astype(np.float64) + factors.means_low
     gaps = means[:n_components, None, :n_features] - means[None, :n_components, :n_features]
-    between = 0.5 * np.einsum("kl,kli,klj->ij", shared * (1 - np.eye(n_components)), gaps, gaps)
-    return moments[:n_components], sums, within + between
+    between = 0.25 * np.einsum("kl,kli,klj->ij", shared * (1 - np.eye(n_components)), gaps, gaps)
+    return moments[:n_components], sums, within + (between + between.T)

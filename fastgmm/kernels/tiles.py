@@ -1,8 +1,8 @@
 """Tiles: the rows of a lane that are worked on while they sit in cache, one feature after another.
 
-A tile is stored as (features, TILE), so that a register holds one feature of neighbouring rows and no kernel sums
-across a register but at a tile's end. Rows past the data repeat the last one, with weight zero. Features past the
-data are zero.
+A tile is stored as (features, TILE), so that a register holds one feature of neighbouring rows and
+no kernel sums across a register but at a tile's end. Rows past the data repeat the last one, with
+weight zero. Features past the data are zero.
 """
 
 import numpy as np
@@ -12,17 +12,21 @@ from numba.extending import overload
 from fastgmm.kernels.jit import inline
 from fastgmm.kernels.vectors import add_totals, fma, load, splat, square_root, store
 
-# Rows in a tile: four groups of three registers in float32, eight in float64. 96 spends a quarter of a pass at d = 32
-# on summing up registers, 192 an eighth; at 384 the tile and its centred copy leave the cache at d = 128.
+# Rows in a tile: four groups of three registers in float32, eight in float64. 96 spends a quarter
+# of a pass at d = 32 on summing up registers, 192 an eighth; at 384 the tile and its centred copy
+# leave the cache at d = 128.
 TILE = 192
-GROUP = 3  # with four outputs they make twelve accumulators: all that sixteen registers hold beside the operands
+# Registers worked on together: with four outputs they make twelve accumulators, which leaves room
+# for the operands in sixteen registers.
+GROUP = 3
 
 
 @inline
 def new_tile(n_features, rows):
     """Make a tile of zeros with the element type of ``rows``, eight spare features at its end.
 
-    It starts on a cache line: registers of 64 bytes that straddle two lines halve the rate of every load.
+    It starts on a cache line: registers of 64 bytes that straddle two lines halve the rate of every
+    load.
     """
     size = (n_features + 8) * TILE
     line = 64 // rows.itemsize
@@ -33,7 +37,7 @@ def new_tile(n_features, rows):
 
 @inline
 def narrow(tile):
-    """View a tile's memory as rows of one group each, so that a group's features lie side by side."""
+    """View a tile as rows of one group each: a group's features lie side by side."""
     return tile.reshape(-1, GROUP * splat(tile, 0.0).width)
 
 
@@ -55,6 +59,15 @@ def load_weights(row_weights, begin, live, out):
         out[r] = row_weights[begin + r] if row_weights.size else 1.0
     for r in range(live, TILE):
         out[r] = 0.0
+
+
+@inline
+def hide_unweighted(tile, weights, stand_in):
+    """Replace rows of weight zero, so far away perhaps that 0 times them is NaN."""
+    for r in range(TILE):
+        if weights[r] == 0.0:
+            for j in range(stand_in.size):
+                tile[j, r] = stand_in[j]
 
 
 @inline
@@ -89,7 +102,11 @@ def roots(group):
 @inline
 def add_multiple(total, factor, group):
     """Return total + factor * group; the factor is a scalar or a register."""
-    return fma(factor, group[0], total[0]), fma(factor, group[1], total[1]), fma(factor, group[2], total[2])
+    return (
+        fma(factor, group[0], total[0]),
+        fma(factor, group[1], total[1]),
+        fma(factor, group[2], total[2]),
+    )
 
 
 @inline
@@ -106,7 +123,7 @@ def product(a, b):
 
 
 def centred_group(tile, j, r, mean, mean_low):
-    """Return feature j less its mean, given in two parts so that float32 keeps its digits far from zero."""
+    """Return feature j less its mean, in two parts so that float32 keeps its digits."""
 
 
 @overload(centred_group)
@@ -131,7 +148,7 @@ def log_density_group(scale, squares):
 
 @inline
 def add_row_totals(tile, n_rows, out):
-    """Add the sum of each of the first rows of a tile to out, whose size is n_rows in whole eights."""
+    """Add the sum of each of the first rows of a tile to out, (n_rows in whole eights,)."""
     zero = splat(tile, 0.0)
     for k in range(0, n_rows, 8):
         a = b = c = d = e = f = g = h = zero

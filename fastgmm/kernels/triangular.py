@@ -1,7 +1,7 @@
-"""Products with a triangular factor, held in registers: the arithmetic of full and tied covariances.
+"""Triangular products held in registers: the arithmetic of full and tied covariances.
 
-Features are padded with zeros to whole groups of four, so that no loop has a ragged end. A group is the three
-registers of neighbouring rows that are worked on together.
+Features are padded with zeros to whole groups of four, so that no loop has a ragged end. A group is
+the three registers of neighbouring rows that are worked on together.
 """
 
 import numpy as np
@@ -61,10 +61,10 @@ def transform(upper, centred, r, out):
 
 @inline
 def add_outer_products(tile, n_rows, out):
-    """Add the lower triangle of tile @ tile.T to out, one block of four rows by four columns after another.
+    """Add the lower triangle of tile @ tile.T, a block of four by four after another.
 
-    A single row that is left over is multiplied by eight columns at a time. The tile has scratch rows after ``n_rows``;
-    what they contribute lands outside the triangle.
+    A single row that is left over is multiplied by eight columns at a time. The tile has scratch
+    rows after ``n_rows``; what they contribute lands outside the triangle.
     """
     zero = splat(tile, 0.0)
     block = 0
@@ -109,7 +109,7 @@ def triangle_size(n_rows):
 
 
 def from_triangle(products, n_rows):
-    """Return the symmetric matrices (..., n_rows, n_rows) whose lower triangles add_outer_products left."""
+    """Return the symmetric matrices whose lower triangles add_outer_products left."""
     single = n_rows % 4 == 1
     corners = [(i, j) for i in range(0, n_rows - single, 4) for j in range(0, i + 4, 4)]
     place = [(i + a, j + b) for i, j in corners for a in range(4) for b in range(4)]

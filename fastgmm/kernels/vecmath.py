@@ -1,8 +1,9 @@
 """Exponential and logarithm of registers, in the few digits of work that they need.
 
-Cody and Waite's argument reduction and a Taylor polynomial (exp); the series of artanh (log). Largest error found over
-10^7 arguments: exp 0.94 units in the last place (1.4e-16 relative, float32 8e-8), log 1.98 (3.4e-16, 1.8e-7, near 1.008);
-a pip-installed Numba has no vector library, and its scalar exp takes 5 ns an element where this takes under 1.
+Cody and Waite's argument reduction and a Taylor polynomial (exp); the series of artanh (log).
+Largest error found over 10^7 arguments: exp 0.94 units in the last place (1.4e-16 relative, float32
+8e-8), log 1.98 (3.4e-16, 1.8e-7, near 1.008); a pip-installed Numba has no vector library, and its
+scalar exp takes 5 ns an element where this takes under 1.
 """
 
 import math
@@ -34,7 +35,9 @@ def exp_of_element(x):
 
 def exp_64(x):
     """Exponential of float64 lanes."""
-    shifted = fma(x, LOG2E, 6755399441055744.0)  # adding 1.5 * 2**52 leaves the nearest integer in the low bits
+    shifted = fma(
+        x, LOG2E, 6755399441055744.0
+    )  # adding 1.5 * 2**52 leaves the nearest integer in the low bits
     n = shifted - 6755399441055744.0
     r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
     p = fma(r, fma(r, C13, C12), C11)

@@ -1,11 +1,13 @@
 """Vectors of floating-point numbers as a Numba type: one processor register, written down.
 
-A kernel that says ``fma(a, load(tile, j, r), b)`` compiles to the three instructions it names. Nothing is left to an
-auto-vectoriser, which keeps three promises: the order of every sum is fixed by the source (the same bits however the
-code around it is compiled), accumulators stay in registers, and compilation is short (a tenth of the text that loop
-vectorisation makes of scalar loops).
+A kernel that says ``fma(a, load(tile, j, r), b)`` compiles to the three instructions it names.
+Nothing is left to an auto-vectoriser, which keeps three promises: the order of every sum is fixed
+by the source (the same bits however the code around it is compiled), accumulators stay in
+registers, and compilation is short (a tenth of the text that loop vectorisation makes of scalar
+loops).
 
-Every operation rounds as IEEE 754 says; ``fma`` rounds once. Vectors live inside compiled code only.
+Every operation rounds as IEEE 754 says; ``fma`` rounds once. Vectors live inside compiled code
+only.
 """
 
 import operator
@@ -16,7 +18,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, overload_attribute, register_model
 
-# Float64 numbers in a register: eight with AVX-512, four elsewhere (LLVM splits them where registers are shorter).
+# Float64 numbers in a register: eight with AVX-512, four elsewhere (LLVM splits them where
+# registers are shorter).
 WIDTH = 8 if llvm.get_host_cpu_features().get("avx512f") else 4
 REGISTER_BYTES = 8 * WIDTH
 
@@ -36,6 +39,7 @@ class VectorModel(models.PrimitiveModel):
 
     def __init__(self, dmm, fe_type):
         super().__init__(dmm, fe_type, llvm_type(fe_type))
+
 
 FLOATS = {types.float64: ir.DoubleType(), types.float32: ir.FloatType()}
 MANTISSA_BITS = {types.float64: 52, types.float32: 23}
@@ -93,10 +97,12 @@ def call_llvm(builder, name, *values):
 
 
 def register_pointer(context, builder, vector, array_type, array, indices):
-    """Address the register that starts at an element; tiles are padded, so there is no bounds check."""
+    """Address the register that starts at an element, without a bounds check."""
     view = context.make_array(array_type)(context, builder, array)
     indices = cgutils.unpack_tuple(builder, indices, array_type.ndim)
-    pointer = cgutils.get_item_pointer(context, builder, array_type, view, indices, wraparound=False)
+    pointer = cgutils.get_item_pointer(
+        context, builder, array_type, view, indices, wraparound=False
+    )
     return builder.bitcast(pointer, llvm_type(vector).as_pointer())
 
 
@@ -193,7 +199,7 @@ overload(operator.truediv)(for_vectors(_divide))
 
 @intrinsic
 def where_less(typingctx, a, b, then, otherwise):
-    """Return, lane by lane, ``then`` where a < b and ``otherwise`` elsewhere (also where either is NaN)."""
+    """Return ``then`` where a < b and ``otherwise`` elsewhere, NaN included."""
     vector = next(kind for kind in (a, b, then, otherwise) if is_vector(kind))
 
     def generate(context, builder, signature, arguments):
@@ -240,7 +246,9 @@ def exponent(typingctx, vector):
         raw = builder.lshr(
             builder.bitcast(arguments[0], kind), ir.Constant(kind, [bits] * vector.width)
         )
-        unbiased = builder.sub(raw, ir.Constant(kind, [EXPONENT_BIAS[vector.element]] * vector.width))
+        unbiased = builder.sub(
+            raw, ir.Constant(kind, [EXPONENT_BIAS[vector.element]] * vector.width)
+        )
         return builder.sitofp(unbiased, llvm_type(vector))
 
     return vector(vector), generate
@@ -263,7 +271,7 @@ def mantissa(typingctx, vector):
 
 
 def widened(builder, value, vector):
-    """Return a register of float64 with the sums of a register's halves, or the register if it has float64."""
+    """Return float64 sums of a register's halves, or the register if it has float64."""
     if vector.element == types.float64:
         return value
     half = vector.width // 2
@@ -289,13 +297,15 @@ def tree(builder, registers):
 
 @intrinsic
 def add_totals(typingctx, array, indices, vectors):
-    """Add the sum of each of eight registers to eight float64 numbers that start at array[indices]."""
+    """Add the sum of each of eight registers to eight float64 from array[indices] on."""
     vector = vectors.dtype
 
     def generate(context, builder, signature, arguments):
         registers = cgutils.unpack_tuple(builder, arguments[2], 8)
         registers = [widened(builder, register, vector) for register in registers]
-        pointer = register_pointer(context, builder, VectorType(types.float64), array, *arguments[:2])
+        pointer = register_pointer(
+            context, builder, VectorType(types.float64), array, *arguments[:2]
+        )
         for first in range(0, 8, WIDTH):
             there = builder.gep(pointer, [ir.Constant(ir.IntType(64), first // WIDTH)])
             before = builder.load(there, align=8, typ=llvm_type(VectorType(types.float64)))

@@ -17,6 +17,7 @@ from fastgmm.statistics import Array
 
 # Of the largest eigenvalue of a correlation matrix: less is a sum of other features, and rounding
 NEGLIGIBLE_VARIANCE = 1e-10
+MOST_TURNED = 4  # coordinates whose directions are looked at: their products are ten
 
 
 class Coordinates(NamedTuple):
@@ -65,9 +66,18 @@ def systems(rows: Array, whitened: Whitened, n_components: int) -> Iterator[Coor
         return
     yield Coordinates("lowest", invariant[:, :1])
     yield Coordinates("highest", invariant[:, -1:])
+    yield Coordinates("directions", _directions(invariant[:, -min(max(2, several), MOST_TURNED) :]))
     if 1 < several < rank:
         yield Coordinates("low", invariant[:, :several])
         yield Coordinates("high", invariant[:, -several:])
+
+
+def _directions(rows: Array) -> Array:
+    """Products z_i z_j / |z|: near for rows on one line through the mean, whichever side they are."""
+    lengths = np.sqrt((rows**2).sum(axis=1, keepdims=True))
+    i, j = np.triu_indices(rows.shape[1])
+    products = rows[:, i] * rows[:, j] * np.where(i == j, 1.0, np.sqrt(2.0))
+    return products / np.where(lengths > 0.0, lengths, 1.0)
 
 
 def _scatter(rows: Array, weights: Array) -> Array:

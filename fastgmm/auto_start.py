@@ -21,6 +21,7 @@ import numpy.typing as npt
 from fastgmm import coordinates, em, passes
 from fastgmm.covariance import Family
 from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.exchange import exchanges
 from fastgmm.parameters import Parameters, one_blas_thread
 from fastgmm.partitions import (
     Share,
@@ -43,6 +44,7 @@ LLOYD_ROUNDS = 8  # EM goes on from there
 RANDOM_PARTITIONS = 2
 FIRST_PASSES, MORE_PASSES, LAST_PASSES, FULL_PASSES = 4, 6, 20, 2
 FINALISTS = 3
+EXCHANGES, TRIAL_PASSES = 8, 8
 TOLERANCE = 1e-4  # nats a row: a short run that gains less in a pass has arrived
 TWINS = 1e-4  # nats a row: candidates so near to each other are taken for the same
 
@@ -102,10 +104,27 @@ def _best(
     states = leaders(_advance(states, source, FIRST_PASSES), max(FINALISTS, len(states) // 2))
     states = leaders(_advance(states, source, MORE_PASSES), FINALISTS)
     states = leaders(_advance(states, source, LAST_PASSES), FINALISTS)
+    if states and n_components > 2:
+        states[0] = exchanged(states[0], fewer, source, rule)
     if len(states) > 1 and fewer is not centred:
         again = [em.State(rule, state.parameters) for state in states]
         states = leaders(_advance(again, _source(centred), FULL_PASSES), 1)
     return states[0].parameters if states else None
+
+
+def exchanged(
+    state: em.State, sample: Sample, source: Source, rule: em.MaximumLikelihood
+) -> em.State:
+    """Exchange components while that raises the log-likelihood."""
+    for _ in range(EXCHANGES):
+        shares = passes.responsibilities(source, state.parameters)
+        found = exchanges(sample, state.parameters, shares, rule.family, rule.reg_covar)
+        trials = [em.State(rule, parameters) for parameters in found]
+        better = leaders(_advance(trials, source, TRIAL_PASSES), 1)
+        if not better or better[0].trace[-1] < state.trace[-1] + TWINS:
+            break
+        (state,) = _advance(better, source, MORE_PASSES)
+    return state
 
 
 def candidates(

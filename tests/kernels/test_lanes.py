@@ -1,0 +1,80 @@
+"""The plan of calls and lanes: a function of shapes, within its bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import twins
+
+from fastgmm.kernels import lanes
+from fastgmm.kernels.lanes import block_rows, plan
+from fastgmm.kernels.structures import STRUCTURES
+from fastgmm.kernels.tiles import TILE
+from fastgmm.parameters import Parameters
+
+FEATURES = [1, 2, 3, 8, 17, 64, 128, 300]
+COMPONENTS = [1, 2, 9, 33]
+
+
+def plan_of(structure, n_components, n_features):
+    """The plan of a model, with the numbers it was made from."""
+    covariances = {
+        "spherical": lambda: np.ones(n_components),
+        "diagonal": lambda: np.ones((n_components, n_features)),
+        "tied": lambda: np.eye(n_features),
+        "full": lambda: np.stack([np.eye(n_features)] * n_components),
+    }[structure]()
+    weights = np.full(n_components, 1 / n_components)
+    means = np.zeros((n_components, n_features))
+    parameters = Parameters.from_covariances(structure, weights, means, covariances)
+    factors = twins.factors_of(parameters, np.float64)
+    module = STRUCTURES[structure]
+    operations, n_moments = module.row_operations(factors), module.n_moments(factors)
+    return plan(operations, n_moments), operations, n_moments
+
+
+def is_power_of_two(number):
+    return number > 0 and number & (number - 1) == 0
+
+
+@pytest.mark.parametrize("n_components", COMPONENTS)
+def test_plans_keep_their_bounds(structure, n_components):
+    for n_features in FEATURES:
+        found, operations, n_moments = plan_of(structure, n_components, n_features)
+        n_lanes, tiles = found.call_rows // found.lane_rows, found.lane_rows // TILE
+        assert found.call_rows == n_lanes * tiles * TILE
+        assert is_power_of_two(n_lanes)
+        assert is_power_of_two(tiles)
+        assert n_lanes >= 2  # two threads have always work
+        assert tiles >= lanes.FEWEST_TILES
+        assert n_lanes * n_moments * 8 <= lanes.PARTIAL_BYTES or n_lanes == 2
+        shortest = tiles == lanes.FEWEST_TILES
+        assert found.call_rows * operations <= lanes.CALL_OPERATIONS or shortest
+
+
+@pytest.mark.parametrize("n_features", [*FEATURES, 1000, 100_000])
+def test_calls_and_blocks_fit_into_one_another(n_features):
+    rows = block_rows(n_features)
+    assert is_power_of_two(rows // TILE)
+    assert rows * n_features * 8 <= lanes.BLOCK_BYTES or rows == lanes.LANES * TILE
+    for n_moments in (1, 10**5, 10**8):
+        for operations in (1.0, 1e4, 1e8):
+            call = plan(operations, n_moments).call_rows
+            assert rows % call == 0 or call % rows == 0
+            assert call % TILE == 0
+
+
+def test_the_lanes_of_some_rows_hold_them_all():
+    cut = plan(100.0, 10)
+    for n_rows in (1, cut.lane_rows, cut.lane_rows + 1, cut.call_rows):
+        assert (cut.n_lanes(n_rows) - 1) * cut.lane_rows < n_rows
+        assert n_rows <= cut.n_lanes(n_rows) * cut.lane_rows
+
+
+def test_work_is_small_when_a_lane_holds_it_or_threads_would_cost_more():
+    cut = plan(1e4)
+    assert cut.is_small(cut.lane_rows)
+    assert not cut.is_small(cut.lane_rows + 1)
+    cheap = plan(1.0)
+    assert cheap.is_small(int(lanes.SHARED_OPERATIONS) - 1)
+    assert not cheap.is_small(int(lanes.SHARED_OPERATIONS))

@@ -45,7 +45,8 @@ def random_shares(
     directions = rng.standard_normal((n_components, sample.rows.shape[1]))
     offsets = rng.random(n_components)
     # the fractional part of a long projection: as good as random, and a function of the row alone
-    scale = 1e3 / np.maximum(np.abs(sample.rows).max(axis=0), np.finfo(float).tiny)
+    extent = np.abs(sample.rows).max(axis=0)
+    scale = 1e3 / np.where(extent > 1e-300, extent, 1.0)  # a constant feature has no extent
 
     def share(k: int) -> Array:
         phase = np.einsum("ij,j->i", sample.rows, scale * directions[k]) + offsets[k]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.kernels.jit import inline
+from fastgmm.kernels.jit import inline, step
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
@@ -69,7 +69,7 @@ def centred(tile, j, r, mean, mean_low):
     return (load(tile, (j, r)) - mean) - mean_low
 
 
-@inline
+@step
 def add_centred_moments(tile, responsibilities, means, means_low, out):
     """Add r (x - mean) and r (x - mean)**2, four features of the one, then of the other."""
     n_components, n_features = means.shape

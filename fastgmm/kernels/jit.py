@@ -17,8 +17,9 @@ from numba import njit
 CACHE = os.environ.get("FASTGMM_CACHE", "1") != "0"
 
 kernel = partial(njit, cache=CACHE, nogil=True, error_model="numpy")
-# Inlined by Numba, before types are known: LLVM leaves functions of this size as calls, whose array
-# arguments travel over the stack and are counted in and out: 3.3 times the E step's time at d = 2,
-# 1.3 at d = 32.
+step = partial(njit, nogil=True, error_model="numpy")  # called once a tile: a call costs nothing
+# Called once a register, and inlined by Numba before types are known: LLVM leaves functions of this
+# size as calls, whose array arguments travel over the stack and are counted in and out: 3.3 times
+# the E step's time at d = 2, 1.3 at d = 32.
 inline = partial(njit, nogil=True, error_model="numpy", inline="always")
 parallel = partial(njit, cache=CACHE, nogil=True, error_model="numpy", parallel=True)

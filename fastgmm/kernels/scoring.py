@@ -7,7 +7,7 @@ import numpy as np
 from numba import prange, types
 from numba.extending import overload
 
-from fastgmm.kernels.jit import inline, kernel, parallel
+from fastgmm.kernels.jit import inline, kernel, parallel, step
 from fastgmm.kernels.structures import log_densities
 from fastgmm.kernels.tiles import TILE, load_tile, new_tile
 from fastgmm.kernels.vecmath import exp, log
@@ -24,7 +24,7 @@ def highest_density(n_components, densities, r):
     return highest
 
 
-@inline
+@step
 def write_log_likelihoods(n_components, densities, begin, live, out):
     """Write log of every row's summed densities; -inf out of every component's reach."""
     zero = splat(densities, 0.0)
@@ -38,7 +38,7 @@ def write_log_likelihoods(n_components, densities, begin, live, out):
         out[begin + r] = densities[0, r]
 
 
-@inline
+@step
 def write_responsibilities(n_components, densities, begin, live, out):
     """Write every row's densities over their sum; equal shares where all of them are zero."""
     zero = splat(densities, 0.0)
@@ -57,7 +57,7 @@ def write_responsibilities(n_components, densities, begin, live, out):
             out[begin + r, k] = densities[k, r]
 
 
-@inline
+@step
 def write_labels(n_components, densities, begin, live, out):
     """Write the component of the highest density, the first of equals."""
     for r in range(0, TILE, splat(densities, 0.0).width):
@@ -105,8 +105,7 @@ def score(rows, factors, lane_rows, out):
         lane(rows, share * lane_rows, min((share + 1) * lane_rows, rows.shape[0]), factors, out)
 
 
-@kernel
 def score_serial(rows, factors, lane_rows, out):
-    """Do the same on the calling thread, for work too small to share."""
-    for share in range((rows.shape[0] + lane_rows - 1) // lane_rows):
-        lane(rows, share * lane_rows, min((share + 1) * lane_rows, rows.shape[0]), factors, out)
+    """Do the same on the calling thread, for work too small to share; see expectation_serial."""
+    for start in range(0, rows.shape[0], lane_rows):
+        lane(rows, start, min(start + lane_rows, rows.shape[0]), factors, out)

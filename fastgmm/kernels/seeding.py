@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastgmm.kernels.jit import inline, kernel
+from fastgmm.kernels.jit import kernel, step
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
@@ -16,7 +16,7 @@ from fastgmm.kernels.tiles import (
 from fastgmm.kernels.vectors import load, splat, store, where_less
 
 
-@inline
+@step
 def tile_distances(tile, centres, out):
     """Write |x - centre_k|^2 into out[k, r], for every row x of the tile."""
     n_centres, n_features = centres.shape

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.kernels.jit import inline
+from fastgmm.kernels.jit import inline, step
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
@@ -124,7 +124,7 @@ def sections(n_components, n_features):
     return first, products, pairs, pairs + triangle_size(n_components)
 
 
-@inline
+@step
 def add_first_moments(tile, responsibilities, factors, scratch, out):
     """Add r (x - mean_k) to out[j, k], and write its sum over k into scratch[j]."""
     eights, n_features = factors.means.shape
@@ -157,7 +157,7 @@ def add_first_moments(tile, responsibilities, factors, scratch, out):
             add_totals(out, (j * eights + k,), (a, b, c, d, e, f, g, h))
 
 
-@inline
+@step
 def divide_by_root_weight(responsibilities, n_components, scratch, n_features):
     """Divide by the root of each row's weight; rows of weight zero become zero."""
     zero = splat(scratch, 0.0)

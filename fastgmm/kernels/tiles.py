@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastgmm.kernels.jit import inline
+from fastgmm.kernels.jit import inline, step
 from fastgmm.kernels.vectors import add_totals, fma, load, splat, square_root, store
 
 # Rows in a tile: four groups of three registers in float32, eight in float64. 96 spends a quarter
@@ -21,7 +21,7 @@ TILE = 192
 GROUP = 3
 
 
-@inline
+@step
 def new_tile(n_features, rows):
     """Make a tile of zeros with the element type of ``rows``, eight spare features at its end.
 
@@ -41,7 +41,7 @@ def narrow(tile):
     return tile.reshape(-1, GROUP * splat(tile, 0.0).width)
 
 
-@inline
+@step
 def load_tile(rows, begin, live, tile):
     """Transpose rows[begin : begin + live] into the tile, the last of them repeated to its end."""
     for r in range(live):
@@ -52,7 +52,7 @@ def load_tile(rows, begin, live, tile):
             tile[j, r] = tile[j, live - 1]
 
 
-@inline
+@step
 def load_weights(row_weights, begin, live, out):
     """Copy the weights of a tile's rows (one each where none are given), zero past the data."""
     for r in range(live):
@@ -61,7 +61,7 @@ def load_weights(row_weights, begin, live, out):
         out[r] = 0.0
 
 
-@inline
+@step
 def hide_unweighted(tile, weights, stand_in):
     """Replace rows of weight zero, so far away perhaps that 0 times them is NaN."""
     for r in range(TILE):
@@ -146,7 +146,7 @@ def log_density_group(scale, squares):
     return fma(half, squares[0], scale), fma(half, squares[1], scale), fma(half, squares[2], scale)
 
 
-@inline
+@step
 def add_row_totals(tile, n_rows, out):
     """Add the sum of each of the first rows of a tile to out, (n_rows in whole eights,)."""
     zero = splat(tile, 0.0)

@@ -6,7 +6,7 @@ the three registers of neighbouring rows that are worked on together.
 
 import numpy as np
 
-from fastgmm.kernels.jit import inline
+from fastgmm.kernels.jit import inline, step
 from fastgmm.kernels.tiles import TILE, add_multiple, add_squares, load_group, no_group, store_group
 from fastgmm.kernels.vectors import add_totals, fma, load, splat
 
@@ -59,7 +59,7 @@ def transform(upper, centred, r, out):
         store_group(out, i + 3, r, d)
 
 
-@inline
+@step
 def add_outer_products(tile, n_rows, out):
     """Add the lower triangle of tile @ tile.T, a block of four by four after another.
 

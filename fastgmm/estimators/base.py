@@ -125,6 +125,29 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         log_likelihood, row_weight = self._total(X, sample_weight)
         return -2.0 * log_likelihood + self._n_parameters() * math.log(row_weight)
 
+    def icl(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Integrated completed likelihood criterion on the rows of X; the lower the better.
+
+        BIC, and a charge for rows that lie between components: less twice the logarithm of the
+        probability of each row's likeliest component (Biernacki, Celeux and Govaert 2000; R's
+        mclust has the other sign).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            Read once, block by block.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts; their sum takes the place of the number of rows.
+
+        Returns
+        -------
+        float
+        """
+        source, parameters = self._scoring(X, sample_weight)
+        (totals,) = passes.totals(source, [parameters])
+        charged = np.float64(totals.log_likelihood + totals.log_certainty)
+        return -2.0 * charged + self._n_parameters() * math.log(totals.row_weight)
+
     def sample(self, n_samples: int = 1) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Draw rows from the fitted mixture, in the order of their components.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from numbers import Integral
@@ -84,13 +83,8 @@ def _complete(model: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return NumPy's numbers as Python's, and infinity as a word, for JSON to hold."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return "inf" if value == math.inf else value
-
-
-def _number(value: Any) -> Any:
-    return math.inf if value == "inf" else value
+    """Return NumPy's numbers as Python's, which JSON can hold."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _names(attributes: Mapping[str, Any]) -> list[str] | None:
@@ -104,8 +98,7 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
     if header["class"] != "GaussianMixture":
         raise ValueError(f"its class is {header['class']!r}, not 'GaussianMixture'")
     starts = {name: arrays[name] for name in STARTS if name in arrays}
-    settings = {name: _number(value) for name, value in header["settings"].items()}
-    model = GaussianMixture(**settings, **starts)
+    model = GaussianMixture(**header["settings"], **starts)
     model._validate_params()
     _check_mixture(arrays, model.covariance_type)
     attributes = {name: arrays[name] for name in MODEL}

@@ -68,7 +68,8 @@ def clusters(
     )
     for k in range(n_components):
         _draw_component(model, k, (across, up), colours[k], ax)
-    ax.legend([ax.patches[-2]], ["1 and 2 standard deviations"], frameon=False, fontsize="small")
+    line = require("matplotlib.lines", "plot").Line2D([], [], color=INK, linewidth=2)
+    ax.legend([line], ["1 and 2 standard deviations"], frameon=False, fontsize="small")
     names = getattr(model, "feature_names_in_", None)
     ax.set_xlabel(f"feature {across}" if names is None else str(names[across]))
     ax.set_ylabel(f"feature {up}" if names is None else str(names[up]))
@@ -116,7 +117,7 @@ def criteria(
         )
     ax.set_xlabel("number of components")
     ax.set_ylabel("criterion (lower is better)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(require("matplotlib.ticker", "plot").MaxNLocator(integer=True))
     ax.legend(frameon=False)
     return ax
 

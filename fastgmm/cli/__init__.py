@@ -16,7 +16,7 @@ def main() -> None:
         sys.exit(_refusal(error))
     from fastgmm.cli.app import app
 
-    app()
+    app(prog_name="fastgmm")
 
 
 def _refusal(error: MissingDependencyError) -> int:

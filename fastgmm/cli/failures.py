@@ -27,7 +27,7 @@ class Commands(TyperGroup):
         """Run a command, its warnings and failures said in sentences."""
         with warnings.catch_warnings(), one_sentence():
             warnings.simplefilter("default")
-            warnings.showwarning = _say_warning
+            warnings.showwarning = _say_warning  # type: ignore[assignment]
             return super().invoke(ctx)
 
     def main(self, *args: Any, **options: Any) -> NoReturn:

@@ -17,38 +17,49 @@ from fastgmm.covariance import family
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.sources import Source, open_source
 
+DEFAULT = GaussianMixture().get_params()
+
+Components = Annotated[
+    int,
+    typer.Option(
+        "--components", "-k", metavar="K", help="How many components.", show_default=False
+    ),
+]
+Covariance = Annotated[str, typer.Option(metavar="TYPE", help="full, tied, diag or spherical.")]
+ModelFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Save the model: .npz.", show_default=False
+    ),
+]
+Weight = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column of the rows' weights.", show_default=False),
+]
+Tolerance = Annotated[
+    float, typer.Option(metavar="X", help="Stop when the mean log-likelihood changes by less.")
+]
+MaxIter = Annotated[int, typer.Option(metavar="N", help="Passes over the data, at most.")]
+RegCovar = Annotated[float, typer.Option(metavar="X", help="Added to every variance.")]
+Init = Annotated[
+    str, typer.Option(metavar="START", help="auto, kmeans, k-means++, random or random_from_data.")
+]
+NInit = Annotated[int, typer.Option(metavar="N", help="Starts, of which the best is kept.")]
+
 
 def fit(
     data: options.Data,
-    n_components: Annotated[
-        int,
-        typer.Option("--components", "-k", metavar="K", help="Components.", show_default=False),
-    ],
-    covariance: Annotated[
-        str, typer.Option(metavar="TYPE", help="full, tied, diag or spherical.")
-    ] = "full",
+    n_components: Components,
+    covariance: Covariance = DEFAULT["covariance_type"],
     seed: options.Seed = None,
-    output_path: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Save the model: .npz.", show_default=False
-        ),
-    ] = None,
+    output_path: ModelFile = None,
     columns: options.Columns = None,
-    weight: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Column of the rows' weights.", show_default=False),
-    ] = None,
-    tol: Annotated[
-        float, typer.Option(help="Stop when the mean log-likelihood changes by less.")
-    ] = 1e-3,
-    max_iter: Annotated[int, typer.Option(help="Passes of EM over the data, at most.")] = 100,
-    reg_covar: Annotated[float, typer.Option(help="Added to every variance.")] = 1e-6,
-    init: Annotated[
-        str,
-        typer.Option(metavar="START", help="auto, kmeans, k-means++, random or random_from_data."),
-    ] = "auto",
-    n_init: Annotated[int, typer.Option(help="Starts, of which the best is kept.")] = 1,
+    weight: Weight = None,
+    tol: Tolerance = DEFAULT["tol"],
+    max_iter: MaxIter = DEFAULT["max_iter"],
+    reg_covar: RegCovar = DEFAULT["reg_covar"],
+    init: Init = DEFAULT["init_params"],
+    n_init: NInit = DEFAULT["n_init"],
 ) -> None:
     """Fit a mixture to the rows of a file, and show its components."""
     if output_path is not None:

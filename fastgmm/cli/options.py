@@ -47,5 +47,7 @@ OptionalTable = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    typer.Option(min=0, help="Seed of the random numbers.", show_default="another every time"),
+    typer.Option(
+        min=0, metavar="N", help="Seed of the random numbers.", show_default="another every time"
+    ),
 ]

@@ -14,7 +14,7 @@ from fastgmm.cli.progress import counted
 
 
 def predict(
-    model_path: options.Model,
+    model: options.Model,
     data: options.Data,
     output_path: options.Table,
     proba: Annotated[
@@ -23,8 +23,8 @@ def predict(
     columns: options.Columns = None,
 ) -> None:
     """Write the most probable component of every row, in the column 'label'."""
-    output.check(output_path, output.TABLES, read=[data, str(model_path)])
-    source, parameters = inputs.to_score(model_path, data, inputs.columns_of(columns, data))
+    output.check(output_path, output.TABLES, read=[data, str(model)])
+    source, parameters = inputs.to_score(model, data, inputs.columns_of(columns, data))
     kind = "responsibilities" if proba else "labels"
     found = counted(passes.each_block(source, parameters, kind), source.n_rows)
     named = _probabilities if proba else _labels

@@ -11,15 +11,15 @@ from fastgmm.estimators.saving import load
 
 
 def sample(
-    model_path: options.Model,
+    model: options.Model,
     output_path: options.Table,
     n_rows: Annotated[int, typer.Option("--rows", "-n", metavar="N", help="Rows to draw.")] = 1000,
     seed: options.Seed = None,
 ) -> None:
     """Draw rows from a model, in the order of their components."""
-    output.check(output_path, output.TABLES, read=[str(model_path)])
-    model = load(model_path).set_params(random_state=seed)
-    rows, _ = model.sample(n_rows)
-    columns = dict(zip(tables.feature_names(model), rows.T, strict=True))
+    output.check(output_path, output.TABLES, read=[str(model)])
+    mixture = load(model).set_params(random_state=seed)
+    rows, _ = mixture.sample(n_rows)
+    columns = dict(zip(tables.feature_names(mixture), rows.T, strict=True))
     output.write_columns(output_path, iter([columns]))
     print(f"{n_rows:,} rows written to {output_path}")

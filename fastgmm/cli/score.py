@@ -13,15 +13,15 @@ from fastgmm.cli.progress import counted
 
 
 def score(
-    model_path: options.Model,
+    model: options.Model,
     data: options.Data,
     output_path: options.OptionalTable = None,
     columns: options.Columns = None,
 ) -> None:
     """Print the mean log-likelihood of the rows; with -o, write 'log_likelihood' of each."""
     if output_path is not None:
-        output.check(output_path, output.TABLES, read=[data, str(model_path)])
-    source, parameters = inputs.to_score(model_path, data, inputs.columns_of(columns, data))
+        output.check(output_path, output.TABLES, read=[data, str(model)])
+    source, parameters = inputs.to_score(model, data, inputs.columns_of(columns, data))
     found = counted(passes.each_block(source, parameters, "log_likelihoods"), source.n_rows)
     totals: list[float] = []
     columns_found = _summed(found, totals)

@@ -3,46 +3,59 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 
-WIDTH_OF_FEATURE = 19  # "-123.4 ± 12.3" with its margins, in most data
-WIDTH_OF_REST = 30  # the columns of numbers, weights and what was left out
+MARGINS = 2  # of a column
+WIDTH_BESIDE = 36  # the columns "component", "weight" and "28 more", and the edges
+MOST_FEATURES = 24  # that are tried, on however wide a screen
 
 
 def show(model: GaussianMixture, figures: Mapping[str, str]) -> None:
     """Print the components of a model, and some figures by name."""
     console = Console()
     console.print(components(model, console))
-    console.print(_in_threes(figures))
+    console.print(_side_by_side(figures, 3 if console.width >= 76 else 2))
 
 
 def components(model: GaussianMixture, console: Console) -> Table:
-    """Weight, mean and spread of every component; as many features as fit the screen."""
-    n_features = model.means_.shape[1]
-    n_shown = min(n_features, max(1, (console.width - WIDTH_OF_REST) // WIDTH_OF_FEATURE))
-    spreads = deviations(model)
-    table = Table(box=box.SIMPLE_HEAD, caption_justify="left")
+    """Lay out weight, mean and spread of every component, for as many features as fit."""
+    columns = _features(model)
+    n_shown = _n_fitting(columns, console.width - WIDTH_BESIDE)
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
     table.add_column("component", justify="right")
     table.add_column("weight", justify="right")
-    for name in feature_names(model)[:n_shown]:
-        table.add_column(name, justify="right", no_wrap=True)
-    if n_shown < n_features:
-        table.add_column(f"and {n_features - n_shown} more", justify="center")
+    for name, *_ in columns[:n_shown]:
+        table.add_column(escape(name), justify="right", no_wrap=True)
+    n_left = model.means_.shape[1] - n_shown
+    if n_left:
+        table.add_column(f"{n_left} more", justify="center", no_wrap=True)
     for k, weight in enumerate(model.weights_):
-        cells = [
-            mean_and_spread(mean, spread)
-            for mean, spread in zip(model.means_[k, :n_shown], spreads[k, :n_shown], strict=True)
-        ]
-        more = ["…"] if n_shown < n_features else []
-        table.add_row(str(k), f"{weight:.4f}", *cells, *more)
+        cells = [column[1 + k] for column in columns[:n_shown]]
+        table.add_row(str(k), f"{weight:.4f}", *cells, *(["…"] if n_left else []))
     return table
+
+
+def _features(model: GaussianMixture) -> list[list[str]]:
+    """Name and cells of the first features."""
+    spreads = deviations(model)
+    return [
+        [name, *map(mean_and_spread, model.means_[:, j], spreads[:, j])]
+        for j, name in enumerate(feature_names(model)[:MOST_FEATURES])
+    ]
+
+
+def _n_fitting(columns: Sequence[Sequence[str]], width: int) -> int:
+    """Count the columns that fit side by side; one at least, the screen then has to cope."""
+    edges = np.cumsum([max(map(len, column)) + MARGINS for column in columns])
+    return max(1, int(np.searchsorted(edges, width, side="right")))
 
 
 def deviations(model: GaussianMixture) -> np.ndarray:
@@ -82,12 +95,12 @@ def n_passes(model: GaussianMixture) -> str:
     return f"{model.n_iter_}" if model.converged_ else f"{model.n_iter_}, not converged"
 
 
-def _in_threes(figures: Mapping[str, str]) -> Table:
+def _side_by_side(figures: Mapping[str, str], n_pairs: int) -> Table:
     table = Table.grid(padding=(0, 2, 0, 1))
-    for _ in range(3):
+    for _ in range(n_pairs):
         table.add_column(style="dim")
         table.add_column(justify="right")
     cells = [cell for pair in figures.items() for cell in pair]
-    for start in range(0, len(cells), 6):
-        table.add_row(*cells[start : start + 6])
+    for start in range(0, len(cells), 2 * n_pairs):
+        table.add_row(*cells[start : start + 2 * n_pairs])
     return table

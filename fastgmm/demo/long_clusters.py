@@ -36,7 +36,7 @@ def compare() -> Comparison:
     blobs, truth = make_blobs(n_samples=1500, centers=3, random_state=170)
     rows = blobs @ STRETCH
     kmeans = KMeans(3, n_init=10, random_state=0).fit(rows)
-    mixture = GaussianMixture(3, n_init=5, random_state=0).fit(rows)
+    mixture = GaussianMixture(3, random_state=0).fit(rows)
     return Comparison(
         rows,
         kmeans,

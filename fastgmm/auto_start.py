@@ -6,7 +6,9 @@ Celeux and Govaert 2003, with the successive halving of Jamieson and Talwalkar 2
 
 Small clusters are kept in two ways. Rows of the sub-sample are drawn half by weight, half by their
 squared Mahalanobis distance from the mean, and weighed back, so that a far cluster of one row in a
-thousand has many times its share of rows; and the coordinate of highest kurtosis points at it.
+thousand has many times its share of rows. And the coordinate of highest kurtosis points at it,
+where k-means weighs rows by the fourth power of that distance: by weight alone it would rather cut
+the large cluster in two, which saves 0.64 of its variance, than part one row in a thousand from it.
 """
 
 from __future__ import annotations
@@ -39,12 +41,15 @@ from fastgmm.sources import Source, open_source, with_weights
 from fastgmm.statistics import Array
 
 FEWEST_ROWS = 2_000  # of the sub-sample
-ROWS_A_NUMBER = 50  # of the sub-sample, for each feature of each component
+# rows of the sub-sample for each component, and for each feature of each: with 100 rows for each of
+# fifty components in five dimensions, the winner was 0.04 nats a row short
+ROWS_A_COMPONENT, ROWS_A_NUMBER = 250, 20
 LLOYD_ROUNDS = 8  # EM goes on from there
 RANDOM_PARTITIONS = 2
-FIRST_PASSES, MORE_PASSES, LAST_PASSES, FULL_PASSES = 4, 6, 20, 2
+FIRST_PASSES, MORE_PASSES, LAST_PASSES, FULL_PASSES = 4, 6, 10, 1
 FINALISTS = 3
-EXCHANGES, TRIAL_PASSES = 8, 8
+DOUBT = 0.1  # nats a row: a lead on the sub-sample that all rows would not take back, five sigma
+EXCHANGES, TRIAL_PASSES = 8, 6
 TOLERANCE = 1e-4  # nats a row: a short run that gains less in a pass has arrived
 TWINS = 1e-4  # nats a row: candidates so near to each other are taken for the same
 
@@ -92,8 +97,9 @@ def _best(
     """Return the winner of the short runs about the sample's origin, or None if none is sound."""
     centred = sample._replace(origin=np.zeros_like(sample.origin))
     whitened = coordinates.whiten(sample.rows, sample.weights)
-    most = max(FEWEST_ROWS, ROWS_A_NUMBER * n_components * sample.rows.shape[1])
-    fewer, chosen = sub_sample(centred, whitened.invariant, most, rng)
+    n_features = sample.rows.shape[1]
+    most = n_components * max(ROWS_A_COMPONENT, ROWS_A_NUMBER * n_features)
+    fewer, chosen = sub_sample(centred, whitened.invariant, max(FEWEST_ROWS, most), rng)
     if fewer is not centred:
         whitened = coordinates.Whitened(*(rows[chosen] for rows in whitened))
     states = [
@@ -101,11 +107,13 @@ def _best(
         for parameters in candidates(fewer, whitened, n_components, rule, rng)
     ]
     source = _source(fewer)
+    finalists = FINALISTS if fewer is centred else 2
     states = leaders(_advance(states, source, FIRST_PASSES), max(FINALISTS, len(states) // 2))
-    states = leaders(_advance(states, source, MORE_PASSES), FINALISTS)
-    states = leaders(_advance(states, source, LAST_PASSES), FINALISTS)
+    states = leaders(_advance(states, source, MORE_PASSES), finalists)
+    states = leaders(_advance(states, source, LAST_PASSES), finalists)
     if states and n_components > 2:
         states[0] = exchanged(states[0], fewer, source, rule)
+    states = [state for state in states if state.trace[-1] > states[0].trace[-1] - DOUBT]
     if len(states) > 1 and fewer is not centred:
         again = [em.State(rule, state.parameters) for state in states]
         states = leaders(_advance(again, _source(centred), FULL_PASSES), 1)
@@ -123,7 +131,7 @@ def exchanged(
         better = leaders(_advance(trials, source, TRIAL_PASSES), 1)
         if not better or better[0].trace[-1] < state.trace[-1] + TWINS:
             break
-        (state,) = _advance(better, source, MORE_PASSES)
+        state = better[0]
     return state
 
 
@@ -136,8 +144,13 @@ def candidates(
 ) -> Iterator[Parameters]:
     """Walk the first parameters of every kind; those of a singular covariance are left out."""
     partitions: list[list[Share]] = []
+    emphasised = sample.weights * (whitened.invariant**2).sum(axis=1) ** 2
+    if not emphasised.sum() > 0.0:  # no two rows differ
+        emphasised = sample.weights
     for system in coordinates.systems(sample.rows, whitened, n_components):
-        _, labels = quick_k_means(sample._replace(rows=system.rows), n_components, rng)
+        weights = emphasised if system.name in ("highest", "high") else sample.weights
+        seen = sample._replace(rows=system.rows, weights=weights)
+        _, labels = quick_k_means(seen, n_components, rng)
         partitions.append(members(sample, np.zeros((n_components, sample.rows.shape[1])), labels))
     partitions += [list(random_shares(sample, n_components, rng)) for _ in range(RANDOM_PARTITIONS)]
     for shares in partitions:

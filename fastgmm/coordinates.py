@@ -17,6 +17,7 @@ from fastgmm.statistics import Array
 
 # Of the largest eigenvalue of a correlation matrix: less is a sum of other features, and rounding
 NEGLIGIBLE_VARIANCE = 1e-10
+CONSTANT = 1e-7  # of a feature's extent: 1e14 rows of one value and one of another vary more
 MOST_TURNED = 4  # coordinates whose directions are looked at: their products are ten
 
 
@@ -41,8 +42,9 @@ def whiten(rows: Array, weights: Array) -> Whitened:
     """
     extent = np.abs(rows).max(axis=0)
     scaled = rows / np.where(extent > 0.0, extent, 1.0)  # so that squares stay numbers
+    scaled -= weights @ scaled  # of a constant, the first centring may leave a rounding error
     deviations = np.sqrt(weights @ scaled**2)
-    standardised = scaled / np.where(deviations > 0.0, deviations, 1.0)
+    standardised = scaled / np.where(deviations > CONSTANT, deviations, np.inf)
     variances, axes = np.linalg.eigh(_scatter(standardised, weights))
     kept = variances > NEGLIGIBLE_VARIANCE * max(variances[-1], np.finfo(float).tiny)
     whitened = standardised @ _pointed(axes[:, kept] / np.sqrt(variances[kept]))
@@ -73,7 +75,7 @@ def systems(rows: Array, whitened: Whitened, n_components: int) -> Iterator[Coor
 
 
 def _directions(rows: Array) -> Array:
-    """Products z_i z_j / |z|: near for rows on one line through the mean, whichever side they are."""
+    """Products z_i z_j / |z|, near for rows on one line through the mean, on either side."""
     lengths = np.sqrt((rows**2).sum(axis=1, keepdims=True))
     i, j = np.triu_indices(rows.shape[1])
     products = rows[:, i] * rows[:, j] * np.where(i == j, 1.0, np.sqrt(2.0))

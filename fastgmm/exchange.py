@@ -1,4 +1,4 @@
-"""Exchanges: two components of a mixture that share a cluster become one, one that holds two is split.
+"""Exchanges: two components that share a cluster become one, one that holds two is split.
 
 The merge and split of Ueda, Nakano, Ghahramani and Hinton (2000), with other measures of which: a
 merge by the bound of Runnalls (2007) on what it loses, a split by the classification likelihood

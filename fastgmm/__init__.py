@@ -1,6 +1,7 @@
 """Gaussian mixtures for data of any length, on compiled passes.
 
 `GaussianMixture` is the estimator, `open_source` what it reads, `load` the way back from a file.
+`select` finds how many components there are, and `AutoGaussianMixture` does so in a pipeline.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from fastgmm.version import __version__
 
 if TYPE_CHECKING:
     from fastgmm.estimators import GaussianMixture, load
+    from fastgmm.selection import AutoGaussianMixture, select
     from fastgmm.sources import open_source
 
 __all__ = [
+    "AutoGaussianMixture",
     "DataError",
     "DegenerateCovarianceError",
     "GaussianMixture",
@@ -31,14 +34,17 @@ __all__ = [
     "__version__",
     "load",
     "open_source",
+    "select",
 ]
 
 # Opened at first use: scikit-learn takes 1.6 s to import, and brings pandas and pyarrow if they are
 # installed. `import fastgmm` takes 0.02 s, and who only reads rows never pays for the rest.
 ROOMS = {
+    "AutoGaussianMixture": "fastgmm.selection",
     "GaussianMixture": "fastgmm.estimators",
     "load": "fastgmm.estimators",
     "open_source": "fastgmm.sources",
+    "select": "fastgmm.selection",
 }
 
 

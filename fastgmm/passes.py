@@ -28,6 +28,15 @@ class Model(NamedTuple):
     plan: Plan
 
 
+class Totals(NamedTuple):
+    """What the criteria of model choice need to know of all rows."""
+
+    log_likelihood: float  # summed over rows, each times its weight
+    log_certainty: float  # the same for the logarithm of the largest responsibility
+    row_weight: float
+    n_rows: int  # of positive weight
+
+
 class Summary(NamedTuple):
     """What a pass leaves of some rows, before it is given names: arrays that add."""
 
@@ -199,11 +208,58 @@ def responsibilities(source: Source, parameters: Parameters) -> npt.NDArray[Any]
 
 
 def total_log_likelihood(source: Source, parameters: Parameters) -> tuple[float, float, int]:
-    """Weighted sum of the rows' log densities, the sum of the weights, and the rows of positive weight."""
+    """Sum of weighted log densities, sum of weights, and count of rows of positive weight."""
     total, row_weight, n_rows = 0.0, 0.0, 0
     for block, found in each_block(source, parameters, "log_likelihoods"):
-        known = found.astype(np.float64, copy=False)
-        total += float((known if block.weights is None else known * block.weights).sum())
+        total += _summed(found, block)
         block_n_rows, block_weight = _weight(block)
         n_rows, row_weight = n_rows + block_n_rows, row_weight + block_weight
     return total, row_weight, n_rows
+
+
+def totals(source: Source, candidates: Sequence[Parameters]) -> list[Totals]:
+    """Log-likelihood and certainty of every candidate, in one pass over the rows."""
+    models = [model(parameters, source.dtype) for parameters in candidates]
+    return source.fold(partial(_totals, models), _add_totals, block_rows(source.n_features))
+
+
+def _totals(models: Sequence[Model], block: Block) -> list[Totals]:
+    """Sum a block for every candidate; its responsibilities are gone before the next."""
+    n_rows, row_weight = _weight(block)
+    found = []
+    for each in models:
+        densities = _scored("log_likelihoods", each, block)
+        certainties = np.log(_scored("responsibilities", each, block).max(axis=1))
+        found.append(
+            Totals(_summed(densities, block), _summed(certainties, block), row_weight, n_rows)
+        )
+    return found
+
+
+def _add_totals(a: Sequence[Totals], b: Sequence[Totals]) -> list[Totals]:
+    """Add what was found for two sets of rows."""
+    return [
+        Totals(
+            one.log_likelihood + other.log_likelihood,
+            one.log_certainty + other.log_certainty,
+            one.row_weight + other.row_weight,
+            one.n_rows + other.n_rows,
+        )
+        for one, other in zip(a, b, strict=True)
+    ]
+
+
+def _scored(kind: str, each: Model, block: Block) -> npt.NDArray[Any]:
+    out = _shape(kind, len(block.rows), each, block.rows.dtype)
+    _score(each, block, out)
+    return out
+
+
+def _summed(values: npt.NDArray[Any], block: Block) -> float:
+    """Sum the values of rows, each times its weight."""
+    known = values.astype(np.float64, copy=False)
+    if block.weights is None:
+        return float(known.sum())
+    # a row out of every component's reach, at -inf, counts for nothing if it weighs nothing
+    product = np.zeros(len(known))
+    return float(np.multiply(known, block.weights, where=block.weights > 0.0, out=product).sum())

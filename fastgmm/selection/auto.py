@@ -1,0 +1,283 @@
+"""The estimator that chooses its own number of components, and `select`, which shows how."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Collection
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from fastgmm import em
+from fastgmm.covariance import Family, family
+from fastgmm.estimators import randomness, rows
+from fastgmm.estimators.base import Mixture
+from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.estimators.published import FITTED, parameters_of
+from fastgmm.estimators.reporting import Progress
+from fastgmm.parameters import Parameters
+from fastgmm.selection.criteria import named
+from fastgmm.selection.result import Selection, table_of
+from fastgmm.selection.sweep import Candidate, sweep
+
+COUNTS = tuple(range(1, 21))
+TYPES = ("full", "tied", "diag", "spherical")
+CHOSEN = ("best_estimator_", "selection_", "n_components_", "covariance_type_")
+
+
+class AutoGaussianMixture(Mixture):
+    """Gaussian mixture whose number of components and covariance type are chosen by a criterion.
+
+    Parameters
+    ----------
+    n_components : int or sequence of int, default=1 to 20
+        Numbers of components to try.
+    covariance_type : str or sequence of str, default=("full", "tied", "diag", "spherical")
+        Covariance types to try.
+    criterion : {"bic", "aic", "icl"}, default="bic"
+        What the best candidate is lowest in.
+    tol : float, default=1e-3
+        EM stops when the mean log-likelihood of a row changes by less.
+    reg_covar : float, default=1e-6
+        Added to every variance.
+    max_iter : int, default=100
+        Most passes of EM over the rows.
+    random_state : int, RandomState, Generator, SeedSequence or None, default=None
+        Where the random numbers of the starts and of `sample` come from.
+
+    Attributes
+    ----------
+    best_estimator_ : GaussianMixture
+        The mixture chosen. Its attributes, `weights_` and the others, are also found here.
+    selection_ : Selection
+        With the table of all candidates, and its `plot`.
+    n_components_ : int
+        The number of components chosen.
+    covariance_type_ : str
+        The covariance type chosen.
+
+    See Also
+    --------
+    select : The same as a function.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import AutoGaussianMixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(size=(100, 2)), rng.normal(size=(100, 2)) + 9])
+    >>> AutoGaussianMixture(n_components=range(1, 5), random_state=0).fit(X).n_components_
+    2
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "covariance_type": [str, "array-like"],
+        "criterion": [str],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "random_state": ["random_state", np.random.Generator, np.random.SeedSequence],
+    }
+
+    def __init__(
+        self,
+        n_components: int | Collection[int] = COUNTS,
+        *,
+        covariance_type: str | Collection[str] = TYPES,
+        criterion: str = "bic",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        random_state: randomness.RandomState = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type  # type: ignore[assignment]
+        self.criterion = criterion
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Fit all candidates in shared passes over the rows, and keep the best.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            What `GaussianMixture.fit` takes. It is read once for the starts, as often as the
+            slowest candidate needs passes, and once for the criteria.
+        y : Ignored
+            Here for scikit-learn's convention.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts: 0 is the same as leaving it out, 2 as writing it twice.
+
+        Returns
+        -------
+        AutoGaussianMixture
+            The fitted object itself.
+        """
+        counts, families = _counts(self.n_components), _families(self.covariance_type)
+        criterion = named(self.criterion)
+        found = rows.to_fit(self._smallest(counts[0]), X, sample_weight)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        progress = Progress(self, self.max_iter, {"X": X, "y": y, "metadata": metadata})
+        candidates = sweep(
+            found,
+            counts,
+            families,
+            self.reg_covar,
+            em.Stopping(self.tol, self.max_iter),
+            randomness.generator(self.random_state),
+            progress,
+        )
+        best = min(candidates, key=lambda candidate: candidate.value(criterion))
+        attributes = best.attributes(found)
+        chosen = self._estimator(best, attributes)
+        selection = Selection(table_of(candidates), chosen, self.criterion)
+        attributes |= {
+            "best_estimator_": chosen,
+            "selection_": selection,
+            "n_components_": best.n_components,
+            "covariance_type_": best.family.covariance_type,
+        }
+        if not (attributes["converged_"] or self.max_iter == 0):
+            warnings.warn(_not_converged(best), ConvergenceWarning, stacklevel=3)
+        progress.end_fit(attributes)
+        kept = {k: v for k, v in vars(self).items() if k not in (*FITTED, *CHOSEN)}
+        self.__dict__ = kept | attributes
+        return self
+
+    def _smallest(self, count: int) -> Self:
+        """Return what stands for the candidate of fewest components when rows are checked."""
+        stand_in = copy.copy(self)
+        stand_in.n_components = count
+        return stand_in
+
+    def _estimator(self, best: Candidate, attributes: dict[str, Any]) -> GaussianMixture:
+        """Publish the best candidate as if it had been fitted alone."""
+        model = GaussianMixture(
+            best.n_components,
+            covariance_type=best.family.covariance_type,
+            tol=self.tol,
+            reg_covar=self.reg_covar,
+            max_iter=self.max_iter,
+            random_state=self.random_state,
+        )
+        model._publish(dict(attributes))
+        return model
+
+    def _parameters(self) -> Parameters:
+        check_is_fitted(self)
+        return parameters_of(vars(self), self.covariance_type_)
+
+    def _n_parameters(self) -> int:
+        return family(self.covariance_type_).n_parameters(*np.shape(self.means_))
+
+
+def select(
+    data: Any,
+    n_components: int | Collection[int] = range(1, 21),
+    covariance_type: str | Collection[str] = TYPES,
+    criterion: str = "bic",
+    random_state: randomness.RandomState = None,
+    *,
+    tol: float = 1e-3,
+    reg_covar: float = 1e-6,
+    max_iter: int = 100,
+    sample_weight: npt.ArrayLike | None = None,
+) -> Selection:
+    """Fit mixtures of several sizes and covariance types, and choose by a criterion.
+
+    Starts are grown on a sample of the rows, one component at a time. All candidates share every
+    pass over the rows, and one that has converged takes part in no more of them. So the rows
+    are read as often as the slowest candidate needs passes, and twice more: for the sample, and
+    for the criteria.
+
+    Parameters
+    ----------
+    data : array-like of shape (n_samples, n_features), or a source
+        What `GaussianMixture.fit` takes: also tables, paths of files, and chunks.
+    n_components : int or sequence of int, default=range(1, 21)
+        Numbers of components to try.
+    covariance_type : str or sequence of str, default=("full", "tied", "diag", "spherical")
+        Covariance types to try.
+    criterion : {"bic", "aic", "icl"}, default="bic"
+        What the best candidate is lowest in. AIC chooses most components; ICL fewest, since it
+        also charges for rows that lie between components.
+    random_state : int, RandomState, Generator, SeedSequence or None, default=None
+        Where the random numbers of the starts come from. The same seed gives the same bits.
+    tol, reg_covar, max_iter
+        As for `GaussianMixture`, for every candidate.
+    sample_weight : array-like of shape (n_samples,), optional
+        How often each row counts; their sum takes the place of the number of rows.
+
+    Returns
+    -------
+    Selection
+        With `table`, `best_estimator_` and `plot()`.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to try, or a name is not known; the message lists those that are.
+    DataError
+        If a row is not of finite numbers; it is named.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgmm
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(size=(100, 2)), rng.normal(size=(100, 2)) + 9])
+    >>> found = fastgmm.select(X, range(1, 5), "full", random_state=0)
+    >>> found.best_estimator_.n_components
+    2
+    """
+    chooser = AutoGaussianMixture(
+        n_components,
+        covariance_type=covariance_type,
+        criterion=criterion,
+        tol=tol,
+        reg_covar=reg_covar,
+        max_iter=max_iter,
+        random_state=random_state,
+    )
+    return chooser.fit(data, sample_weight=sample_weight).selection_
+
+
+def _counts(n_components: Any) -> list[int]:
+    """Return the numbers of components to try, each once, from the least."""
+    given: list[Any] = list(n_components) if hasattr(n_components, "__len__") else [n_components]
+    if not given:
+        raise ValueError("n_components is empty; give at least one number of components to try")
+    for count in given:
+        if isinstance(count, bool) or not isinstance(count, Integral) or int(count) < 1:
+            raise ValueError(
+                f"n_components holds {count!r}; numbers of components are whole, from 1"
+            )
+    return sorted({int(count) for count in given})
+
+
+def _families(covariance_type: str | Collection[str]) -> list[Family]:
+    """Return the families to try, each once, in the order given."""
+    given = [covariance_type] if isinstance(covariance_type, str) else list(covariance_type)
+    if not given:
+        raise ValueError("covariance_type is empty; give at least one covariance type to try")
+    return list(dict.fromkeys(family(name) for name in given))
+
+
+def _not_converged(best: Candidate) -> str:
+    return (
+        f"The best candidate, {best.n_components} components of covariance type "
+        f"{best.family.covariance_type!r}, did not converge; increase max_iter or tol. "
+        "The table tells which others did not."
+    )

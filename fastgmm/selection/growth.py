@@ -1,0 +1,165 @@
+"""Starts for every number of components, each grown from the one before, on a sample.
+
+Baudry and Celeux (2015): K+1 components start from K of which one is divided, so that a criterion's
+curve has no dips from starts that failed. A few cuts and a fresh start climb together for some
+passes over the sample; the best of them climbs on, and the next grows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeGuard
+
+import numpy as np
+
+from fastgmm import em, passes
+from fastgmm.coordinates import whiten
+from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.initialisation import start_from
+from fastgmm.parameters import Parameters
+from fastgmm.partitions import Share, k_means, maximise, members
+from fastgmm.sample import Sample
+from fastgmm.selection.splitting import best_cuts, divided
+from fastgmm.sources import Source, open_source, with_weights
+
+TRIED_CUTS = 3  # of those that promise most
+TRIAL_PASSES = 10
+TRIAL_TOLERANCE = 1e-4
+POLISHING_PASSES = 100
+POLISHING = 1e-2  # of the fit's tolerance: passes over the sample are cheap
+# Rows that decide how to cut, and that fresh clusters are found on; the climb has all of the sample
+FEWEST_ROWS = 5_000
+ROWS_A_NUMBER = 50  # for each feature of each component
+FRESH_FROM_ALL_KINDS = 8  # components: after these a growth is sound, and such starts cost most
+
+Grown = Parameters | Exception  # what came of it, or why nothing did
+
+
+class Growth:
+    """Mixtures of one family, growing on a sample.
+
+    Parameters
+    ----------
+    sample : Sample
+    rule : em.MaximumLikelihood
+        With the family, and what is added to its variances.
+    tolerance : float
+        Of the fit that is to follow.
+    rng : numpy.random.Generator
+    """
+
+    def __init__(
+        self,
+        sample: Sample,
+        rule: em.MaximumLikelihood,
+        tolerance: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self.sample = sample._replace(origin=np.zeros_like(sample.origin))
+        self.origin = sample.origin
+        self.source = _source(self.sample)
+        self.rule, self.rng = rule, rng
+        self.polishing = em.Stopping(POLISHING * tolerance, POLISHING_PASSES)
+        self.order = rng.permutation(len(sample.rows))
+
+    def starts(self, counts: Sequence[int]) -> dict[int, Grown]:
+        """Parameters, or what went wrong, for each number of components."""
+        found: dict[int, Grown] = {}
+        last: Parameters | None = None
+        for count in _path(sorted(counts)):
+            grown = self._grown(last, count)
+            if isinstance(grown, Parameters):
+                last = grown
+                grown = replace(grown, means=grown.means + self.origin)
+            if count in counts:
+                found[count] = grown
+        return found
+
+    def _grown(self, smaller: Parameters | None, count: int) -> Grown:
+        """Grow one mixture from a smaller one."""
+        alternatives = list(self._alternatives(smaller, count))
+        starts = [em.State(self.rule, each) for each in alternatives if _is_sound(each)]
+        tried = self._climbed(starts, em.Stopping(TRIAL_TOLERANCE, TRIAL_PASSES))
+        for state in _best_first(tried):
+            (polished,) = self._climbed([em.State(self.rule, state.parameters)], self.polishing)
+            if polished.failure is None:
+                return polished.parameters
+            tried.append(polished)
+        return next(
+            (state.failure for state in tried if state.failure is not None), alternatives[-1]
+        )
+
+    def _alternatives(self, smaller: Parameters | None, count: int) -> Iterator[Grown]:
+        """Walk a few divisions of the smaller mixture, and fresh starts."""
+        fewer = self._fewer(count)
+        n_cuts = count - (0 if smaller is None else smaller.n_components)
+        if smaller is not None:
+            yield from self._divisions(smaller, n_cuts, fewer)
+        if n_cuts > 1 or count <= FRESH_FROM_ALL_KINDS:
+            start = partial(start_from, self.sample, "auto", count)
+            yield _tried(start, self.rule.family, self.rule.reg_covar, self.rng)
+        else:
+            for shares in self._clusters(fewer, count):
+                yield _tried(maximise, fewer, shares, self.rule.family, self.rule.reg_covar)
+
+    def _clusters(self, fewer: Sample, count: int) -> Iterator[list[Share]]:
+        """Walk clusters of k-means, on standardised and on whitened features."""
+        whitened = whiten(fewer.rows - fewer.weights @ fewer.rows, fewer.weights)
+        for rows in (whitened.standardised, whitened.invariant):
+            _, labels = k_means(fewer._replace(rows=rows), count, self.rng)
+            yield members(fewer, np.zeros((count, fewer.rows.shape[1])), labels)
+
+    def _divisions(self, smaller: Parameters, n_cuts: int, fewer: Sample) -> Iterator[Grown]:
+        """Walk the best ways to divide one component, or the best way to divide several."""
+        responsibilities = passes.responsibilities(_source(fewer), smaller)
+        cuts = best_cuts(fewer.rows, fewer.weights, responsibilities, smaller)
+        chosen = [[cut] for cut in cuts[:TRIED_CUTS]]
+        if n_cuts > 1:
+            best = {cut.component: cut for cut in reversed(cuts)}  # the last to come is the best
+            several = sorted(best.values(), key=lambda cut: -cut.gain)[:n_cuts]
+            chosen = [several] if len(several) == n_cuts else []
+        for each in chosen:
+            yield _tried(divided, smaller, each, self.rule.reg_covar)
+
+    def _fewer(self, count: int) -> Sample:
+        """Return a part of the sample, drawn once and for all."""
+        most = max(FEWEST_ROWS, ROWS_A_NUMBER * count * self.sample.rows.shape[1])
+        chosen = self.order[:most]
+        weights = self.sample.weights[chosen]
+        return self.sample._replace(rows=self.sample.rows[chosen], weights=weights / weights.sum())
+
+    def _climbed(self, states: list[em.State], stopping: em.Stopping) -> list[em.State]:
+        return em.run(states, partial(passes.statistics, self.source), stopping)
+
+
+def _path(counts: Sequence[int]) -> Iterator[int]:
+    """Walk from one component to the last count; over gaps no more than doubling each time."""
+    at = 1
+    for count in counts:
+        while at < count:
+            yield at
+            at = min(2 * at, count)
+    yield counts[-1]
+
+
+def _tried(start: Callable[..., Parameters], *arguments: object) -> Grown:
+    """Return what a start gives, or that it is degenerate."""
+    try:
+        return start(*arguments)
+    except DegenerateCovarianceError as failure:
+        return failure
+
+
+def _is_sound(grown: Grown) -> TypeGuard[Parameters]:
+    return isinstance(grown, Parameters)
+
+
+def _best_first(states: Sequence[em.State]) -> list[em.State]:
+    sound = [state for state in states if state.failure is None]
+    return sorted(sound, key=lambda state: -state.trace[-1])
+
+
+def _source(sample: Sample) -> Source:
+    return with_weights(open_source(sample.rows), sample.weights)

@@ -1,0 +1,106 @@
+"""What a selection found: a table of its candidates, the best of them, and a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastgmm import em
+from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.selection.criteria import CRITERIA
+from fastgmm.selection.sweep import Candidate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Table(dict[str, np.ndarray]):
+    """Columns by name, a row for each candidate; `pandas.DataFrame(table)` takes it as it is."""
+
+    def __repr__(self) -> str:
+        """Lines and columns, as a person reads them."""
+        columns = [[name, *map(_cell, values)] for name, values in self.items()]
+        widths = [max(map(len, column)) for column in columns]
+        return "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+            for line in zip(*columns, strict=True)
+        )
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What `select` returns.
+
+    Attributes
+    ----------
+    table : Table
+        A mapping of columns, arrays with an entry for each candidate: `n_components`,
+        `covariance_type`, `log_likelihood` (total over the rows, under the final parameters),
+        `n_parameters`, `aic`, `bic`, `icl`, `converged`, `n_passes`. One whose covariance
+        collapsed, or of more components than rows, has the log-likelihood -inf, the criteria inf
+        and `converged` False; there is no NaN.
+    best_estimator_ : GaussianMixture
+        The candidate of lowest criterion, fitted.
+    criterion : str
+        What the best is best by.
+    """
+
+    table: Table
+    best_estimator_: GaussianMixture
+    criterion: str
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the criterion over the number of components, a curve for each covariance type.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; new axes without it.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Each curve's least value is marked; candidates that failed leave a gap.
+        """
+        from fastgmm import plot
+
+        counts = np.unique(self.table["n_components"])
+        values, types = self.table[self.criterion], self.table["covariance_type"]
+        curves = {
+            name: np.where(np.isfinite(values[types == name]), values[types == name], np.nan)
+            for name in dict.fromkeys(types)
+        }
+        drawn = {name: curve for name, curve in curves.items() if not np.all(np.isnan(curve))}
+        ax = plot.criteria(counts.tolist(), drawn, ax)
+        ax.set_ylabel(f"{self.criterion.upper()} (lower is better)")
+        return ax
+
+
+def table_of(candidates: Sequence[Candidate]) -> Table:
+    """Make the table, in the order of the candidates."""
+    lines = [_line(candidate) for candidate in candidates]
+    table = Table({name: np.array([line[name] for line in lines]) for name in lines[0]})
+    table["covariance_type"] = table["covariance_type"].astype(object)
+    return table
+
+
+def _line(candidate: Candidate) -> dict[str, Any]:
+    totals, state = candidate.totals, candidate.state
+    converged = state is not None and state.outcome is em.Outcome.CONVERGED
+    return {
+        "n_components": candidate.n_components,
+        "covariance_type": candidate.family.covariance_type,
+        "log_likelihood": -math.inf if totals is None else totals.log_likelihood,
+        "n_parameters": candidate.n_parameters,
+        **{name: candidate.value(criterion) for name, criterion in CRITERIA.items()},
+        "converged": converged and candidate.failure is None,
+        "n_passes": 0 if state is None else len(state.trace),
+    }

@@ -1,0 +1,103 @@
+"""AutoGaussianMixture: an estimator that delegates to the mixture it has chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from fastgmm import AutoGaussianMixture, select
+from fastgmm.estimators.published import FITTED
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(n_samples=300, centers=4, cluster_std=0.60, random_state=0)[0]
+
+
+@pytest.fixture(scope="module")
+def fitted(blobs):
+    return AutoGaussianMixture(range(1, 7), random_state=0).fit(blobs)
+
+
+# some checks give the estimator so few rows, or so few passes, that EM cannot converge
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks([AutoGaussianMixture(n_components=(1, 2, 3))])
+def test_estimator_checks(estimator, check):
+    check(estimator)
+
+
+def test_it_chooses_as_select_does(blobs, fitted):
+    table = select(blobs, range(1, 7), random_state=0).table
+    assert_array_equal(fitted.selection_.table["bic"], table["bic"])
+    assert fitted.n_components_ == 4
+    assert fitted.covariance_type_ == fitted.best_estimator_.covariance_type
+
+
+@pytest.mark.parametrize(
+    "method", ["predict", "predict_proba", "score_samples", "score", "aic", "bic", "icl"]
+)
+def test_it_answers_as_the_mixture_it_has_chosen(blobs, fitted, method):
+    expected = getattr(fitted.best_estimator_, method)(blobs)
+    assert_array_equal(getattr(fitted, method)(blobs), expected)
+
+
+def test_it_samples_as_the_mixture_it_has_chosen(fitted):
+    for own, other in zip(fitted.sample(50), fitted.best_estimator_.sample(50), strict=True):
+        assert_array_equal(own, other)
+
+
+def test_its_attributes_are_those_of_the_mixture(fitted):
+    for name in FITTED:
+        if hasattr(fitted.best_estimator_, name):
+            assert_array_equal(getattr(fitted, name), getattr(fitted.best_estimator_, name))
+
+
+def test_it_works_in_a_pipeline(blobs):
+    pipeline = make_pipeline(
+        StandardScaler(), AutoGaussianMixture(range(1, 7), covariance_type="full", random_state=0)
+    )
+    assert len(np.unique(pipeline.fit(blobs).predict(blobs))) == 4
+
+
+def test_a_range_survives_a_clone():
+    model = clone(AutoGaussianMixture(range(2, 9), covariance_type=["full", "diag"]))
+    assert model.n_components == range(2, 9)
+    assert model.covariance_type == ["full", "diag"]
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(blobs, fitted):
+    before = dict(vars(fitted))
+    with pytest.raises(ValueError, match="NaN"):
+        fitted.fit(np.full((30, 2), np.nan))
+    assert vars(fitted) == before
+
+
+def test_callbacks_see_the_best_so_far_at_every_pass(blobs):
+    class Passes:
+        def __init__(self):
+            self.seen = []
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            if fitted_estimator is not None and context.parent is not None:
+                self.seen.append(fitted_estimator.predict(blobs).max() + 1)
+
+    watcher = Passes()
+    model = AutoGaussianMixture(range(1, 6), tol=1e-6, random_state=0).set_callbacks(watcher)
+    model.fit(blobs)
+    assert len(watcher.seen) == model.selection_.table["n_passes"].max()
+    assert watcher.seen[-1] == 4

@@ -79,15 +79,13 @@ parameters = Parameters.from_covariances(
     "diagonal", [0.3, 0.7], rng.normal(size=(2, 4)), np.ones((2, 4))
 )
 source = open_source(rows)
-model = passes.model(parameters, np.float64)
-assert not model.plan._replace(row_operations=100.0).is_small(len(rows))
-os.environ["FASTGMM_CACHE"] = "1"
 
 def bits():
     (found,) = passes.statistics(source, [parameters])
     scores = passes.responsibilities(source, parameters)
     return b"".join(x.tobytes() for x in (found.weight, found.first, found.second, scores))
 
+# rows that seem to cost more than they do, so that few of them are worth sharing
 passes.plan = lambda *numbers, make=passes.plan: make(*numbers)._replace(row_operations=1e4)
 numba.set_num_threads(1)
 serial = bits()

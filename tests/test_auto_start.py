@@ -151,7 +151,7 @@ def test_every_covariance_type_starts_above_k_means(covariance):
 
 
 def test_the_start_stands_where_the_rows_stand():
-    rows, labels = oblong(500, 2)
+    rows, _ = oblong(500, 2)
     far = start(rows + 1e6, 2)
     near = start(rows, 2)
     assert_allclose(far.means, near.means + 1e6, rtol=1e-9)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
@@ -60,9 +59,8 @@ def draw(found: Comparison, path: Path) -> None:
 
 def _draw_kmeans(found: Comparison, ax: Any) -> None:
     centres = found.kmeans.cluster_centers_
-    # each cluster in the colour of the component that is nearest to it
-    _, nearest = linear_sum_assignment(cdist(centres, found.mixture.means_))
-    colours = plot.component_colours(len(centres))[nearest][found.kmeans.labels_]
+    colours = plot.component_colours(len(centres))[_nearest(centres, found.mixture.means_)]
+    colours = colours[found.kmeans.labels_]
     ax.scatter(*found.rows.T, s=plot.point_size(len(found.rows)), c=colours, linewidths=0)
     ax.plot(
         *centres.T, "X", color="white", markeredgecolor=plot.INK, markersize=10, label="centres"
@@ -70,3 +68,9 @@ def _draw_kmeans(found: Comparison, ax: Any) -> None:
     ax.set_xlabel("feature 0")
     ax.set_ylabel("feature 1")
     ax.legend(frameon=False, fontsize="small")
+
+
+def _nearest(centres: np.ndarray, means: np.ndarray) -> list[int]:
+    """Pair each centre with one mean, so that both panels give alike clusters one colour."""
+    orders = map(list, permutations(range(len(means))))
+    return min(orders, key=lambda order: float(((centres - means[order]) ** 2).sum()))

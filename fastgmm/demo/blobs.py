@@ -14,7 +14,7 @@ from fastgmm.demo.figure import saved_figure
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 
 # the article's start, ten times so that no curve has a bump where one went wrong
-START = {"init_params": "kmeans", "n_init": 10, "max_iter": 2000, "random_state": 0}
+START: dict[str, Any] = {"init_params": "kmeans", "n_init": 10, "max_iter": 2000, "random_state": 0}
 
 
 @dataclass(frozen=True, eq=False)

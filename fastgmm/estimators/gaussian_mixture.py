@@ -51,9 +51,10 @@ class GaussianMixture(Mixture):
         Number of starts. They advance in shared passes over the rows, and the one of highest
         likelihood is kept; one whose covariance collapses is left out unless all do.
     init_params : {"auto", "kmeans", "k-means++", "random", "random_from_data"}, default="auto"
-        How to start. "kmeans": from the clusters of k-means; "auto": the same, on standardised
-        features; "k-means++": from the rows that k-means++ chooses; "random_from_data": from
-        rows chosen at random; "random": from random responsibilities.
+        How to start. "auto": from the best of several kinds of clusters, after short runs of EM
+        on a sample; "kmeans": from the clusters of k-means; "k-means++": from the rows that
+        k-means++ chooses; "random_from_data": from rows chosen at random; "random": from random
+        responsibilities.
     weights_init : array-like of shape (n_components,), optional
         Weights to start from, instead of those of `init_params`.
     means_init : array-like of shape (n_components, n_features), optional

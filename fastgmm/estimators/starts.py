@@ -11,8 +11,9 @@ from fastgmm import em
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import given, randomness
 from fastgmm.estimators.published import parameters_of
-from fastgmm.initialisation import draw_sample, start_from
+from fastgmm.initialisation import start_from
 from fastgmm.parameters import Parameters
+from fastgmm.sample import draw_sample
 from fastgmm.sources import Source
 from fastgmm.statistics import Array
 
@@ -63,9 +64,15 @@ def checked(estimator: Any, n_features: int) -> Given:
 def fresh(
     estimator: Any, source: Source, rule: em.MaximumLikelihood, said: Given
 ) -> list[em.State]:
-    """Return the states of `n_init` starts; those that degenerate are marked so.
+    """Return the states of `n_init` starts, found on one sample of the rows.
 
-    All are found on one sample of the rows, and as many as `max_iter` 0 can tell apart: one.
+    A start whose covariance collapses is left out, unless all do. Where no pass will judge them,
+    with `max_iter` 0, there is one.
+
+    Raises
+    ------
+    DegenerateCovarianceError
+        If every start collapses.
     """
     if said.is_complete:
         # every restart would be the same

@@ -65,8 +65,7 @@ def test_bic_is_least_at_four_blobs(found):
     for name in TYPES:
         of_type = found.table["covariance_type"] == name
         bic = found.table["bic"][of_type]
-        if name != "diag":  # five axis-parallel ellipses do fit these blobs better than four
-            assert found.table["n_components"][of_type][bic.argmin()] == 4
+        assert found.table["n_components"][of_type][bic.argmin()] == 4
 
 
 def test_every_candidate_has_a_row_in_every_column(found):

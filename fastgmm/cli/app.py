@@ -14,6 +14,7 @@ from fastgmm.cli.fit import fit
 from fastgmm.cli.predict import predict
 from fastgmm.cli.sample import sample
 from fastgmm.cli.score import score
+from fastgmm.cli.select import select
 
 app = typer.Typer(
     cls=Commands,
@@ -40,5 +41,5 @@ def fastgmm_(
     """Gaussian mixtures for files of any length: fit, label, score, sample."""
 
 
-for command in (fit, predict, score, sample, describe, demo):
+for command in (fit, select, predict, score, sample, describe, demo):
     app.command()(command)

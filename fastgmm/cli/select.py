@@ -1,0 +1,171 @@
+"""fastgmm select: how many components, and of which kind."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from fastgmm.cli import inputs, options, output, tables
+from fastgmm.cli.fit import DEFAULT, MaxIter, ModelFile, RegCovar, Tolerance, Weight
+from fastgmm.cli.progress import PassProgress
+from fastgmm.errors import DataError, require
+from fastgmm.selection import AutoGaussianMixture, Selection
+from fastgmm.selection.criteria import named
+from fastgmm.sources import Source, open_source
+
+PICTURES = (".png", ".pdf", ".svg")
+
+Counts = Annotated[
+    str,
+    typer.Option("--components", "-k", metavar="K:K", help="Numbers to try: 1:20, or 2,4,8."),
+]
+Covariances = Annotated[
+    str, typer.Option(metavar="TYPES", help="Covariance types to try, such as full,tied.")
+]
+CriterionName = Annotated[
+    str, typer.Option(metavar="NAME", help="What the best is lowest in: bic, aic or icl.")
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Draw the criterion: .png, .pdf or .svg.", show_default=False
+    ),
+]
+
+
+def select(
+    data: options.Data,
+    n_components: Counts = "1:20",
+    criterion: CriterionName = "bic",
+    covariance: Covariances = "full,tied,diag,spherical",
+    seed: options.Seed = None,
+    plot: Picture = None,
+    output_path: ModelFile = None,
+    columns: options.Columns = None,
+    weight: Weight = None,
+    tol: Tolerance = DEFAULT["tol"],
+    max_iter: MaxIter = DEFAULT["max_iter"],
+    reg_covar: RegCovar = DEFAULT["reg_covar"],
+) -> None:
+    """Fit mixtures of several sizes and types in shared passes, and show which is best."""
+    if output_path is not None:
+        output.check(output_path, [".npz"], read=[data])
+    if plot is not None:
+        require("matplotlib", "plot")
+        output.check(plot, PICTURES, read=[data])
+    named(criterion)
+    model = AutoGaussianMixture(
+        counts_of(n_components),
+        covariance_type=[name.strip() for name in covariance.split(",")],
+        criterion=criterion,
+        tol=tol,
+        max_iter=max_iter,
+        reg_covar=reg_covar,
+        random_state=seed,
+    )
+    source = open_source(
+        data,
+        columns=inputs.columns_of(columns, data),
+        weight=None if weight is None else inputs.column_of(weight, data),
+    )
+    seconds = _fit(model, source)
+    if output_path is not None:
+        model.best_estimator_.save(output_path)
+    if plot is not None:
+        _draw(model.selection_, plot)
+    _show(model, seconds)
+    if output_path is not None:
+        print(f" model written to {output_path}")
+    if plot is not None:
+        print(f" picture written to {plot}")
+
+
+def counts_of(text: str) -> list[int]:
+    """Read numbers of components: 4, 2,4,8, or 1:20 with both ends.
+
+    Raises
+    ------
+    DataError
+        If they are not so written, or are none.
+    """
+    counts: list[int] = []
+    for part in text.split(","):
+        first, colon, last = part.strip().partition(":")
+        if not first.isdecimal() or (colon and not last.isdecimal()):
+            raise DataError(
+                f"--components {text!r} is not understood; write 4, or 2,4,8, or 1:20 for all from "
+                "1 to 20"
+            )
+        counts += range(int(first), int(last or first) + 1)
+    if not counts:
+        raise DataError(
+            f"--components {text!r} leaves nothing to try; write the lower number first"
+        )
+    return counts
+
+
+def _fit(model: AutoGaussianMixture, source: Source) -> float:
+    """Fit with a bar on stderr if that is a terminal; return the seconds it took."""
+    if sys.stderr.isatty():
+        model.set_callbacks(PassProgress())
+    started = time.perf_counter()
+    model.fit(source)
+    return time.perf_counter() - started
+
+
+def _draw(selection: Selection, path: Path) -> None:
+    """Write the picture, whole or not at all; no screen is needed."""
+    figures = require("matplotlib.figure", "plot")
+    figure = figures.Figure(figsize=(7.0, 4.5), layout="constrained")
+    selection.plot(figure.subplots())
+    with output.replacing(path) as file:
+        figure.savefig(file, format=path.suffix.lower().lstrip("."), dpi=150)
+
+
+def _show(model: AutoGaussianMixture, seconds: float) -> None:
+    """Print the criterion of every candidate, and the best mixture."""
+    Console().print(_criterion_table(model.selection_))
+    n_passes = int(model.selection_.table["n_passes"].max())
+    tables.show(
+        model.best_estimator_,
+        {
+            "covariance": model.covariance_type_,
+            "rows": f"{model.best_estimator_.n_rows_:,}",
+            "passes over the data": f"{n_passes + 2}",
+            "seconds": f"{seconds:.2f}",
+        },
+    )
+
+
+def _criterion_table(selection: Selection) -> Table:
+    """Lines of numbers of components, columns of covariance types; the least is marked."""
+    table, name = selection.table, selection.criterion
+    types = list(dict.fromkeys(table["covariance_type"]))
+    values = {
+        (int(count), kind): float(value)
+        for count, kind, value in zip(
+            table["n_components"], table["covariance_type"], table[name], strict=True
+        )
+    }
+    least = min(values, key=lambda place: values[place])
+    shown = Table(box=box.SIMPLE_HEAD, title=f"{name.upper()}, lower is better")
+    shown.add_column("components", justify="right")
+    for kind in types:
+        shown.add_column(kind, justify="right")
+    for count in sorted({count for count, _ in values}):
+        cells = [_cell(values[count, kind], (count, kind) == least) for kind in types]
+        shown.add_row(str(count), *cells)
+    return shown
+
+
+def _cell(value: float, is_least: bool) -> str:
+    text = f"{value:,.1f}" if math.isfinite(value) else "failed"
+    return f"[bold]{text} *[/bold]" if is_least else text

@@ -1,0 +1,82 @@
+"""fastgmm select: how many components, on the command line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.datasets import make_blobs
+from typer.testing import CliRunner
+
+import fastgmm
+from fastgmm.cli.app import app
+from fastgmm.cli.select import counts_of
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(n_samples=300, centers=4, cluster_std=0.60, random_state=0)[0]
+
+
+@pytest.fixture
+def data(blobs, tmp_path):
+    path = tmp_path / "blobs.parquet"
+    pd.DataFrame(blobs, columns=["a", "b"]).assign(w=1.0 + np.arange(300) % 2).to_parquet(path)
+    return path
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_select_writes_the_model_that_select_finds(data, blobs, tmp_path):
+    arguments = ["--columns", "a,b", "-k", "2:5", "--covariance", "full,tied", "--seed", 0]
+    result = run(
+        "select", data, *arguments, "--plot", tmp_path / "b.png", "-o", tmp_path / "best.npz"
+    )
+    found = fastgmm.load(tmp_path / "best.npz")
+    expected = fastgmm.select(blobs, range(2, 6), ["full", "tied"], random_state=0)
+    assert found.n_components == expected.best_estimator_.n_components == 4
+    assert found.covariance_type == expected.best_estimator_.covariance_type
+    assert_array_equal(found.means_, expected.best_estimator_.means_)
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+    assert f"{expected.table['bic'].min():,.1f} *" in result.stdout
+
+
+def test_select_takes_weights_and_criteria(data, blobs, tmp_path):
+    weights = 1.0 + np.arange(300) % 2
+    run(
+        *("select", data, "-k", "4", "--weight", "w", "--criterion", "icl", "--seed", 0),
+        *("--covariance", "spherical", "-o", tmp_path / "best.npz"),
+    )
+    expected = fastgmm.select(blobs, 4, "spherical", "icl", 0, sample_weight=weights)
+    found = fastgmm.load(tmp_path / "best.npz")
+    assert_array_equal(found.weights_, expected.best_estimator_.weights_)
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [("4", [4]), ("1:3", [1, 2, 3]), ("2,4,8", [2, 4, 8]), ("1:2, 8", [1, 2, 8])],
+)
+def test_numbers_of_components_are_read(text, counts):
+    assert counts_of(text) == counts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-k", "1-5"], "--components '1-5' is not understood"),
+        (["-k", "5:1"], "leaves nothing to try"),
+        (["--criterion", "bik"], "did you mean 'bic'?"),
+        (["--covariance", "ful"], "did you mean 'full'?"),
+        (["--plot", "b.txt"], "does not end in .png"),
+        (["-o", "best.txt"], "does not end in .npz"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(data, arguments, sentence):
+    lines = run("select", data, *arguments, code=2).stderr.splitlines()
+    assert len(lines) == 1
+    assert sentence in lines[0]

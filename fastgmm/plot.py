@@ -98,7 +98,7 @@ def criteria(
         The legend says where each criterion is least.
     """
     ax = ax or _new_axes()
-    colours = component_colours(len(curves))
+    colours = component_colours(len(curves) + 1)  # the lightest is too light for a line
     styles = ["-", "--", "-.", ":"]
     for index, (name, values) in enumerate(curves.items()):
         values = np.asarray(values, dtype=np.float64)

@@ -1,8 +1,8 @@
 """Starts for every number of components, each grown from the one before, on a sample.
 
 Baudry and Celeux (2015): K+1 components start from K of which one is divided, so that a criterion's
-curve has no dips from starts that failed. A few cuts and a fresh start climb together for some
-passes over the sample; the best of them climbs on, and the next grows from it.
+curve has no dips from starts that failed. A few cuts and fresh starts climb together for some
+passes over a part of the sample; the best of them climbs on, and the next grows from it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ TRIED_CUTS = 3  # of those that promise most
 TRIAL_PASSES = 10
 TRIAL_TOLERANCE = 1e-4
 POLISHING_PASSES = 100
-POLISHING = 1e-2  # of the fit's tolerance: passes over the sample are cheap
-# Rows that decide how to cut, and that fresh clusters are found on; the climb has all of the sample
+POLISHING = 0.1  # of the fit's tolerance: passes over the sample are cheap, and few are left after
+# Rows on which alternatives are made and tried; the best climbs on with all of the sample
 FEWEST_ROWS = 5_000
 ROWS_A_NUMBER = 50  # for each feature of each component
 FRESH_FROM_ALL_KINDS = 8  # components: after these a growth is sound, and such starts cost most
@@ -79,11 +79,14 @@ class Growth:
 
     def _grown(self, smaller: Parameters | None, count: int) -> Grown:
         """Grow one mixture from a smaller one."""
-        alternatives = list(self._alternatives(smaller, count))
+        fewer = self._fewer(count)
+        alternatives = list(self._alternatives(smaller, count, fewer))
         starts = [em.State(self.rule, each) for each in alternatives if _is_sound(each)]
-        tried = self._climbed(starts, em.Stopping(TRIAL_TOLERANCE, TRIAL_PASSES))
+        trial = em.Stopping(TRIAL_TOLERANCE, TRIAL_PASSES)
+        tried = em.run(starts, partial(passes.statistics, _source(fewer)), trial)
         for state in _best_first(tried):
-            (polished,) = self._climbed([em.State(self.rule, state.parameters)], self.polishing)
+            start = em.State(self.rule, state.parameters)
+            (polished,) = em.run([start], partial(passes.statistics, self.source), self.polishing)
             if polished.failure is None:
                 return polished.parameters
             tried.append(polished)
@@ -91,9 +94,10 @@ class Growth:
             (state.failure for state in tried if state.failure is not None), alternatives[-1]
         )
 
-    def _alternatives(self, smaller: Parameters | None, count: int) -> Iterator[Grown]:
+    def _alternatives(
+        self, smaller: Parameters | None, count: int, fewer: Sample
+    ) -> Iterator[Grown]:
         """Walk a few divisions of the smaller mixture, and fresh starts."""
-        fewer = self._fewer(count)
         n_cuts = count - (0 if smaller is None else smaller.n_components)
         if smaller is not None:
             yield from self._divisions(smaller, n_cuts, fewer)
@@ -129,9 +133,6 @@ class Growth:
         chosen = self.order[:most]
         weights = self.sample.weights[chosen]
         return self.sample._replace(rows=self.sample.rows[chosen], weights=weights / weights.sum())
-
-    def _climbed(self, states: list[em.State], stopping: em.Stopping) -> list[em.State]:
-        return em.run(states, partial(passes.statistics, self.source), stopping)
 
 
 def _path(counts: Sequence[int]) -> Iterator[int]:

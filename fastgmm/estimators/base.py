@@ -145,7 +145,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         """
         source, parameters = self._scoring(X, sample_weight)
         (totals,) = passes.totals(source, [parameters])
-        charged = np.float64(totals.log_likelihood + totals.log_certainty)
+        charged = totals.log_likelihood + totals.log_certainty
         return -2.0 * charged + self._n_parameters() * math.log(totals.row_weight)
 
     def sample(self, n_samples: int = 1) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
@@ -191,8 +191,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         log_likelihood, row_weight, _ = passes.total_log_likelihood(source, parameters)
         if row_weight == 0.0:
             raise DataError(f"{source.name} holds no row to score; give at least one")
-        # NumPy's float, since beside float32 numbers Python's would be rounded to theirs
-        return np.float64(log_likelihood), row_weight
+        return log_likelihood, row_weight
 
     def _n_parameters(self) -> int:
         """Count the free parameters of the model."""

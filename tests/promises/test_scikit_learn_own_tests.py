@@ -37,6 +37,12 @@ ITS_NUMBERS = {
         "in scikit-learn by the rounding of E[x²] - μ²; ours is exactly 0, and is refused"
     ),
 }
+IN_DOUBLE_PRECISION_ONLY = {
+    "test_score": (
+        "asks in float32, too, for seven decimals of a mean of about -2.6, which scikit-learn sums "
+        "in float32, whose numbers there lie 2.4e-7 apart; ours is summed in double precision"
+    ),
+}
 # These do not touch the class: they test scikit-learn's private functions, ours have other tests.
 OF_THEIR_FUNCTIONS = {
     "test_compute_log_det_cholesky",
@@ -68,7 +74,8 @@ THEIR_TESTS = {
 LEFT_OUT = set(PRIVATE) | set(ITS_NUMBERS) | OF_THEIR_FUNCTIONS
 
 # pytest collects what stands in a test module: theirs stand in ours
-globals().update({name: test for name, test in THEIR_TESTS.items() if name not in LEFT_OUT})
+RUN = set(THEIR_TESTS) - LEFT_OUT - set(IN_DOUBLE_PRECISION_ONLY)
+globals().update({name: THEIR_TESTS[name] for name in sorted(RUN)})
 
 
 @pytest.fixture(params=[np.float32, np.float64])
@@ -86,6 +93,11 @@ def global_random_seed(request):
 def test_what_is_left_out_is_there_to_be_left_out():
     assert set(THEIR_TESTS) >= LEFT_OUT
     assert len(THEIR_TESTS) - len(LEFT_OUT) >= 29
+
+
+@pytest.mark.parametrize("name", sorted(IN_DOUBLE_PRECISION_ONLY))
+def test_what_float32_cannot_hold_is_asked_in_double_precision(name):
+    THEIR_TESTS[name](np.float64)
 
 
 @pytest.mark.parametrize("name", sorted(ITS_NUMBERS))

@@ -1,7 +1,7 @@
 """How often the default start is good: a collection of data sets, and a judge.
 
-A run is good if its mean log-likelihood is within 0.01 nats a row of the best known, the best of all
-runs on that data set, one from the truth among them. ``python -m bench.starts --only oblong``.
+A run is good if its mean log-likelihood is within 0.01 nats a row of the best known, the best of
+all runs on that data set, one from the truth among them. ``python -m bench.starts --only oblong``.
 """
 
 from __future__ import annotations
@@ -186,8 +186,11 @@ def runs(estimator, problem: Problem, rows: np.ndarray, seeds: range, **more) ->
     found, begin = [], time.perf_counter()
     for seed in seeds:
         model = estimator(
-            problem.n_components, covariance_type=problem.covariance_type,
-            random_state=seed, **FIT, **more,
+            problem.n_components,
+            covariance_type=problem.covariance_type,
+            random_state=seed,
+            **FIT,
+            **more,
         )
         try:
             model.fit(rows)

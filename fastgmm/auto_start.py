@@ -49,7 +49,7 @@ RANDOM_PARTITIONS = 2
 FIRST_PASSES, MORE_PASSES, LAST_PASSES, FULL_PASSES = 4, 6, 10, 1
 FINALISTS = 3
 DOUBT = 0.1  # nats a row: a lead on the sub-sample that all rows would not take back, five sigma
-EXCHANGES, TRIAL_PASSES = 8, 6
+EXCHANGES, TRIAL_PASSES = 8, 10
 TOLERANCE = 1e-4  # nats a row: a short run that gains less in a pass has arrived
 TWINS = 1e-4  # nats a row: candidates so near to each other are taken for the same
 
@@ -111,8 +111,10 @@ def _best(
     states = leaders(_advance(states, source, FIRST_PASSES), max(FINALISTS, len(states) // 2))
     states = leaders(_advance(states, source, MORE_PASSES), finalists)
     states = leaders(_advance(states, source, LAST_PASSES), finalists)
-    if states and n_components > 2:
-        states[0] = exchanged(states[0], fewer, source, rule)
+    if n_components > 2:
+        best = states if fewer is centred else states[:1]  # where rows are few, all are worth it
+        better = [exchanged(state, fewer, source, rule) for state in best]
+        states = leaders([*better, *states[len(best) :]], finalists)
     states = [state for state in states if state.trace[-1] > states[0].trace[-1] - DOUBT]
     if len(states) > 1 and fewer is not centred:
         again = [em.State(rule, state.parameters) for state in states]

@@ -76,9 +76,7 @@ def start_from(
     return maximise(sample, members(sample, centres, labels), family, reg_covar)
 
 
-Method = Callable[
-    [Sample, int, np.random.Generator], tuple[Array, npt.NDArray[np.int64]]
-]
+Method = Callable[[Sample, int, np.random.Generator], tuple[Array, npt.NDArray[np.int64]]]
 METHODS: dict[str, Method] = {
     "kmeans": k_means,
     "k-means++": k_means_plus_plus,

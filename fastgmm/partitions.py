@@ -38,9 +38,7 @@ def members(sample: Sample, centres: Array, labels: npt.NDArray[np.int64]) -> li
     ]
 
 
-def random_shares(
-    sample: Sample, n_components: int, rng: np.random.Generator
-) -> Iterator[Share]:
+def random_shares(sample: Sample, n_components: int, rng: np.random.Generator) -> Iterator[Share]:
     """Give each row random shares that follow from its values: equal rows have equal shares."""
     directions = rng.standard_normal((n_components, sample.rows.shape[1]))
     offsets = rng.random(n_components)

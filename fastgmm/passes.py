@@ -64,18 +64,32 @@ def statistics(source: Source, candidates: Sequence[Parameters]) -> list[Suffici
     models = [model(parameters, source.dtype) for parameters in candidates]
     found = source.fold(partial(summarise, models), add, block_rows(source.n_features))
     return [
-        SufficientStatistics(
-            *each.structure.unpack(moments, each.factors, source.n_features),
-            log_likelihood=float(log_likelihood),
-            n_rows=found.n_rows,
-            row_weight=found.row_weight,
-            origin=parameters.means,
-            structure=parameters.structure,
-        )
-        for parameters, each, moments, log_likelihood in zip(
-            candidates, models, found.moments, found.log_likelihoods, strict=True
-        )
+        _named(*each, found.n_rows, found.row_weight)
+        for each in zip(candidates, models, found.moments, found.log_likelihoods, strict=True)
     ]
+
+
+def _named(
+    parameters: Parameters,
+    each: Model,
+    moments: npt.NDArray[np.float64],
+    log_likelihood: float,
+    n_rows: int,
+    row_weight: float,
+) -> SufficientStatistics:
+    """Give the sums of a candidate their names."""
+    n_features = parameters.n_features
+    weight, first, second = each.structure.unpack(moments, each.factors, n_features)
+    return SufficientStatistics(
+        weight=weight,
+        first=first,
+        second=second,
+        log_likelihood=float(log_likelihood),
+        n_rows=n_rows,
+        row_weight=row_weight,
+        origin=parameters.means,
+        structure=parameters.structure,
+    )
 
 
 def summarise(models: Sequence[Model], block: Block) -> Summary:

@@ -232,6 +232,12 @@ def select(
     DataError
         If a row is not of finite numbers; it is named.
 
+    Notes
+    -----
+    EM stops when a pass gains less than `tol` a row, so log-likelihoods that differ by less than
+    `tol` times the number of rows are not told apart: there the curves may be uneven. A smaller
+    `tol` makes them smoother, for more passes.
+
     Examples
     --------
     >>> import numpy as np

@@ -50,6 +50,9 @@ FIRST_PASSES, MORE_PASSES, LAST_PASSES, FULL_PASSES = 4, 6, 10, 1
 FINALISTS = 3
 DOUBT = 0.1  # nats a row: a lead on the sub-sample that all rows would not take back, five sigma
 EXCHANGES, TRIAL_PASSES = 8, 10
+# up to these, exchanges of the leader alone: few components have few ways to go wrong, and a fit of
+# few rows should stay under 50 ms
+FEW_COMPONENTS, FEW_ROWS = 4, 1_000
 TOLERANCE = 1e-4  # nats a row: a short run that gains less in a pass has arrived
 TWINS = 1e-4  # nats a row: candidates so near to each other are taken for the same
 
@@ -112,7 +115,8 @@ def _best(
     states = leaders(_advance(states, source, MORE_PASSES), finalists)
     states = leaders(_advance(states, source, LAST_PASSES), finalists)
     if n_components > 2:
-        best = states if fewer is centred else states[:1]  # where rows are few, all are worth it
+        thorough = fewer is centred and n_components > FEW_COMPONENTS and len(fewer.rows) > FEW_ROWS
+        best = states if thorough else states[:1]
         better = [exchanged(state, fewer, source, rule) for state in best]
         states = leaders([*better, *states[len(best) :]], finalists)
     states = [state for state in states if state.trace[-1] > states[0].trace[-1] - DOUBT]

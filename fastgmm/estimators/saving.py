@@ -14,6 +14,7 @@ from fastgmm.covariance import family
 from fastgmm.errors import ModelFileError
 from fastgmm.estimators import given
 from fastgmm.estimators.published import attributes_of, history_of, parameters_of
+from fastgmm.version import __version__
 
 MODEL = ("weights_", "means_", "covariances_", "precisions_cholesky_")
 HISTORY = ("converged_", "n_iter_", "n_rows_")
@@ -23,8 +24,6 @@ STARTS = ("weights_init", "means_init", "precisions_init")
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
     """Write the public attributes and the constructor's parameters."""
-    import fastgmm
-
     fitted = _complete(model)
     settings = model.get_params(deep=False)
     starts = {name: settings.pop(name) for name in STARTS}
@@ -32,7 +31,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         settings["random_state"] = None
     header = {
         "class": "GaussianMixture",
-        "fastgmm": fastgmm.__version__,
+        "fastgmm": __version__,
         "settings": {name: _plain(value) for name, value in settings.items()},
         "history": {name: _plain(fitted[name]) for name in HISTORY},
         "feature_names": _names(fitted),

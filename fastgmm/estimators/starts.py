@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgmm import em
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.estimators import given, randomness
+from fastgmm.estimators import given, randomness, rows
 from fastgmm.estimators.published import parameters_of
 from fastgmm.initialisation import start_from
 from fastgmm.parameters import Parameters
@@ -79,6 +79,8 @@ def fresh(
         return [em.State(rule, said.alone(rule.family.structure))]
     rng = randomness.generator(estimator.random_state)
     sample = draw_sample(source, rng)
+    if source.n_rows is not None:  # known of every source that has been walked to its end
+        rows.check_count(source.n_rows, estimator.n_components)
 
     def start() -> em.State | DegenerateCovarianceError:
         try:

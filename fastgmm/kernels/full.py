@@ -17,11 +17,11 @@ from fastgmm.kernels.tiles import (
     roots,
     store_group,
     two_parts,
-    whole,
 )
 from fastgmm.kernels.triangular import (
     add_outer_products,
     from_triangle,
+    panels_of,
     squared_lengths,
     triangle_size,
 )
@@ -34,18 +34,17 @@ class Factors(NamedTuple):
     log_scale: np.ndarray  # (K,) log weight - (d log 2 pi + log det) / 2
     means: np.ndarray  # (K, d)
     means_low: np.ndarray  # (K, d) what float32 means leave out; zero in float64
-    upper: np.ndarray  # (K, P, P) U, where the precision is U U'
+    panels: np.ndarray  # (K, P / 4, P, 4) U, where the precision is U U', in panels of four columns
 
 
 def factors(log_weights, means, precisions_cholesky, dtype):
     """Make Factors of float64 parameters: log weights (K,), means (K, d), U (K, d, d)."""
-    n_components, n_features = means.shape
-    padded = whole(n_features, 4)
-    upper = np.zeros((n_components, padded, padded), dtype)
-    upper[:, :n_features, :n_features] = precisions_cholesky
+    n_features = means.shape[1]
     half_log_det = np.log(np.einsum("kii->ki", precisions_cholesky)).sum(axis=1)
     log_scale = log_weights + half_log_det - 0.5 * n_features * np.log(2 * np.pi)
-    return Factors(log_scale.astype(dtype), *two_parts(means, dtype), upper)
+    return Factors(
+        log_scale.astype(dtype), *two_parts(means, dtype), panels_of(precisions_cholesky, dtype)
+    )
 
 
 @inline
@@ -53,14 +52,14 @@ def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
     n_components, n_features = factors.means.shape
     centred = narrow(scratch)
-    for j in range(n_features, factors.upper.shape[1]):
+    for j in range(n_features, factors.panels.shape[2]):
         store_group(centred, j, 0, no_group(tile))
     for k in range(n_components):
         for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
             for j in range(n_features):
                 mean, mean_low = factors.means[k, j], factors.means_low[k, j]
                 store_group(centred, j, 0, centred_group(tile, j, r, mean, mean_low))
-            squares = squared_lengths(factors.upper[k], centred, 0)
+            squares = squared_lengths(factors.panels[k], centred, 0)
             store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
 
 

@@ -8,18 +8,40 @@ prototype and gain nothing over explicit vectors.
 
 import os
 from functools import partial
+from pathlib import Path
 
 from numba import njit
 
-# Numba's disk cache notices an edit in the file of a kernel, not in the files that it calls:
-# developers switch it off with FASTGMM_CACHE=0, users keep it (a warm start takes 0.3 s where
-# compilation takes several).
 CACHE = os.environ.get("FASTGMM_CACHE", "1") != "0"
 
-kernel = partial(njit, cache=CACHE, nogil=True, error_model="numpy")
+
+def sources_stamp():
+    """Sum up the files of all kernels: the latest change, and their bytes."""
+    found = [path.stat() for path in Path(__file__).parent.glob("*.py")]
+    return max(each.st_mtime for each in found), sum(each.st_size for each in found)
+
+
+STAMP = sources_stamp()
+
+
+def compiled(function=None, **options):
+    """Compile when first called, and keep the result on disk until any kernel's file changes.
+
+    Numba by itself notices an edit in the file of a kernel, not in those that it calls: after a
+    pull, old machine code would fill arrays of the new layout, and did, past their ends.
+    """
+    if function is None:
+        return partial(compiled, **options)
+    kernel = njit(cache=CACHE, nogil=True, error_model="numpy", **options)(function)
+    if CACHE:
+        kernel._cache._cache_file._source_stamp = STAMP
+    return kernel
+
+
+kernel = compiled
+parallel = partial(compiled, parallel=True)
 step = partial(njit, nogil=True, error_model="numpy")  # called once a tile: a call costs nothing
 # Called once a register, and inlined by Numba before types are known: LLVM leaves functions of this
 # size as calls, whose array arguments travel over the stack and are counted in and out: 3.3 times
 # the E step's time at d = 2, 1.3 at d = 32.
 inline = partial(njit, nogil=True, error_model="numpy", inline="always")
-parallel = partial(njit, cache=CACHE, nogil=True, error_model="numpy", parallel=True)

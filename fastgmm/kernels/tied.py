@@ -32,6 +32,7 @@ from fastgmm.kernels.tiles import (
 from fastgmm.kernels.triangular import (
     add_outer_products,
     from_triangle,
+    panels_of,
     squared_lengths,
     transform,
     triangle_size,
@@ -49,7 +50,7 @@ class Factors(NamedTuple):
     log_scale: np.ndarray  # (K,) log weight - (d log 2 pi + log det) / 2
     means: np.ndarray  # (E, P), E being K in whole groups of eight
     means_low: np.ndarray  # (E, P) what float32 means leave out; zero in float64
-    upper: np.ndarray  # (P, P) U, where the precision is U U'
+    panels: np.ndarray  # (P / 4, P, 4) U, where the precision is U U', in panels of four columns
     whitened: np.ndarray  # (K, P) U' (mean - origin)
     origin: np.ndarray  # (2, P) the middle of the means, in two parts
     far: bool  # components so far apart that each needs its own centred rows
@@ -70,7 +71,7 @@ def factors(log_weights, means, precisions_cholesky, dtype):
     return Factors(
         log_scale.astype(dtype),
         *two_parts(means, dtype),
-        upper.astype(dtype),
+        panels_of(upper, dtype),
         whitened.astype(dtype),
         np.stack(two_parts(origin, dtype)),
         bool(np.abs(whitened).max() > FAR[np.dtype(dtype)]),
@@ -87,13 +88,13 @@ def log_densities(tile, factors, scratch, out):
                 for j in range(n_features):
                     mean, mean_low = factors.means[k, j], factors.means_low[k, j]
                     store_group(scratch, j, r, centred_group(tile, j, r, mean, mean_low))
-                squares = squared_lengths(factors.upper, scratch, r)
+                squares = squared_lengths(factors.panels, scratch, r)
                 store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
         else:
             for j in range(n_features):
                 mean, mean_low = factors.origin[0, j], factors.origin[1, j]
                 store_group(scratch, n_features + j, r, centred_group(tile, j, r, mean, mean_low))
-            transform(factors.upper, scratch[n_features:], r, scratch)
+            transform(factors.panels, scratch[n_features:], r, scratch)
             for k in range(n_components):
                 squares = no_group(tile)
                 for j in range(n_features):

@@ -7,52 +7,61 @@ the three registers of neighbouring rows that are worked on together.
 import numpy as np
 
 from fastgmm.kernels.jit import inline, step
-from fastgmm.kernels.tiles import TILE, add_multiple, add_squares, load_group, no_group, store_group
+from fastgmm.kernels.tiles import (
+    TILE,
+    add_multiple,
+    add_squares,
+    load_group,
+    no_group,
+    store_group,
+    whole,
+)
 from fastgmm.kernels.vectors import add_totals, fma, load, splat
 
 
 @inline
-def four_rows(upper, centred, i, r):
+def four_rows(panels, centred, i, r):
     """Return rows i..i+3 of upper.T @ centred, for the group of columns that starts at r."""
+    p = i // 4
     a = b = c = d = no_group(centred)
     for j in range(i):
         x = load_group(centred, j, r)
-        a = add_multiple(a, upper[j, i], x)
-        b = add_multiple(b, upper[j, i + 1], x)
-        c = add_multiple(c, upper[j, i + 2], x)
-        d = add_multiple(d, upper[j, i + 3], x)
+        a = add_multiple(a, panels[p, j, 0], x)
+        b = add_multiple(b, panels[p, j, 1], x)
+        c = add_multiple(c, panels[p, j, 2], x)
+        d = add_multiple(d, panels[p, j, 3], x)
     x = load_group(centred, i, r)  # from here on, the triangle on the diagonal
-    a = add_multiple(a, upper[i, i], x)
-    b = add_multiple(b, upper[i, i + 1], x)
-    c = add_multiple(c, upper[i, i + 2], x)
-    d = add_multiple(d, upper[i, i + 3], x)
+    a = add_multiple(a, panels[p, i, 0], x)
+    b = add_multiple(b, panels[p, i, 1], x)
+    c = add_multiple(c, panels[p, i, 2], x)
+    d = add_multiple(d, panels[p, i, 3], x)
     x = load_group(centred, i + 1, r)
-    b = add_multiple(b, upper[i + 1, i + 1], x)
-    c = add_multiple(c, upper[i + 1, i + 2], x)
-    d = add_multiple(d, upper[i + 1, i + 3], x)
+    b = add_multiple(b, panels[p, i + 1, 1], x)
+    c = add_multiple(c, panels[p, i + 1, 2], x)
+    d = add_multiple(d, panels[p, i + 1, 3], x)
     x = load_group(centred, i + 2, r)
-    c = add_multiple(c, upper[i + 2, i + 2], x)
-    d = add_multiple(d, upper[i + 2, i + 3], x)
+    c = add_multiple(c, panels[p, i + 2, 2], x)
+    d = add_multiple(d, panels[p, i + 2, 3], x)
     x = load_group(centred, i + 3, r)
-    d = add_multiple(d, upper[i + 3, i + 3], x)
+    d = add_multiple(d, panels[p, i + 3, 3], x)
     return a, b, c, d
 
 
 @inline
-def squared_lengths(upper, centred, r):
+def squared_lengths(panels, centred, r):
     """Return |upper.T @ centred|^2 of every column of the group that starts at r."""
     total = no_group(centred)
-    for i in range(0, upper.shape[0], 4):
-        a, b, c, d = four_rows(upper, centred, i, r)
+    for i in range(0, panels.shape[1], 4):
+        a, b, c, d = four_rows(panels, centred, i, r)
         total = add_squares(add_squares(add_squares(add_squares(total, a), b), c), d)
     return total
 
 
 @inline
-def transform(upper, centred, r, out):
+def transform(panels, centred, r, out):
     """Write upper.T @ centred into out, for the group of columns that starts at r."""
-    for i in range(0, upper.shape[0], 4):
-        a, b, c, d = four_rows(upper, centred, i, r)
+    for i in range(0, panels.shape[1], 4):
+        a, b, c, d = four_rows(panels, centred, i, r)
         store_group(out, i, r, a)
         store_group(out, i + 1, r, b)
         store_group(out, i + 2, r, c)
@@ -106,6 +115,19 @@ def triangle_size(n_rows):
     single = n_rows % 4 == 1
     fours = (n_rows - single + 3) // 4
     return 8 * fours * (fours + 1) + single * (n_rows + 7) // 8 * 8
+
+
+def panels_of(upper, dtype):
+    """Cut upper triangular matrices (..., d, d) into panels of four columns, (..., P / 4, P, 4).
+
+    P is d in whole fours. A panel is read from its start to its end; columns of the matrix as it is
+    would take half a cache line from each row.
+    """
+    size = whole(upper.shape[-1], 4)
+    missing = size - upper.shape[-1]
+    square = np.pad(upper, [(0, 0)] * (upper.ndim - 2) + [(0, missing)] * 2).astype(dtype)
+    panels = square.reshape(*square.shape[:-1], size // 4, 4).swapaxes(-3, -2)
+    return np.ascontiguousarray(panels)
 
 
 def from_triangle(products, n_rows):

@@ -1,0 +1,38 @@
+"""What is kept on disk is used again, until any kernel's file changes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import fastgmm
+
+COUNT_MISSES = """
+import numpy as np
+from fastgmm.kernels.seeding import squared_distances
+squared_distances(np.zeros((3, 2)), np.zeros((1, 2)), np.zeros((1, 3)))
+print(sum(squared_distances.stats.cache_misses.values()))
+"""
+
+
+def test_an_edit_in_a_called_file_compiles_the_kernel_again(tmp_path):
+    shutil.copytree(Path(fastgmm.__file__).parent, tmp_path / "fastgmm")
+    environment = os.environ | {
+        "PYTHONPATH": str(tmp_path),
+        "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+        "FASTGMM_CACHE": "1",
+    }
+
+    def misses():
+        command = [sys.executable, "-c", COUNT_MISSES]
+        found = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        return int(found.stdout)
+
+    assert misses() == 1
+    assert misses() == 0
+    with (tmp_path / "fastgmm" / "kernels" / "vectors.py").open("a") as file:
+        file.write("# changed\n")
+    assert misses() == 1

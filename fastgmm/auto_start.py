@@ -51,7 +51,8 @@ FINALISTS = 3
 DOUBT = 0.1  # nats a row: a lead on the sub-sample that all rows would not take back, five sigma
 EXCHANGES, TRIAL_PASSES = 8, 10
 # up to these, exchanges of the leader alone: few components have few ways to go wrong, and a fit of
-# few rows should stay under 50 ms
+# few rows should stay under 50 ms; beyond, exchanges of every finalist leave digits 0.0105 nats a
+# row short of the best on average, not 0.0148 (six seeds)
 FEW_COMPONENTS, FEW_ROWS = 4, 1_000
 TOLERANCE = 1e-4  # nats a row: a short run that gains less in a pass has arrived
 TWINS = 1e-4  # nats a row: candidates so near to each other are taken for the same

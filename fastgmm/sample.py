@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.errors import DataError
 from fastgmm.kernels.lanes import block_rows
 from fastgmm.sources import Source, blocks
 from fastgmm.statistics import Array
@@ -41,6 +42,8 @@ def draw_sample(source: Source, rng: np.random.Generator) -> Sample:
     kept = _Reservoir(most, seed)
     for block in blocks(source, block_rows(source.n_features)):
         kept.offer(block.rows, block.weights, block.start)
+    if not kept.parts:
+        raise DataError(f"{source.name} has no rows; a mixture is fitted to at least two")
     rows, weights = kept.rows_and_weights()
     if len(rows) <= SORTED_ROWS:
         rows, weights = merge_equal_rows(rows, weights)

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from fastgmm import partitions
 from fastgmm import sample as sampling
 from fastgmm.covariance import FAMILIES, family
-from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.initialisation import initial_parameters
 from fastgmm.sample import draw_sample
 from fastgmm.sources import open_source, with_weights
@@ -237,3 +237,10 @@ def test_random_shares_are_spread_over_components(rng):
     assert_allclose(weights.sum(axis=0), drawn.weights, rtol=1e-14)
     # a quarter each, of 300 rows whose shares have a deviation of 0.15
     assert_allclose(weights.sum(axis=1), 0.25, atol=5 * 0.15 / np.sqrt(300))
+
+
+def test_a_source_without_rows_has_no_start(tmp_path):
+    path = tmp_path / "empty.csv"
+    path.write_text("x,y\n")
+    with pytest.raises(DataError, match=r"empty\.csv has no rows"):
+        draw_sample(open_source(path), np.random.default_rng(0))

@@ -121,8 +121,11 @@ def resumed(
             f"warm_start cannot go from {before[0]} components of {before[1]} features to "
             f"{shape[0]} components of {shape[1]} features; fit with warm_start=False"
         )
-    return em.State(
-        rule,
-        parameters_of(attributes, estimator.covariance_type),
-        previous_objective=float(attributes["lower_bound_"]),
-    )
+    try:
+        parameters = parameters_of(attributes, estimator.covariance_type)
+    except ValueError as error:
+        raise ValueError(
+            f"warm_start cannot go on with covariance_type={estimator.covariance_type!r}: {error}; "
+            "fit with warm_start=False"
+        ) from error
+    return em.State(rule, parameters, previous_objective=float(attributes["lower_bound_"]))

@@ -4,6 +4,8 @@ Features are padded with zeros to whole groups of four, so that no loop has a ra
 the three registers of neighbouring rows that are worked on together.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from fastgmm.kernels.jit import inline, step
@@ -130,14 +132,20 @@ def panels_of(upper, dtype):
     return np.ascontiguousarray(panels)
 
 
-def from_triangle(products, n_rows):
-    """Return the symmetric matrices whose lower triangles add_outer_products left."""
+@lru_cache(maxsize=32)
+def places(n_rows):
+    """Say which row and which column each number that add_outer_products leaves belongs to."""
     single = n_rows % 4 == 1
     corners = [(i, j) for i in range(0, n_rows - single, 4) for j in range(0, i + 4, 4)]
-    place = [(i + a, j + b) for i, j in corners for a in range(4) for b in range(4)]
+    found = [(i + a, j + b) for i, j in corners for a in range(4) for b in range(4)]
     if single:
-        place += [(n_rows - 1, j) for j in range((n_rows + 7) // 8 * 8)]
-    rows, columns = np.array(place).T
+        found += [(n_rows - 1, j) for j in range((n_rows + 7) // 8 * 8)]
+    return np.array(found).T
+
+
+def from_triangle(products, n_rows):
+    """Return the symmetric matrices whose lower triangles add_outer_products left."""
+    rows, columns = places(n_rows)
     square = np.zeros((*products.shape[:-1], n_rows + 4, n_rows + 8))
     square[..., rows, columns] = products
     lower = np.tril(square[..., :n_rows, :n_rows])

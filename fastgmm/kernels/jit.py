@@ -32,9 +32,16 @@ def compiled(function=None, **options):
     """
     if function is None:
         return partial(compiled, **options)
-    kernel = njit(cache=CACHE, nogil=True, error_model="numpy", **options)(function)
-    if CACHE:
-        kernel._cache._cache_file._source_stamp = STAMP
+    options |= {"nogil": True, "error_model": "numpy"}
+    if not CACHE:
+        return njit(**options)(function)
+    try:
+        kernel = njit(cache=True, **options)(function)
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        return njit(**options)(function)  # no folder to write to: compile in every process anew
+    kernel._cache._cache_file._source_stamp = STAMP
     return kernel
 
 

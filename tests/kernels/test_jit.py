@@ -1,4 +1,4 @@
-"""What is kept on disk is used again, until any kernel's file changes."""
+"""What is kept on disk is used again, until any kernel's file changes; no disk is no failure."""
 
 import os
 import shutil
@@ -36,3 +36,21 @@ def test_an_edit_in_a_called_file_compiles_the_kernel_again(tmp_path):
     with (tmp_path / "fastgmm" / "kernels" / "vectors.py").open("a") as file:
         file.write("# changed\n")
     assert misses() == 1
+
+
+WITHOUT_A_FOLDER = """
+import numba.core.caching
+numba.core.caching.CacheImpl._locator_classes = []  # as where nothing can be written
+import numpy as np
+from fastgmm.kernels.seeding import squared_distances
+out = np.empty((1, 3))
+squared_distances(np.ones((3, 2)), np.zeros((1, 2)), out)
+print(out.sum())
+"""
+
+
+def test_kernels_compile_in_memory_where_no_folder_can_be_written():
+    command = [sys.executable, "-c", WITHOUT_A_FOLDER]
+    environment = os.environ | {"FASTGMM_CACHE": "1"}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert found.stdout.strip() == "6.0", found.stderr

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from fastgmm.auto_start import auto_start
 from fastgmm.covariance import Family
-from fastgmm.parameters import Parameters
+from fastgmm.parameters import Parameters, one_blas_thread
 from fastgmm.partitions import (
     k_means,
     k_means_plus_plus,
@@ -69,11 +69,12 @@ def start_from(
     """Find parameters on a sample that has been drawn."""
     if method == "auto":
         return auto_start(sample, n_components, family, reg_covar, rng)
-    if method == "random":
-        shares = random_shares(sample, n_components, rng)
-        return maximise(sample, shares, family, reg_covar)
-    centres, labels = METHODS[method](sample, n_components, rng)
-    return maximise(sample, members(sample, centres, labels), family, reg_covar)
+    with one_blas_thread():  # at d = 160 the covariances had other bits with two
+        if method == "random":
+            shares = random_shares(sample, n_components, rng)
+            return maximise(sample, shares, family, reg_covar)
+        centres, labels = METHODS[method](sample, n_components, rng)
+        return maximise(sample, members(sample, centres, labels), family, reg_covar)
 
 
 Method = Callable[[Sample, int, np.random.Generator], tuple[Array, npt.NDArray[np.int64]]]

@@ -117,6 +117,15 @@ def test_the_number_of_blas_threads_does_not_change_a_bit(rng, method):
         assert_same_bits(start(rows, method, n_components=5), expected)
 
 
+@pytest.mark.parametrize("method", ["kmeans", "random"])
+def test_the_number_of_blas_threads_does_not_change_a_bit_of_wide_rows(rng, method):
+    rows = rng.normal(size=(12_500, 160))
+    with threadpool_limits(1, user_api="blas"):
+        expected = start(rows, method, n_components=3)
+    with threadpool_limits(2, user_api="blas"):
+        assert_same_bits(start(rows, method, n_components=3), expected)
+
+
 def test_a_large_source_is_sampled(rng, monkeypatch):
     monkeypatch.setattr(sampling, "SAMPLE_ROWS", 1000)
     monkeypatch.setattr(sampling, "SORTED_ROWS", 500)

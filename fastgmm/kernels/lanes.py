@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fastgmm.kernels.tiles import TILE
 
 LANES = 32  # of a full call: enough to balance many threads, few enough to add up
-MOST_TILES, FEWEST_TILES = 16, 4  # of a lane: fewer than four would spend 5% on adding up partials
+MOST_TILES, FEWEST_TILES = 16, 4  # of a lane: fewer spend more on adding up partials
 PARTIAL_BYTES = 32 << 20  # what the partials of all lanes may take
 CALL_OPERATIONS = 4e9  # multiply-adds in one call: about 0.2 s, so that Ctrl-C is felt
 SHARED_OPERATIONS = 2e6  # below this (about 0.1 ms) waking threads costs more than they save

@@ -12,9 +12,9 @@ from numba.extending import overload
 from fastgmm.kernels.jit import inline, step
 from fastgmm.kernels.vectors import add_totals, fma, load, splat, square_root, store
 
-# Rows in a tile: four groups of three registers in float32, eight in float64. 96 spends a quarter
-# of a pass at d = 32 on summing up registers, 192 an eighth; at 384 the tile and its centred copy
-# leave the cache at d = 128.
+# Rows in a tile: four groups of three registers in float32, eight in float64. Fewer spend more on
+# summing up registers (by count, a quarter of the second moments at 96 and an eighth at 192), more
+# leave the cache; 96, 144, 192 and 288 were timed on a noisy machine, and none was clearly best.
 TILE = 192
 # Registers worked on together: with four outputs they make twelve accumulators, which leaves room
 # for the operands in sixteen registers.

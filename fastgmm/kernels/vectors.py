@@ -1,10 +1,8 @@
 """Vectors of floating-point numbers as a Numba type: one processor register, written down.
 
 A kernel that says ``fma(a, load(tile, j, r), b)`` compiles to the three instructions it names.
-Nothing is left to an auto-vectoriser, which keeps three promises: the order of every sum is fixed
-by the source (the same bits however the code around it is compiled), accumulators stay in
-registers, and compilation is short (a tenth of the text that loop vectorisation makes of scalar
-loops).
+Nothing is left to an auto-vectoriser: the order of every sum is fixed by the source (the same bits
+however the code around it is compiled), and accumulators stay in registers.
 
 Every operation rounds as IEEE 754 says; ``fma`` rounds once. Vectors live inside compiled code
 only.

@@ -18,7 +18,7 @@ from fastgmm import em, passes
 from fastgmm.coordinates import whiten
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import start_from
-from fastgmm.parameters import Parameters
+from fastgmm.parameters import Parameters, one_blas_thread
 from fastgmm.partitions import Share, k_means, maximise, members
 from fastgmm.sample import Sample
 from fastgmm.selection.splitting import best_cuts, divided
@@ -69,7 +69,8 @@ class Growth:
         found: dict[int, Grown] = {}
         last: Parameters | None = None
         for count in _path(sorted(counts)):
-            grown = self._grown(last, count)
+            with one_blas_thread():  # else the bits of its products follow the number of threads
+                grown = self._grown(last, count)
             if isinstance(grown, Parameters):
                 last = grown
                 grown = replace(grown, means=grown.means + self.origin)

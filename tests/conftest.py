@@ -8,6 +8,8 @@ import naive
 import numpy as np
 import pytest
 
+pytest_plugins = ["faults.report"]  # the marker `fault`
+
 
 class Case(NamedTuple):
     """Rows, and parameters near but not at those they were drawn from."""

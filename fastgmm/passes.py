@@ -242,8 +242,8 @@ def _totals(models: Sequence[Model], block: Block) -> list[Totals]:
     n_rows, row_weight = _weight(block)
     found = []
     for each in models:
-        densities = _scored("log_likelihoods", each, block)
-        certainties = np.log(_scored("responsibilities", each, block).max(axis=1))
+        densities = scored("log_likelihoods", each, block)
+        certainties = np.log(scored("responsibilities", each, block).max(axis=1))
         found.append(
             Totals(_summed(densities, block), _summed(certainties, block), row_weight, n_rows)
         )
@@ -263,7 +263,7 @@ def _add_totals(a: Sequence[Totals], b: Sequence[Totals]) -> list[Totals]:
     ]
 
 
-def _scored(kind: str, each: Model, block: Block) -> npt.NDArray[Any]:
+def scored(kind: str, each: Model, block: Block) -> npt.NDArray[Any]:
     out = _shape(kind, len(block.rows), each, block.rows.dtype)
     _score(each, block, out)
     return out

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.validation import check_is_fitted
 
-from fastgmm import passes
+from fastgmm import passes, quantiles
 from fastgmm.covariance import family
 from fastgmm.errors import DataError
 from fastgmm.estimators import randomness, rows
@@ -147,6 +147,56 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         (totals,) = passes.totals(source, [parameters])
         charged = totals.log_likelihood + totals.log_certainty
         return -2.0 * charged + self._n_parameters() * math.log(totals.row_weight)
+
+    def threshold(
+        self,
+        X: Any,
+        contamination: float = 0.01,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> float:
+        """Log density under which a given share of the rows lies: what is lower is an outlier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            Whatever `fit` takes. Read in bounded memory: once for up to 2 million rows, and for
+            more rows mostly twice, at most five times.
+        contamination : float, default=0.01
+            The share, above 0 and below 1.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts.
+
+        Returns
+        -------
+        float
+            Exact, by selection rather than from a sample. Without weights it is
+            ``np.quantile(self.score_samples(X), contamination)``, in double precision: between
+            two rows it is interpolated, and ``score_samples(X) < threshold`` marks the share.
+            With weights it is that with ``weights=sample_weight, method="inverted_cdf"``, the only
+            method for which NumPy defines weights: the log density of a row, the least with at
+            least that share of the weight at or below it. Rows that tie with it are on the same
+            side as it.
+
+        Raises
+        ------
+        ValueError
+            If `contamination` is not between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastgmm import GaussianMixture
+        >>> X = np.random.default_rng(0).normal(size=(1000, 2))
+        >>> model = GaussianMixture(1, random_state=0).fit(X)
+        >>> int((model.score_samples(X) < model.threshold(X, 0.02)).sum())
+        20
+        """
+        if not 0.0 < contamination < 1.0:
+            raise ValueError(
+                f"contamination={contamination!r} is no share of the rows; give a number above 0 "
+                "and below 1"
+            )
+        return quantiles.threshold(*self._scoring(X, sample_weight), float(contamination))
 
     def sample(self, n_samples: int = 1) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Draw rows from the fitted mixture, in the order of their components.

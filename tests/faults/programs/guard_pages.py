@@ -1,0 +1,192 @@
+"""Kernels between pages that nobody may touch: one number read or written past an end kills us.
+
+Numba's bounds checks do not see the registers that ``vectors`` loads and stores, and the end of an
+array seldom is that of a page. Here each array that a kernel is given ends where a forbidden page
+begins, and in a second round begins where one ends.
+
+    python guard_pages.py kernels   what callers call, as it is compiled for them
+    python guard_pages.py pieces    what kernels call, with tiles of ours: theirs are on the heap
+"""
+
+import ctypes
+import itertools
+import mmap
+import sys
+
+import numpy as np
+import twins
+
+from fastgmm.kernels import expectation, scoring, seeding, tiles, triangular
+from fastgmm.kernels.structures import STRUCTURES
+
+PAGE = mmap.PAGESIZE
+NO_ACCESS = 0  # PROT_NONE
+ROOM = 2 << 20  # more than any array here takes
+TILE = tiles.TILE
+FEATURES = (*range(1, 10), 11, 12, 13, 16, 17, 20)
+COMPONENTS = (*range(1, 10), 15, 16, 17, 20)
+
+
+class Arena:
+    """Memory for one array, with a forbidden page before and one behind."""
+
+    def __init__(self):
+        self.pages = mmap.mmap(-1, ROOM + 2 * PAGE)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self.pages))
+        protect = ctypes.CDLL(None, use_errno=True).mprotect
+        for page in (start, start + PAGE + ROOM):
+            if protect(ctypes.c_void_p(page), PAGE, NO_ACCESS):
+                raise OSError(ctypes.get_errno(), "mprotect")
+
+    def place(self, array, at_end, writeable):
+        """Copy an array to one of the edges."""
+        array = np.asarray(array)
+        first = PAGE + (ROOM - array.nbytes if at_end else 0)
+        placed = np.frombuffer(self.pages, array.dtype, array.size, first).reshape(array.shape)
+        placed[...] = array
+        placed.flags.writeable = writeable
+        return placed
+
+
+class Guard:
+    """Gives every array of one call an arena of its own."""
+
+    def __init__(self):
+        self.arenas, self.at_end = [], True
+
+    def round(self, at_end):
+        """Begin a call."""
+        self.at_end, self.free = at_end, iter(self.arenas)
+
+    def __call__(self, array, writeable=True):
+        arena = next(self.free, None)
+        if arena is None:
+            arena = Arena()
+            self.arenas.append(arena)
+        return arena.place(array, self.at_end, writeable)
+
+    def factors(self, factors):
+        """Place all arrays of a kernel's Factors."""
+        return type(factors)(
+            *(self(each) if isinstance(each, np.ndarray) else each for each in factors)
+        )
+
+
+guard = Guard()
+
+
+def cases():
+    """Yield every structure, dtype, K and d, with parameters; then once for each edge."""
+    for name, dtype in itertools.product(STRUCTURES, (np.float64, np.float32)):
+        for n_components, n_features in itertools.product(COMPONENTS, FEATURES):
+            rng = np.random.default_rng([n_components, n_features])
+            parameters = twins.random_parameters(rng, name, n_components, n_features)
+            for at_end in (True, False):
+                yield name, np.dtype(dtype), parameters, rng, at_end
+
+
+def kernels():
+    """Call passes, scores and distances with rows of several lengths."""
+    lengths = itertools.cycle((1, 2, TILE - 1, TILE, TILE + 1, 5, 31))
+    for name, dtype, parameters, rng, at_end in cases():
+        made = STRUCTURES[name], twins.factors_of(parameters, dtype)
+        n_rows, n_components = next(lengths), parameters.n_components
+        values = rng.normal(size=(n_rows, parameters.n_features)).astype(dtype)
+        if n_rows % 2:
+            values[::3] *= 1e4  # so far away that shares are dropped
+        for weights in (np.empty(0), rng.integers(0, 3, n_rows).astype(float)):
+            guard.round(at_end)
+            rows, factors = guard(values, writeable=False), guard.factors(made[1])
+            moments = guard(np.zeros((-(-n_rows // TILE), made[0].n_moments(factors))))
+            sums = guard(np.zeros(len(moments)))
+            weights = guard(weights) if weights.size else weights
+            expectation.expectation_serial(rows, weights, factors, TILE, moments, sums)
+            if not np.isfinite(moments).all():
+                raise AssertionError((name, dtype, n_rows))
+        for out in (
+            np.empty(n_rows, dtype),
+            np.empty((n_rows, n_components), dtype),
+            np.empty(n_rows, int),
+        ):
+            scoring.score_serial(rows, factors, TILE, guard(out))
+        if name == "spherical" and dtype.itemsize == 8:
+            distances_and_assignment(values, parameters.means, rng)
+    print("nothing was touched")
+
+
+def distances_and_assignment(values, centres, rng):
+    """Call the kernels of k-means."""
+    n_rows, n_centres = len(values), len(centres)
+    rows, centres = guard(values), guard(centres)
+    seeding.squared_distances(rows, centres, guard(np.empty((n_centres, n_rows))))
+    labels, mass = guard(np.empty(n_rows, np.int64)), guard(np.zeros(n_centres))
+    sums, weights = guard(np.zeros_like(centres)), guard(rng.random(n_rows))
+    seeding.assign(rows, weights, centres, labels, mass, sums)
+    if not np.isclose(mass.sum(), weights.sum()):
+        raise AssertionError(n_rows)
+
+
+def pieces():
+    """Do what a lane does, call by call, in tiles whose edges are guarded."""
+    for name, dtype, parameters, rng, at_end in cases():
+        structure, n_components = STRUCTURES[name], parameters.n_components
+        n_features = parameters.n_features
+        guard.round(at_end)
+        factors = guard.factors(twins.factors_of(parameters, dtype))
+        tile, scratch, densities = (
+            guard(np.zeros((count + 8, TILE), dtype))
+            for count in (n_features, 2 * n_features + 8, n_components)
+        )
+        live = int(rng.integers(1, TILE + 1))
+        rows = guard(rng.normal(size=(live, n_features)).astype(dtype), writeable=False)
+        weights = guard(np.empty(TILE, dtype))
+        tiles.load_tile(rows, 0, live, tile)
+        tiles.load_weights(guard(rng.random(live)), 0, live, weights)
+        tiles.hide_unweighted(tile, weights, factors.means[0])
+        structure.log_densities(tile, factors, scratch, densities)
+        write(n_components, densities, live, rng)
+        structure.log_densities(tile, factors, scratch, densities)
+        expectation.normalise(n_components, densities, weights)
+        out = guard(np.zeros(structure.n_moments(factors)))
+        structure.add_moments(tile, densities, factors, scratch, out)
+        weight, *_ = structure.unpack(out, factors, n_features)
+        if not np.isclose(weight.sum(), weights.sum(), rtol=1e-5):
+            raise AssertionError((name, dtype, n_components, n_features))
+    print("nothing was touched")
+
+
+def write(n_components, densities, live, rng):
+    """Write each kind of score from a copy of the densities."""
+    dtype = densities.dtype
+    for step, shape, kind in (
+        (scoring.write_log_likelihoods, (live,), dtype),
+        (scoring.write_responsibilities, (live, n_components), dtype),
+        (scoring.write_labels, (live,), np.int64),
+    ):
+        step(n_components, guard(densities), 0, live, guard(np.empty(shape, kind)))
+
+
+def a_register_past_the_end():
+    """Show that the guard bites: what is killed here cannot print."""
+    guard.round(True)
+    tile = guard(np.zeros((8, TILE)))
+    triangular.add_outer_products(tile, 8 + 1, np.zeros(500))
+
+
+def an_element_past_the_end():
+    """Show that bounds checks are on in kernels: a tile for fewer features than rows have."""
+    try:
+        tiles.load_tile(np.zeros((1, 3)), 0, 1, np.zeros((2, TILE)))
+    except IndexError:
+        print("refused")
+
+
+CALLS = {
+    "kernels": kernels,
+    "pieces": pieces,
+    "a register past the end": a_register_past_the_end,
+    "an element past the end": an_element_past_the_end,
+}
+
+if __name__ == "__main__":
+    CALLS[sys.argv[1]]()

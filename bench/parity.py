@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.preprocessing import StandardScaler
 
+from fastgmm import DegenerateComponentWarning
 from fastgmm import GaussianMixture as Ours
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
@@ -84,6 +85,7 @@ def fitted(case: Case, covariance_type: str, dtype: type = np.float64) -> tuple[
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", DegenerateComponentWarning)  # constant pixels in digits
         return Theirs(**settings).fit(rows), Ours(**settings).fit(rows)
 
 

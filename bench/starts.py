@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Rival
 
 from bench import data
-from fastgmm import GaussianMixture
+from fastgmm import DegenerateComponentWarning, GaussianMixture
 
 GOOD = 0.01  # nats a row
 FIT = {"tol": 1e-5, "max_iter": 500}  # so that starts are judged, not where EM stops
@@ -256,6 +256,7 @@ def main() -> None:
     parser.add_argument("--no-rival", action="store_true")
     asked = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
+    warnings.simplefilter("ignore", DegenerateComponentWarning)
     problems = {"small": SMALL, "large": LARGE, "huge": HUGE, "all": SMALL + LARGE + HUGE}
     print(f"{'data':<40} {'good':>7} {'sklearn':>7} {'seconds':>8} {'sklearn':>8} {'short':>7}")
     verdicts = []

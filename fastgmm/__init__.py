@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastgmm.errors import (
     DataError,
+    DegenerateComponentWarning,
     DegenerateCovarianceError,
     MissingDependencyError,
     ModelFileError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AutoGaussianMixture",
     "DataError",
+    "DegenerateComponentWarning",
     "DegenerateCovarianceError",
     "GaussianMixture",
     "MissingDependencyError",

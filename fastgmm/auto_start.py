@@ -110,11 +110,11 @@ def _best(
         em.State(rule, parameters)
         for parameters in candidates(fewer, whitened, n_components, rule, rng)
     ]
-    source = _source(fewer)
+    source = source_of(fewer)
     finalists = FINALISTS if fewer is centred else 2
-    states = leaders(_advance(states, source, FIRST_PASSES), max(FINALISTS, len(states) // 2))
-    states = leaders(_advance(states, source, MORE_PASSES), finalists)
-    states = leaders(_advance(states, source, LAST_PASSES), finalists)
+    states = leaders(advance(states, source, FIRST_PASSES), max(FINALISTS, len(states) // 2))
+    states = leaders(advance(states, source, MORE_PASSES), finalists)
+    states = leaders(advance(states, source, LAST_PASSES), finalists)
     if n_components > 2:
         thorough = fewer is centred and n_components > FEW_COMPONENTS and len(fewer.rows) > FEW_ROWS
         best = states if thorough else states[:1]
@@ -123,7 +123,7 @@ def _best(
     states = [state for state in states if state.trace[-1] > states[0].trace[-1] - DOUBT]
     if len(states) > 1 and fewer is not centred:
         again = [em.State(rule, state.parameters) for state in states]
-        states = leaders(_advance(again, _source(centred), FULL_PASSES), 1)
+        states = leaders(advance(again, source_of(centred), FULL_PASSES), 1)
     return states[0].parameters if states else None
 
 
@@ -135,7 +135,7 @@ def exchanged(
         shares = passes.responsibilities(source, state.parameters)
         found = exchanges(sample, state.parameters, shares, rule.family, rule.reg_covar)
         trials = [em.State(rule, parameters) for parameters in found]
-        better = leaders(_advance(trials, source, TRIAL_PASSES), 1)
+        better = leaders(advance(trials, source, TRIAL_PASSES), 1)
         if not better or better[0].trace[-1] < state.trace[-1] + TWINS:
             break
         state = better[0]
@@ -236,8 +236,8 @@ def leaders(states: Sequence[em.State], most: int) -> list[em.State]:
     return found[:most]
 
 
-def _advance(states: Sequence[em.State], source: Source, n_passes: int) -> list[em.State]:
-    """Give the states that have not arrived so many passes more."""
+def advance(states: Sequence[em.State], source: Source, n_passes: int) -> list[em.State]:
+    """Give the states that have not arrived so many passes more over a source."""
     going = [
         replace(state, outcome=em.Outcome.RUNNING)
         if state.outcome is em.Outcome.OUT_OF_PASSES
@@ -250,5 +250,6 @@ def _advance(states: Sequence[em.State], source: Source, n_passes: int) -> list[
     )
 
 
-def _source(sample: Sample) -> Source:
+def source_of(sample: Sample) -> Source:
+    """Return the rows of a sample, weighted, as what a pass reads."""
     return with_weights(open_source(sample.rows), sample.weights)

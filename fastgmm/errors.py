@@ -28,6 +28,10 @@ class MissingDependencyError(ImportError):
     """An optional library is needed and not installed."""
 
 
+class DegenerateComponentWarning(UserWarning):
+    """A fit with components or features that describe nothing; it names them, and the way out."""
+
+
 class DegenerateCovarianceError(ValueError):
     """A component's covariance is not positive definite.
 
@@ -35,16 +39,20 @@ class DegenerateCovarianceError(ValueError):
     ----------
     component : int or None
         The component, or None where one covariance serves them all.
+    feature : int or None
+        The first feature that, given those before it, has no variance; None where it is not known.
     """
 
-    def __init__(self, component: int | None = None) -> None:
-        self.component = component
+    def __init__(self, component: int | None = None, feature: int | None = None) -> None:
+        self.component, self.feature = component, feature
         where = "the tied covariance" if component is None else f"component {component}"
+        if feature is not None:
+            where += f", in the direction of feature {feature}"
         super().__init__(f"{ILL_DEFINED} (Found at {where}.)")
 
-    def __reduce__(self) -> tuple[type, tuple[int | None]]:
-        """Rebuild from the component, so that the error crosses process boundaries."""
-        return type(self), (self.component,)
+    def __reduce__(self) -> tuple[type, tuple[int | None, int | None]]:
+        """Rebuild from its parts, so that the error crosses process boundaries."""
+        return type(self), (self.component, self.feature)
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -43,12 +43,12 @@ def exchanges(
     reg_covar: float,
 ) -> Iterator[Parameters]:
     """Walk the parameters after the exchanges that promise most; singular ones are left out."""
-    splits = sorted(_splits(sample, responsibilities), key=lambda split: -split.gain)[:TRIALS]
+    best = sorted(splits(sample, responsibilities), key=lambda split: -split.gain)[:TRIALS]
     pairs = _merges(parameters)
     ranked = sorted(
         (
             (loss - split.gain, rank, (i, j), split)
-            for split in splits
+            for split in best
             for rank, (loss, i, j) in enumerate(
                 [pair for pair in pairs if split.component not in pair[1:]][:TRIALS]
             )
@@ -89,7 +89,7 @@ def _merges(parameters: Parameters) -> list[tuple[float, int, int]]:
     found = []
     for i in range(len(weights) - 1):
         others = np.arange(i + 1, len(weights))
-        total = weights[i] + weights[others]
+        total = np.maximum(weights[i] + weights[others], np.finfo(float).tiny)
         part = (weights[i] / total)[:, None, None]
         apart = means[others] - means[i]
         joined = part * covariances[i] + (1.0 - part) * covariances[others]
@@ -113,8 +113,8 @@ def _matrices(parameters: Parameters) -> Array:
     return variances[:, :, None] * np.eye(n_features)
 
 
-def _splits(sample: Sample, responsibilities: Array) -> Iterator[Split]:
-    """Find the best cut of each component that has rows enough."""
+def splits(sample: Sample, responsibilities: Array) -> Iterator[Split]:
+    """Walk the best cut of each component that has rows enough."""
     fewest = 2 * (sample.rows.shape[1] + 1)
     for k, shares in enumerate(responsibilities.T):
         held = np.flatnonzero(shares > SHARE_OF_A_ROW)

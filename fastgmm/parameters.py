@@ -144,7 +144,8 @@ def _positive(values: Array) -> Array:
     good = (values > 0.0) & np.isfinite(values)
     for k, component in enumerate(good):
         if not np.all(component):
-            raise DegenerateCovarianceError(k)
+            feature = int(np.argmin(component)) if values.ndim == 2 else None
+            raise DegenerateCovarianceError(k, feature)
     return values
 
 
@@ -168,13 +169,17 @@ def _inverse_factor(covariance: Array, component: int | None) -> Array:
 
 def _upper_factor(precision: Array, component: int | None) -> Array:
     """Upper triangular U with U U' the precision: Cholesky with rows and columns reversed."""
-    return _lower_factor(precision[::-1, ::-1], component)[::-1, ::-1]
+    try:
+        return _lower_factor(precision[::-1, ::-1], component)[::-1, ::-1]
+    except DegenerateCovarianceError as failure:
+        place = None if failure.feature is None else len(precision) - 1 - failure.feature
+        raise DegenerateCovarianceError(component, place) from None
 
 
 def _lower_factor(matrix: Array, component: int | None) -> Array:
     lower, info = dpotrf(matrix, lower=1, clean=1)
     if info != 0 or not np.all(np.isfinite(lower)):
-        raise DegenerateCovarianceError(component)
+        raise DegenerateCovarianceError(component, feature=info - 1 if info > 0 else None)
     return np.asarray(lower)
 
 

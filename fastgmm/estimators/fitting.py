@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from fastgmm import em, passes
+from fastgmm import diagnosis, em, passes
+from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.reporting import Progress, StopRequestedError, Verbose
 from fastgmm.estimators.rows import Rows
 from fastgmm.parameters import Parameters
+from fastgmm.repair import repaired
+from fastgmm.sample import Sample
 from fastgmm.statistics import SufficientStatistics
+
+REPAIRS = 3  # of one fit
 
 
 class Climb:
     """EM from some starts over the rows of one source; they share their passes.
+
+    Parameters
+    ----------
+    states : list of em.State
+    rows : Rows
+    sample : Sample, optional
+        Of the rows, if one was drawn.
+    may_repair : bool, default=False
+        Whether components that have failed may be put elsewhere: not in a start that the user
+        gives, which is to lead where it leads.
 
     Attributes
     ----------
@@ -29,9 +45,16 @@ class Climb:
         Whether a callback has asked to stop.
     """
 
-    def __init__(self, states: list[em.State], rows: Rows) -> None:
+    def __init__(
+        self,
+        states: list[em.State],
+        rows: Rows,
+        sample: Sample | None = None,
+        may_repair: bool = False,
+    ) -> None:
         self.states = states
         self.source, self.names = rows
+        self.sample, self.may_repair = sample, may_repair
         self.n_rows: int | None = None
         self.was_stopped = False
 
@@ -45,9 +68,31 @@ class Climb:
         data_pass = progress.watched(self._pass, self.attributes)
         try:
             self.states = em.run(self.states, data_pass, stopping, report)
+            if self.sample is not None and self.may_repair:
+                self._repair(self.sample, data_pass, stopping)
         except StopRequestedError:
             self.was_stopped = True
         progress.end_pass(self.attributes)
+
+    def _repair(self, sample: Sample, data_pass: em.DataPass, stopping: em.Stopping) -> None:
+        """Put failed components of the best state elsewhere, as long as that is likelier."""
+        for _ in range(REPAIRS):
+            best = self.best
+            passes_left = stopping.max_passes - len(best.trace)
+            if not best.trace or passes_left < 1:
+                return
+            rule: Any = best.rule  # of the estimator, which climbs by maximum likelihood
+            failing = diagnosis.failing(best.parameters, self.count_rows(), rule.reg_covar)
+            if not 0 < len(failing.components) < len(best.parameters.weights):
+                return
+            found = repaired(best.parameters, failing.components, sample, rule)
+            if found is None:
+                return
+            again = em.State(rule, found)
+            (again,) = em.run([again], data_pass, replace(stopping, max_passes=passes_left))
+            if again.failure is not None or again.trace[-1] <= best.trace[-1]:
+                return
+            self.states[self.states.index(best)] = again
 
     def _pass(self, candidates: list[Parameters]) -> Sequence[SufficientStatistics]:
         found = passes.statistics(self.source, candidates)
@@ -79,3 +124,24 @@ class Climb:
         best = self.best
         described = attributes_of(best.parameters, np.dtype(self.source.dtype), self.names)
         return described | history_of(best, self.count_rows())
+
+
+def advice(
+    state: em.State | None, n_rows: int, rows: Rows, sample: Sample | None = None
+) -> DegenerateComponentWarning | None:
+    """Return what is wrong with a fitted mixture, and the way out; None for a sound one."""
+    if state is None or not state.trace:  # a start that no M-step has seen
+        return None
+    rule: Any = state.rule
+    known = diagnosis.Described(n_rows, rows.source.dtype, rows.names)
+    if sample is not None:
+        constant = sample.rows.max(axis=0) == sample.rows.min(axis=0)
+        known = known._replace(
+            variances=sample.weights @ sample.rows**2,
+            constant=constant,
+            n_different=1 if constant.all() else len(sample.rows),
+        )
+    said = diagnosis.complaints(state.parameters, rule.reg_covar, known)
+    if not said:
+        return None
+    return DegenerateComponentWarning(f"The fit is degenerate: {'; '.join(said)}.")

@@ -17,9 +17,9 @@ from fastgmm import em, passes
 from fastgmm.covariance import family
 from fastgmm.estimators import given, rows, saving, starts
 from fastgmm.estimators.base import Mixture
-from fastgmm.estimators.fitting import Climb
+from fastgmm.estimators.fitting import Climb, advice
 from fastgmm.estimators.published import FITTED, attributes_of, history_of, is_fitted, parameters_of
-from fastgmm.estimators.randomness import RandomState
+from fastgmm.estimators.randomness import RandomState, generator
 from fastgmm.estimators.reporting import Progress, Verbose
 from fastgmm.parameters import Parameters
 from fastgmm.sources import Source
@@ -231,6 +231,14 @@ class GaussianMixture(Mixture):
             If a row is not of finite numbers; it is named.
         DegenerateCovarianceError
             If a covariance collapses in every start.
+
+        Warns
+        -----
+        DegenerateComponentWarning
+            If a component ends without rows, with one, or without a variance of its own in some
+            direction, or if a feature is constant or smaller than `reg_covar` shows: it names
+            them, and the way out. Such a component of a start of our own is first put elsewhere,
+            where that raises the likelihood.
         """
         _, attributes = self._climbed(X, y, sample_weight)
         self._publish(attributes)
@@ -282,19 +290,26 @@ class GaussianMixture(Mixture):
         source = found.source
         rule = em.MaximumLikelihood(family(self.covariance_type), self.reg_covar)
         said = starts.checked(self, source.n_features)
+        sample = None
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         progress = Progress(self, self.max_iter, {"X": X, "y": y, "metadata": metadata})
         if self.warm_start and is_fitted(vars(self)):
             states = [starts.resumed(vars(self), self, rule, source.n_features)]
+        elif said.is_complete:  # every restart would be the same
+            states = [em.State(rule, said.alone(rule.family.structure))]
         else:
-            states = starts.fresh(self, source, rule, said)
-        climb = Climb(states, found)
+            rng = generator(self.random_state)
+            sample = starts.sampled(self, source, rng)
+            states = starts.fresh(self, sample, rule, said, rng)
+        climb = Climb(states, found, sample, may_repair=said.is_nothing)
         verbose = Verbose(self.verbose, self.verbose_interval, len(states))
         climb.run(em.Stopping(self.tol, self.max_iter), verbose, progress)
         rows.check_count(climb.count_rows(), self.n_components)
         attributes = climb.attributes()
         if not (attributes["converged_"] or climb.was_stopped or self.max_iter == 0):
             warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=4)
+        if (wrong := advice(climb.best, climb.count_rows(), found, sample)) is not None:
+            warnings.warn(wrong, stacklevel=4)
         progress.end_fit(attributes)
         return source, attributes
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from fastgmm import em
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.estimators import given, randomness, rows
+from fastgmm.estimators import given, rows
 from fastgmm.estimators.published import parameters_of
 from fastgmm.initialisation import start_from
 from fastgmm.parameters import Parameters
-from fastgmm.sample import draw_sample
+from fastgmm.sample import Sample, draw_sample
 from fastgmm.sources import Source
 from fastgmm.statistics import Array
 
@@ -29,6 +29,11 @@ class Given(NamedTuple):
     def is_complete(self) -> bool:
         """Whether no start of our own is needed."""
         return not any(value is None for value in self)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether all of the start is our own."""
+        return all(value is None for value in self)
 
     def alone(self, structure: str) -> Parameters:
         """Return the parameters that are given, all of them."""
@@ -62,7 +67,11 @@ def checked(estimator: Any, n_features: int) -> Given:
 
 
 def fresh(
-    estimator: Any, source: Source, rule: em.MaximumLikelihood, said: Given
+    estimator: Any,
+    sample: Sample,
+    rule: em.MaximumLikelihood,
+    said: Given,
+    rng: np.random.Generator,
 ) -> list[em.State]:
     """Return the states of `n_init` starts, found on one sample of the rows.
 
@@ -74,13 +83,6 @@ def fresh(
     DegenerateCovarianceError
         If every start collapses.
     """
-    if said.is_complete:
-        # every restart would be the same
-        return [em.State(rule, said.alone(rule.family.structure))]
-    rng = randomness.generator(estimator.random_state)
-    sample = draw_sample(source, rng)
-    if source.n_rows is not None:  # known of every source that has been walked to its end
-        rows.check_count(source.n_rows, estimator.n_components)
 
     def start() -> em.State | DegenerateCovarianceError:
         try:
@@ -102,6 +104,14 @@ def fresh(
     if not states:
         raise next(failure for failure in found if not isinstance(failure, em.State))
     return states
+
+
+def sampled(estimator: Any, source: Source, rng: np.random.Generator) -> Sample:
+    """Draw the sample that starts are found on, of no fewer rows than components."""
+    sample = draw_sample(source, rng)
+    if source.n_rows is not None:  # known of every source that has been walked to its end
+        rows.check_count(source.n_rows, estimator.n_components)
+    return sample
 
 
 def resumed(

@@ -19,6 +19,7 @@ from fastgmm import em
 from fastgmm.covariance import Family, family
 from fastgmm.estimators import randomness, rows
 from fastgmm.estimators.base import Mixture
+from fastgmm.estimators.fitting import advice
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.published import FITTED, parameters_of
 from fastgmm.estimators.reporting import Progress
@@ -124,6 +125,12 @@ class AutoGaussianMixture(Mixture):
         -------
         AutoGaussianMixture
             The fitted object itself.
+
+        Warns
+        -----
+        DegenerateComponentWarning
+            If the best candidate has components or features that describe nothing, see
+            `GaussianMixture.fit`.
         """
         counts, families = _counts(self.n_components), _families(self.covariance_type)
         criterion = named(self.criterion)
@@ -151,6 +158,8 @@ class AutoGaussianMixture(Mixture):
         }
         if not (attributes["converged_"] or self.max_iter == 0):
             warnings.warn(_not_converged(best), ConvergenceWarning, stacklevel=3)
+        if (wrong := advice(best.state, attributes["n_rows_"], found)) is not None:
+            warnings.warn(wrong, stacklevel=3)
         progress.end_fit(attributes)
         kept = {k: v for k, v in vars(self).items() if k not in (*FITTED, *CHOSEN)}
         self.__dict__ = kept | attributes

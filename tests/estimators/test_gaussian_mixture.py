@@ -263,7 +263,8 @@ def test_more_starts_are_no_worse(rows):
     for seed in range(5):
         one = GaussianMixture(3, random_state=seed, **settings).fit(rows)
         several = GaussianMixture(3, random_state=seed, n_init=5, **settings).fit(rows)
-        assert several.lower_bound_ >= one.lower_bound_
+        # tol apart: a repair may bring the one to the same place by another way
+        assert several.lower_bound_ >= one.lower_bound_ - 1e-6
 
 
 def test_restarts_share_their_passes(rows):

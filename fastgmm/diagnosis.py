@@ -1,0 +1,317 @@
+"""What is wrong with a fitted mixture, seen in its parameters: nothing is read again.
+
+After an M-step, the mixture's own covariance is that of all rows, with what was added to the
+variances. So a component without rows, a direction in which nothing but the addition varies, and a
+feature that the addition drowns all show in the parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.parameters import Parameters, one_blas_thread
+from fastgmm.statistics import Array
+
+EMPTY, SINGLE = 0.5, 1.5  # rows: fewer are none, or one
+# A variance is not the data's own if two thirds of it were added, or if it sinks below the rounding
+# of the feature's whole variance.
+MOSTLY_ADDED, ROUNDING = 1.5, 1e-12
+DROWNED = 0.25  # of a feature's own variance: more was added. 0.1 of it may well be meant
+COARSE = 1.0 / 32.0  # of a deviation: numbers further apart round 1e-4 of the variance away
+LEAST_WITHIN = 1e-6  # of a feature's whole variance: less may be a rounding error
+SHOWN = 8  # names in a list
+OTHER_TYPES = {
+    "full": "covariance_type='tied' or 'diag'",
+    "tied": "covariance_type='diag'",
+    "diagonal": "covariance_type='tied' or 'spherical'",
+    "spherical": "covariance_type='tied'",
+}
+
+
+class Described(NamedTuple):
+    """What is known of the rows of a fit, besides the mixture."""
+
+    n_rows: int  # of positive weight
+    dtype: npt.DTypeLike
+    names: Sequence[str] | None = None  # of the features
+    variances: Array | None = None  # (d,) of the features, on a sample
+    constant: npt.NDArray[np.bool_] | None = None  # (d,) whether the sample has one value alone
+    n_different: int | None = None  # rows of the sample
+
+
+@dataclass(frozen=True)
+class Failing:
+    """Components that no longer describe a cluster, by what has become of them."""
+
+    empty: tuple[int, ...]
+    single: tuple[int, ...]
+    singular: tuple[int, ...]  # with rows, and yet without a variance of their own somewhere
+
+    @property
+    def components(self) -> tuple[int, ...]:
+        """All of them."""
+        return tuple(sorted((*self.empty, *self.single, *self.singular)))
+
+
+def failing(parameters: Parameters, n_rows: int, added: float | Array) -> Failing:
+    """Find the components that are empty, of one row, or singular.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        After an M-step.
+    n_rows : int
+    added : float or ndarray of shape (d,)
+        What the M-step added to each variance.
+    """
+    shape = parameters.means.shape[1:]
+    return _failing(parameters, n_rows, np.broadcast_to(added, shape), np.ones(shape, bool))
+
+
+def complaints(parameters: Parameters, added: float | Array, rows: Described) -> list[str]:
+    """Say what is wrong, each with the way out; nothing for a sound fit."""
+    total = _whole_variances(parameters, added)
+    added = np.broadcast_to(added, total.shape)
+    variances = total
+    if parameters.structure == "spherical" and rows.variances is not None:
+        variances = rows.variances
+    constant = ROUNDING * added >= variances
+    if rows.constant is not None:
+        constant = rows.constant & (variances <= added)
+    drowned = ~constant & (added > 0.0) & (DROWNED * variances < added)
+    said = [*_about_features(constant, drowned, variances, added, rows)]
+    said += _about_resolution(parameters, total, added, constant | drowned, rows)
+    if rows.n_different == 1 and np.all(total <= added):
+        return [
+            "all rows are the same, so one component says all, and its variance is reg_covar's: "
+            "give rows that differ"
+        ]
+    sound = ~(constant | drowned)
+    found = _failing(parameters, rows.n_rows, added, sound)
+    common = [*_few_different(parameters, rows)]
+    if not common:
+        common += _about_dependence(parameters, found, total, added, sound, rows)
+    return [*said, *common, *_about_components(parameters, found, rows, bool(common))]
+
+
+def _failing(
+    parameters: Parameters, n_rows: int, added: Array, kept: npt.NDArray[np.bool_]
+) -> Failing:
+    """Find failing components, as far as the kept features tell."""
+    counts = parameters.weights * n_rows
+    empty = counts < EMPTY
+    single = ~empty & (counts < SINGLE)
+    singular = _singular(parameters, added, kept)
+    places = (empty, single, singular & ~empty & ~single)
+    return Failing(*(tuple(map(int, np.flatnonzero(place))) for place in places))
+
+
+def _whole_variances(parameters: Parameters, added: float | Array) -> Array:
+    """Each feature's variance over all rows, without what was added, (d,)."""
+    weights, means = parameters.weights, parameters.means
+    apart = means - weights @ means
+    within = weights @ _variances(parameters) - added
+    return np.asarray(np.maximum(within, 0.0) + weights @ apart**2)
+
+
+def _variances(parameters: Parameters) -> Array:
+    """Variances of every component (K, d), in any structure."""
+    covariances, shape = parameters.covariances, parameters.means.shape
+    match parameters.structure:
+        case "spherical":
+            return np.broadcast_to(covariances[:, None], shape)
+        case "diagonal":
+            return covariances
+        case "tied":
+            return np.broadcast_to(np.diagonal(covariances), shape)
+        case _:
+            return np.einsum("kii->ki", covariances)
+
+
+def _singular(
+    parameters: Parameters, added: Array, kept: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Whether some direction of the kept features has hardly more variance than was added, (K,)."""
+    n_components = parameters.n_components
+    if not kept.any():
+        return np.zeros(n_components, bool)
+    if parameters.structure == "spherical":
+        return np.asarray(parameters.covariances < MOSTLY_ADDED * added[kept].mean())
+    if parameters.structure == "diagonal":
+        return np.asarray((parameters.covariances < MOSTLY_ADDED * added)[:, kept].any(axis=1))
+    factors, matrices = parameters.precisions_cholesky, parameters.covariances
+    floor = _floor(matrices, added)
+    if kept.all():
+        # the trace of floor times precision bounds what an eigenvalue could say: for sound
+        # components, and those are nearly all, no eigenvalue is needed
+        doubtful = np.atleast_1d(np.einsum("...ij,...i->...", factors**2, floor) >= 1.0)
+    else:
+        doubtful = np.ones(1 if matrices.ndim == 2 else n_components, bool)
+    found = np.zeros(len(doubtful), bool)
+    for k in np.flatnonzero(doubtful):
+        each = matrices if matrices.ndim == 2 else matrices[k]
+        found[k] = _least(each, _floor(each, added), kept)[0] < 1.0
+    return np.broadcast_to(found, (n_components,))
+
+
+def _floor(covariances: Array, added: Array) -> Array:
+    """What is too little variance beside a feature's own (..., d)."""
+    return np.maximum(MOSTLY_ADDED * added, ROUNDING * np.einsum("...ii->...i", covariances))
+
+
+def _least(covariance: Array, floor: Array, kept: npt.NDArray[np.bool_]) -> tuple[float, Array]:
+    """Least variance in units of the floor, and the direction that has it."""
+    scale = 1.0 / np.sqrt(np.maximum(floor[kept], np.finfo(float).tiny))
+    with one_blas_thread():
+        values, axes = np.linalg.eigh(covariance[np.ix_(kept, kept)] * np.outer(scale, scale))
+    return float(values[0]), axes[:, 0] * scale
+
+
+def _about_features(
+    constant: npt.NDArray[np.bool_],
+    drowned: npt.NDArray[np.bool_],
+    variances: Array,
+    added: Array,
+    rows: Described,
+) -> Iterator[str]:
+    if constant.any():
+        yield (
+            f"{_listed('feature', np.flatnonzero(constant), rows.names)} "
+            f"{_verb(constant.sum(), 'is', 'are')} constant, so all the variance there is "
+            f"reg_covar's: leave {_verb(constant.sum(), 'it', 'them')} out"
+        )
+    if drowned.any():
+        worst = int(np.argmin(np.where(drowned, variances / added, np.inf)))
+        yield (
+            f"reg_covar adds {added[worst]:.3g} to a variance of {variances[worst]:.3g} in "
+            f"{_listed('feature', np.flatnonzero(drowned), rows.names)}: "
+            "use a smaller reg_covar, or scale the features"
+        )
+
+
+def _about_resolution(
+    parameters: Parameters,
+    total: Array,
+    added: Array,
+    explained: npt.NDArray[np.bool_],
+    rows: Described,
+) -> Iterator[str]:
+    """Compare deviations within components with the distance between neighbouring numbers."""
+    within = np.maximum(parameters.weights @ _variances(parameters) - added, LEAST_WITHIN * total)
+    at = np.abs(parameters.weights @ parameters.means).astype(rows.dtype)
+    spacing = np.spacing(at).astype(np.float64)
+    coarse = ~explained & (spacing > COARSE * np.sqrt(within))
+    if coarse.any():
+        worst = int(np.argmax(np.where(coarse, spacing, 0.0)))
+        yield (
+            f"{_listed('feature', np.flatnonzero(coarse), rows.names)} "
+            f"{_verb(coarse.sum(), 'lies', 'lie')} where {np.dtype(rows.dtype)} numbers are "
+            f"{spacing[worst]:.3g} apart, with a deviation of {np.sqrt(within[worst]):.3g}: "
+            "variances are rounded; subtract an offset from the rows before they are stored"
+        )
+
+
+def _few_different(parameters: Parameters, rows: Described) -> Iterator[str]:
+    if rows.n_different is not None and rows.n_different < parameters.n_components:
+        yield (
+            f"only {rows.n_different} rows differ, for {parameters.n_components} components: use "
+            "fewer components"
+        )
+
+
+def _about_dependence(
+    parameters: Parameters,
+    found: Failing,
+    total: Array,
+    added: Array,
+    kept: npt.NDArray[np.bool_],
+    rows: Described,
+) -> list[str]:
+    """Say whether all rows lie in fewer dimensions than there are features."""
+    n_features = int(kept.sum())
+    if parameters.structure not in ("tied", "full") or not found.singular or n_features < 2:
+        return []
+    weights, apart = parameters.weights, parameters.means - parameters.weights @ parameters.means
+    whole = np.einsum("k,ki,kj->ij", weights, apart, apart)
+    if parameters.structure == "tied":
+        whole += parameters.covariances
+    else:
+        whole += np.einsum("k,kij->ij", weights, parameters.covariances)
+    floor = np.maximum(MOSTLY_ADDED * added, ROUNDING * total)
+    least, direction = _least(whole, floor, kept)
+    if least >= 1.0:
+        return []
+    if rows.n_rows <= n_features:
+        return [
+            f"{rows.n_rows} rows do not fill {n_features} dimensions, so some variances are "
+            "reg_covar's alone: use covariance_type='diag' or 'spherical', fewer features, or a "
+            "larger reg_covar"
+        ]
+    own = whole[np.ix_(kept, kept)] - np.diag(added[kept])
+    share = np.abs(direction) * np.sqrt(np.maximum(np.diagonal(own), 0.0))
+    involved = np.flatnonzero(kept)[share > 0.1 * share.max()]
+    return [
+        f"{_listed('feature', involved, rows.names)} are linearly dependent (condition number "
+        f"{_condition(own)}), so a variance is reg_covar's alone: leave one out, use "
+        "covariance_type='diag', or a larger reg_covar"
+    ]
+
+
+def _condition(covariance: Array) -> str:
+    """Condition number of the correlations, as far as it can be told."""
+    deviations = np.sqrt(np.maximum(np.diagonal(covariance), np.finfo(float).tiny))
+    with one_blas_thread():
+        values = np.linalg.eigvalsh(covariance / np.outer(deviations, deviations))
+    if values[0] <= np.finfo(float).eps * values[-1]:
+        return "above 1e15"
+    return f"{values[-1] / values[0]:.0e}"
+
+
+def _about_components(
+    parameters: Parameters, found: Failing, rows: Described, explained: bool
+) -> Iterator[str]:
+    others = OTHER_TYPES[parameters.structure]
+    if found.empty:
+        least = parameters.weights[list(found.empty)].max()
+        yield (
+            f"{_listed('component', found.empty)} {_verb(len(found.empty), 'holds', 'hold')} no "
+            f"row (weight {least:.2g}): use fewer components, or another start"
+        )
+    if found.single:
+        ways = "use fewer components" if parameters.structure == "tied" else _ways(others)
+        yield (
+            f"{_listed('component', found.single)} "
+            f"{_verb(len(found.single), 'holds one row', 'hold one row each')}: drop it if it is "
+            f"an outlier, or {ways}"
+        )
+    if found.singular and not explained:
+        which = "the tied covariance has"
+        fewest = ""
+        if parameters.structure != "tied":
+            several = _verb(len(found.singular), "has", "have")
+            which = f"{_listed('component', found.singular)} {several}"
+            weight = parameters.weights[list(found.singular)].min()
+            fewest = f", the smallest with about {weight * rows.n_rows:.0f} rows"
+        yield f"{which} no variance but reg_covar's in some direction{fewest}: {_ways(others)}"
+
+
+def _ways(others: str) -> str:
+    return f"use fewer components, a larger reg_covar, or {others}"
+
+
+def _verb(count: int, one: str, several: str) -> str:
+    return one if count == 1 else several
+
+
+def _listed(
+    what: str, places: Sequence[int] | npt.NDArray[np.intp], names: Sequence[str] | None = None
+) -> str:
+    """Name features or components: "feature 'x'", "components 1, 4 and 7 more"."""
+    shown = [str(int(place)) if names is None else repr(names[int(place)]) for place in places]
+    more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    return f"{what}{'' if len(shown) == 1 else 's'} {', '.join(shown[:SHOWN])}{more}"

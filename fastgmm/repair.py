@@ -1,0 +1,76 @@
+"""Components that have failed, put where they are of use: one elsewhere is split with them.
+
+Their rows, if any, go to the components next likeliest. What comes of it climbs some passes on the
+sample, and is worth passes over all rows only if it is likelier there than the mixture was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fastgmm import em, passes
+from fastgmm.auto_start import TRIAL_PASSES, advance, leaders, source_of
+from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.exchange import TRIALS, splits
+from fastgmm.parameters import Parameters, one_blas_thread
+from fastgmm.partitions import Share, maximise
+from fastgmm.sample import Sample
+from fastgmm.statistics import Array
+
+
+def repaired(
+    parameters: Parameters, failing: Sequence[int], sample: Sample, rule: em.MaximumLikelihood
+) -> Parameters | None:
+    """Return likelier parameters in which failing components share others' rows, if there are any.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    failing : sequence of int
+        Components to put elsewhere, fewer than all.
+    sample : Sample
+    rule : MaximumLikelihood
+    """
+    with one_blas_thread():  # else the bits of a product may follow the number of threads
+        centred = sample._replace(origin=np.zeros_like(sample.origin))
+        source = source_of(centred)
+        here = replace(parameters, means=parameters.means - sample.origin)
+        (before,) = passes.statistics(source, [here])
+        trials = [em.State(rule, each) for each in _alternatives(here, failing, centred, rule)]
+        better = leaders(advance(trials, source, TRIAL_PASSES), 1)
+        if not better or better[0].trace[-1] <= before.mean_log_likelihood:
+            return None
+        found = better[0].parameters
+        return replace(found, means=found.means + sample.origin)
+
+
+def _alternatives(
+    parameters: Parameters, failing: Sequence[int], sample: Sample, rule: em.MaximumLikelihood
+) -> Iterator[Parameters]:
+    """Walk the parameters after the splits that promise most; singular ones are left out."""
+    shares = _without(parameters, failing, sample)
+    ranked = sorted(splits(sample, shares), key=lambda split: -split.gain)
+    for first in range(min(TRIALS, len(ranked))):
+        moved = shares.copy()
+        for k, split in zip(failing, ranked[first:], strict=False):
+            moved[:, k] = moved[:, split.component] * split.above
+            moved[:, split.component] *= ~split.above
+        given = [
+            Share(sample.rows, sample.weights * moved[:, k], mean)
+            for k, mean in enumerate(parameters.means)
+        ]
+        try:
+            yield maximise(sample, given, rule.family, rule.reg_covar)
+        except DegenerateCovarianceError:
+            continue
+
+
+def _without(parameters: Parameters, failing: Sequence[int], sample: Sample) -> Array:
+    """Responsibilities (m, K) for the rows if the failing components were not there."""
+    weights = parameters.weights.copy()
+    weights[list(failing)] = 0.0
+    rest = replace(parameters, weights=weights / weights.sum())
+    return np.array(passes.responsibilities(source_of(sample), rest))

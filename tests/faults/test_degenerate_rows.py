@@ -1,0 +1,178 @@
+"""Rows that a mixture cannot describe as asked: what is said, and that all stays finite."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+import fastgmm
+from fastgmm import DegenerateComponentWarning, DegenerateCovarianceError, GaussianMixture
+
+TYPES = ["full", "tied", "diag", "spherical"]
+MATRICES = ["full", "tied"]
+
+
+def blobs(seed=0):
+    """Two round clusters, 150 rows each, six deviations apart in every feature."""
+    rows = np.random.default_rng(seed).normal(size=(300, 3))
+    rows[:150] += 6.0
+    return rows
+
+
+def warned(rows, match, n_components=2, **settings):
+    """Fit, and be told so once; all that is published is finite."""
+    model = GaussianMixture(n_components, random_state=0, **settings)
+    with pytest.warns(DegenerateComponentWarning, match=match) as said:
+        model.fit(rows)
+    assert len(said) == 1
+    assert_finite(model)
+    return model
+
+
+def assert_finite(model):
+    for name in ("weights_", "means_", "covariances_", "precisions_", "lower_bounds_"):
+        assert np.isfinite(getattr(model, name)).all(), name
+    assert_allclose(model.weights_.sum(), 1.0)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_sound_fits_are_silent(kind):  # warnings are errors here
+    GaussianMixture(2, covariance_type=kind, random_state=0).fit(blobs())
+
+
+@pytest.mark.fault(4)
+@pytest.mark.parametrize("kind", TYPES)
+def test_equal_rows_are_said_to_need_one_component(kind):
+    model = warned(np.full((50, 3), 7.7), "all rows are the same", 3, covariance_type=kind)
+    assert_allclose(model.means_, 7.7)
+
+
+@pytest.mark.fault(5)
+@pytest.mark.parametrize("kind", TYPES)
+def test_equal_rows_without_reg_covar_are_refused_by_component_and_feature(kind):
+    model = GaussianMixture(3, covariance_type=kind, reg_covar=0.0)
+    with pytest.raises(DegenerateCovarianceError, match=r"ill-defined.*Found at") as caught:
+        model.fit(np.full((50, 3), 7.7))
+    assert caught.value.component == (None if kind == "tied" else 0)
+    assert caught.value.feature == (None if kind == "spherical" else 0)
+    assert not hasattr(model, "means_")
+
+
+@pytest.mark.fault(6)
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_constant_column_is_named(kind):
+    names = ["width", "height", "depth", "batch"]
+    found = []
+    for value in (0.0, 7.7):
+        table = pd.DataFrame(np.c_[blobs(), np.full(300, value)], columns=names)
+        found.append(warned(table, "feature 'batch' is constant", covariance_type=kind))
+    assert_allclose(found[0].weights_, found[1].weights_, rtol=1e-9)
+    assert_allclose(found[0].means_[:, :3], found[1].means_[:, :3], rtol=1e-9)
+    assert_allclose(found[0].lower_bound_, found[1].lower_bound_, rtol=1e-9)
+
+
+@pytest.mark.fault(6)
+def test_a_constant_column_is_seen_without_a_sample():
+    start = GaussianMixture(2, random_state=0).fit(blobs()[:, :2])
+    given = {
+        "weights_init": start.weights_,
+        "means_init": np.c_[start.means_, np.zeros(2)],
+        "precisions_init": [np.eye(3)] * 2,
+    }
+    warned(np.c_[blobs()[:, :2], np.full(300, 0.1)], "feature 2 is constant", **given)
+
+
+@pytest.mark.fault(7)
+@pytest.mark.parametrize("kind", MATRICES)
+def test_dependent_columns_are_named_with_the_condition_number(kind):
+    rows = blobs()
+    table = np.c_[rows, rows[:, 0] - rows[:, 2]]
+    warned(table, "features 0, 2, 3 are linearly.*condition number", covariance_type=kind)
+
+
+@pytest.mark.fault(8)
+@pytest.mark.parametrize("kind", MATRICES)
+def test_a_one_hot_block_is_dependent(kind):
+    block = np.eye(3)[np.random.default_rng(1).integers(3, size=300)]
+    warned(np.c_[blobs(), block], "features 3, 4, 5 are linearly dep", covariance_type=kind)
+
+
+@pytest.mark.fault(9)
+@pytest.mark.parametrize("kind", TYPES)
+def test_fewer_different_rows_than_components_are_counted(kind):
+    rows = np.repeat(np.random.default_rng(0).normal(size=(3, 2)), 20, axis=0)
+    warned(rows, "only 3 rows differ, for 5 components", 5, covariance_type=kind)
+
+
+@pytest.mark.fault(10)
+@pytest.mark.parametrize("kind", TYPES)
+def test_as_many_components_as_rows_hold_one_row_each(kind):
+    rows = np.random.default_rng(0).normal(size=(5, 2))
+    warned(rows, "components 0, 1, 2, 3, 4 hold one row each", 5, covariance_type=kind)
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize("kind", MATRICES)
+def test_fewer_rows_than_features_are_told_of_other_types(kind):
+    rows = np.random.default_rng(0).normal(size=(5, 10))
+    warned(rows, "5 rows do not fill 10 dim.*'diag'", 1, covariance_type=kind)
+
+
+@pytest.mark.fault(15)
+@pytest.mark.parametrize("kind", TYPES)
+def test_numbers_too_far_apart_for_the_variance_are_told_of(kind):
+    model = warned(blobs() + 1e15, "float64 numbers are 0.125 apart", covariance_type=kind)
+    near = GaussianMixture(2, covariance_type=kind, random_state=0).fit(blobs())
+    # rounding to multiples of 1/8 adds 1/8² / 12 = 0.0013 to a variance of 1, or to a tied one
+    variances = [np.sort(np.ravel(each.covariances_).round(2)) for each in (near, model)]
+    assert_allclose(*variances, atol=0.03)
+
+
+@pytest.mark.fault(15)
+def test_single_precision_is_told_of_where_it_is_too_coarse():
+    rows = (blobs() + 1e6).astype(np.float32)
+    warned(rows, "float32 numbers are 0.0625 apart")
+
+
+@pytest.mark.fault(21)
+@pytest.mark.parametrize("kind", TYPES)
+def test_an_outlier_of_1e10_is_told_of_as_one_row(kind):
+    rows = blobs()
+    rows[0] = 1e10
+    model = warned(rows, "component [012] holds one row", 3, covariance_type=kind)
+    assert_allclose(np.sort(model.weights_), [1 / 300, 149 / 300, 150 / 300], rtol=1e-3)
+
+
+@pytest.mark.fault(23)
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_component_for_a_distant_row_is_named(kind):
+    rows = blobs()
+    rows[0] = 60.0
+    warned(rows, "component [012] (holds one row|has no variance)", 3, covariance_type=kind)
+
+
+@pytest.mark.fault(61)
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_component_that_a_far_start_starves_is_named(kind):
+    means = np.array([[0.0, 0.0, 0.0], [1e6, 1e6, 1e6]])
+    model = warned(
+        blobs(), "component 1 holds no row.*another start", means_init=means, covariance_type=kind
+    )
+    assert model.weights_[1] == 0.0
+    assert_allclose(model.means_[1], means[1])
+
+
+def test_chosen_mixtures_are_judged_too():
+    rows = np.c_[blobs(), np.ones(300)]
+    with pytest.warns(DegenerateComponentWarning, match="feature 3 is constant"):
+        fastgmm.select(rows, [1, 2], "full", random_state=0)
+
+
+def test_a_start_that_no_pass_has_seen_is_not_judged():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        GaussianMixture(2, max_iter=0, random_state=0).fit(np.c_[blobs(), np.ones(300)])

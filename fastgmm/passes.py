@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -188,10 +189,11 @@ def each_block(
     scores : ndarray of shape (rows of the block,) or (rows of the block, K)
     """
     scorer = model(parameters, source.dtype)
-    for block in blocks(source, block_rows(source.n_features)):
-        out = _shape(kind, len(block.rows), scorer, source.dtype)
-        _score(scorer, block, out)
-        yield block, out
+    with closing(blocks(source, block_rows(source.n_features))) as walk:
+        for block in walk:
+            out = _shape(kind, len(block.rows), scorer, source.dtype)
+            _score(scorer, block, out)
+            yield block, out
 
 
 def _scores(source: Source, parameters: Parameters, kind: str) -> npt.NDArray[Any]:
@@ -201,8 +203,9 @@ def _scores(source: Source, parameters: Parameters, kind: str) -> npt.NDArray[An
         parts = [scores for _, scores in each_block(source, parameters, kind)]
         return np.concatenate([_shape(kind, 0, scorer, source.dtype), *parts])
     out = _shape(kind, source.n_rows, scorer, source.dtype)
-    for block in blocks(source, block_rows(source.n_features)):
-        _score(scorer, block, out[block.start : block.start + len(block.rows)])
+    with closing(blocks(source, block_rows(source.n_features))) as walk:
+        for block in walk:
+            _score(scorer, block, out[block.start : block.start + len(block.rows)])
     return out
 
 

@@ -6,6 +6,7 @@ order of rows nor writing one twice instead of weighing it double can matter.
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,8 +41,9 @@ def draw_sample(source: Source, rng: np.random.Generator) -> Sample:
     most = max(1, min(SAMPLE_ROWS, SAMPLE_NUMBERS // source.n_features))
     seed = int(rng.integers(2**63))
     kept = _Reservoir(most, seed)
-    for block in blocks(source, block_rows(source.n_features)):
-        kept.offer(block.rows, block.weights, block.start)
+    with closing(blocks(source, block_rows(source.n_features))) as walk:
+        for block in walk:
+            kept.offer(block.rows, block.weights, block.start)
     if not kept.parts:
         raise DataError(f"{source.name} has no rows; a mixture is fitted to at least two")
     rows, weights = kept.rows_and_weights()

@@ -21,6 +21,7 @@ from fastgmm.estimators.fitting import Climb, advice
 from fastgmm.estimators.published import FITTED, attributes_of, history_of, is_fitted, parameters_of
 from fastgmm.estimators.randomness import RandomState, generator
 from fastgmm.estimators.reporting import Progress, Verbose
+from fastgmm.estimators.rescue import last_iteration_kept
 from fastgmm.parameters import Parameters
 from fastgmm.sources import Source
 
@@ -207,7 +208,8 @@ class GaussianMixture(Mixture):
         """Estimate the mixture by EM.
 
         Nothing of the object changes until the fit is complete: where it fails or is interrupted,
-        the object predicts as before.
+        the object predicts as before. If an iteration was finished by then, whatever was raised
+        has an attribute ``model``: a fitted mixture, which ``warm_start`` goes on from.
 
         Parameters
         ----------
@@ -303,7 +305,8 @@ class GaussianMixture(Mixture):
             states = starts.fresh(self, sample, rule, said, rng)
         climb = Climb(states, found, sample, may_repair=said.is_nothing)
         verbose = Verbose(self.verbose, self.verbose_interval, len(states))
-        climb.run(em.Stopping(self.tol, self.max_iter), verbose, progress)
+        with last_iteration_kept(self, climb):
+            climb.run(em.Stopping(self.tol, self.max_iter), verbose, progress)
         rows.check_count(climb.count_rows(), self.n_components)
         attributes = climb.attributes()
         if not (attributes["converged_"] or climb.was_stopped or self.max_iter == 0):

@@ -9,7 +9,7 @@ from typing import Any
 from fastgmm.errors import DataError, SourceChangedError, require
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
-from fastgmm.sources.source import Chunk, Source, rows_a_chunk
+from fastgmm.sources.source import Chunk, Source, rows_a_chunk, rows_a_piece
 from fastgmm.sources.tables import ArrowTable
 
 
@@ -41,13 +41,14 @@ class BatchSource(Source):
         return [*self.labels, *([] if self.weight is None else [self.weight])]
 
     def chunks(self) -> Iterator[Chunk]:
-        """Walk the rows, some of a batch at a time."""
+        """Walk the rows, so few of a batch at a time that they stay in cache."""
+        step = min(self.chunk_rows, rows_a_piece(self.n_features))
         for place, batch in self.batches():
             table = ArrowTable(batch)
             chosen = choose(table.labels, self.labels, self.weight, place.name)
-            for start in range(0, table.n_rows, self.chunk_rows):
+            for start in range(0, table.n_rows, step):
                 here = Place(place.name, place.first_row + start)
-                yield table.chunk(chosen, slice(start, start + self.chunk_rows), here)
+                yield table.chunk(chosen, slice(start, start + step), here)
 
 
 def counted(name: str, batches: Iterator[Any]) -> Iterator[tuple[Place, Any]]:

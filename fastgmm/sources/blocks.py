@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
+from fastgmm.sources.ahead import Turn, read_ahead, read_here
+from fastgmm.sources.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
     from fastgmm.sources.source import Chunk, Source
-
-Piece = tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]  # rows and their weights
 
 VERIFIED_NUMBERS = 2**18  # checked at a time when a source is opened: 2 MB, that stay in cache
 
@@ -30,8 +31,11 @@ class Block(NamedTuple):
     start: int  # the number of the first row in the source, from 0
 
 
-def blocks(source: Source, block_rows: int) -> Iterator[Block]:
+def blocks(source: Source, block_rows: int) -> Generator[Block, None, None]:
     """Walk a source in blocks of ``block_rows`` rows; the last one may be shorter.
+
+    A source that allows it is read in a thread of its own, a block or two ahead. Close the iterator
+    (``contextlib.closing``) to end that thread where not every block is asked for.
 
     Raises
     ------
@@ -39,19 +43,30 @@ def blocks(source: Source, block_rows: int) -> Iterator[Block]:
         If a number is not finite or a weight is negative: the row is named by its number,
         counted from 0 over the whole source (for several files, within its file).
     SourceChangedError
-        If this pass gives more or fewer rows than the one before.
+        If this pass gives more or fewer rows than the one before, or other numbers.
     """
+    several = source.n_rows is None or source.n_rows > block_rows
+    read = read_ahead if source.reads_ahead and several else read_here
+    return read(partial(_walk, source, block_rows))
+
+
+def _walk(source: Source, block_rows: int, turn: Turn) -> Generator[Block, None, None]:
+    """Walk the blocks in the memory of each turn, and check them on the way."""
     start, total = 0, 0.0
-    for block in _assembled(source, block_rows):
+    seen = None if source.guarded else Fingerprint(source.n_features, source.dtype)
+    for block in _assembled(source, block_rows, turn):
         if not source.checked:
             check_rows(source, block)
             check_weights(source, block)
+        if seen is not None:
+            seen.add(block)
         if block.weights is not None:
             with np.errstate(over="ignore"):
                 total += float(block.weights.sum())
-        yield block
         start += len(block.rows)
-    source.complete(start)
+        source.refuse_more(start)
+        yield block
+    source.complete(start, None if seen is None else seen.value)
     if start and source.weight is not None:
         check_total_weight(total, source.name)
 
@@ -104,42 +119,75 @@ def check_total_weight(total: float, name: str) -> None:
         raise DataError(f"the weights of {name} add up to infinity; divide them by their maximum")
 
 
-def _assembled(source: Source, block_rows: int) -> Iterator[Block]:
+def _assembled(source: Source, block_rows: int, turn: Turn) -> Iterator[Block]:
     """Cut chunks at the edges of the blocks, and join the pieces of each."""
     start = 0
-    pieces: list[Piece] = []
-    room = block_rows
+    memories: dict[int, npt.NDArray[Any]] = {}
+    begun = None
     for chunk in source.chunks():
-        for rows, weights in _pieces(source, chunk, room, block_rows):
-            pieces.append((rows, weights))
-            room -= len(rows)
-            if room == 0:
-                yield _joined(pieces, start)
-                start, room, pieces = start + block_rows, block_rows, []
-        if pieces and not source.checked:  # the next chunk may be written over this one
-            rows, weights = pieces[-1]
-            pieces[-1] = rows.copy(), weights
-    if pieces:
-        yield _joined(pieces, start)
+        at = 0
+        while at < len(chunk.rows):
+            begun = begun or _Begun(source, block_rows, memories, turn())
+            at += begun.take(chunk, at)
+            if begun.n_rows == block_rows:
+                yield begun.block(start)
+                start, begun = start + block_rows, None
+        if begun and not source.lasting:
+            begun.keep()
+    if begun:
+        yield begun.block(start)
 
 
-def _pieces(source: Source, chunk: Chunk, room: int, block_rows: int) -> Iterator[Piece]:
-    """Cut a chunk into a piece that fills the block begun, whole blocks, and a rest."""
-    start = 0
-    while start < len(chunk.rows):
-        stop = min(start + room, len(chunk.rows))
-        rows = np.require(chunk.rows[start:stop], source.dtype, ["C", "A"])
-        weights = chunk.weights
-        yield rows, None if weights is None else np.array(weights[start:stop], np.float64)
-        start, room = stop, block_rows
+class _Begun:
+    """A block that is filled piece by piece.
 
+    Its rows are a view of a chunk where one chunk fills them, lasts and has the right type and
+    layout; otherwise they are copied to the memory of its turn.
+    """
 
-def _joined(pieces: list[Piece], start: int) -> Block:
-    """Make one block of its pieces, without a copy where there is but one."""
-    rows = pieces[0][0].view(np.ndarray)
-    weights = pieces[0][1]
-    if len(pieces) > 1:
-        rows = np.concatenate([rows for rows, _ in pieces])
-        weights = None if weights is None else np.concatenate([w for _, w in pieces])
-    rows.flags.writeable = False
-    return Block(rows, weights, start)
+    def __init__(
+        self, source: Source, block_rows: int, memories: dict[int, npt.NDArray[Any]], turn: int
+    ) -> None:
+        self.source, self.block_rows = source, block_rows
+        self.memories, self.turn = memories, turn
+        self.view: npt.NDArray[Any] | None = None
+        self.weights: list[npt.NDArray[np.float64]] = []
+        self.n_rows = 0
+
+    def take(self, chunk: Chunk, at: int) -> int:
+        """Take rows of a chunk from ``at`` on, as many as there is room for; return how many."""
+        rows = chunk.rows[at : at + self.block_rows - self.n_rows]
+        if not self.n_rows and self._may_be_shown(rows):
+            self.view = rows
+        else:
+            self.keep()
+            self._memory()[self.n_rows : self.n_rows + len(rows)] = rows
+        if chunk.weights is not None:
+            self.weights.append(np.array(chunk.weights[at : at + len(rows)], np.float64))
+        self.n_rows += len(rows)
+        return len(rows)
+
+    def keep(self) -> None:
+        """Copy what is but a view: the next chunk may be written over this one."""
+        if self.view is not None:
+            self._memory()[: self.n_rows] = self.view
+            self.view = None
+
+    def _memory(self) -> npt.NDArray[Any]:
+        if self.turn not in self.memories:
+            shape = self.block_rows, self.source.n_features
+            self.memories[self.turn] = np.empty(shape, self.source.dtype)
+        return self.memories[self.turn]
+
+    def _may_be_shown(self, rows: npt.NDArray[Any]) -> bool:
+        """Whether a kernel can read these rows as they are, for as long as it may want to."""
+        stays = self.source.lasting or not self.source.reads_ahead
+        ready = rows.flags.c_contiguous and rows.flags.aligned
+        return stays and ready and rows.dtype == self.source.dtype
+
+    def block(self, start: int) -> Block:
+        """Give the block away; its rows are not to be written to."""
+        filled = self.memories[self.turn] if self.view is None else self.view.view(np.ndarray)
+        rows = filled[: self.n_rows]
+        rows.flags.writeable = False
+        return Block(rows, np.concatenate(self.weights) if self.weights else None, start)

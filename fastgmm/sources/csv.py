@@ -19,6 +19,9 @@ BAD_CELL = re.compile(r"In CSV column #(\d+): Row #(\d+): .*invalid value '(.*)'
 class CsvSource(BatchSource):
     """A CSV file whose columns are all read as float64."""
 
+    reads_ahead = True
+    guarded = True
+
     def __init__(
         self,
         file: File,

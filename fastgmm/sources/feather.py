@@ -14,6 +14,9 @@ from fastgmm.sources.files import File
 class FeatherSource(BatchSource):
     """An Arrow IPC file. Memory holds one batch as its writer cut them, of the columns needed."""
 
+    reads_ahead = True
+    guarded = True
+
     def __init__(
         self,
         file: File,

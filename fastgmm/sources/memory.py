@@ -34,6 +34,7 @@ class TableSource(Source):
         features = self._chosen.features
         labels = table.labels if self._chosen.all else [table.labels[at] for at in features]
         super().__init__(name, labels, table.dtype(self._chosen, Place(name)), table.n_rows, weight)
+        self.lasting, self.reads_ahead, self.guarded = True, self.is_mapped, not self.is_mapped
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows: views of the array where nothing had to be chosen."""
@@ -67,7 +68,8 @@ class WeightedSource(Source):
         super().__init__(source.name, source.labels, source.dtype, source.n_rows, "sample_weight")
         self._source = source
         self._weights = weights
-        self.checked = source.checked
+        self.checked, self.guarded = source.checked, source.guarded
+        self.reads_ahead, self.lasting = source.reads_ahead, source.lasting
         self._check()
 
     def _check(self) -> None:

@@ -22,6 +22,9 @@ BUFFER_BYTES = 1_000_000
 class ParquetSource(BatchSource):
     """Parquet files whose columns are matched by name, one file after the other."""
 
+    reads_ahead = True
+    guarded = True
+
     def __init__(
         self,
         files: list[File],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import closing
 from functools import reduce
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from fastgmm.sources.blocks import Block, blocks
 Result = TypeVar("Result")
 
 CHUNK_BYTES = 8_000_000  # a reader's chunk: long enough to hide its overhead, short beside a block
+PIECE_BYTES = 1_000_000  # what is converted at a time: it stays in cache
 
 
 class Chunk(NamedTuple):
@@ -45,7 +47,18 @@ class Source(ABC):
         The column that holds the weights of the rows.
     checked : bool
         Whether the rows were found finite once and stay so, being in memory.
+    reads_ahead : bool
+        Whether another thread than the caller's may walk the chunks: files, but no user's code.
+    guarded : bool
+        Whether other rows in a later pass are noticed by other means than summing their bits:
+        by the time of a file, say.
+    lasting : bool
+        Whether a chunk keeps its numbers while others are asked for.
     """
+
+    reads_ahead = False
+    guarded = False
+    lasting = False
 
     def __init__(
         self,
@@ -61,6 +74,7 @@ class Source(ABC):
         self.n_rows = n_rows
         self.weight = weight
         self.checked = False
+        self._fingerprint: int | None = None
 
     @abstractmethod
     def chunks(self) -> Iterator[Chunk]:
@@ -102,22 +116,44 @@ class Source(ABC):
         DataError
             If a row cannot be used, or if there is none.
         """
-        results = map(summarise, blocks(self, block_rows))
-        for first in results:
-            return reduce(combine, results, first)
+        with closing(blocks(self, block_rows)) as walk:
+            results = map(summarise, walk)
+            for first in results:
+                return reduce(combine, results, first)
         raise DataError(f"{self.name} holds no rows (0 samples); at least one is needed")
 
-    def complete(self, n_rows: int) -> None:
-        """Hear how many rows a whole pass gave: every pass must give as many."""
+    def complete(self, n_rows: int, fingerprint: int | None = None) -> None:
+        """Hear what a whole pass gave: every pass must give as many rows, and the same."""
         if self.n_rows is None:
             self.n_rows = n_rows
         if self.n_rows != n_rows:
+            self._refuse(f"{n_rows} rows")
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint
+        if self._fingerprint != fingerprint:
             raise SourceChangedError(
-                f"{self.name} gave {n_rows} rows in this pass and {self.n_rows} before; every "
-                "pass must walk the same rows (a callable must return a fresh iterator each time)"
+                f"{self.name} gave other numbers in this pass than before; every pass must walk "
+                "the same rows, in whatever order (if they are drawn at random or augmented, "
+                "draw them once and keep them)"
             )
+
+    def refuse_more(self, n_rows: int) -> None:
+        """Refuse rows beyond those of the pass before, while the pass goes on."""
+        if self.n_rows is not None and n_rows > self.n_rows:
+            self._refuse(f"at least {n_rows} rows")
+
+    def _refuse(self, found: str) -> NoReturn:
+        raise SourceChangedError(
+            f"{self.name} gave {found} in this pass and {self.n_rows} before; every pass must "
+            "walk the same rows (a callable must return a fresh iterator each time)"
+        )
 
 
 def rows_a_chunk(n_columns: int) -> int:
     """How many rows a reader takes at a time when the user does not say."""
     return max(1, CHUNK_BYTES // (8 * max(n_columns, 1)))
+
+
+def rows_a_piece(n_columns: int) -> int:
+    """How many rows to convert at a time, or to read where reading little costs nothing."""
+    return max(1, PIECE_BYTES // (8 * max(n_columns, 1)))

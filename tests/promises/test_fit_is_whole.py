@@ -136,6 +136,35 @@ def test_an_interrupted_fit_can_be_taken_up_again(rows):
     assert_array_equal(model.means_, fresh.means_)
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("method", ["fit", "fit_predict"])
+def test_an_error_keeps_the_last_finished_iteration(rows, fault, method):
+    disturb, expected = FAULTS[fault]
+    chunks = Chunks(rows, 4, disturb)  # pass 0 is that of the start
+    with pytest.raises(expected) as raised:
+        getattr(settled(), method)(chunks)
+    three = settled().set_params(max_iter=3)
+    with pytest.warns(ConvergenceWarning):
+        three.fit(rows)
+    kept = raised.value.model
+    assert (kept.n_iter_, kept.converged_, kept.n_rows_) == (3, False, 120)
+    assert_array_equal(kept.covariances_, three.covariances_)
+    assert any("'model'" in note for note in raised.value.__notes__)
+    kept.set_params(warm_start=True, max_iter=7)
+    ten = settled()
+    with pytest.warns(ConvergenceWarning):
+        kept.fit(rows)
+    with pytest.warns(ConvergenceWarning):
+        ten.fit(rows)
+    assert_array_equal(kept.means_, ten.means_)
+
+
+def test_an_error_before_the_first_iteration_keeps_nothing(rows):
+    with pytest.raises(OSError, match="the disk is gone") as raised:
+        settled().fit(Chunks(rows, 1, raise_this(OSError("the disk is gone"))))
+    assert not hasattr(raised.value, "model")
+
+
 def test_a_refit_without_names_forgets_the_old_names(rows):
     model = GaussianMixture(2, random_state=0).fit(pandas.DataFrame(rows, columns=["a", "b"]))
     assert list(model.feature_names_in_) == ["a", "b"]

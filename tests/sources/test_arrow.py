@@ -6,9 +6,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.sources import blocks, open_source
+from fastgmm.sources import open_source
 
-from .rows import some_rows
+from .rows import kept, some_rows
 
 ROWS = some_rows(5000)
 TABLE = pa.table({"a": ROWS[:, 0], "b": ROWS[:, 1].astype("f4"), "w": np.arange(5000)})
@@ -33,7 +33,7 @@ def test_a_duckdb_relation_is_streamed_in_every_pass():
         assert source.feature_names == ("b", "a")
         assert source.dtype == np.float64
         for _ in range(2):
-            found = list(blocks(source, 1000))
+            found = kept(source, 1000)
             assert_array_equal(np.concatenate([b.rows[:, 1] for b in found]), ROWS[:4500, 0])
             assert_array_equal(np.concatenate([b.weights for b in found]), np.arange(4500))
         assert source.n_rows == 4500

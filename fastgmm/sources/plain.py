@@ -1,0 +1,106 @@
+"""Arrays that lie in a file as they would in memory, by plain reads.
+
+A memory map would be as fast, but a page that is gone kills the process (SIGBUS); a read of a file
+that was cut short is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.sources.cells import Place
+from fastgmm.sources.columns import choose
+from fastgmm.sources.files import File
+from fastgmm.sources.source import Chunk, Source, rows_a_chunk, rows_a_piece
+from fastgmm.sources.tables import ArrayTable
+
+
+class Layout(NamedTuple):
+    """Where the numbers of a 2-d array lie."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    offset: int  # of the first number, in bytes
+
+    @property
+    def end(self) -> int:
+        """Bytes up to the last number."""
+        return self.offset + self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+
+class PlainSource(Source):
+    """A 2-d array in a file, in C or in Fortran order."""
+
+    reads_ahead = True
+    guarded = True
+
+    def __init__(
+        self,
+        file: File,
+        layout: Layout,
+        columns: Sequence[Hashable] | None,
+        weight: Hashable | None,
+        chunk_rows: int | None,
+    ) -> None:
+        self._file, self._layout = file, layout
+        n_rows, width = layout.shape
+        self._chosen = choose(range(width), columns, weight, file.name)
+        table = ArrayTable(np.empty((0, width), layout.dtype))
+        dtype = table.dtype(self._chosen, Place(file.name))
+        super().__init__(file.name, self._chosen.features, dtype, n_rows, weight)
+        self._step = chunk_rows or (rows_a_chunk if layout.fortran else rows_a_piece)(width)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Walk the rows, each chunk in the memory of the one before."""
+        read = _columns_reader if self._layout.fortran else _rows_reader
+        n_rows = self._layout.shape[0]
+        with self._file.reading(EOFError), open(self._file.path, "rb", buffering=0) as opened:
+            stretch = read(opened, self._layout, min(self._step, n_rows))
+            for start in range(0, n_rows, self._step):
+                table = ArrayTable(stretch(start, min(start + self._step, n_rows)))
+                yield table.chunk(self._chosen, slice(None), Place(self.name, start))
+
+
+Stretch = Callable[[int, int], npt.NDArray[Any]]
+
+
+def _rows_reader(file: BinaryIO, layout: Layout, most: int) -> Stretch:
+    """Read rows that lie one after the other."""
+    memory = np.empty((most, layout.shape[1]), layout.dtype)
+
+    def stretch(start: int, stop: int) -> npt.NDArray[Any]:
+        rows = memory[: stop - start]
+        _fill(file, layout.offset + start * layout.shape[1] * rows.itemsize, rows)
+        return rows
+
+    return stretch
+
+
+def _columns_reader(file: BinaryIO, layout: Layout, most: int) -> Stretch:
+    """Read a stretch of every column."""
+    n_rows, width = layout.shape
+    memory = np.empty((width, most), layout.dtype)
+
+    def stretch(start: int, stop: int) -> npt.NDArray[Any]:
+        columns = memory[:, : stop - start]
+        for position, column in enumerate(columns):
+            _fill(file, layout.offset + (position * n_rows + start) * column.itemsize, column)
+        return columns.T
+
+    return stretch
+
+
+def _fill(file: BinaryIO, offset: int, out: npt.NDArray[Any]) -> None:
+    """Read from an offset until an array is full, however little a read gives at a time."""
+    file.seek(offset)
+    room = out.reshape(-1).view(np.uint8).data
+    while room:
+        n_bytes = file.readinto(room)  # type: ignore[attr-defined]
+        if not n_bytes:
+            raise EOFError(f"it ends {len(room)} bytes too soon")
+        room = room[n_bytes:]

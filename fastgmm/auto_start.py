@@ -62,7 +62,7 @@ def auto_start(
     sample: Sample,
     n_components: int,
     family: Family,
-    reg_covar: float,
+    reg_covar: float | Array,
     rng: np.random.Generator,
 ) -> Parameters:
     """Choose the best of several kinds of start by short runs of EM.
@@ -72,7 +72,7 @@ def auto_start(
     sample : Sample
     n_components : int
     family : Family
-    reg_covar : float
+    reg_covar : float or ndarray of shape (n_features,)
     rng : numpy.random.Generator
 
     Returns

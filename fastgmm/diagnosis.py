@@ -190,7 +190,7 @@ def _about_features(
         yield (
             f"reg_covar adds {added[worst]:.3g} to a variance of {variances[worst]:.3g} in "
             f"{_listed('feature', np.flatnonzero(drowned), rows.names)}: "
-            "use a smaller reg_covar, or scale the features"
+            "use reg_covar_relative=True, a smaller reg_covar, or scale the features"
         )
 
 

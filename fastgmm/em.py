@@ -16,7 +16,7 @@ import numpy as np
 from fastgmm.covariance import Family
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.parameters import Parameters
-from fastgmm.statistics import SufficientStatistics
+from fastgmm.statistics import Array, SufficientStatistics
 
 
 class Outcome(Enum):
@@ -62,7 +62,7 @@ class MaximumLikelihood:
     """The M-step of a covariance family, and the log-likelihood a unit of row weight."""
 
     family: Family
-    reg_covar: float
+    reg_covar: float | Array  # added to every variance, or to that of each feature (d,)
 
     def estimate(self, statistics: SufficientStatistics, previous: Parameters | None) -> Parameters:
         """Parameters of highest expected log-likelihood.

@@ -40,7 +40,7 @@ def exchanges(
     parameters: Parameters,
     responsibilities: Array,
     family: Family,
-    reg_covar: float,
+    reg_covar: float | Array,
 ) -> Iterator[Parameters]:
     """Walk the parameters after the exchanges that promise most; singular ones are left out."""
     best = sorted(splits(sample, responsibilities), key=lambda split: -split.gain)[:TRIALS]

@@ -28,7 +28,7 @@ def initial_parameters(
     method: str,
     n_components: int,
     family: Family,
-    reg_covar: float,
+    reg_covar: float | Array,
     rng: np.random.Generator,
 ) -> Parameters:
     """Find parameters for EM to start from.
@@ -42,7 +42,7 @@ def initial_parameters(
         the nearest of their centres.
     n_components : int
     family : Family
-    reg_covar : float
+    reg_covar : float or ndarray of shape (n_features,)
     rng : numpy.random.Generator
 
     Returns
@@ -63,7 +63,7 @@ def start_from(
     method: str,
     n_components: int,
     family: Family,
-    reg_covar: float,
+    reg_covar: float | Array,
     rng: np.random.Generator,
 ) -> Parameters:
     """Find parameters on a sample that has been drawn."""

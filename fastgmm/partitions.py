@@ -135,7 +135,7 @@ def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array,
 
 
 def maximise(
-    sample: Sample, shares: Iterable[Share], family: Family, reg_covar: float
+    sample: Sample, shares: Iterable[Share], family: Family, reg_covar: float | Array
 ) -> Parameters:
     """Take the M-step of given shares of the rows.
 

@@ -53,6 +53,13 @@ def draw_sample(source: Source, rng: np.random.Generator) -> Sample:
     return Sample(np.ascontiguousarray(rows - origin), weights / weights.sum(), origin)
 
 
+def feature_variances(sample: Sample) -> Array:
+    """Variance of each feature over the sample, (d,): exactly 0 for one of a single value."""
+    constant = sample.rows.max(axis=0) == sample.rows.min(axis=0)
+    # what the origin was rounded by is left in every row of a constant
+    return np.where(constant, 0.0, sample.weights @ sample.rows**2)
+
+
 class _Reservoir:
     """The rows of largest keys so far; all, with their weights, until there are too many."""
 

@@ -372,3 +372,13 @@ def read_until(terminal, words, seconds=120):
         except OSError as error:  # how Linux says that the other side has closed
             pytest.fail(f"the command ended ({error}): {seen!r}")
     return seen
+
+
+def test_reg_covar_may_be_relative(tmp_path):
+    path, model = tmp_path / "small.csv", tmp_path / "m.npz"
+    rows = 1e-6 * np.random.default_rng(0).normal(size=(200, 2))
+    pd.DataFrame(rows, columns=["a", "b"]).to_csv(path, index=False)
+    run("fit", path, "-k", 1, "--reg-covar-relative", "-o", model)
+    found = load(model)
+    assert found.reg_covar_relative
+    np.testing.assert_allclose(np.diag(found.covariances_[0]), rows.var(axis=0), rtol=1e-5)

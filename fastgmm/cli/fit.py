@@ -41,6 +41,10 @@ Tolerance = Annotated[
 ]
 MaxIter = Annotated[int, typer.Option(metavar="N", help="Passes over the data, at most.")]
 RegCovar = Annotated[float, typer.Option(metavar="X", help="Added to every variance.")]
+RegCovarRelative = Annotated[
+    bool,
+    typer.Option("--reg-covar-relative", help="--reg-covar is a part of each feature's variance."),
+]
 Init = Annotated[
     str, typer.Option(metavar="START", help="auto, kmeans, k-means++, random or random_from_data.")
 ]
@@ -58,6 +62,7 @@ def fit(
     tol: Tolerance = DEFAULT["tol"],
     max_iter: MaxIter = DEFAULT["max_iter"],
     reg_covar: RegCovar = DEFAULT["reg_covar"],
+    reg_covar_relative: RegCovarRelative = False,
     init: Init = DEFAULT["init_params"],
     n_init: NInit = DEFAULT["n_init"],
 ) -> None:
@@ -69,6 +74,7 @@ def fit(
         covariance_type=covariance,
         tol=tol,
         reg_covar=reg_covar,
+        reg_covar_relative=reg_covar_relative,
         max_iter=max_iter,
         n_init=n_init,
         init_params=init,

@@ -14,7 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from fastgmm.cli import inputs, options, output, tables
-from fastgmm.cli.fit import DEFAULT, MaxIter, ModelFile, RegCovar, Tolerance, Weight
+from fastgmm.cli.fit import (
+    DEFAULT,
+    MaxIter,
+    ModelFile,
+    RegCovar,
+    RegCovarRelative,
+    Tolerance,
+    Weight,
+)
 from fastgmm.cli.progress import PassProgress
 from fastgmm.errors import DataError, require
 from fastgmm.selection import AutoGaussianMixture, Selection
@@ -54,6 +62,7 @@ def select(
     tol: Tolerance = DEFAULT["tol"],
     max_iter: MaxIter = DEFAULT["max_iter"],
     reg_covar: RegCovar = DEFAULT["reg_covar"],
+    reg_covar_relative: RegCovarRelative = False,
 ) -> None:
     """Fit mixtures of several sizes and types in shared passes, and show which is best."""
     if output_path is not None:
@@ -69,6 +78,7 @@ def select(
         tol=tol,
         max_iter=max_iter,
         reg_covar=reg_covar,
+        reg_covar_relative=reg_covar_relative,
         random_state=seed,
     )
     source = open_source(

@@ -32,7 +32,7 @@ class Family:
         return self.n_covariance_parameters(n_components, n_features) + means_and_weights
 
     def estimate(
-        self, statistics: SufficientStatistics, means: npt.ArrayLike, reg_covar: float
+        self, statistics: SufficientStatistics, means: npt.ArrayLike, reg_covar: float | Array
     ) -> Array:
         """Covariances about the means, of highest expected log-likelihood but for `reg_covar`.
 
@@ -42,8 +42,8 @@ class Family:
             Of the family's structure.
         means : array-like of shape (n_components, n_features)
             Usually `statistics.means`.
-        reg_covar : float
-            Added to every variance.
+        reg_covar : float or ndarray of shape (n_features,)
+            Added to every variance, or to that of each feature.
 
         Returns
         -------

@@ -19,13 +19,14 @@ class Scatter(NamedTuple):
 
 
 def regularised_scatter(
-    statistics: SufficientStatistics, means: npt.ArrayLike, reg_covar: float
+    statistics: SufficientStatistics, means: npt.ArrayLike, reg_covar: float | Array
 ) -> Scatter:
     """Scatter about the means, with `reg_covar` added to each variance that will come of it.
 
-    Added to the scatter, weight times `reg_covar`, it leaves every family's constraint intact;
-    added to the covariances it would not. A component without weight is given so little that it
-    changes no sum over components, and its covariance is `reg_covar` alone.
+    A number is added to the variance of every feature, an array (d,) has one for each; a sphere
+    takes their mean. Added to the scatter, weight times `reg_covar`, it leaves every family's
+    constraint intact; added to the covariances it would not. A component without weight is given so
+    little that it changes no sum over components, and its covariance is `reg_covar` alone.
     """
     weight = np.maximum(statistics.weight, NEGLIGIBLE_WEIGHT)
     n_features = statistics.first.shape[1]
@@ -36,6 +37,7 @@ def regularised_scatter(
         match statistics.structure:
             case "spherical":
                 variances, added = moments, weight * n_features
+                reg_covar = float(np.mean(reg_covar))
             case "diagonal":
                 variances, added = moments, weight[:, None]
             case "tied":

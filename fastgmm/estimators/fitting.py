@@ -16,7 +16,7 @@ from fastgmm.estimators.reporting import Progress, StopRequestedError, Verbose
 from fastgmm.estimators.rows import Rows
 from fastgmm.parameters import Parameters
 from fastgmm.repair import repaired
-from fastgmm.sample import Sample
+from fastgmm.sample import Sample, feature_variances
 from fastgmm.statistics import SufficientStatistics
 
 REPAIRS = 3  # of one fit
@@ -135,9 +135,10 @@ def advice(
     rule: Any = state.rule
     known = diagnosis.Described(n_rows, rows.source.dtype, rows.names)
     if sample is not None:
-        constant = sample.rows.max(axis=0) == sample.rows.min(axis=0)
+        variances = feature_variances(sample)
+        constant = variances == 0.0
         known = known._replace(
-            variances=sample.weights @ sample.rows**2,
+            variances=variances,
             constant=constant,
             n_different=1 if constant.all() else len(sample.rows),
         )

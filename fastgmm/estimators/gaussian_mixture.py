@@ -45,7 +45,12 @@ class GaussianMixture(Mixture):
     tol : float, default=1e-3
         EM stops when the mean log-likelihood of a row changes by less.
     reg_covar : float, default=1e-6
-        Added to every variance.
+        Added to every variance, in the square of the data's unit.
+    reg_covar_relative : bool, default=False
+        Whether `reg_covar` is a part of each feature's variance instead, so that the result does
+        not depend on the units of the features. The variances are those of a sample of the rows,
+        all of them up to 50 000; with "spherical", their mean counts. A constant feature, which
+        has no scale, is given `reg_covar` itself.
     max_iter : int, default=100
         Most passes of EM over the rows; 0 keeps the start.
     n_init : int, default=1
@@ -121,6 +126,7 @@ class GaussianMixture(Mixture):
         "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar_relative": ["boolean"],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "init_params": [StrOptions({"auto", "kmeans", "k-means++", "random", "random_from_data"})],
@@ -140,6 +146,7 @@ class GaussianMixture(Mixture):
         covariance_type: str = "full",
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
+        reg_covar_relative: bool = False,
         max_iter: int = 100,
         n_init: int = 1,
         init_params: str = "auto",
@@ -155,6 +162,7 @@ class GaussianMixture(Mixture):
         self.covariance_type = covariance_type
         self.tol = tol
         self.reg_covar = reg_covar
+        self.reg_covar_relative = reg_covar_relative
         self.max_iter = max_iter
         self.n_init = n_init
         self.init_params = init_params
@@ -290,20 +298,24 @@ class GaussianMixture(Mixture):
         """Fit, and return the rows and the attributes to publish."""
         found = rows.to_fit(self, X, sample_weight)
         source = found.source
-        rule = em.MaximumLikelihood(family(self.covariance_type), self.reg_covar)
         said = starts.checked(self, source.n_features)
-        sample = None
+        resuming = self.warm_start and is_fitted(vars(self))
+        ours = not (resuming or said.is_complete)
+        rng, sample = None, None
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         progress = Progress(self, self.max_iter, {"X": X, "y": y, "metadata": metadata})
-        if self.warm_start and is_fitted(vars(self)):
-            states = [starts.resumed(vars(self), self, rule, source.n_features)]
-        elif said.is_complete:  # every restart would be the same
-            states = [em.State(rule, said.alone(rule.family.structure))]
-        else:
+        if ours or self.reg_covar_relative:
             rng = generator(self.random_state)
             sample = starts.sampled(self, source, rng)
+        regularisation = starts.regularisation(self.reg_covar, self.reg_covar_relative, sample)
+        rule = em.MaximumLikelihood(family(self.covariance_type), regularisation)
+        if resuming:
+            states = [starts.resumed(vars(self), self, rule, source.n_features)]
+        elif sample is None or rng is None or said.is_complete:  # every restart would be the same
+            states = [em.State(rule, said.alone(rule.family.structure))]
+        else:
             states = starts.fresh(self, sample, rule, said, rng)
-        climb = Climb(states, found, sample, may_repair=said.is_nothing)
+        climb = Climb(states, found, sample, may_repair=ours and said.is_nothing)
         verbose = Verbose(self.verbose, self.verbose_interval, len(states))
         with last_iteration_kept(self, climb):
             climb.run(em.Stopping(self.tol, self.max_iter), verbose, progress)

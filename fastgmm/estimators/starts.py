@@ -13,7 +13,7 @@ from fastgmm.estimators import given, rows
 from fastgmm.estimators.published import parameters_of
 from fastgmm.initialisation import start_from
 from fastgmm.parameters import Parameters
-from fastgmm.sample import Sample, draw_sample
+from fastgmm.sample import Sample, draw_sample, feature_variances
 from fastgmm.sources import Source
 from fastgmm.statistics import Array
 
@@ -112,6 +112,18 @@ def sampled(estimator: Any, source: Source, rng: np.random.Generator) -> Sample:
     if source.n_rows is not None:  # known of every source that has been walked to its end
         rows.check_count(source.n_rows, estimator.n_components)
     return sample
+
+
+def regularisation(reg_covar: float, is_relative: bool, sample: Sample | None) -> float | Array:
+    """Return what is added to every variance, or to that of each feature (d,).
+
+    Relative to the variances of a sample, so that no pass is needed for them. A feature of one
+    value has no scale, and is given `reg_covar` itself.
+    """
+    if sample is None or not is_relative:
+        return float(reg_covar)
+    variances = feature_variances(sample)
+    return reg_covar * np.where(variances > 0.0, variances, 1.0)
 
 
 def resumed(

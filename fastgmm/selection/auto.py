@@ -48,6 +48,8 @@ class AutoGaussianMixture(Mixture):
         EM stops when the mean log-likelihood of a row changes by less.
     reg_covar : float, default=1e-6
         Added to every variance.
+    reg_covar_relative : bool, default=False
+        Whether `reg_covar` is a part of each feature's variance instead, see `GaussianMixture`.
     max_iter : int, default=100
         Most passes of EM over the rows.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
@@ -84,6 +86,7 @@ class AutoGaussianMixture(Mixture):
         "criterion": [str],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar_relative": ["boolean"],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state", np.random.Generator, np.random.SeedSequence],
     }
@@ -96,6 +99,7 @@ class AutoGaussianMixture(Mixture):
         criterion: str = "bic",
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
+        reg_covar_relative: bool = False,
         max_iter: int = 100,
         random_state: randomness.RandomState = None,
     ) -> None:
@@ -104,6 +108,7 @@ class AutoGaussianMixture(Mixture):
         self.criterion = criterion
         self.tol = tol
         self.reg_covar = reg_covar
+        self.reg_covar_relative = reg_covar_relative
         self.max_iter = max_iter
         self.random_state = random_state
 
@@ -142,6 +147,7 @@ class AutoGaussianMixture(Mixture):
             counts,
             families,
             self.reg_covar,
+            self.reg_covar_relative,
             em.Stopping(self.tol, self.max_iter),
             randomness.generator(self.random_state),
             progress,
@@ -178,6 +184,7 @@ class AutoGaussianMixture(Mixture):
             covariance_type=best.family.covariance_type,
             tol=self.tol,
             reg_covar=self.reg_covar,
+            reg_covar_relative=self.reg_covar_relative,
             max_iter=self.max_iter,
             random_state=self.random_state,
         )
@@ -201,6 +208,7 @@ def select(
     *,
     tol: float = 1e-3,
     reg_covar: float = 1e-6,
+    reg_covar_relative: bool = False,
     max_iter: int = 100,
     sample_weight: npt.ArrayLike | None = None,
 ) -> Selection:
@@ -224,7 +232,7 @@ def select(
         also charges for rows that lie between components.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Where the random numbers of the starts come from. The same seed gives the same bits.
-    tol, reg_covar, max_iter
+    tol, reg_covar, reg_covar_relative, max_iter
         As for `GaussianMixture`, for every candidate.
     sample_weight : array-like of shape (n_samples,), optional
         How often each row counts; their sum takes the place of the number of rows.
@@ -263,6 +271,7 @@ def select(
         criterion=criterion,
         tol=tol,
         reg_covar=reg_covar,
+        reg_covar_relative=reg_covar_relative,
         max_iter=max_iter,
         random_state=random_state,
     )

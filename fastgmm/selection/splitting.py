@@ -65,7 +65,7 @@ def best_cuts(
     return sorted(found, key=lambda cut: -cut.gain)
 
 
-def divided(parameters: Parameters, cuts: Sequence[Cut], reg_covar: float) -> Parameters:
+def divided(parameters: Parameters, cuts: Sequence[Cut], reg_covar: float | Array) -> Parameters:
     """Put the halves in the place of the components that are cut, no component twice.
 
     Raises

@@ -15,12 +15,13 @@ from fastgmm.estimators.fitting import Climb
 from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.reporting import Progress, Verbose
 from fastgmm.estimators.rows import Rows
+from fastgmm.estimators.starts import regularisation
 from fastgmm.parameters import Parameters
 from fastgmm.passes import Totals
-from fastgmm.sample import draw_sample
+from fastgmm.sample import Sample, draw_sample
 from fastgmm.selection.criteria import Criterion
 from fastgmm.selection.growth import Grown, Growth
-from fastgmm.statistics import SufficientStatistics
+from fastgmm.statistics import Array, SufficientStatistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +98,7 @@ def sweep(
     counts: Sequence[int],
     families: Sequence[Family],
     reg_covar: float,
+    is_relative: bool,
     stopping: em.Stopping,
     rng: np.random.Generator,
     progress: Progress,
@@ -113,9 +115,11 @@ def sweep(
     Exception
         What the first candidate failed of, if all of them failed.
     """
-    grown = _starts(rows, counts, families, reg_covar, stopping.tolerance, rng)
+    sample = draw_sample(rows.source, rng)
+    added = regularisation(reg_covar, is_relative, sample)
+    grown = _starts(rows, sample, counts, families, added, stopping.tolerance, rng)
     sound = [
-        (family, em.State(em.MaximumLikelihood(family, reg_covar), start))
+        (family, em.State(em.MaximumLikelihood(family, added), start))
         for (family, _), start in grown.items()
         if isinstance(start, Parameters)
     ]
@@ -131,19 +135,19 @@ def sweep(
 
 def _starts(
     rows: Rows,
+    sample: Sample,
     counts: Sequence[int],
     families: Sequence[Family],
-    reg_covar: float,
+    added: float | Array,
     tolerance: float,
     rng: np.random.Generator,
 ) -> dict[tuple[Family, int], Grown]:
     """Grow the starts of every family on one sample."""
     n_rows = rows.source.n_rows
-    sample = draw_sample(rows.source, rng)
     possible = [count for count in counts if n_rows is None or count <= n_rows]
     found: dict[tuple[Family, int], Grown] = {}
     for family in families:
-        rule = em.MaximumLikelihood(family, reg_covar)
+        rule = em.MaximumLikelihood(family, added)
         starts = Growth(sample, rule, tolerance, rng).starts(possible)
         found |= {(family, count): starts.get(count, _too_many(count)) for count in counts}
     return found

@@ -9,7 +9,7 @@ from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
     centred_group,
-    load_group,
+    load_vector_group,
     log_density_group,
     narrow,
     no_group,
@@ -70,16 +70,23 @@ def add_moments(tile, responsibilities, factors, scratch, out):
     The last of these features is the square root itself, so that one triangle of products holds the
     second moments, the first ones and the weight.
     """
-    n_components, n_features = factors.means.shape
+    n_components = len(factors.means)
     size = out.size // n_components
     for k in range(n_components):
-        for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-            root = roots(load_group(responsibilities, k, r))
-            for j in range(n_features):
-                mean, mean_low = factors.means[k, j], factors.means_low[k, j]
-                store_group(scratch, j, r, product(root, centred_group(tile, j, r, mean, mean_low)))
-            store_group(scratch, n_features, r, root)
-        add_outer_products(scratch, n_features + 1, out[k * size : (k + 1) * size])
+        add_moments_of(k, tile, responsibilities[k], TILE, factors, scratch, out[k * size :])
+
+
+@inline
+def add_moments_of(k, tile, responsibilities, n_columns, factors, scratch, out):
+    """Do so for one component and the first columns, in whole groups, of a tile."""
+    n_features = factors.means.shape[1]
+    for r in range(0, n_columns, GROUP * splat(tile, 0.0).width):
+        root = roots(load_vector_group(responsibilities, r))
+        for j in range(n_features):
+            mean, mean_low = factors.means[k, j], factors.means_low[k, j]
+            store_group(scratch, j, r, product(root, centred_group(tile, j, r, mean, mean_low)))
+        store_group(scratch, n_features, r, root)
+    add_outer_products(scratch, n_features + 1, n_columns, out)
 
 
 def row_operations(factors):

@@ -112,8 +112,8 @@ def add_moments(tile, responsibilities, factors, scratch, out):
     add_row_totals(responsibilities, n_components, out[:first])
     add_first_moments(tile, responsibilities, factors, scratch, out[first:products])
     divide_by_root_weight(responsibilities, n_components, scratch, n_features)
-    add_outer_products(scratch, n_features, out[products:pairs])
-    add_outer_products(responsibilities, n_components, out[pairs:])
+    add_outer_products(scratch, n_features, TILE, out[products:pairs])
+    add_outer_products(responsibilities, n_components, TILE, out[pairs:])
 
 
 @inline

@@ -10,7 +10,15 @@ from numba import types
 from numba.extending import overload
 
 from fastgmm.kernels.jit import inline, step
-from fastgmm.kernels.vectors import add_totals, fma, load, splat, square_root, store
+from fastgmm.kernels.vectors import (
+    add_totals,
+    fma,
+    load,
+    splat,
+    square_root,
+    store,
+    transpose_block,
+)
 
 # Rows in a tile: four groups of three registers in float32, eight in float64. Fewer spend more on
 # summing up registers (by count, a quarter of the second moments at 96 and an eighth at 192), more
@@ -19,6 +27,12 @@ TILE = 192
 # Registers worked on together: with four outputs they make twelve accumulators, which leaves room
 # for the operands in sixteen registers.
 GROUP = 3
+
+
+@inline
+def whole(count, size):
+    """Round a count up to whole groups of ``size``."""
+    return (count + size - 1) // size * size
 
 
 @step
@@ -44,12 +58,31 @@ def narrow(tile):
 @step
 def load_tile(rows, begin, live, tile):
     """Transpose rows[begin : begin + live] into the tile, the last of them repeated to its end."""
-    for r in range(live):
-        for j in range(rows.shape[1]):
-            tile[j, r] = rows[begin + r, j]
-    for j in range(rows.shape[1]):
-        for r in range(live, TILE):
-            tile[j, r] = tile[j, live - 1]
+    end = begin + live - 1
+    for r in range(0, TILE, 8):
+        i = begin + r
+        a, b, c, d = min(i, end), min(i + 1, end), min(i + 2, end), min(i + 3, end)
+        e, f, g, h = min(i + 4, end), min(i + 5, end), min(i + 6, end), min(i + 7, end)
+        for j in range(0, rows.shape[1], 8):
+            transpose_block(rows, (a, b, c, d, e, f, g, h), j, tile, (j, r))
+
+
+@step
+def gather_tile(rows, begin, chosen, live, tile):
+    """Transpose the first ``live`` chosen rows, counted from ``begin``, into a tile.
+
+    The last of them is repeated to the end of its group; returns the number of columns written.
+    """
+    columns = whole(live, GROUP * splat(tile, 0.0).width)
+    end = live - 1
+    for r in range(0, columns, 8):
+        a, b = begin + chosen[min(r, end)], begin + chosen[min(r + 1, end)]
+        c, d = begin + chosen[min(r + 2, end)], begin + chosen[min(r + 3, end)]
+        e, f = begin + chosen[min(r + 4, end)], begin + chosen[min(r + 5, end)]
+        g, h = begin + chosen[min(r + 6, end)], begin + chosen[min(r + 7, end)]
+        for j in range(0, rows.shape[1], 8):
+            transpose_block(rows, (a, b, c, d, e, f, g, h), j, tile, (j, r))
+    return columns
 
 
 @step
@@ -75,6 +108,13 @@ def load_group(tile, j, r):
     """Read three neighbouring registers of feature j, from row r on."""
     a = load(tile, (j, r))
     return a, load(tile, (j, r + a.width)), load(tile, (j, r + 2 * a.width))
+
+
+@inline
+def load_vector_group(values, r):
+    """Read three neighbouring registers of a vector, from element r on."""
+    a = load(values, (r,))
+    return a, load(values, (r + a.width,)), load(values, (r + 2 * a.width,))
 
 
 @inline
@@ -158,12 +198,6 @@ def add_row_totals(tile, n_rows, out):
             e, f = e + load(tile, (k + 4, r)), f + load(tile, (k + 5, r))
             g, h = g + load(tile, (k + 6, r)), h + load(tile, (k + 7, r))
         add_totals(out, (k,), (a, b, c, d, e, f, g, h))
-
-
-@inline
-def whole(count, size):
-    """Round a count up to whole groups of ``size``."""
-    return (count + size - 1) // size * size
 
 
 def two_parts(values, dtype):

@@ -10,7 +10,6 @@ import numpy as np
 
 from fastgmm.kernels.jit import inline, step
 from fastgmm.kernels.tiles import (
-    TILE,
     add_multiple,
     add_squares,
     load_group,
@@ -71,10 +70,10 @@ def transform(panels, centred, r, out):
 
 
 @step
-def add_outer_products(tile, n_rows, out):
+def add_outer_products(tile, n_rows, n_columns, out):
     """Add the lower triangle of tile @ tile.T, a block of four by four after another.
 
-    A single row that is left over is multiplied by eight columns at a time. The tile has scratch
+    Of the tile's columns the first are read, in whole registers. A single row that is left over is multiplied by eight columns at a time. The tile has scratch
     rows after ``n_rows``; what they contribute lands outside the triangle.
     """
     zero = splat(tile, 0.0)
@@ -84,7 +83,7 @@ def add_outer_products(tile, n_rows, out):
         for j in range(0, i + 4, 4):
             a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
             c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = zero
-            for r in range(0, TILE, zero.width):
+            for r in range(0, n_columns, zero.width):
                 a, b = load(tile, (i, r)), load(tile, (i + 1, r))
                 c, d = load(tile, (i + 2, r)), load(tile, (i + 3, r))
                 x = load(tile, (j, r))
@@ -101,7 +100,7 @@ def add_outer_products(tile, n_rows, out):
     if single:
         for j in range(0, n_rows, 8):
             a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
-            for r in range(0, TILE, zero.width):
+            for r in range(0, n_columns, zero.width):
                 a = load(tile, (n_rows - 1, r))
                 a0, a1 = fma(a, load(tile, (j, r)), a0), fma(a, load(tile, (j + 1, r)), a1)
                 a2, a3 = fma(a, load(tile, (j + 2, r)), a2), fma(a, load(tile, (j + 3, r)), a3)

@@ -329,3 +329,101 @@ def total(typingctx, vector):
         return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
     return types.float64(vector), generate
+
+
+@intrinsic
+def append_where_not_less(typingctx, a, b, array, indices, first):
+    """Write first, first + 1, ... of the lanes where not a < b, one after another; count them.
+
+    A lane that compares with NaN is written. ``array`` holds int32, with room for all lanes.
+    """
+
+    def generate(context, builder, signature, arguments):
+        a_value, b_value, view, where, start = arguments
+        numbers = ir.VectorType(ir.IntType(32), a.width)
+        kept = builder.fcmp_unordered(">=", a_value, b_value)
+        offset = splat_value(builder, builder.trunc(start, ir.IntType(32)), numbers)
+        values = builder.add(offset, ir.Constant(numbers, list(range(a.width))))
+        made = context.make_array(array)(context, builder, view)
+        where = cgutils.unpack_tuple(builder, where, array.ndim)
+        pointer = cgutils.get_item_pointer(context, builder, array, made, where, wraparound=False)
+        mask = ir.VectorType(ir.IntType(1), a.width)
+        write = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [numbers, pointer.type, mask]),
+            f"llvm.masked.compressstore.v{a.width}i32",
+        )
+        builder.call(write, [values, pointer, kept])
+        bits = ir.IntType(a.width)
+        count = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(bits, [bits]), f"llvm.ctpop.i{a.width}"
+        )
+        return builder.zext(builder.call(count, [builder.bitcast(kept, bits)]), ir.IntType(64))
+
+    return types.int64(a, b, array, indices, types.int64), generate
+
+
+BLOCK = 8  # rows, and features, that are transposed at a time
+
+
+@intrinsic
+def transpose_block(typingctx, rows, places, j, tile, indices):
+    """Copy features j to j + 8 of the rows at eight places to eight neighbouring rows of a tile.
+
+    Features past the data become zero; nothing past the end of a row is read.
+    """
+    element = FLOATS[rows.dtype]
+    kind = ir.VectorType(element, BLOCK)
+    suffix = f"v{BLOCK}f{rows.dtype.bitwidth}"
+
+    def generate(context, builder, signature, arguments):
+        rows_value, places_value, j_value, tile_value, at = arguments
+        view = context.make_array(rows)(context, builder, rows_value)
+        n_features = cgutils.unpack_tuple(builder, view.shape, 2)[1]
+        mask_type = ir.VectorType(ir.IntType(1), BLOCK)
+        longs = ir.VectorType(ir.IntType(64), BLOCK)
+        left = splat_value(builder, builder.sub(n_features, j_value), longs)
+        mask = builder.icmp_signed("<", ir.Constant(longs, list(range(BLOCK))), left)
+        registers = []
+        for place in cgutils.unpack_tuple(builder, places_value, BLOCK):
+            pointer = cgutils.get_item_pointer(
+                context, builder, rows, view, [place, j_value], wraparound=False
+            )
+            pointer = builder.bitcast(pointer, kind.as_pointer())
+            read = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(kind, [pointer.type, ir.IntType(32), mask_type, kind]),
+                f"llvm.masked.load.{suffix}.p0",
+            )
+            align = ir.Constant(ir.IntType(32), rows.dtype.bitwidth // 8)
+            zero = ir.Constant(kind, [0.0] * BLOCK)
+            registers.append(builder.call(read, [pointer, align, mask, zero]))
+        target = context.make_array(tile)(context, builder, tile_value)
+        feature, column = cgutils.unpack_tuple(builder, at, 2)
+        for i, register in enumerate(transposed(builder, registers)):
+            row = builder.add(feature, ir.Constant(ir.IntType(64), i))
+            pointer = cgutils.get_item_pointer(
+                context, builder, tile, target, [row, column], wraparound=False
+            )
+            pointer = builder.bitcast(pointer, kind.as_pointer())
+            builder.store(register, pointer, align=rows.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(rows, places, types.int64, tile, indices), generate
+
+
+def transposed(builder, registers):
+    """Transpose a square of as many registers as one has lanes: two by two, four by four, ..."""
+    count, step = len(registers), 1
+    while step < count:
+        low = [(i & ~step) + (count if i & step else 0) for i in range(count)]
+        high = [(i | step) + (count if i & step else 0) for i in range(count)]
+        exchanged = list(registers)
+        for i in range(count):
+            if not i & step:
+                a, b = registers[i], registers[i | step]
+                exchanged[i] = shuffle(builder, a, b, low)
+                exchanged[i | step] = shuffle(builder, a, b, high)
+        registers = exchanged
+        step *= 2
+    return registers

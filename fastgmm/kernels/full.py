@@ -16,6 +16,7 @@ from fastgmm.kernels.tiles import (
     product,
     roots,
     store_group,
+    store_vector_group,
     two_parts,
 )
 from fastgmm.kernels.triangular import (
@@ -50,17 +51,29 @@ def factors(log_weights, means, precisions_cholesky, dtype):
 @inline
 def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
-    n_components, n_features = factors.means.shape
+    centred = centring_room(scratch, factors)
+    for k in range(len(factors.means)):
+        log_densities_of(k, tile, TILE, factors, centred, out[k])
+
+
+@inline
+def centring_room(scratch, factors):
+    """Return room for a group of centred rows, in which the features past the data are zero."""
     centred = narrow(scratch)
-    for j in range(n_features, factors.panels.shape[2]):
-        store_group(centred, j, 0, no_group(tile))
-    for k in range(n_components):
-        for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-            for j in range(n_features):
-                mean, mean_low = factors.means[k, j], factors.means_low[k, j]
-                store_group(centred, j, 0, centred_group(tile, j, r, mean, mean_low))
-            squares = squared_lengths(factors.panels[k], centred, 0)
-            store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+    for j in range(factors.means.shape[1], factors.panels.shape[2]):
+        store_group(centred, j, 0, no_group(scratch))
+    return centred
+
+
+@inline
+def log_densities_of(k, tile, n_columns, factors, centred, out):
+    """Do so for one component and the first columns, in whole groups, of a tile."""
+    for r in range(0, n_columns, GROUP * splat(tile, 0.0).width):
+        for j in range(factors.means.shape[1]):
+            mean, mean_low = factors.means[k, j], factors.means_low[k, j]
+            store_group(centred, j, 0, centred_group(tile, j, r, mean, mean_low))
+        squares = squared_lengths(factors.panels[k], centred, 0)
+        store_vector_group(out, r, log_density_group(factors.log_scale[k], squares))
 
 
 @inline

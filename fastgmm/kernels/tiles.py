@@ -127,6 +127,15 @@ def store_group(tile, j, r, group):
 
 
 @inline
+def store_vector_group(values, r, group):
+    """Write three neighbouring registers of a vector, from element r on."""
+    a, b, c = group
+    store(values, (r,), a)
+    store(values, (r + a.width,), b)
+    store(values, (r + 2 * a.width,), c)
+
+
+@inline
 def no_group(tile):
     """Return three registers of zeros."""
     zero = splat(tile, 0.0)

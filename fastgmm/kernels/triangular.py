@@ -73,8 +73,9 @@ def transform(panels, centred, r, out):
 def add_outer_products(tile, n_rows, n_columns, out):
     """Add the lower triangle of tile @ tile.T, a block of four by four after another.
 
-    Of the tile's columns the first are read, in whole registers. A single row that is left over is multiplied by eight columns at a time. The tile has scratch
-    rows after ``n_rows``; what they contribute lands outside the triangle.
+    Of the tile's columns the first are read, in whole registers. A single row that is left over is
+    multiplied by eight columns at a time. The tile has scratch rows after ``n_rows``; what they
+    contribute lands outside the triangle.
     """
     zero = splat(tile, 0.0)
     block = 0

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.kernels import expectation, scoring
+from fastgmm.kernels import scoring
 from fastgmm.kernels.lanes import Plan, block_rows, plan
+from fastgmm.kernels.pruned import choose as choose_way
 from fastgmm.kernels.structures import STRUCTURES
 from fastgmm.kernels.threads import team
 from fastgmm.parameters import Parameters
@@ -130,8 +131,9 @@ def _expectation(each: Model, block: Block) -> tuple[npt.NDArray[np.float64], fl
         weights = UNWEIGHTED if block.weights is None else block.weights[call]
         lanes = np.zeros((each.plan.n_lanes(len(rows)), len(moments)))
         log_likelihoods = np.zeros(len(lanes))
-        run = _twin(each.plan, len(rows), expectation.expectation, expectation.expectation_serial)
-        run(rows, weights, each.factors, each.plan.lane_rows, lanes, log_likelihoods)
+        way = choose_way(rows, each.factors)
+        run = _twin(each.plan, len(rows), way.parallel, way.serial)
+        run(rows, weights, way.given, each.plan.lane_rows, lanes, log_likelihoods)
         moments += lanes.sum(axis=0)
         log_likelihood += float(log_likelihoods.sum())
     return moments, log_likelihood

@@ -67,13 +67,20 @@ def expectation(rows, row_weights, factors, lane_rows, moments, log_likelihoods)
         log_likelihoods[share] = lane(rows, row_weights, start, stop, factors, moments[share])
 
 
-def expectation_serial(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
-    """Do the same on the calling thread, for work too small to share.
+def serial(lane):
+    """Make a driver that walks the lanes on the calling thread, for work too small to share.
 
     Not compiled: every caller that is has LLVM optimise ``lane`` again, and small work has one lane
     or a few.
     """
-    for share in range(log_likelihoods.size):
-        start = share * lane_rows
-        stop = min(start + lane_rows, rows.shape[0])
-        log_likelihoods[share] = lane(rows, row_weights, start, stop, factors, moments[share])
+
+    def walk(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
+        for share in range(log_likelihoods.size):
+            start = share * lane_rows
+            stop = min(start + lane_rows, rows.shape[0])
+            log_likelihoods[share] = lane(rows, row_weights, start, stop, factors, moments[share])
+
+    return walk
+
+
+expectation_serial = serial(lane)

@@ -9,13 +9,14 @@ live pairs in float32 first, with bounds that allow for every rounding of that, 
 densities in float64: nothing but the choice of the pairs comes from float32.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
 
-from fastgmm.kernels.expectation import normalise
+from fastgmm.kernels.expectation import expectation, expectation_serial, normalise, serial
 from fastgmm.kernels.full import (
+    Factors,
     add_moments_of,
     centring_room,
     log_densities,
@@ -47,19 +48,26 @@ from fastgmm.kernels.vectors import (
 
 FAR = 50.0  # nats under a row's best: out
 NOTHING = float(np.exp(-FAR))
+FEWEST_ROWS = 3072  # below, probing costs more than it may save
+PROBE = 48  # rows, two groups in float64: under 1% of the E step of the fewest rows
+TOO_UNCERTAIN = 5.0  # nats: the float32 screen tells little, as where clusters are far or flat
 SEGMENT_PAIRS = 1 << 18  # of row and component, listed at a time: 3 MB with their densities
-# For every t, (a +- b)^2 is between (1 - t) a^2 - (1/t - 1) b^2 and (1 + t) a^2 + (1/t + 1) b^2: with
-# t = 1/64, a squared distance is bounded by the error of its root, and no root is taken.
+# (1 - t) a^2 - (1/t - 1) b^2 <= (a - b)^2 and (a + b)^2 <= (1 + t) a^2 + (1/t + 1) b^2 for every t:
+# with t = 1/64, the error of a distance bounds its square, and no root is taken.
 SHARE = 1.0 / 64.0
 
 
 class Screen(NamedTuple):
-    """Parameters in float32 about an origin, and what that rounding may do to a distance."""
+    """Factors, and a copy of them in float32 about an origin, with what that rounding may do."""
 
+    log_scale: np.ndarray  # (K,), and the rest of the Factors: float64
+    means: np.ndarray
+    means_low: np.ndarray
+    panels: np.ndarray
     origin: np.ndarray  # (d,) float64
-    log_scale: np.ndarray  # (K,)
-    means: np.ndarray  # (K, d) less the origin
-    panels: np.ndarray  # (K, P / 4, P, 4)
+    rough_log_scale: np.ndarray  # (K,)
+    rough_means: np.ndarray  # (K, d) less the origin
+    rough_panels: np.ndarray  # (K, P / 4, P, 4)
     slack: np.ndarray  # (K,) a squared distance's error, over |x - origin|^2 + reach
     reach: np.float32  # largest |mean - origin|^2
 
@@ -77,6 +85,7 @@ def screen(factors):
     lengths = np.einsum("kpij,kpij->k", factors.panels, factors.panels)
     with np.errstate(over="ignore"):  # what overflows lets every pair through
         return Screen(
+            *factors,
             origin,
             factors.log_scale.astype(np.float32),
             means.astype(np.float32),
@@ -169,29 +178,29 @@ def centre_in_float32(tile, origin, lengths, out):
 def squared_distances(tile, screen, scratch, out):
     """Write |U'(x - mean)|^2 of every component k and column r into out[k, r]."""
     centred = centring_room(scratch, screen)
-    for k in range(len(screen.means)):
+    for k in range(len(screen.rough_means)):
         for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-            for j in range(screen.means.shape[1]):
+            for j in range(screen.rough_means.shape[1]):
                 a, b, c = load_group(tile, j, r)
-                mean = screen.means[k, j]
+                mean = screen.rough_means[k, j]
                 store_group(centred, j, 0, (a - mean, b - mean, c - mean))
-            store_group(out, k, r, squared_lengths(screen.panels[k], centred, 0))
+            store_group(out, k, r, squared_lengths(screen.rough_panels[k], centred, 0))
 
 
 @step
 def list_possible(squares, lengths, weights, begin, screen, chosen, counts):
     """Add a tile's rows to the lists of the components that may be live in them."""
-    n_components = screen.log_scale.size
+    n_components = screen.rough_log_scale.size
     for r in range(0, TILE, splat(squares, 0.0).width):
         reach = load(lengths, (r,)) + screen.reach
         best = splat(squares, -np.inf)
         for k in range(n_components):
-            error = fma(reach, -0.5 * screen.slack[k], screen.log_scale[k])
+            error = fma(reach, -0.5 * screen.slack[k], screen.rough_log_scale[k])
             lower = fma(load(squares, (k, r)), -0.5 * (1.0 + SHARE), error)
             best = where_less(best, lower, lower, best)
         limit = where_less(0.0, load(weights, (r,)), best - FAR, np.inf)
         for k in range(n_components):
-            error = fma(reach, 0.5 * screen.slack[k], screen.log_scale[k])
+            error = fma(reach, 0.5 * screen.slack[k], screen.rough_log_scale[k])
             upper = fma(load(squares, (k, r)), -0.5 * (1.0 - SHARE), error)
             counts[k] += append_where_not_less(upper, limit, chosen[k], (counts[k],), begin + r)
 
@@ -237,12 +246,15 @@ def normalise_lists(chosen, counts, weights, densities):
 
 
 @kernel
-def screened_lane(rows, row_weights, start, stop, factors, screen, moments):
+def screened_lane(rows, row_weights, start, stop, screen, moments):
     """Add the moments of float64 rows[start:stop]; return their log-likelihood."""
-    n_components, n_features = factors.means.shape
+    n_components, n_features = screen.means.shape
     tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
-    small, small_scratch = new_tile(n_features, screen.means), new_tile(n_features, screen.means)
-    squares = new_tile(n_components, screen.means)
+    small, small_scratch = (
+        new_tile(n_features, screen.rough_means),
+        new_tile(n_features, screen.rough_means),
+    )
+    squares = new_tile(n_components, screen.rough_means)
     lengths, tile_weights = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     segment, size = segment_rows(n_components), moments.size // n_components
     chosen, shares, counts = new_lists(n_components, min(segment, stop - start + TILE), rows)
@@ -256,7 +268,7 @@ def screened_lane(rows, row_weights, start, stop, factors, screen, moments):
             load_tile(rows, begin, live, tile)
             load_weights(row_weights, begin, live, here)
             if row_weights.size:
-                hide_unweighted(tile, here, factors.means[0])
+                hide_unweighted(tile, here, screen.means[0])
             for r in range(TILE):  # a weight may be too small for float32
                 tile_weights[r] = here[r] > 0.0
             centre_in_float32(tile, screen.origin, lengths, small)
@@ -264,11 +276,11 @@ def screened_lane(rows, row_weights, start, stop, factors, screen, moments):
             list_possible(squares, lengths, tile_weights, begin - first, screen, chosen, counts)
         for k in range(n_components):
             listed = chosen[k, : counts[k]]
-            list_densities(rows, first, listed, k, factors, tile, scratch, shares[k])
+            list_densities(rows, first, listed, k, screen, tile, scratch, shares[k])
         log_likelihood += normalise_lists(chosen, counts, weights, shares)
         for k in range(n_components):
             listed, out = chosen[k, : counts[k]], moments[k * size : (k + 1) * size]
-            add_listed_moments(rows, first, listed, shares[k], k, factors, tile, scratch, out)
+            add_listed_moments(rows, first, listed, shares[k], k, screen, tile, scratch, out)
     return log_likelihood
 
 
@@ -284,11 +296,75 @@ def gathered(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
 
 
 @parallel
-def screened(rows, row_weights, factors, screen, lane_rows, moments, log_likelihoods):
+def screened(rows, row_weights, screen, lane_rows, moments, log_likelihoods):
     """Do the same by way of a screen in float32."""
     for share in prange(log_likelihoods.size):
         start = share * lane_rows
         stop = min(start + lane_rows, rows.shape[0])
         log_likelihoods[share] = screened_lane(
-            rows, row_weights, start, stop, factors, screen, moments[share]
+            rows, row_weights, start, stop, screen, moments[share]
         )
+
+
+gathered_serial, screened_serial = serial(gathered_lane), serial(screened_lane)
+
+
+@kernel
+def live_share(rows, probe, factors):
+    """Return the share of components that are live in a few rows."""
+    n_components, n_features = factors.means.shape
+    tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
+    densities = new_tile(n_components, rows)
+    columns = gather_tile(rows, 0, probe, probe.size, tile)
+    centred = centring_room(scratch, factors)
+    for k in range(n_components):
+        log_densities_of(k, tile, columns, factors, centred, densities[k])
+    live = 0
+    for r in range(probe.size):
+        best = densities[:n_components, r].max()
+        live += (densities[:n_components, r] >= best - FAR).sum()
+    return live / (n_components * probe.size)
+
+
+class Way(NamedTuple):
+    """How a pass over some rows is computed; all ways give the same sums to rounding."""
+
+    parallel: Any
+    serial: Any
+    given: Any  # in place of the factors
+
+
+def dense(rows, factors):
+    """Choose the pass that leaves nothing out."""
+    return Way(expectation, expectation_serial, factors)
+
+
+def choose(rows, factors):
+    """Choose by a probe of a few rows: where most pairs are nothing, leave them out.
+
+    It follows from rows and factors alone, so the sums have the same bits for any thread count.
+    """
+    if not isinstance(factors, Factors) or len(rows) < FEWEST_ROWS:
+        return dense(rows, factors)
+    n_components, n_features = factors.means.shape
+    # Gathering costs as much as some 12 features: timed for d = 4 to 128 and shares of 0.03 to 0.9,
+    # where each way began to gain.
+    worth = n_features / 80
+    if 1 / n_components > worth:
+        return dense(rows, factors)
+    probe = np.linspace(0, len(rows) - 1, PROBE).astype(np.int32)
+    share = live_share(rows, probe, factors)
+    if share < min(worth, 0.3) and rows.dtype == np.float64:
+        bounds = screen(factors)
+        if uncertainty(rows[probe], bounds) < TOO_UNCERTAIN:
+            return Way(screened, screened_serial, bounds)
+    if share < min(worth, 0.4):
+        return Way(gathered, gathered_serial, factors)
+    return dense(rows, factors)
+
+
+def uncertainty(rows, screen):
+    """Return how far apart, in nats, the screen's bounds of most rows lie by rounding alone."""
+    centred = rows - screen.origin
+    lengths = np.einsum("ij,ij->i", centred, centred)
+    return float(np.median(lengths) + screen.reach) * float(screen.slack.max())

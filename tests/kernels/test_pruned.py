@@ -1,0 +1,202 @@
+"""Pruned passes: the sums of the dense one, wherever components are live, and the same bits."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+import twins
+from numpy.testing import assert_allclose, assert_array_equal
+
+from fastgmm import GaussianMixture, open_source, passes
+from fastgmm.kernels import pruned
+from fastgmm.kernels.expectation import expectation, expectation_serial
+from fastgmm.parameters import Parameters
+
+# Features about groups of four and eight; components one, few, and more than a segment of a tile
+# holds of the first lists; rows about tiles; how far means are apart, in deviations.
+CASES = [
+    (1, 1, 1, 0.0),
+    (1, 4, 193, 30.0),
+    (2, 9, 1000, 3.0),
+    (4, 5, 191, 0.0),
+    (5, 17, 1000, 20.0),
+    (8, 2, 192, 100.0),
+    (13, 6, 1537, 8.0),
+    (32, 8, 400, 2.0),
+    (33, 3, 777, 50.0),
+]
+
+
+def screened_serial(rows, row_weights, factors, *rest):
+    pruned.screened_serial(rows, row_weights, pruned.screen(factors), *rest)
+
+
+WAYS = {"gathered": pruned.gathered_serial, "screened": screened_serial}
+
+
+@pytest.fixture(params=[("gathered", np.float64), ("gathered", np.float32), ("screened", float)])
+def way(request):
+    """A pruned pass, and the dtype of its rows."""
+    name, dtype = request.param
+    return WAYS[name], dtype
+
+
+def random_case(rng, case, dtype, offset=0.0):
+    n_features, n_components, n_rows, spread = case
+    parameters = twins.random_parameters(rng, "full", n_components, n_features, offset, spread)
+    return parameters, twins.random_rows(rng, parameters, n_rows, dtype)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_pruned_pass_agrees_with_its_twin(rng, way, case):
+    run, dtype = way
+    parameters, rows = random_case(rng, case, dtype)
+    found = twins.sums_of(run, rows, None, parameters)
+    exact, bounds = twins.sums(rows, None, parameters)
+    assert twins.worst(found, exact, bounds) < 0.1
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-300, 1e300])
+def test_rows_count_by_their_weights_whatever_their_scale(rng, scale):
+    parameters, rows = random_case(rng, (13, 6, 1537, 8.0), np.float64)
+    weights = scale * rng.choice([0.0, 0.5, 3.0], size=len(rows))
+    dense = twins.moments_of(expectation_serial, rows, weights, parameters)
+    for run in WAYS.values():
+        moments, log_likelihoods = twins.moments_of(run, rows, weights, parameters)
+        for found, expected in zip((moments, log_likelihoods), dense, strict=True):
+            assert_allclose(found, expected, rtol=0, atol=1e-14 * np.abs(expected).max())
+
+
+def test_rows_of_weight_zero_may_lie_anywhere(rng):
+    parameters, rows = random_case(rng, (8, 4, 400, 8.0), np.float64)
+    weights = rng.choice([0.0, 1.0], size=len(rows))
+    far = np.where(weights[:, None] == 0.0, 1e200, rows)
+    for run in WAYS.values():
+        found = twins.moments_of(run, twins.read_only(far), weights, parameters)
+        expected = twins.moments_of(run, rows, weights, parameters)
+        for one, other in zip(found, expected, strict=True):
+            assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e8])
+def test_an_offset_costs_the_screen_no_live_pair(rng, offset):
+    parameters, rows = random_case(rng, (13, 6, 1537, 8.0), np.float64, offset)
+    found = twins.sums_of(screened_serial, rows, None, parameters)
+    exact, bounds = twins.sums(rows, None, parameters)
+    assert twins.worst(found, exact, bounds) < 0.1
+
+
+@pytest.mark.parametrize("condition", [1e2, 1e6, 1e10])
+def test_flat_components_cost_the_screen_no_live_pair(rng, condition):
+    # the flatter, the less float32 can tell: pairs are let through, not lost
+    axes = np.linalg.qr(rng.normal(size=(4, 10, 10)))[0]
+    covariances = (axes * np.geomspace(1.0 / condition, 1.0, 10)) @ axes.swapaxes(1, 2)
+    means = rng.normal(scale=3.0, size=(4, 10))
+    parameters = Parameters.from_covariances("full", np.full(4, 0.25), means, covariances)
+    labels = rng.integers(4, size=2000)
+    noise = rng.normal(size=(2000, 10, 1))
+    rows = means[labels] + (np.linalg.cholesky(covariances)[labels] @ noise)[:, :, 0]
+    rows = twins.read_only(rows)
+    dense = twins.moments_of(expectation_serial, rows, None, parameters)
+    found = twins.moments_of(screened_serial, rows, None, parameters)
+    for one, other in zip(found, dense, strict=True):
+        assert_allclose(one, other, rtol=0, atol=1e-13 * np.abs(other).max())
+
+
+def test_a_component_of_weight_zero_stays_without_a_row(rng):
+    parameters, rows = random_case(rng, (8, 4, 400, 8.0), np.float64)
+    dead = Parameters(
+        "full",
+        np.array([0.5, 0.0, 0.3, 0.2]),
+        parameters.means,
+        parameters.covariances,
+        parameters.precisions_cholesky,
+    )
+    for run in WAYS.values():
+        sums = twins.sums_of(run, rows, None, dead)
+        assert sums.weight[1] == 0.0
+        assert np.isfinite(sums.log_likelihood)
+        assert np.isfinite(sums.second).all()
+
+
+def test_more_pairs_than_a_segment_holds_are_taken_in_turn(rng):
+    n_components = pruned.SEGMENT_PAIRS // twins.LANE_ROWS + 1  # so that a lane has two segments
+    parameters, rows = random_case(rng, (2, n_components, 2 * twins.LANE_ROWS, 50.0), np.float64)
+    dense = twins.moments_of(expectation_serial, rows, None, parameters)
+    for run in WAYS.values():
+        for one, other in zip(twins.moments_of(run, rows, None, parameters), dense, strict=True):
+            assert_allclose(one, other, rtol=0, atol=1e-13 * np.abs(other).max())
+
+
+def far_apart(rng, dtype=np.float64):
+    parameters = twins.random_parameters(rng, "full", 16, 16, spread=30.0)
+    return parameters, twins.random_rows(rng, parameters, 20_000, dtype)
+
+
+def test_pairs_that_are_nothing_choose_the_pruned_pass(rng):
+    parameters, rows = far_apart(rng)
+    factors = twins.factors_of(parameters, rows.dtype)
+    assert pruned.choose(rows, factors).parallel is pruned.screened
+    assert pruned.choose(rows[:100], factors).parallel is expectation
+    close = twins.random_parameters(rng, "full", 16, 16, spread=0.1)
+    near = twins.random_rows(rng, close, 20_000, np.float64)
+    factors = twins.factors_of(close, near.dtype)
+    assert pruned.choose(near, factors).parallel is expectation
+
+
+def test_a_screen_that_float32_blinds_is_not_used(rng):
+    parameters, rows = far_apart(rng)
+    distant = Parameters(
+        "full",
+        parameters.weights,
+        parameters.means * 1e6,
+        parameters.covariances,
+        parameters.precisions_cholesky,
+    )
+    labels = rng.integers(16, size=len(rows))
+    rows = twins.read_only(distant.means[labels] + rng.normal(size=rows.shape))
+    way = pruned.choose(rows, twins.factors_of(distant, rows.dtype))
+    assert way.parallel is pruned.gathered
+
+
+def test_float32_rows_are_gathered(rng):
+    parameters, rows = far_apart(rng, np.float32)
+    way = pruned.choose(rows, twins.factors_of(parameters, rows.dtype))
+    assert way.parallel is pruned.gathered
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_any_number_of_threads_gives_the_same_bits(rng, dtype):
+    parameters, rows = far_apart(rng, dtype)
+    source = open_source(rows)
+    before = numba.get_num_threads()
+    found = []
+    for n_threads in range(1, before + 1):
+        numba.set_num_threads(n_threads)
+        found.append(passes.statistics(source, [parameters])[0])
+    numba.set_num_threads(before)
+    serial = found[0]
+    for each in found[1:]:
+        assert_array_equal(each.second, serial.second)
+        assert each.log_likelihood == serial.log_likelihood
+
+
+def test_fifty_passes_end_where_dense_ones_do(rng, monkeypatch):
+    parameters, rows = far_apart(rng)
+    start = {
+        "n_components": 16,
+        "weights_init": np.full(16, 1 / 16),
+        "means_init": parameters.means + rng.normal(size=(16, 16)),
+        "precisions_init": np.tile(np.eye(16), (16, 1, 1)),
+        "tol": 0.0,
+        "max_iter": 50,
+    }
+    with pytest.warns(match="did not converge"):
+        found = GaussianMixture(**start).fit(rows)
+    monkeypatch.setattr(passes, "choose_way", pruned.dense)
+    with pytest.warns(match="did not converge"):
+        dense = GaussianMixture(**start).fit(rows)
+    for name in ("weights_", "means_", "covariances_"):
+        one, other = getattr(found, name), getattr(dense, name)
+        assert_allclose(one, other, rtol=0, atol=1e-12 * np.abs(other).max())

@@ -2,6 +2,7 @@
 
 `GaussianMixture` is the estimator, `open_source` what it reads, `load` the way back from a file.
 `select` finds how many components there are, and `AutoGaussianMixture` does so in a pipeline.
+`plot` has the pictures.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fastgmm.errors import (
 from fastgmm.version import __version__
 
 if TYPE_CHECKING:
+    from fastgmm import plot
     from fastgmm.estimators import GaussianMixture, load
     from fastgmm.selection import AutoGaussianMixture, select
     from fastgmm.sources import open_source
@@ -36,6 +38,7 @@ __all__ = [
     "__version__",
     "load",
     "open_source",
+    "plot",
     "select",
 ]
 
@@ -51,6 +54,8 @@ ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plot":
+        return importlib.import_module("fastgmm.plot")
     if name not in ROOMS:
         raise AttributeError(f"module 'fastgmm' has no attribute {name!r}")
     value = getattr(importlib.import_module(ROOMS[name]), name)

@@ -269,6 +269,7 @@ def _add_totals(a: Sequence[Totals], b: Sequence[Totals]) -> list[Totals]:
 
 
 def scored(kind: str, each: Model, block: Block) -> npt.NDArray[Any]:
+    """Make the scores of a block, in the dtype of its rows."""
     out = _shape(kind, len(block.rows), each, block.rows.dtype)
     _score(each, block, out)
     return out

@@ -1,0 +1,90 @@
+"""Axes to draw on, and what stands beside them: the names of the features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fastgmm.errors import DataError, require
+from fastgmm.estimators.base import Mixture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LONGEST = 40  # characters of a name beside an axis of ordinary size
+
+Feature = int | str  # its number from 0, or its name
+
+
+def new_axes() -> Axes:
+    """Axes of a figure of their own, which matplotlib's windows know of."""
+    return require("matplotlib.pyplot", "plot").subplots(layout="constrained")[1]
+
+
+def numbers_of(model: Mixture, features: Sequence[Feature]) -> list[int]:
+    """Numbers of the features asked for.
+
+    Raises
+    ------
+    DataError
+        If the model has none of this number or name.
+    """
+    names = list(getattr(model, "feature_names_in_", []))
+    n_features = model.means_.shape[1]
+    found = []
+    for feature in features:
+        if isinstance(feature, str) and feature in names:
+            found.append(names.index(feature))
+        elif not isinstance(feature, str) and 0 <= feature < n_features:
+            found.append(int(feature))
+        else:
+            raise _not_there(features, names, n_features)
+    return found
+
+
+def pair_of(model: Mixture, features: Sequence[Feature], picture: str) -> list[int]:
+    """Numbers of the two features that a picture has across and up."""
+    if model.means_.shape[1] < 2:
+        raise DataError(
+            f"a picture of {picture} needs two features, and the model has one; "
+            "histogram draws one feature"
+        )
+    if len(features) != 2:
+        raise DataError(
+            f"a picture of {picture} has two features, and features={features!r} are "
+            f"{len(features)}; corner draws more"
+        )
+    return numbers_of(model, features)
+
+
+def name_of(model: Mixture, feature: int, longest: int = LONGEST) -> str:
+    """Name a feature as it was named when the model was fitted, without its middle if too long."""
+    names = getattr(model, "feature_names_in_", None)
+    name = f"feature {feature}" if names is None else str(names[feature])
+    if len(name) > longest:
+        half = (longest - 1) // 2
+        name = f"{name[:half]}…{name[-half:]}"
+    return name.replace("$", r"\$")  # else matplotlib takes what is between two for mathematics
+
+
+def name_both(model: Mixture, pair: Sequence[int], ax: Axes) -> None:
+    """Write the names of two features beside the axes."""
+    ax.set_xlabel(name_of(model, pair[0]))
+    ax.set_ylabel(name_of(model, pair[1]))
+
+
+def line_of(label: str, **style: Any) -> Any:
+    """Make a line for a legend."""
+    return require("matplotlib.lines", "plot").Line2D([], [], label=label, **style)
+
+
+def legend(ax: Axes, **options: Any) -> None:
+    """Put a legend where it hides least, on paper that lets it be read above rows."""
+    ax.legend(fontsize="small", framealpha=0.85, edgecolor="none", **options)
+
+
+def _not_there(features: Sequence[Feature], names: list[str], n_features: int) -> DataError:
+    known = f"0 to {n_features - 1}" + (f", or {', '.join(map(repr, names))}" if names else "")
+    return DataError(
+        f"features={features!r} are not all among the model's features, which are {known}"
+    )

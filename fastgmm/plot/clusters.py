@@ -1,0 +1,67 @@
+"""Rows in the colours of their components, and the components as ellipses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastgmm import passes
+from fastgmm.estimators.base import Mixture
+from fastgmm.plot.axes import Feature, legend, name_both, new_axes, pair_of
+from fastgmm.plot.colours import component_colours, point_size, soft_colours
+from fastgmm.plot.ellipses import draw_ellipses, draw_numbers, legend_line
+from fastgmm.plot.marginal import marginal
+from fastgmm.plot.rows import sample, source_of
+from fastgmm.sources import open_source
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def clusters(
+    model: Mixture,
+    data: Any,
+    ax: Axes | None = None,
+    *,
+    features: tuple[Feature, Feature] = (0, 1),
+    max_rows: int = 5_000,
+) -> Axes:
+    """Draw rows in the colours of their components, and each component as two ellipses.
+
+    Parameters
+    ----------
+    model : GaussianMixture or AutoGaussianMixture
+        A fitted model of two features or more.
+    data : array-like, table, path or source
+        Whatever `model.predict` takes.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; new axes without it.
+    features : pair of int or str
+        The features across and up. The covariance drawn is the marginal one of these two.
+    max_rows : int
+        Of more rows, a random sample of this many is drawn, the same one every time.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A row of several components has a mix of their colours, by responsibility. The ellipses
+        lie at one and at two standard deviations, and a component's number at its mean.
+    """
+    parameters = model._parameters()
+    pair = pair_of(model, features, "clusters")
+    rows = sample(source_of(model, data), max_rows)
+    responsibilities = passes.responsibilities(open_source(rows), parameters)
+    ax = ax or new_axes()
+    ax.scatter(
+        rows[:, pair[0]],
+        rows[:, pair[1]],
+        s=point_size(len(rows)),
+        c=soft_colours(responsibilities),
+        linewidths=0,
+        rasterized=True,
+    )
+    mixture, inks = marginal(parameters, pair), 0.6 * component_colours(len(parameters.weights))
+    draw_ellipses(mixture, inks, ax)
+    draw_numbers(mixture, inks, ax)
+    legend(ax, handles=[legend_line()])
+    name_both(model, pair, ax)
+    return ax

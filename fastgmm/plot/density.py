@@ -1,0 +1,129 @@
+"""The density of a mixture in two features, as regions that hold given shares of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastgmm.errors import require
+from fastgmm.estimators.base import Mixture
+from fastgmm.parameters import Parameters
+from fastgmm.plot.axes import Feature, legend, line_of, name_both, new_axes, pair_of
+from fastgmm.plot.colours import component_colours
+from fastgmm.plot.marginal import log_densities, marginal
+from fastgmm.plot.rows import counts, reach, sample, source_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHARES = (0.99, 0.9, 0.5)
+STYLES = (":", "--", "-")
+DRAWN_ROWS = 20_000  # from the mixture: shares are right to 0.0005
+CELLS = 150  # each way, in which rows are counted
+GRID = 160  # lines each way, and for each component as many as there are
+LEGEND_SIZE = (0.4, 0.25)  # of the axes
+NEAR = np.linspace(-3.0, 3.0, 13)  # standard deviations: or a small component slips through
+
+
+def density(
+    model: Mixture,
+    data: Any = None,
+    ax: Axes | None = None,
+    *,
+    features: tuple[Feature, Feature] = (0, 1),
+) -> Axes:
+    """Draw the density of two features as three contours, over counts of the rows.
+
+    Parameters
+    ----------
+    model : GaussianMixture or AutoGaussianMixture
+        A fitted model of two features or more.
+    data : array-like, table, path or source, optional
+        Whatever `model.predict` takes. All rows are counted, in cells; without data, only the
+        contours are drawn.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; new axes without it.
+    features : pair of int or str
+        The features across and up.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The contours are the smallest regions that hold 50, 90 and 99 % of the mixture's rows. Where
+        rows lie outside of them, the mixture does not describe them.
+    """
+    parameters = model._parameters()
+    pair = pair_of(model, features, "density")
+    mixture = marginal(parameters, pair)
+    drawn, _ = mixture.sample(DRAWN_ROWS, np.random.RandomState(0))
+    seen = drawn
+    ax = ax or new_axes()
+    if data is None:
+        ends = reach(seen, mixture.means)
+    else:
+        source = source_of(model, data)
+        seen = np.vstack([drawn, sample(source, DRAWN_ROWS)[:, pair]])
+        ends = reach(seen, mixture.means)
+        _draw_counts(counts(source, pair, ends, (CELLS, CELLS)), ends, ax)
+    lines = _draw_contours(mixture, drawn, ends, ax)
+    legend(ax, handles=lines, loc=_emptiest(seen, ends))
+    name_both(model, pair, ax)
+    return ax
+
+
+def _draw_counts(found: np.ndarray, ends: np.ndarray, ax: Axes) -> None:
+    """Draw the rows in grey, by the logarithm of their number; no row, no ink."""
+    colours = require("matplotlib.colors", "plot")
+    matplotlib = require("matplotlib", "plot")
+    greys = colours.LinearSegmentedColormap.from_list(
+        "rows", matplotlib.colormaps["Greys"](np.linspace(0.18, 0.7, 64))
+    )
+    seen = np.ma.masked_equal(found.T, 0.0)
+    ax.imshow(
+        seen,
+        norm=colours.LogNorm(seen.min(), max(seen.max(), 2.0 * seen.min())),
+        cmap=greys,
+        extent=tuple(ends.T.ravel().tolist()),
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+    )
+
+
+def _draw_contours(mixture: Parameters, drawn: np.ndarray, ends: np.ndarray, ax: Axes) -> list[Any]:
+    """Draw the regions, and return lines for their legend."""
+    across, up = (_lines(mixture, feature, ends) for feature in (0, 1))
+    places = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
+    height = log_densities(mixture, places).reshape(len(up), len(across))
+    # where the density exceeds the level, there lies the share
+    levels = np.quantile(log_densities(mixture, drawn), 1.0 - np.array(SHARES))
+    inks = component_colours(len(SHARES) + 1)[: len(SHARES)][::-1]
+    for level, style, ink in zip(levels, STYLES, inks, strict=True):
+        ax.contour(across, up, height, levels=[level], linestyles=[style], colors=[ink])
+    ax.set(xlim=ends[:, 0], ylim=ends[:, 1])
+    lines = [
+        line_of(f"{share:.0%} of the mixture", linestyle=style, color=ink)
+        for share, style, ink in zip(SHARES, STYLES, inks, strict=True)
+    ]
+    return lines[::-1]
+
+
+def _emptiest(rows: np.ndarray, ends: np.ndarray) -> str:
+    """Corner with fewest rows; matplotlib looks for points and lines alone, not for contours."""
+    place = (rows - ends[0]) / (ends[1] - ends[0])
+    found = {}
+    for up in ("upper", "lower"):
+        for across in ("right", "left"):
+            beside = np.abs(place - [across == "right", up == "upper"]) < LEGEND_SIZE
+            found[f"{up} {across}"] = int(beside.all(axis=1).sum())
+    return min(found, key=lambda corner: found[corner])
+
+
+def _lines(mixture: Parameters, feature: int, ends: np.ndarray) -> np.ndarray:
+    """Where to know the density: everywhere, and closely about each component."""
+    low, high = ends[:, feature]
+    deviations = np.sqrt(mixture.covariances[:, feature, feature])
+    near = mixture.means[:, feature, None] + deviations[:, None] * NEAR
+    everywhere = np.linspace(low, high, GRID)
+    return np.unique(np.concatenate([everywhere, near[(near > low) & (near < high)]]))

@@ -1,0 +1,90 @@
+"""One feature: how its values are spread, and how the components add up to that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastgmm.estimators.base import Mixture
+from fastgmm.parameters import Parameters
+from fastgmm.plot.axes import Feature, legend, name_of, new_axes, numbers_of
+from fastgmm.plot.colours import INK, PALER, component_colours
+from fastgmm.plot.marginal import marginal
+from fastgmm.plot.rows import counts, reach, sample, source_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+REACH_ROWS = 20_000  # a sample of these decides from where to where
+FEWEST_BARS, MOST_BARS = 10, 120
+MOST_NAMED = 8  # components: of more, the lines are too many to tell by a legend
+LINES = 500  # points of a curve, and for each component as many as there are
+NEAR = np.linspace(-4.0, 4.0, 41)  # standard deviations, so that a narrow peak keeps its height
+
+
+def histogram(model: Mixture, data: Any, ax: Axes | None = None, *, feature: Feature = 0) -> Axes:
+    """Draw how one feature is spread, with the components and their sum.
+
+    Parameters
+    ----------
+    model : GaussianMixture or AutoGaussianMixture
+        A fitted model.
+    data : array-like, table, path or source
+        Whatever `model.predict` takes. All rows are counted.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; new axes without it.
+    feature : int or str
+        Which one. Of a mixture of several features, the marginal densities are drawn.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Densities: the bars have an area of 1 in sum, but for rows beyond the edges (at most 1 in
+        1000), and each component has that of its weight.
+    """
+    parameters = model._parameters()
+    (number,) = numbers_of(model, [feature])
+    source = source_of(model, data)
+    mixture = marginal(parameters, [number])
+    shown = sample(source, REACH_ROWS)[:, [number]]
+    ends = reach(shown, mixture.means)
+    n_rows = source.n_rows or len(shown)
+    heights = counts(source, [number], ends, (_n_bars(n_rows),))
+    ax = ax or new_axes()
+    draw_bars(heights, ends[:, 0], ax, label="rows")
+    draw_components(mixture, ends[:, 0], ax)
+    ax.set_xlabel(name_of(model, number))
+    ax.set_ylabel("density")
+    legend(ax)
+    return ax
+
+
+def draw_bars(heights: np.ndarray, ends: np.ndarray, ax: Axes, label: str | None = None) -> None:
+    """Draw counts in equal intervals as a density."""
+    edges = np.linspace(ends[0], ends[1], len(heights) + 1)
+    density = heights / (heights.sum() or 1.0) / (edges[1] - edges[0])
+    ax.stairs(density, edges, fill=True, color=PALER, label=label)
+    ax.set_xlim(ends[0], ends[1])
+
+
+def draw_components(mixture: Parameters, ends: np.ndarray, ax: Axes, width: float = 1.5) -> None:
+    """Draw the components of a mixture of one feature, and their sum."""
+    means, deviations = mixture.means[:, 0], np.sqrt(mixture.covariances[:, 0, 0])
+    near = (means[:, None] + deviations[:, None] * NEAR).ravel()
+    inside = near[(near > ends[0]) & (near < ends[1])]
+    at = np.unique(np.concatenate([np.linspace(ends[0], ends[1], LINES), inside]))
+    standardised = (at - means[:, None]) / deviations[:, None]
+    scales = mixture.weights / (deviations * np.sqrt(2.0 * np.pi))
+    heights = scales[:, None] * np.exp(-0.5 * standardised**2)
+    inks = 0.8 * component_colours(len(means))  # dark enough for lines
+    named = len(means) <= MOST_NAMED
+    for k, (height, ink) in enumerate(zip(heights, inks, strict=True)):
+        label = f"component {k}" if named else ("components" if k == 0 else None)
+        ax.plot(at, height, color=ink, linewidth=width, label=label)
+    ax.plot(at, heights.sum(axis=0), color=INK, linewidth=width, linestyle="--", label="sum")
+
+
+def _n_bars(n_rows: int) -> int:
+    """Bars that are wide enough for a hundred rows on average, within reason."""
+    return int(np.clip(2.0 * n_rows ** (1 / 3), FEWEST_BARS, MOST_BARS))

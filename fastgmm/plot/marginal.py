@@ -1,0 +1,41 @@
+"""The mixture that is left of a mixture when only some features are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastgmm import passes
+from fastgmm.parameters import Parameters
+from fastgmm.sources import open_source
+
+
+def marginal(parameters: Parameters, features: Sequence[int]) -> Parameters:
+    """Return the mixture of some features: parts of means and covariances, in structure full."""
+    return Parameters.from_covariances(
+        "full",
+        parameters.weights,
+        parameters.means[:, list(features)],
+        _covariances(parameters, list(features)),
+    )
+
+
+def log_densities(mixture: Parameters, points: np.ndarray) -> np.ndarray:
+    """Log densities of a mixture at some points, (n,)."""
+    return np.asarray(passes.log_likelihoods(open_source(points), mixture))
+
+
+def _covariances(parameters: Parameters, features: list[int]) -> np.ndarray:
+    """Covariances of some features in each component, (K, f, f)."""
+    covariances = parameters.covariances
+    shape = (len(parameters.weights), len(features), len(features))
+    match parameters.structure:
+        case "full":
+            return covariances[:, features][:, :, features]
+        case "tied":
+            return np.broadcast_to(covariances[np.ix_(features, features)], shape)
+        case "diagonal":
+            return covariances[:, features, None] * np.eye(len(features))
+        case _:
+            return covariances[:, None, None] * np.eye(len(features))

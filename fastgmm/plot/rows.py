@@ -1,0 +1,82 @@
+"""Rows for a picture, from a source of any length: a sample of them, or counts in cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from fastgmm.estimators import rows as given
+from fastgmm.estimators.base import Mixture
+from fastgmm.sources import Block, Source, blocks
+
+BLOCK_ROWS = 65_536
+TAIL = 5e-4  # of the rows on either side do not decide how far a picture reaches
+MARGIN = 0.05  # of the reach, on either side
+
+
+def source_of(model: Mixture, data: Any) -> Source:
+    """Open rows that a model can score."""
+    return given.to_score(model, data, None, model.means_.shape[1])
+
+
+def sample(source: Source, n_rows: int) -> np.ndarray:
+    """Draw rows without replacement, with chances by weight, in one pass over any source."""
+    rng = np.random.default_rng(0)
+    rows = np.empty((0, source.n_features))
+    keys = np.empty(0)
+    for block in blocks(source, BLOCK_ROWS):
+        # Efraimidis and Spirakis (2006): the least of exponential / weight are such a sample
+        drawn = rng.exponential(size=len(block.rows))
+        if block.weights is not None:
+            with np.errstate(divide="ignore"):
+                drawn = drawn / block.weights
+        limit = keys.max() if len(keys) == n_rows else np.inf
+        good = drawn < limit
+        rows = np.vstack([rows, block.rows[good]])
+        keys = np.concatenate([keys, drawn[good]])
+        least = np.argsort(keys, kind="stable")[:n_rows]
+        rows, keys = rows[least], keys[least]
+    return rows
+
+
+def reach(rows: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """From where to where a picture of these rows goes, (2, features): few of them are outside.
+
+    It holds the means of the components in any case.
+    """
+    inner = np.quantile(rows, [TAIL, 1.0 - TAIL], axis=0) if len(rows) else means
+    low = np.minimum(inner[0], means.min(axis=0))
+    high = np.maximum(inner[-1], means.max(axis=0))
+    width = np.where(high > low, high - low, np.maximum(1e-3 * np.abs(high), 1e-12))
+    return np.array([low - MARGIN * width, high + MARGIN * width])
+
+
+def counts(
+    source: Source, features: Sequence[int], ends: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Sum the weights of the rows in equal cells between the ends, in one pass; `shape` of them."""
+    return source.fold(partial(_of_block, list(features), ends, shape), add, BLOCK_ROWS)
+
+
+def _of_block(
+    features: list[int], ends: np.ndarray, shape: tuple[int, ...], block: Block
+) -> np.ndarray:
+    cells = np.array(shape)
+    weights = np.ones(len(block.rows)) if block.weights is None else block.weights
+    # rows far outside are put at the nearest end first: a whole number would overflow
+    clipped = np.clip(block.rows[:, features].astype(np.float64), *(ends + _beyond(ends)))
+    place = np.floor((clipped - ends[0]) / (ends[1] - ends[0]) * cells).astype(np.int64)
+    inside = ((place >= 0) & (place < cells)).all(axis=1)
+    index = np.ravel_multi_index(tuple(place[inside].T), shape)
+    found = np.bincount(index, weights[inside], minlength=int(cells.prod()))
+    return found.reshape(shape)
+
+
+def _beyond(ends: np.ndarray) -> np.ndarray:
+    """Steps to somewhere outside of both ends, (2, features)."""
+    width = ends[1] - ends[0]
+    return np.array([-width, width])

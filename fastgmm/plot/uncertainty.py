@@ -1,0 +1,87 @@
+"""Where it is not certain which component a row belongs to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastgmm import passes
+from fastgmm.errors import require
+from fastgmm.estimators.base import Mixture
+from fastgmm.plot.axes import Feature, name_both, new_axes, pair_of
+from fastgmm.plot.colours import INK, PALE
+from fastgmm.plot.ellipses import draw_ellipses
+from fastgmm.plot.marginal import marginal
+from fastgmm.plot.rows import sample, source_of
+from fastgmm.sources import open_source
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CERTAIN = 0.01  # a row that belongs elsewhere by less is drawn as background
+SMALL, LARGE = 4.0, 26.0  # areas of points
+
+
+def uncertainty(
+    model: Mixture,
+    data: Any,
+    ax: Axes | None = None,
+    *,
+    features: tuple[Feature, Feature] = (0, 1),
+    max_rows: int = 10_000,
+) -> Axes:
+    """Draw rows by how much of them belongs to other components than their likeliest one.
+
+    Parameters
+    ----------
+    model : GaussianMixture or AutoGaussianMixture
+        A fitted model of two features or more.
+    data : array-like, table, path or source
+        Whatever `model.predict` takes.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; new axes without it. A scale of colours takes some of their room.
+    features : pair of int or str
+        The features across and up.
+    max_rows : int
+        Of more rows, a random sample of this many is drawn, the same one every time.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The darker and larger a point, the lower its largest responsibility. Rows that belong to
+        others by less than 1 % are pale. The ellipses lie at one standard deviation.
+    """
+    parameters = model._parameters()
+    pair = pair_of(model, features, "uncertainty")
+    rows = sample(source_of(model, data), max_rows)
+    doubt = 1.0 - passes.responsibilities(open_source(rows), parameters).max(axis=1)
+    most = 1.0 - 1.0 / max(len(parameters.weights), 2)  # where all components are as likely
+    order = np.argsort(doubt, kind="stable")  # the doubtful on top
+    rows, doubt = rows[order], doubt[order]
+    across, up = rows[:, pair].T
+    doubtful = doubt >= CERTAIN
+    ax = ax or new_axes()
+    ax.scatter(across[~doubtful], up[~doubtful], s=SMALL, c=PALE, linewidths=0, rasterized=True)
+    points = ax.scatter(
+        across[doubtful],
+        up[doubtful],
+        s=SMALL + (LARGE - SMALL) * doubt[doubtful] / most,
+        c=doubt[doubtful],
+        cmap=_dark_where_high(),
+        vmin=0.0,
+        vmax=most,
+        linewidths=0,
+        rasterized=True,
+    )
+    draw_ellipses(marginal(parameters, pair), [INK] * len(parameters.weights), ax, [1], 1.2)
+    ax.figure.colorbar(points, ax=ax, label="1 – largest responsibility")
+    name_both(model, pair, ax)
+    return ax
+
+
+def _dark_where_high() -> Any:
+    """Colours from light to dark that begin darker than the pale rows."""
+    matplotlib = require("matplotlib", "plot")
+    shades = matplotlib.colormaps["viridis_r"](np.linspace(0.15, 1.0, 256))
+    return require("matplotlib.colors", "plot").ListedColormap(shades, name="doubt")

@@ -1,0 +1,71 @@
+"""Rows for a picture come from any source, in bounded memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from fastgmm import plot
+from fastgmm.plot.rows import counts, reach, sample
+from fastgmm.sources import open_source
+
+
+@pytest.fixture
+def long(rng):
+    """More rows than a block."""
+    return rng.normal(size=(150_000, 2))
+
+
+def test_counts_are_those_of_numpy(long):
+    ends = np.array([[-2.0, -1.0], [2.5, 3.0]])
+    found = counts(open_source(long), [0, 1], ends, (40, 30))
+    expected, _, _ = np.histogram2d(*long.T, (40, 30), ends.T)
+    # a row on an edge may fall on either side of it by rounding
+    assert np.abs(found - expected).sum() <= 2
+    assert_array_equal(counts(open_source(long), [1], ends[:, [1]], (30,)).shape, (30,))
+
+
+def test_counts_add_weights(rng):
+    rows, weights = rng.normal(size=(500, 1)), rng.integers(0, 3, 500)
+    source = open_source(np.column_stack([rows, weights]), columns=[0], weight=1)
+    ends = np.array([[-2.0], [2.0]])
+    expected = counts(open_source(np.repeat(rows, weights, axis=0)), [0], ends, (20,))
+    assert_array_equal(counts(source, [0], ends, (20,)), expected)
+
+
+def test_rows_far_outside_are_not_counted():
+    far = np.array([[1e300], [-1e300], [0.5]])
+    assert_array_equal(counts(open_source(far), [0], np.array([[0.0], [1.0]]), (2,)), [0.0, 1.0])
+
+
+def test_a_sample_is_without_replacement(long):
+    found = sample(open_source(long), 3000)
+    assert len(np.unique(found, axis=0)) == 3000
+    assert set(map(tuple, found)) <= set(map(tuple, long))
+    assert_array_equal(sample(open_source(long[:100]), 3000).shape, (100, 2))
+
+
+def test_a_picture_reaches_over_the_means_and_nearly_all_rows(long):
+    ends = reach(np.vstack([long, [[1e6, 0.0]]]), np.array([[9.0, 0.0]]))
+    assert 9.0 < ends[1, 0] < 20.0
+    assert ((long > ends[0]) & (long < ends[1])).mean() > 0.999
+
+
+@pytest.mark.parametrize("kind", ["clusters", "density", "uncertainty", "histogram", "scores"])
+def test_every_source_makes_the_same_picture(kind, model, rows, tmp_path):
+    pd = pytest.importorskip("pandas")
+    np.save(tmp_path / "rows.npy", rows)
+    pd.DataFrame(rows).add_prefix("x").to_csv(tmp_path / "rows.csv", index=False)
+    draw = getattr(plot, kind)
+
+    def picture(data):
+        canvas = draw(model, data).figure.canvas
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba()).copy()
+
+    expected = picture(rows)
+    for data in (str(tmp_path / "rows.npy"), lambda: np.array_split(rows, 5)):
+        assert_array_equal(picture(data), expected)
+    with pytest.warns(UserWarning, match="has feature names"):
+        assert_array_equal(picture(tmp_path / "rows.csv"), expected)

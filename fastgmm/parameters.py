@@ -16,6 +16,8 @@ from threadpoolctl import ThreadpoolController
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.statistics import Array, read_only
 
+LARGEST_FACTOR = 1e150  # of a precision: its square is still a number, and the inverse of one
+
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
@@ -141,7 +143,7 @@ class Parameters:
 
 def _positive(values: Array) -> Array:
     """Return the values of each component, all positive and finite."""
-    good = (values > 0.0) & np.isfinite(values)
+    good = (values > 1.0 / LARGEST_FACTOR**2) & (values < LARGEST_FACTOR**2)
     for k, component in enumerate(good):
         if not np.all(component):
             feature = int(np.argmin(component)) if values.ndim == 2 else None
@@ -164,6 +166,8 @@ def _inverse_factor(covariance: Array, component: int | None) -> Array:
     """Upper triangular U with U U' the inverse of the covariance."""
     lower = _lower_factor(covariance, component)
     inverse, _ = dtrtri(lower, lower=1)
+    if not np.max(np.abs(inverse)) < LARGEST_FACTOR:
+        raise DegenerateCovarianceError(component)
     return np.asarray(inverse.T)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fastgmm.errors import DataError
 from fastgmm.kernels.lanes import block_rows
 from fastgmm.sources import Source, blocks
+from fastgmm.sources.blocks import check_extents, check_range
 from fastgmm.statistics import Array
 
 # centres found on these err by 1/50 of a cluster's width with 20 clusters: EM's first pass mends it
@@ -43,6 +44,7 @@ def draw_sample(source: Source, rng: np.random.Generator) -> Sample:
     kept = _Reservoir(most, seed)
     with closing(blocks(source, block_rows(source.n_features))) as walk:
         for block in walk:
+            check_range(source, block)
             kept.offer(block.rows, block.weights, block.start)
     if not kept.parts:
         raise DataError(f"{source.name} has no rows; a mixture is fitted to at least two")
@@ -50,6 +52,7 @@ def draw_sample(source: Source, rng: np.random.Generator) -> Sample:
     if len(rows) <= SORTED_ROWS:
         rows, weights = merge_equal_rows(rows, weights)
     origin = np.average(rows, axis=0, weights=weights)
+    check_extents(source, rows)
     return Sample(np.ascontiguousarray(rows - origin), weights / weights.sum(), origin)
 
 
@@ -72,8 +75,9 @@ class _Reservoir:
         """Add a block's rows."""
         weights = np.ones(len(rows)) if weights is None else weights
         uniform = np.random.Generator(np.random.Philox(key=[self.seed, start])).random(len(rows))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             keys = np.log(uniform) / weights
+        keys = np.maximum(keys, -np.finfo(np.float64).max)  # of weights below 1e-307, too
         good = (weights > 0.0) & (keys > self.floor)
         self.parts.append((rows[good].astype(np.float64), weights[good], keys[good]))
         self.held += int(good.sum())

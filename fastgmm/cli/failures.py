@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,13 @@ from fastgmm.errors import MissingDependencyError
 
 WRONG_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+SETTING = re.compile(r"The '(\w+)' parameter of \w+")  # how the estimators begin a refusal
+OPTIONS = {
+    "n_components": "--components (-k)",
+    "covariance_type": "--covariance",
+    "init_params": "--init",
+    "random_state": "--seed",
+}
 EXPECTED = (ValueError, OSError, MissingDependencyError, MemoryError)
 # typer carries its own copy of click from 0.24 on: this is UsageError in either
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -70,8 +78,13 @@ def _sentence(error: Exception) -> str:
     elif isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"{str(error.filename)!r}: {error.strerror}"
     else:
-        text = str(error)
+        text = SETTING.sub(_option, str(error))
     return " ".join(text.split())
+
+
+def _option(setting: re.Match[str]) -> str:
+    """Name a setting of the estimator as the option of the command that stands for it."""
+    return f"the option {OPTIONS.get(setting[1], '--' + setting[1].replace('_', '-'))}"
 
 
 def _help_of(error: Exception) -> str:

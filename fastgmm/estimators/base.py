@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastgmm import passes, quantiles
 from fastgmm.covariance import family
 from fastgmm.errors import DataError
-from fastgmm.estimators import randomness, rows
+from fastgmm.estimators import pickling, randomness, rows, settings
 from fastgmm.estimators.published import is_fitted, parameters_of
 from fastgmm.parameters import Parameters
 from fastgmm.sources import Source
@@ -219,6 +219,20 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
                 "sample."
             )
         return parameters.sample(n_samples, randomness.legacy_state(self.random_state))
+
+    def _validate_params(self) -> None:
+        """Check the settings: called by scikit-learn at the start of a fit."""
+        constraints = self._parameter_constraints
+        settings.check(type(self).__name__, self.get_params(deep=False), constraints)
+        super()._validate_params()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Add the version of fastgmm to what is pickled."""
+        return pickling.stamped(super().__getstate__())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled, and warn if another fastgmm wrote it."""
+        super().__setstate__(pickling.checked(state, type(self).__name__))
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether there is a mixture to score with."""

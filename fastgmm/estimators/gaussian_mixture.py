@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgmm import em, passes
 from fastgmm.covariance import family
-from fastgmm.estimators import given, rows, saving, starts
+from fastgmm.estimators import given, memory, rows, saving, starts
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.fitting import Climb, advice
 from fastgmm.estimators.published import FITTED, attributes_of, history_of, is_fitted, parameters_of
@@ -298,6 +298,7 @@ class GaussianMixture(Mixture):
         """Fit, and return the rows and the attributes to publish."""
         found = rows.to_fit(self, X, sample_weight)
         source = found.source
+        memory.demand(self.n_components, source.n_features, self.covariance_type)
         said = starts.checked(self, source.n_features)
         resuming = self.warm_start and is_fitted(vars(self))
         ours = not (resuming or said.is_complete)

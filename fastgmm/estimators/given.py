@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_array
 
 from fastgmm.covariance import family
+from fastgmm.errors import DataError
 
 Array = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 
@@ -76,7 +80,28 @@ def checked_mixture(
     return checked_weights(weights, len(centres)), centres, matrices
 
 
+@contextmanager
+def named(argument: str) -> Iterator[None]:
+    """Say of which argument an error speaks: scikit-learn's words know only what it holds."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{argument}: {error}") from error
+
+
+def refuse_zero(weights: Array) -> None:
+    """Refuse to start a component at weight 0, which no pass could raise again."""
+    empty = np.flatnonzero(weights == 0.0)
+    if len(empty):
+        raise ValueError(
+            f"component {empty[0]} starts with weight 0 and would never get a row; give it a small "
+            "weight, or leave it out"
+        )
+
+
 def _of_shape(values: npt.ArrayLike, shape: tuple[int, ...], what: str) -> Array:
+    if np.ma.is_masked(values):
+        raise DataError(f"{what} has masked values, and a mask would not be seen; fill them in")
     array: Array = check_array(
         values,
         dtype=[np.float64, np.float32],

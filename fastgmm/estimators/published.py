@@ -10,6 +10,7 @@ import numpy as np
 
 from fastgmm import em
 from fastgmm.covariance import family
+from fastgmm.errors import DataError
 from fastgmm.estimators.given import matrices_shape
 from fastgmm.parameters import Parameters
 from fastgmm.statistics import Array
@@ -35,15 +36,28 @@ def attributes_of(
     parameters: Parameters, dtype: np.dtype[Any], names: tuple[str, ...] | None
 ) -> dict[str, Any]:
     """Return what describes a mixture, in arrays of this dtype that are the user's own."""
-    kept = {name: getattr(parameters, name).astype(dtype) for name in ARRAYS}
+    with np.errstate(over="ignore"):  # refused below
+        kept = {name: getattr(parameters, name).astype(dtype) for name in ARRAYS}
     attributes: dict[str, Any] = {f"{name}_": array for name, array in kept.items()}
     # of the factors as they are kept, so that a saved model comes back with the same bits
     rounded = Parameters(parameters.structure, **kept)
-    attributes["precisions_"] = rounded.precisions.astype(dtype)
+    with np.errstate(over="ignore"):
+        attributes["precisions_"] = rounded.precisions.astype(dtype)
+    _refuse_overflow(attributes, dtype)
     attributes["n_features_in_"] = parameters.n_features
     if names is not None:
         attributes["feature_names_in_"] = np.asarray(names, dtype=object)
     return attributes
+
+
+def _refuse_overflow(attributes: Mapping[str, Any], dtype: np.dtype[Any]) -> None:
+    """Refuse a mixture whose numbers single precision cannot hold."""
+    for name, array in attributes.items():
+        if not np.all(np.isfinite(array)):
+            raise DataError(
+                f"{name} of the fitted mixture would hold numbers past the range of {dtype}; give "
+                "the rows as float64, scale them, or increase reg_covar"
+            )
 
 
 def history_of(state: em.State | None, n_rows: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import validate_data
 
-from fastgmm.sources import Source, open_source, with_weights
+from fastgmm.sources import Source, is_elsewhere, open_source, with_weights
 
 Names = tuple[str, ...] | None
 
@@ -65,6 +65,8 @@ def is_array_like(X: Any) -> bool:
     """Whether scikit-learn's checks are for X; all else is for `open_source` alone."""
     if isinstance(X, Source | str | os.PathLike | np.ma.MaskedArray) or callable(X):
         return False
+    if is_elsewhere(X):
+        return False
     if isinstance(X, list | tuple):
         return not (X and getattr(X[0], "ndim", 0) == 2)  # else chunks of rows
     if _is_pandas(X):
@@ -75,7 +77,7 @@ def is_array_like(X: Any) -> bool:
 
 
 def _is_pandas(X: Any) -> bool:
-    return hasattr(X, "iloc")
+    return hasattr(X, "iloc") and X.ndim == 2  # a Series is refused as scikit-learn does
 
 
 def _opened(estimator: Any, X: Any, reset: bool, least_rows: int) -> Source:
@@ -89,11 +91,12 @@ def _opened(estimator: Any, X: Any, reset: bool, least_rows: int) -> Source:
         estimator,
         X,
         reset=reset,
-        dtype="numeric",
-        ensure_all_finite=False,  # the source sees to it, and names the row
+        dtype=None,  # the source converts, parses nothing from text, and names row and column
+        ensure_all_finite=False,
         ensure_min_samples=least_rows,
     )
-    return open_source(array)
+    # a list with one text in it has become an array of nothing but text: which one, the list knows
+    return open_source(X if array.dtype.kind in "US" and isinstance(X, list | tuple) else array)
 
 
 def _weighted(source: Source, sample_weight: npt.ArrayLike | None) -> Source:

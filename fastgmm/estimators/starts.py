@@ -56,13 +56,17 @@ def checked(estimator: Any, n_features: int) -> Given:
     weights, means = estimator.weights_init, estimator.means_init
     precisions = estimator.precisions_init
     if weights is not None:
-        weights = given.checked_weights(weights, n_components).astype(np.float64)
+        with given.named("weights_init"):
+            weights = given.checked_weights(weights, n_components).astype(np.float64)
+            given.refuse_zero(weights)
     if means is not None:
-        means = given.checked_means(means, n_components, n_features).astype(np.float64)
+        with given.named("means_init"):
+            means = given.checked_means(means, n_components, n_features).astype(np.float64)
     if precisions is not None:
-        precisions = given.checked_matrices(
-            precisions, f"{kind} precision", kind, n_components, n_features
-        ).astype(np.float64)
+        with given.named("precisions_init"):
+            precisions = given.checked_matrices(
+                precisions, f"{kind} precision", kind, n_components, n_features
+            ).astype(np.float64)
     return Given(weights, means, precisions)
 
 

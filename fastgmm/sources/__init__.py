@@ -18,9 +18,10 @@ from fastgmm.sources.memory import TableSource, with_weights
 from fastgmm.sources.npy import NpySource
 from fastgmm.sources.parquet import ParquetSource
 from fastgmm.sources.source import Chunk, Source
+from fastgmm.sources.strangers import is_elsewhere, on_host, refuse_stranger
 from fastgmm.sources.tables import as_table, is_instance
 
-__all__ = ["Block", "Chunk", "Source", "blocks", "open_source", "with_weights"]
+__all__ = ["Block", "Chunk", "Source", "blocks", "is_elsewhere", "open_source", "with_weights"]
 
 READERS: dict[str, Callable[..., Source]] = {
     ".npy": NpySource,
@@ -74,8 +75,12 @@ def open_source(
         return _as_it_is(data, columns, weight, chunk_rows)
     if chunk_rows is not None and chunk_rows < 1:
         raise DataError(f"chunk_rows is {chunk_rows}; at least one row must be taken at a time")
+    if isinstance(data, str) and not data:
+        raise DataError("the path is empty; give the path of a file, or of a folder of Parquet")
     if isinstance(data, str | Path):
         return _open_path(Path(data), columns, weight, chunk_rows)
+    refuse_stranger(data)
+    data = on_host(data)
     reader = _reader(data)
     return reader(data, columns, weight, chunk_rows)
 
@@ -97,6 +102,11 @@ def _open_path(path: Path, *choices: Any) -> Source:
     if len(files) > 1:
         raise DataError(f"{path} matches files that are not Parquet; only those are read together")
     (suffix,) = suffixes
+    if suffix == ".npz":
+        raise DataError(
+            f"{files[0].name} is an archive of arrays (a model file is one, too); give one of "
+            "them, numpy.load(path)[name], or save it alone as .npy"
+        )
     if suffix not in READERS:
         known = ", ".join([*READERS, ".parquet"])
         raise DataError(f"{files[0].name} has the unknown suffix {suffix!r}; {known} are read")

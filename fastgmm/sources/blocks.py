@@ -16,6 +16,11 @@ from fastgmm.sources.fingerprint import Fingerprint
 if TYPE_CHECKING:
     from fastgmm.sources.source import Chunk, Source
 
+# Beyond these a square, summed over as many rows as there may be, is no number any more: 1e290
+# leaves room for 1e18 rows, and float32, whose squares are summed in tiles of 192 rows, for those.
+LARGEST = {np.dtype(np.float32): 1e17, np.dtype(np.float64): 1e145}
+SMALLEST = {np.dtype(np.float32): 1e-17, np.dtype(np.float64): 1e-140}  # so that squares are normal
+LEAST_TOTAL_WEIGHT = 1e-290  # see statistics.NEGLIGIBLE_WEIGHT: sums below it lose digits
 VERIFIED_NUMBERS = 2**18  # checked at a time when a source is opened: 2 MB, that stay in cache
 
 
@@ -90,8 +95,47 @@ def check_rows(source: Source, block: Block) -> None:
     what = "NaN" if np.isnan(block.rows[row, column]) else "infinity"
     raise DataError(
         f"{source.place(block.start + row)} holds {what} in column {source.labels[column]!r}; "
-        "drop or impute it before fitting"
+        "drop or impute it"
     )
+
+
+def check_range(source: Source, block: Block) -> None:
+    """Refuse the first number whose square is too large for a fit, in a row that counts."""
+    largest = LARGEST[block.rows.dtype]
+    flat = block.rows.reshape(-1)
+    with np.errstate(all="ignore"):
+        if float(np.dot(flat, flat)) <= largest**2:  # a tenth of the time of looking at each
+            return
+    beyond = np.abs(block.rows) > largest
+    if block.weights is not None:
+        beyond &= block.weights[:, None] > 0.0
+    if not beyond.any():
+        return
+    row, column = divmod(int(beyond.argmax()), source.n_features)
+    kind = block.rows.dtype
+    way = "scale the feature" + (", or give it as float64" if kind == np.float32 else "")
+    raise DataError(
+        f"{source.place(block.start + row)} holds {block.rows[row, column]:g} in column "
+        f"{source.labels[column]!r}; a fit squares its numbers, which must lie within "
+        f"±{largest:g} in {kind}: {way}, or drop the row"
+    )
+
+
+def check_extents(source: Source, rows: npt.NDArray[np.float64]) -> None:
+    """Refuse a feature that varies, but by so little that its variance would be no number.
+
+    `rows` are those of the source or a sample of them.
+    """
+    smallest = SMALLEST[source.dtype]
+    extents = np.ptp(rows, axis=0)  # exactly 0 for a constant, which may be of any size
+    tiny = (extents > 0.0) & (extents < smallest)
+    if tiny.any():
+        column = int(tiny.argmax())
+        raise DataError(
+            f"column {source.labels[column]!r} of {source.name} varies by {extents[column]:.2g} at "
+            f"most; a fit squares its numbers, which must vary by {smallest:g} or more in "
+            f"{source.dtype}: scale the feature, or leave it out"
+        )
 
 
 def check_weights(source: Source, block: Block) -> None:
@@ -117,6 +161,11 @@ def check_total_weight(total: float, name: str) -> None:
         raise DataError(f"all weights of {name} are zero; at least one row must count")
     if not np.isfinite(total):
         raise DataError(f"the weights of {name} add up to infinity; divide them by their maximum")
+    if total < LEAST_TOTAL_WEIGHT:
+        raise DataError(
+            f"the weights of {name} add up to {total:g}, too little to divide by "
+            f"(at least {LEAST_TOTAL_WEIGHT:g}); divide them by their maximum"
+        )
 
 
 def _assembled(source: Source, block_rows: int, turn: Turn) -> Iterator[Block]:

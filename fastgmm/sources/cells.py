@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fastgmm.errors import DataError
 
 REAL_KINDS = "biuf"  # of NumPy's types: bool, int, unsigned, float
+LARGEST_FLOAT = float(np.finfo(np.float64).max)
 KINDS = {"m": "durations", "M": "dates or times", "V": "records"}
 
 
@@ -51,10 +52,18 @@ def real(values: npt.NDArray[Any], labels: Sequence[Hashable], place: Place) -> 
 def _of_objects(
     values: npt.NDArray[Any], labels: Sequence[Hashable], place: Place
 ) -> npt.NDArray[np.float64]:
+    numbers = np.empty(values.shape)
     for (row, column), cell in np.ndenumerate(values):
         if not isinstance(cell, Real | np.bool_):
             refuse_cell(cell, place.row(row), labels[column])
-    return values.astype(np.float64)
+        try:
+            numbers[row, column] = float(cell)
+        except OverflowError as error:
+            raise DataError(
+                f"{place.row(row)} holds a number past the largest float, {LARGEST_FLOAT:.2g}, in "
+                f"column {labels[column]!r}; scale the column"
+            ) from error
+    return numbers
 
 
 def refuse_cell(cell: object, place: str, label: Hashable) -> NoReturn:

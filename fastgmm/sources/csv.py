@@ -13,6 +13,7 @@ from fastgmm.sources.columns import choose
 from fastgmm.sources.files import File
 
 NO_VALUE = ["", "NA", "N/A", "null", "NULL", "None"]  # but nan is a number to be named as such
+BAD_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 BAD_CELL = re.compile(r"In CSV column #(\d+): Row #(\d+): .*invalid value '(.*)'", re.DOTALL)
 
 
@@ -53,11 +54,22 @@ class CsvSource(BatchSource):
 
     def _name_cell(self, error: Exception) -> NoReturn:
         """Say in our words which cell is no number; pyarrow's rows count from 1, the header's."""
+        _refuse_ragged(error, self._file)
         found = BAD_CELL.search(str(error))
         if found is None:
             raise error
         column, row, cell = found.groups()
         refuse_cell(cell, self.place(int(row) - 2), self._header[int(column)])
+
+
+def _refuse_ragged(error: Exception, file: File) -> None:
+    """Say in our words which row is of another width."""
+    if ragged := BAD_ROW.search(str(error)):
+        number, expected, got = map(int, ragged.groups())
+        raise DataError(
+            f"{Place(file.name).row(number - 2)} has {got} column(s) where the header names "
+            f"{expected}; mend the file"
+        ) from error
 
 
 def _open(file: File, convert: Any = None) -> Any:
@@ -71,8 +83,13 @@ def _header(file: File) -> list[str]:
     pyarrow = require("pyarrow", "io")
     if file.size == 0:
         raise DataError(f"{file.name} is empty; its first line must name the columns")
-    with file.reading(pyarrow.ArrowException, UnicodeError), _open(file) as reader:
-        names: list[str] = reader.schema.names
+    with file.reading(pyarrow.ArrowException, UnicodeError):
+        try:
+            with _open(file) as reader:
+                names: list[str] = reader.schema.names
+        except pyarrow.ArrowInvalid as error:
+            _refuse_ragged(error, file)
+            raise
     if names != [str(at) for at in range(len(names))] and all(map(_is_number, names)):
         raise DataError(
             f"the first line of {file.name} holds numbers ({', '.join(names[:4])}), where the "

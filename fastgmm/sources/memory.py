@@ -119,6 +119,8 @@ def with_weights(source: Source, weights: npt.ArrayLike) -> Source:
         each row. Where the source does not know its rows, their number is checked in the pass.
     """
     name = "sample_weight"
+    if np.ma.is_masked(weights) or hasattr(weights, "tocsr"):
+        raise DataError("sample weights must be a plain array; these are masked or sparse")
     array = np.asarray(weights)
     if array.ndim != 1:
         raise DataError(

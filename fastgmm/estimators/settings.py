@@ -1,0 +1,55 @@
+"""The settings of a constructor, checked: scikit-learn's ranges, and what they let through."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+
+LARGEST_REG_COVAR = 1e290  # the square of sources.blocks.LARGEST: a variance beyond is no number
+
+
+def check(name: str, settings: Mapping[str, Any], constraints: Mapping[str, Any]) -> None:
+    """Refuse misspelt words, with the nearest that is right, and truth values for numbers.
+
+    Called before scikit-learn's own check of the ranges: Python takes True for the number 1, so
+    that check does not see it.
+    """
+    for setting, value in settings.items():
+        kinds = constraints.get(setting, ())
+        if isinstance(value, bool | np.bool_) and any(map(_is_count, kinds)):
+            raise InvalidParameterError(
+                f"The {setting!r} parameter of {name} must be a number. Got {value!r} instead."
+            )
+        words = [kind for kind in kinds if isinstance(kind, StrOptions)]
+        if isinstance(value, str) and words:
+            _check_word(name, setting, value, words[0].options)
+    if (reg_covar := settings.get("reg_covar")) and _is_past(reg_covar, LARGEST_REG_COVAR):
+        raise InvalidParameterError(
+            f"The 'reg_covar' parameter of {name} must be at most {LARGEST_REG_COVAR:g}, which no "
+            f"variance of the rows exceeds. Got {reg_covar!r} instead."
+        )
+
+
+def _is_count(kind: object) -> bool:
+    return isinstance(kind, Interval)
+
+
+def _is_past(value: object, most: float) -> bool:
+    return isinstance(value, float | int) and most < value < np.inf
+
+
+def _check_word(name: str, setting: str, value: str, options: set[str]) -> None:
+    """Refuse a word that is none of the options; the nearest is suggested."""
+    if value in options:
+        return
+    near = difflib.get_close_matches(value.casefold(), sorted(options), n=1, cutoff=0.5)
+    suggestion = f" (did you mean {near[0]!r}?)" if near else ""
+    known = ", ".join(map(repr, sorted(options)))
+    raise InvalidParameterError(
+        f"The {setting!r} parameter of {name} must be a str among {{{known}}}. "
+        f"Got {value!r} instead{suggestion}."
+    )

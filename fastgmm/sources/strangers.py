@@ -1,0 +1,49 @@
+"""Objects that hold no rows, or hold them where the processor cannot read: told what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+import numpy as np
+
+from fastgmm.errors import DataError
+
+HOST_DEVICES = (1, 3)  # DLPack's numbers: main memory, and main memory pinned for CUDA
+
+
+def is_elsewhere(data: object) -> bool:
+    """Whether an array says that it lies on another device than the processor's memory."""
+    if isinstance(data, np.ndarray) or not hasattr(data, "__dlpack_device__"):
+        return False
+    return int(data.__dlpack_device__()[0]) not in HOST_DEVICES
+
+
+def refuse_stranger(data: Any) -> None:
+    """Refuse what cannot be rows, before anything is taken from it."""
+    kind = type(data).__name__
+    if data is None or isinstance(data, bool | int | float | complex | bytes | bytearray):
+        raise DataError(
+            f"{data!r:.60} is no table of rows; give an array of shape (n_rows, n_features), a "
+            "frame, a path or a callable that yields chunks"
+        )
+    if isinstance(data, Mapping):
+        keys = ", ".join(repr(key) for key in list(data)[:4]) or "nothing"
+        raise DataError(
+            f"a {kind} (of {keys}) is no table of rows; give one of its arrays, or make a frame of "
+            "it with pandas.DataFrame(data)"
+        )
+    if isinstance(data, Set):
+        raise DataError(f"a {kind} has no order of rows; give a list or an array")
+    if is_elsewhere(data):
+        raise DataError(
+            f"the {kind} lies on another device; copy it into main memory first, with X.cpu() "
+            "(torch), cupy.asnumpy(X) or jax.device_get(X)"
+        )
+
+
+def on_host(data: Any) -> Any:
+    """See what speaks DLPack and nothing else as an array, without a copy."""
+    if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
+        return np.from_dlpack(data)
+    return data

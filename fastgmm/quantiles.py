@@ -52,6 +52,14 @@ class Inside(NamedTuple):
     counts: Array | None  # (intervals,)
 
 
+def check_share(share: float) -> None:
+    """Refuse a number that is no share of the rows."""
+    if not 0.0 < share < 1.0:
+        raise ValueError(
+            f"contamination={share!r} is no share of the rows; give a number above 0 and below 1"
+        )
+
+
 def threshold(source: Source, parameters: Parameters, share: float) -> float:
     """Quantile of the log densities of the rows, by weight.
 

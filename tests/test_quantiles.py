@@ -170,5 +170,5 @@ def test_no_rows_have_no_threshold(model):
 def test_rows_that_change_between_passes_are_refused(model, rows, monkeypatch):
     monkeypatch.setattr(quantiles, "HELD_ROWS", 10)
     turns = iter([rows, rows + 50.0])
-    with pytest.raises(SourceChangedError, match="other rows"):
+    with pytest.raises(SourceChangedError, match="must walk the same rows"):
         model.threshold(open_source(lambda: [next(turns)], columns=None))

@@ -11,6 +11,7 @@ from fastgmm.cli.demo import demo
 from fastgmm.cli.describe import describe
 from fastgmm.cli.failures import Commands
 from fastgmm.cli.fit import fit
+from fastgmm.cli.plot import plot
 from fastgmm.cli.predict import predict
 from fastgmm.cli.sample import sample
 from fastgmm.cli.score import score
@@ -38,8 +39,8 @@ def fastgmm_(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Gaussian mixtures for files of any length: fit, label, score, sample."""
+    """Gaussian mixtures for files of any length: fit, label, score, sample, draw."""
 
 
-for command in (fit, select, predict, score, sample, describe, demo):
+for command in (fit, select, predict, score, sample, describe, plot, demo):
     app.command()(command)

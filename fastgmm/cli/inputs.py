@@ -35,8 +35,15 @@ def column_of(name: str, data: str) -> str | int:
 def to_score(
     model_path: Path, data: str, columns: Sequence[str | int] | None
 ) -> tuple[Source, Parameters]:
-    """Open the columns that a model was fitted on; others in the file do no harm."""
+    """Open the rows for a model, and return the mixture that it holds."""
     model = load(model_path)
+    return rows_for(model, model_path, data, columns), parameters(model)
+
+
+def rows_for(
+    model: GaussianMixture, model_path: Path, data: str, columns: Sequence[str | int] | None
+) -> Source:
+    """Open the columns that a model was fitted on; others in the file do no harm."""
     names = getattr(model, "feature_names_in_", None)
     if columns is None and names is not None and not _is_array(data):
         columns = [str(name) for name in names]
@@ -47,7 +54,7 @@ def to_score(
             f"{data!r} has {source.n_features} columns and {str(model_path)!r} was fitted on "
             f"{expected}; choose them with --columns"
         )
-    return source, parameters(model)
+    return source
 
 
 def parameters(model: GaussianMixture) -> Parameters:

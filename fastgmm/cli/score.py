@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
+import typer
 
-from fastgmm import passes
+from fastgmm import passes, quantiles
 from fastgmm.cli import inputs, options, output
 from fastgmm.cli.progress import counted
+from fastgmm.quantiles import check_share
+
+Contamination = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE", help="Share of the rows to mark as outliers: 0.01.", show_default=False
+    ),
+]
 
 
 def score(
@@ -17,25 +27,41 @@ def score(
     data: options.Data,
     output_path: options.OptionalTable = None,
     columns: options.Columns = None,
+    contamination: Contamination = None,
 ) -> None:
-    """Print the mean log-likelihood of the rows; with -o, write 'log_likelihood' of each."""
+    """Print the mean log-likelihood of the rows; with -o, write 'log_likelihood' of each.
+
+    With --contamination, also the threshold below which that share of the rows lies, and a column
+    'outlier' that says which do.
+    """
     if output_path is not None:
         output.check(output_path, output.TABLES, read=[data, str(model)])
     source, parameters = inputs.to_score(model, data, inputs.columns_of(columns, data))
+    threshold = None
+    if contamination is not None:
+        check_share(contamination)
+        threshold = quantiles.threshold(source, parameters, contamination)
     found = counted(passes.each_block(source, parameters, "log_likelihoods"), source.n_rows)
     totals: list[float] = []
-    columns_found = _summed(found, totals)
+    columns_found = _summed(found, totals, threshold)
     if output_path is None:
         n_rows = sum(len(piece["log_likelihood"]) for piece in columns_found)
     else:
         n_rows = output.write_columns(output_path, columns_found)
     print(f"mean log-likelihood {math.fsum(totals) / n_rows:.9g} of {n_rows:,} rows")
+    if threshold is not None:
+        print(f"threshold {threshold:.9g}: {contamination:.6g} of the rows lie below")
     if output_path is not None:
         print(f"log-likelihoods written to {output_path}")
 
 
-def _summed(found: Iterator[np.ndarray], totals: list[float]) -> Iterator[output.Columns]:
-    """Name the column, and add the sum of each piece to the totals."""
+def _summed(
+    found: Iterator[np.ndarray], totals: list[float], threshold: float | None
+) -> Iterator[output.Columns]:
+    """Name the columns, and add the sum of each piece to the totals."""
     for log_likelihoods in found:
         totals.append(float(log_likelihoods.sum(dtype=np.float64)))
-        yield {"log_likelihood": log_likelihoods}
+        columns = {"log_likelihood": log_likelihoods}
+        if threshold is not None:
+            columns["outlier"] = log_likelihoods < threshold
+        yield columns

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fastgmm.cli import inputs, options, output, tables
+from fastgmm.cli import inputs, options, output, pictures, tables
 from fastgmm.cli.fit import (
     DEFAULT,
     MaxIter,
@@ -24,12 +24,10 @@ from fastgmm.cli.fit import (
     Weight,
 )
 from fastgmm.cli.progress import PassProgress
-from fastgmm.errors import DataError, require
+from fastgmm.errors import DataError
 from fastgmm.selection import AutoGaussianMixture, Selection
 from fastgmm.selection.criteria import named
 from fastgmm.sources import Source, open_source
-
-PICTURES = (".png", ".pdf", ".svg")
 
 Counts = Annotated[
     str,
@@ -68,8 +66,7 @@ def select(
     if output_path is not None:
         output.check(output_path, [".npz"], read=[data])
     if plot is not None:
-        require("matplotlib", "plot")
-        output.check(plot, PICTURES, read=[data])
+        pictures.check(plot, read=[data])
     named(criterion)
     model = AutoGaussianMixture(
         counts_of(n_components),
@@ -90,7 +87,8 @@ def select(
     if output_path is not None:
         model.best_estimator_.save(output_path)
     if plot is not None:
-        _draw(model.selection_, plot)
+        with pictures.saved(plot) as figure:
+            model.selection_.plot(figure.subplots())
     _show(model, seconds)
     if output_path is not None:
         print(f" model written to {output_path}")
@@ -129,15 +127,6 @@ def _fit(model: AutoGaussianMixture, source: Source) -> float:
     started = time.perf_counter()
     model.fit(source)
     return time.perf_counter() - started
-
-
-def _draw(selection: Selection, path: Path) -> None:
-    """Write the picture, whole or not at all; no screen is needed."""
-    figures = require("matplotlib.figure", "plot")
-    figure = figures.Figure(figsize=(7.0, 4.5), layout="constrained")
-    selection.plot(figure.subplots())
-    with output.replacing(path) as file:
-        figure.savefig(file, format=path.suffix.lower().lstrip("."), dpi=150)
 
 
 def _show(model: AutoGaussianMixture, seconds: float) -> None:

@@ -191,11 +191,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         >>> int((model.score_samples(X) < model.threshold(X, 0.02)).sum())
         20
         """
-        if not 0.0 < contamination < 1.0:
-            raise ValueError(
-                f"contamination={contamination!r} is no share of the rows; give a number above 0 "
-                "and below 1"
-            )
+        quantiles.check_share(contamination)
         return quantiles.threshold(*self._scoring(X, sample_weight), float(contamination))
 
     def sample(self, n_samples: int = 1) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:

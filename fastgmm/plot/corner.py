@@ -65,7 +65,7 @@ def corner(
     rows = sample(source_of(model, data), max_rows)
     colours = soft_colours(passes.responsibilities(open_source(rows), parameters))
     figure = figure or require("matplotlib.pyplot", "plot").figure(
-        figsize=(SIDE * len(chosen) + 0.6,) * 2, layout="constrained"
+        figsize=(side_of(model, features),) * 2, layout="constrained"
     )
     axes = figure.subplots(len(chosen), len(chosen), squeeze=False)
     ends = reach(rows[:, chosen], parameters.means[:, chosen])
@@ -84,6 +84,11 @@ def corner(
     if features is None and len(chosen) < model.means_.shape[1]:
         figure.suptitle(f"the first {len(chosen)} of {model.means_.shape[1]} features")
     return axes
+
+
+def side_of(model: Mixture, features: Sequence[Feature] | None) -> float:
+    """Inches that a figure of these features takes each way."""
+    return SIDE * len(_features(model, features)) + 0.6  # for the names
 
 
 def _features(model: Mixture, features: Sequence[Feature] | None) -> list[int]:

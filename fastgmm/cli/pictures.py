@@ -1,0 +1,30 @@
+"""Pictures as files, written whole or not at all; no screen is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastgmm.cli import output
+from fastgmm.errors import require
+
+SUFFIXES = (".png", ".pdf", ".svg")
+DOTS = 150  # an inch
+
+
+def check(path: Path, read: Sequence[str]) -> None:
+    """Refuse a picture that cannot be drawn or written, before any work is done for it."""
+    require("matplotlib", "plot")
+    output.check(path, SUFFIXES, read)
+
+
+@contextmanager
+def saved(path: Path, width: float = 7.0, height: float = 4.8) -> Iterator[Any]:
+    """Give a figure to draw on, of a size in inches, and write it."""
+    figures = require("matplotlib.figure", "plot")
+    figure = figures.Figure(figsize=(width, height), layout="constrained")
+    yield figure
+    with output.replacing(path) as file:
+        figure.savefig(file, format=path.suffix.lower().lstrip("."), dpi=DOTS)

@@ -1,0 +1,141 @@
+"""fastgmm plot: a picture of a model and the rows of a file."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fastgmm import plot as pictures_of
+from fastgmm.cli import inputs, options, pictures
+from fastgmm.errors import DataError
+from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.estimators.saving import load
+from fastgmm.plot.axes import Feature
+from fastgmm.plot.corner import side_of
+
+OF_PAIRS: dict[str, Callable[..., Any]] = {
+    "clusters": pictures_of.clusters,
+    "density": pictures_of.density,
+    "uncertainty": pictures_of.uncertainty,
+}
+KINDS = (*OF_PAIRS, "corner", "histogram", "scores", "trace")
+WITHOUT_ROWS = ("density", "trace")
+WITHOUT_FEATURES = ("scores", "trace")
+
+Picture = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="File to write: .png, .pdf or .svg.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Rows = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA",
+        help="As for 'fastgmm fit'; 'trace' needs none, and 'density' may do without.",
+        show_default=False,
+    ),
+]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help=f"What to draw: {', '.join(KINDS)}.",
+        show_default="histogram of one feature, clusters of two, corner of more",
+    ),
+]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES", help="Features to draw, by name or number from 0: a,b.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Contamination = Annotated[
+    float, typer.Option(metavar="SHARE", help="For 'scores': the share of rows that are outliers.")
+]
+
+
+def plot(
+    model: options.Model,
+    output_path: Picture,
+    data: Rows = None,
+    kind: Kind = None,
+    features: Names = None,
+    contamination: Contamination = 0.01,
+    columns: options.Columns = None,
+) -> None:
+    """Draw a model, and the rows of a file as it sees them."""
+    pictures.check(output_path, read=[str(model), *([data] if data else [])])
+    mixture = load(model)
+    chosen = _features(features, mixture)
+    kind = _kind(kind, mixture, chosen, data)
+    source = None
+    if data is not None and kind != "trace":
+        source = inputs.rows_for(mixture, model, data, inputs.columns_of(columns, data))
+    if kind == "corner":
+        side = side_of(mixture, chosen)
+        with pictures.saved(output_path, side, side) as figure:
+            pictures_of.corner(mixture, source, figure, features=chosen)
+    else:
+        draw = _drawing(kind, mixture, source, chosen, contamination)
+        with pictures.saved(output_path) as figure:
+            draw(ax=figure.subplots())
+    print(f"{kind} written to {output_path}")
+
+
+def _features(text: str | None, model: GaussianMixture) -> list[Feature] | None:
+    """Split names at commas; what is no name of the model's is a number."""
+    if text is None:
+        return None
+    names = getattr(model, "feature_names_in_", [])
+    found = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    if not found or not all(found):
+        raise DataError(f"--features {text!r} leaves a name out; write them as a,b")
+    return [int(name) if name not in names and name.isdecimal() else name for name in found]
+
+
+def _kind(
+    kind: str | None, model: GaussianMixture, chosen: Sequence[Feature] | None, data: str | None
+) -> str:
+    """Check what is asked for, or choose what shows the features best."""
+    n_features = model.means_.shape[1] if chosen is None else len(chosen)
+    if kind is None:
+        kind = {1: "histogram", 2: "clusters"}.get(n_features, "corner")
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind.casefold(), KINDS, n=1)
+        suggestion = f" (did you mean {near[0]!r}?)" if near else ""
+        raise DataError(f"no picture is named {kind!r}{suggestion}; choose of {', '.join(KINDS)}")
+    if data is None and kind not in WITHOUT_ROWS:
+        raise DataError(f"a picture of kind {kind!r} needs rows; name a file of them as DATA")
+    if chosen is not None and kind in WITHOUT_FEATURES:
+        raise DataError(f"a picture of kind {kind!r} is of all features; leave out --features")
+    if kind == "histogram" and n_features != 1:
+        raise DataError(
+            f"a histogram is of one feature, not {n_features}; choose it with --features"
+        )
+    return kind
+
+
+def _drawing(
+    kind: str,
+    model: GaussianMixture,
+    source: Any,
+    chosen: Sequence[Feature] | None,
+    contamination: float,
+) -> Callable[..., Any]:
+    """Return the function that draws on axes."""
+    if kind == "trace":
+        return partial(pictures_of.trace, model)
+    if kind == "scores":
+        return partial(pictures_of.scores, model, source, contamination=contamination)
+    if kind == "histogram":
+        return partial(pictures_of.histogram, model, source, feature=(chosen or [0])[0])
+    return partial(OF_PAIRS[kind], model, source, features=tuple(chosen or (0, 1)))

@@ -25,11 +25,10 @@ def demand(n_components: int, n_features: int, covariance_type: str) -> None:
     needed = 8 * COPIES * numbers
     available = available_bytes() if needed > ALWAYS_FITS else None
     if available is not None and needed > available:
-        way = "fewer components"
-        if covariance_type == "full":
-            way += ", covariance_type='tied', 'diag' or 'spherical'"
-        elif covariance_type == "tied":
-            way += ", covariance_type='diag' or 'spherical'"
+        way = {
+            "full": "fewer components, covariance_type='tied', 'diag' or 'spherical'",
+            "tied": "covariance_type='diag' or 'spherical'",
+        }.get(covariance_type, "fewer components")
         raise MemoryError(
             f"a fit of {n_components} component(s) of {n_features} features with "
             f"covariance_type={covariance_type!r} needs about {needed:,} bytes and "

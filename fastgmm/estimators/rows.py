@@ -84,9 +84,9 @@ def _opened(estimator: Any, X: Any, reset: bool, least_rows: int) -> Source:
     if not is_array_like(X):
         return open_source(os.fspath(X) if isinstance(X, os.PathLike) else X)
     if _is_pandas(X):
-        # for the names alone: the source converts chunk by chunk, and refuses columns by name
-        validate_data(estimator, X, reset=reset, skip_check_array=True)
-        return open_source(X)
+        source = open_source(X)  # refuses columns by name, two of one name among them
+        validate_data(estimator, X, reset=reset, skip_check_array=True)  # for the names alone
+        return source
     array = validate_data(
         estimator,
         X,

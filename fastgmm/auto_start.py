@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +36,8 @@ from fastgmm.partitions import (
     standardised_k_means,
 )
 from fastgmm.sample import Sample
-from fastgmm.sources import Source, open_source, with_weights
+from fastgmm.short_runs import advance, source_of
+from fastgmm.sources import Source
 from fastgmm.statistics import Array
 
 FEWEST_ROWS = 2_000  # of the sub-sample
@@ -54,7 +54,6 @@ EXCHANGES, TRIAL_PASSES = 8, 10
 # few rows should stay under 50 ms; beyond, exchanges of every finalist leave digits 0.0105 nats a
 # row short of the best on average, not 0.0148 (six seeds)
 FEW_COMPONENTS, FEW_ROWS = 4, 1_000
-TOLERANCE = 1e-4  # nats a row: a short run that gains less in a pass has arrived
 TWINS = 1e-4  # nats a row: candidates so near to each other are taken for the same
 
 
@@ -100,21 +99,20 @@ def _best(
 ) -> Parameters | None:
     """Return the winner of the short runs about the sample's origin, or None if none is sound."""
     centred = sample._replace(origin=np.zeros_like(sample.origin))
-    whitened = coordinates.whiten(sample.rows, sample.weights)
     n_features = sample.rows.shape[1]
     most = n_components * max(ROWS_A_COMPONENT, ROWS_A_NUMBER * n_features)
-    fewer, chosen = sub_sample(centred, whitened.invariant, max(FEWEST_ROWS, most), rng)
-    if fewer is not centred:
-        whitened = coordinates.Whitened(*(rows[chosen] for rows in whitened))
+    whitening, leverages = coordinates.whitening(sample.rows, sample.weights)
+    fewer = sub_sample(centred, leverages, max(FEWEST_ROWS, most), rng)
+    whitened = whitening.of(fewer.rows)
     states = [
         em.State(rule, parameters)
         for parameters in candidates(fewer, whitened, n_components, rule, rng)
     ]
     source = source_of(fewer)
     finalists = FINALISTS if fewer is centred else 2
-    states = leaders(advance(states, source, FIRST_PASSES), max(FINALISTS, len(states) // 2))
-    states = leaders(advance(states, source, MORE_PASSES), finalists)
-    states = leaders(advance(states, source, LAST_PASSES), finalists)
+    states = leaders(advance(states, fewer, FIRST_PASSES), max(FINALISTS, len(states) // 2))
+    states = leaders(advance(states, fewer, MORE_PASSES), finalists)
+    states = leaders(advance(states, fewer, LAST_PASSES), finalists)
     if n_components > 2:
         thorough = fewer is centred and n_components > FEW_COMPONENTS and len(fewer.rows) > FEW_ROWS
         best = states if thorough else states[:1]
@@ -123,7 +121,7 @@ def _best(
     states = [state for state in states if state.trace[-1] > states[0].trace[-1] - DOUBT]
     if len(states) > 1 and fewer is not centred:
         again = [em.State(rule, state.parameters) for state in states]
-        states = leaders(advance(again, source_of(centred), FULL_PASSES), 1)
+        states = leaders(advance(again, centred, FULL_PASSES), 1)
     return states[0].parameters if states else None
 
 
@@ -135,7 +133,7 @@ def exchanged(
         shares = passes.responsibilities(source, state.parameters)
         found = exchanges(sample, state.parameters, shares, rule.family, rule.reg_covar)
         trials = [em.State(rule, parameters) for parameters in found]
-        better = leaders(advance(trials, source, TRIAL_PASSES), 1)
+        better = leaders(advance(trials, sample, TRIAL_PASSES, source), 1)
         if not better or better[0].trace[-1] < state.trace[-1] + TWINS:
             break
         state = better[0]
@@ -191,39 +189,45 @@ def swapped(sample: Sample, centres: Array, rng: np.random.Generator) -> Array:
     """
     weights, centres = sample.weights, centres.copy()
     distances = squared_distances_to(sample.rows, centres)
+    labels, nearest, second = _two_nearest(distances)
     for _ in range(len(centres)):
-        labels = distances.argmin(axis=0)
-        two = np.partition(distances, 1, axis=0)[:2]
-        potential = weights * two[0]
+        potential = weights * nearest
         if not potential.sum() > 0.0:
             break
         row = sample.rows[draw_by(potential, rng, 1)]
         own = squared_distances_to(sample.rows, row)[0]
-        with_all = weights * np.minimum(own, two[0])
-        loss = weights * np.minimum(own, two[1]) - with_all
+        with_all = weights * np.minimum(own, nearest)
+        loss = weights * np.minimum(own, second) - with_all
         lost = np.bincount(labels, loss, minlength=len(centres))
         k = int(lost.argmin())
         if with_all.sum() + lost[k] < potential.sum():
             centres[k], distances[k] = row[0], own
+            labels, nearest, second = _two_nearest(distances)
     return centres
 
 
-def sub_sample(
-    sample: Sample, whitened: Array, most: int, rng: np.random.Generator
-) -> tuple[Sample, npt.NDArray[np.intp]]:
+def _two_nearest(distances: Array) -> tuple[npt.NDArray[np.intp], Array, Array]:
+    """Label of the nearest of several centres, its distance, and that of the second, (m,) each."""
+    nearest = distances.min(axis=0)
+    labels = (distances == nearest).argmax(axis=0)
+    second = np.where(np.arange(len(distances))[:, None] == labels, np.inf, distances).min(axis=0)
+    return labels, nearest, second
+
+
+def sub_sample(sample: Sample, leverages: Array, most: int, rng: np.random.Generator) -> Sample:
     """Draw rows half by weight, half by leverage, and weigh them back; all, where they are few."""
     rows, weights = sample.rows, sample.weights
     if len(rows) <= most:
-        return sample, np.arange(len(rows))
-    leverage = (whitened**2).sum(axis=1)
-    chances = weights * (1.0 + leverage / max(float(weights @ leverage), np.finfo(float).tiny))
+        return sample
+    mean = max(float(weights @ leverages), np.finfo(float).tiny)
+    chances = weights * (1.0 + leverages / mean)
     cumulative = np.cumsum(chances)
     # one draw in each of `most` strata, so that rows in any order are represented evenly
     at = (np.arange(most) + rng.random(most)) / most * cumulative[-1]
     drawn = np.minimum(np.searchsorted(cumulative, at, side="right"), len(rows) - 1)
     chosen, counts = np.unique(drawn, return_counts=True)
     weighed = counts * weights[chosen] / chances[chosen]
-    return sample._replace(rows=rows[chosen], weights=weighed / weighed.sum()), chosen
+    return sample._replace(rows=rows[chosen], weights=weighed / weighed.sum())
 
 
 def leaders(states: Sequence[em.State], most: int) -> list[em.State]:
@@ -234,22 +238,3 @@ def leaders(states: Sequence[em.State], most: int) -> list[em.State]:
         if not found or found[-1].trace[-1] - state.trace[-1] > TWINS:
             found.append(state)
     return found[:most]
-
-
-def advance(states: Sequence[em.State], source: Source, n_passes: int) -> list[em.State]:
-    """Give the states that have not arrived so many passes more over a source."""
-    going = [
-        replace(state, outcome=em.Outcome.RUNNING)
-        if state.outcome is em.Outcome.OUT_OF_PASSES
-        else state
-        for state in states
-    ]
-    passed = max((len(state.trace) for state in states), default=0)
-    return em.run(
-        going, partial(passes.statistics, source), em.Stopping(TOLERANCE, passed + n_passes)
-    )
-
-
-def source_of(sample: Sample) -> Source:
-    """Return the rows of a sample, weighted, as what a pass reads."""
-    return with_weights(open_source(sample.rows), sample.weights)

@@ -35,22 +35,45 @@ class Whitened(NamedTuple):
     invariant: Array  # (m, rank) of covariance one, lowest kurtosis first
 
 
+class Whitening(NamedTuple):
+    """How rows are whitened."""
+
+    scale: Array  # (d,) to extents of one, so that squares stay numbers
+    centre: Array  # (d,) of the scaled rows
+    inverse_deviations: Array  # (d,) of the scaled rows; 0 where constant
+    axes: Array  # (d, rank) of the standardised rows, lowest kurtosis first
+
+    def of(self, rows: Array) -> Whitened:
+        """Whiten rows (m, d)."""
+        standardised = (rows * self.scale - self.centre) * self.inverse_deviations
+        return Whitened(standardised, standardised @ self.axes)
+
+
 def whiten(rows: Array, weights: Array) -> Whitened:
     """Whiten centred rows (m, d) of weights (m,) that sum to one.
 
     Features that are sums of others add no coordinate; equal rows have no coordinates at all.
     """
-    extent = np.abs(rows).max(axis=0)
-    scaled = rows / np.where(extent > 0.0, extent, 1.0)  # so that squares stay numbers
-    scaled -= weights @ scaled  # of a constant, the first centring may leave a rounding error
-    deviations = np.sqrt(weights @ scaled**2)
-    standardised = scaled / np.where(deviations > CONSTANT, deviations, np.inf)
-    variances, axes = np.linalg.eigh(_scatter(standardised, weights))
+    return whitening(rows, weights)[0].of(rows)
+
+
+def whitening(rows: Array, weights: Array) -> tuple[Whitening, Array]:
+    """Find how centred rows are whitened, and the squared length (m,) of each when they are."""
+    extent = np.maximum(rows.max(axis=0), -rows.min(axis=0))
+    scale = 1.0 / np.where(extent > 0.0, extent, 1.0)
+    scaled = rows * scale
+    centre = weights @ scaled  # of a constant, the first centring may leave a rounding error
+    scaled -= centre
+    scatter = _scatter(scaled, weights)
+    deviations = np.sqrt(np.diagonal(scatter))
+    inverse = np.where(deviations > CONSTANT, 1.0 / np.maximum(deviations, CONSTANT), 0.0)
+    variances, axes = np.linalg.eigh(scatter * np.outer(inverse, inverse))
     kept = variances > NEGLIGIBLE_VARIANCE * max(variances[-1], np.finfo(float).tiny)
-    whitened = standardised @ _pointed(axes[:, kept] / np.sqrt(variances[kept]))
-    leverages = weights * (whitened**2).sum(axis=1)
-    _, axes = np.linalg.eigh(_scatter(whitened, leverages))
-    return Whitened(standardised, whitened @ _pointed(axes))
+    whitener = _pointed(axes[:, kept] / np.sqrt(variances[kept]))
+    whitened = scaled @ (inverse[:, None] * whitener)
+    leverages = np.einsum("mi,mi->m", whitened, whitened)
+    _, turned = np.linalg.eigh(_scatter(whitened, weights * leverages))
+    return Whitening(scale, centre, inverse, whitener @ _pointed(turned)), leverages
 
 
 def systems(rows: Array, whitened: Whitened, n_components: int) -> Iterator[Coordinates]:

@@ -12,12 +12,13 @@ from dataclasses import replace
 import numpy as np
 
 from fastgmm import em, passes
-from fastgmm.auto_start import TRIAL_PASSES, advance, leaders, source_of
+from fastgmm.auto_start import TRIAL_PASSES, leaders
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.exchange import TRIALS, splits
 from fastgmm.parameters import Parameters, one_blas_thread
 from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample
+from fastgmm.short_runs import advance, source_of
 from fastgmm.statistics import Array
 
 
@@ -40,7 +41,7 @@ def repaired(
         here = replace(parameters, means=parameters.means - sample.origin)
         (before,) = passes.statistics(source, [here])
         trials = [em.State(rule, each) for each in _alternatives(here, failing, centred, rule)]
-        better = leaders(advance(trials, source, TRIAL_PASSES), 1)
+        better = leaders(advance(trials, centred, TRIAL_PASSES, source), 1)
         if not better or better[0].trace[-1] <= before.mean_log_likelihood:
             return None
         found = better[0].parameters

@@ -28,6 +28,10 @@ class MissingDependencyError(ImportError):
     """An optional library is needed and not installed."""
 
 
+class ClusterError(RuntimeError):
+    """A Dask cluster that cannot do a pass: its workers die or differ, or its scheduler is gone."""
+
+
 class DegenerateComponentWarning(UserWarning):
     """A fit with components or features that describe nothing; it names them, and the way out."""
 

@@ -29,6 +29,11 @@ class Model(NamedTuple):
     factors: Any
     plan: Plan
 
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[Any, ...]]:
+        """Send the structure by its name: a module is not pickled."""
+        name = next(name for name, each in STRUCTURES.items() if each is self.structure)
+        return _model_of, (name, self.factors, self.plan)
+
 
 class Totals(NamedTuple):
     """What the criteria of model choice need to know of all rows."""
@@ -59,6 +64,11 @@ def model(parameters: Parameters, dtype: npt.DTypeLike) -> Model:
     return Model(
         structure, factors, plan(structure.row_operations(factors), structure.n_moments(factors))
     )
+
+
+def _model_of(structure: str, factors: Any, cut: Plan) -> Model:
+    """Make a model that arrives from another process."""
+    return Model(STRUCTURES[structure], factors, cut)
 
 
 def statistics(source: Source, candidates: Sequence[Parameters]) -> list[SufficientStatistics]:
@@ -199,16 +209,11 @@ def each_block(
 
 
 def _scores(source: Source, parameters: Parameters, kind: str) -> npt.NDArray[Any]:
-    """Score every row, into one array where the number of rows is known."""
+    """Score every row."""
     scorer = model(parameters, source.dtype)
-    if source.n_rows is None:
-        parts = [scores for _, scores in each_block(source, parameters, kind)]
-        return np.concatenate([_shape(kind, 0, scorer, source.dtype), *parts])
-    out = _shape(kind, source.n_rows, scorer, source.dtype)
-    with closing(blocks(source, block_rows(source.n_features))) as walk:
-        for block in walk:
-            _score(scorer, block, out[block.start : block.start + len(block.rows)])
-    return out
+    like = _shape(kind, 0, scorer, source.dtype)
+    rows = block_rows(source.n_features)
+    return source.tabulate(partial(_score, scorer), like.shape[1:], like.dtype, rows)
 
 
 def log_likelihoods(source: Source, parameters: Parameters) -> npt.NDArray[Any]:
@@ -228,12 +233,19 @@ def responsibilities(source: Source, parameters: Parameters) -> npt.NDArray[Any]
 
 def total_log_likelihood(source: Source, parameters: Parameters) -> tuple[float, float, int]:
     """Sum of weighted log densities, sum of weights, and count of rows of positive weight."""
-    total, row_weight, n_rows = 0.0, 0.0, 0
-    for block, found in each_block(source, parameters, "log_likelihoods"):
-        total += _summed(found, block)
-        block_n_rows, block_weight = _weight(block)
-        n_rows, row_weight = n_rows + block_n_rows, row_weight + block_weight
-    return total, row_weight, n_rows
+    scorer = model(parameters, source.dtype)
+    return source.fold(partial(_total, scorer), _add_total, block_rows(source.n_features))
+
+
+def _total(scorer: Model, block: Block) -> tuple[float, float, int]:
+    n_rows, row_weight = _weight(block)
+    return _summed(scored("log_likelihoods", scorer, block), block), row_weight, n_rows
+
+
+def _add_total(
+    a: tuple[float, float, int], b: tuple[float, float, int]
+) -> tuple[float, float, int]:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
 def totals(source: Source, candidates: Sequence[Parameters]) -> list[Totals]:

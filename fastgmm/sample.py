@@ -6,7 +6,8 @@ order of rows nor writing one twice instead of weighing it double can matter.
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from fastgmm.errors import DataError
 from fastgmm.kernels.lanes import block_rows
-from fastgmm.sources import Source, blocks
+from fastgmm.sources import Block, Source
 from fastgmm.sources.blocks import check_extents, check_range
 from fastgmm.statistics import Array
 
@@ -41,12 +42,9 @@ def draw_sample(source: Source, rng: np.random.Generator) -> Sample:
     """
     most = max(1, min(SAMPLE_ROWS, SAMPLE_NUMBERS // source.n_features))
     seed = int(rng.integers(2**63))
-    kept = _Reservoir(most, seed)
-    with closing(blocks(source, block_rows(source.n_features))) as walk:
-        for block in walk:
-            check_range(source, block)
-            kept.offer(block.rows, block.weights, block.start)
-    if not kept.parts:
+    walk = partial(_kept, most, seed)
+    kept = source.gather(walk, _merged, block_rows(source.n_features))
+    if kept is None or not kept.parts:
         raise DataError(f"{source.name} has no rows; a mixture is fitted to at least two")
     rows, weights = kept.rows_and_weights()
     if len(rows) <= SORTED_ROWS:
@@ -99,6 +97,25 @@ class _Reservoir:
         self.shrink()
         rows, weights, _ = self.parts[0]
         return rows, np.ones(len(rows)) if self.drawn else weights
+
+
+def _kept(most: int, seed: int, source: Source, walk: Iterable[Block]) -> _Reservoir:
+    """Keep the rows of largest keys of some blocks."""
+    kept = _Reservoir(most, seed)
+    for block in walk:
+        check_range(source, block)
+        kept.offer(block.rows, block.weights, source.first_row + block.start)
+    if kept.parts:
+        kept.shrink()
+    return kept
+
+
+def _merged(a: _Reservoir, b: _Reservoir) -> _Reservoir:
+    """Keep the rows of largest keys of both; neither is changed."""
+    kept = _Reservoir(a.most, a.seed)
+    kept.parts, kept.drawn = a.parts + b.parts, a.drawn or b.drawn
+    kept.shrink()
+    return kept
 
 
 def merge_equal_rows(rows: Array, weights: Array) -> tuple[Array, Array]:

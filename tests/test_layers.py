@@ -166,7 +166,7 @@ def test_imports_follow_the_map(path):
         ("fastgmm.sources.parquet", "import pyarrow.parquet"),
         ("fastgmm.sources.parquet", "try:\n    import pyarrow\nexcept ImportError:\n    pass"),
         ("fastgmm.sources.parquet", "arrow = require('pyarrow', 'io')"),
-        ("fastgmm.sources.parquet", "def f():\n    return require('dask', 'dask')"),
+        ("fastgmm.sources.parquet", "def f():\n    return require('matplotlib', 'plot')"),
         ("fastgmm.plot", "import matplotlib"),
     ],
 )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import validate_data
 
-from fastgmm.sources import Source, is_elsewhere, open_source, with_weights
+from fastgmm.sources import Source, is_dask, is_elsewhere, open_source, with_weights
 
 Names = tuple[str, ...] | None
 
@@ -65,7 +65,7 @@ def is_array_like(X: Any) -> bool:
     """Whether scikit-learn's checks are for X; all else is for `open_source` alone."""
     if isinstance(X, Source | str | os.PathLike | np.ma.MaskedArray) or callable(X):
         return False
-    if is_elsewhere(X):
+    if is_dask(X) or is_elsewhere(X):
         return False
     if isinstance(X, list | tuple):
         return not (X and getattr(X[0], "ndim", 0) == 2)  # else chunks of rows

@@ -11,6 +11,7 @@ from fastgmm.sources.arrow import StreamSource
 from fastgmm.sources.blocks import Block, blocks, verify
 from fastgmm.sources.cells import Place
 from fastgmm.sources.csv import CsvSource
+from fastgmm.sources.dask import DaskSource, is_dask
 from fastgmm.sources.feather import FeatherSource
 from fastgmm.sources.files import find
 from fastgmm.sources.iterable import IterableSource, refuse_iterator
@@ -21,7 +22,16 @@ from fastgmm.sources.source import Chunk, Source
 from fastgmm.sources.strangers import is_elsewhere, on_host, refuse_stranger
 from fastgmm.sources.tables import as_table, is_instance
 
-__all__ = ["Block", "Chunk", "Source", "blocks", "is_elsewhere", "open_source", "with_weights"]
+__all__ = [
+    "Block",
+    "Chunk",
+    "Source",
+    "blocks",
+    "is_dask",
+    "is_elsewhere",
+    "open_source",
+    "with_weights",
+]
 
 READERS: dict[str, Callable[..., Source]] = {
     ".npy": NpySource,
@@ -49,7 +59,8 @@ def open_source(
           folder of Parquet files, or a pattern of them (``"data/*.parquet"``);
         - a list or another re-iterable of chunks, or a callable that returns a fresh iterable of
           chunks for every pass. A chunk is a 2-d array, a frame or a record batch, of any
-          length; its memory may be reused once the next chunk is asked for.
+          length; its memory may be reused once the next chunk is asked for;
+        - a Dask array or dataframe, each of whose partitions is visited where it lives.
     columns : sequence of str or int, optional
         The features, in this order; columns without names are chosen by number. All columns but
         the weight, if not given.
@@ -115,6 +126,8 @@ def _open_path(path: Path, *choices: Any) -> Source:
 
 def _reader(data: Any) -> Callable[..., Source]:
     """Choose how to read an object."""
+    if is_dask(data):
+        return DaskSource
     if any(is_instance(data, *names) for names in FRAMES):
         return _open_table
     refuse_iterator(data)

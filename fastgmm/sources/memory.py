@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
+from fastgmm.sources.arrays import as_weights
 from fastgmm.sources.blocks import Block, check_total_weight, check_weights
-from fastgmm.sources.cells import Place, real
+from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
+from fastgmm.sources.dask import DaskSource
 from fastgmm.sources.source import Chunk, Source
 from fastgmm.sources.tables import ArrayTable, Table
 
@@ -110,6 +112,7 @@ def with_weights(source: Source, weights: npt.ArrayLike) -> Source:
     ----------
     source : Source
     weights : array-like of shape (n_rows,)
+        For a Dask collection also a Dask array or series, cut as the rows are.
         Zero or more; a row of weight 0 counts for nothing, though its numbers must be finite.
 
     Raises
@@ -118,13 +121,6 @@ def with_weights(source: Source, weights: npt.ArrayLike) -> Source:
         If a weight is negative, NaN or infinite, if all are zero, or if they are not one for
         each row. Where the source does not know its rows, their number is checked in the pass.
     """
-    name = "sample_weight"
-    if np.ma.is_masked(weights) or hasattr(weights, "tocsr"):
-        raise DataError("sample weights must be a plain array; these are masked or sparse")
-    array = np.asarray(weights)
-    if array.ndim != 1:
-        raise DataError(
-            f"sample weights must be 1-d, one for each row; these have the shape {array.shape}"
-        )
-    numbers = real(array[:, None], [name], Place(name))[:, 0]
-    return WeightedSource(source, np.array(numbers, np.float64))
+    if isinstance(source, DaskSource):
+        return source.weighted(weights)
+    return WeightedSource(source, as_weights(weights))

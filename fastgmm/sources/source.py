@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
@@ -54,11 +54,14 @@ class Source(ABC):
         by the time of a file, say.
     lasting : bool
         Whether a chunk keeps its numbers while others are asked for.
+    first_row : int
+        A number of the first row: 0, but in a part of another source, whose parts do not overlap.
     """
 
     reads_ahead = False
     guarded = False
     lasting = False
+    first_row = 0
 
     def __init__(
         self,
@@ -116,11 +119,73 @@ class Source(ABC):
         DataError
             If a row cannot be used, or if there is none.
         """
+        found: Result | None = self.gather(
+            partial(_folded, summarise, combine), combine, block_rows
+        )
+        if found is None:
+            raise DataError(f"{self.name} holds no rows (0 samples); at least one is needed")
+        return found
+
+    def gather(
+        self,
+        walk: Callable[[Source, Iterable[Block]], Result | None],
+        combine: Callable[[Result, Result], Result],
+        block_rows: int,
+    ) -> Result | None:
+        """Have every part of the rows walked where it lives, and combine what is found.
+
+        Most sources are one part, so that there is nothing to combine.
+
+        Parameters
+        ----------
+        walk : callable
+            A pure function of a part, a source itself, and an iterable of its blocks, which it
+            walks to the end.
+        combine : callable
+            Joins what was found in one part with that of the next.
+        block_rows : int
+
+        Returns
+        -------
+        found : object
+            May be None if there are no rows.
+        """
+        with closing(blocks(self, block_rows)) as walked:
+            return walk(self, walked)
+
+    def tabulate(
+        self,
+        fill: Callable[[Block, npt.NDArray[Any]], None],
+        width: tuple[int, ...],
+        dtype: npt.DTypeLike,
+        block_rows: int,
+    ) -> Any:
+        """Make an array of one entry for every row, in the order of the rows.
+
+        Parameters
+        ----------
+        fill : callable
+            Writes the entries of a `Block` to an array, (rows of the block, *width).
+        width : tuple of int
+            The shape of an entry.
+        dtype : data-type
+        block_rows : int
+
+        Returns
+        -------
+        ndarray of shape (n_rows, *width), or a lazy array where the rows are lazy
+        """
         with closing(blocks(self, block_rows)) as walk:
-            results = map(summarise, walk)
-            for first in results:
-                return reduce(combine, results, first)
-        raise DataError(f"{self.name} holds no rows (0 samples); at least one is needed")
+            if self.n_rows is not None:
+                out = np.empty((self.n_rows, *width), dtype)
+                for block in walk:
+                    fill(block, out[block.start : block.start + len(block.rows)])
+                return out
+            parts = [np.empty((0, *width), dtype)]
+            for block in walk:
+                parts.append(np.empty((len(block.rows), *width), dtype))
+                fill(block, parts[-1])
+            return np.concatenate(parts)
 
     def complete(self, n_rows: int, fingerprint: int | None = None) -> None:
         """Hear what a whole pass gave: every pass must give as many rows, and the same."""
@@ -147,6 +212,19 @@ class Source(ABC):
             f"{self.name} gave {found} in this pass and {self.n_rows} before; every pass must "
             "walk the same rows (a callable must return a fresh iterator each time)"
         )
+
+
+def _folded(
+    summarise: Callable[[Block], Result],
+    combine: Callable[[Result, Result], Result],
+    source: Source,
+    walk: Iterable[Block],
+) -> Result | None:
+    """Combine the summaries of some blocks, the first with the next; None where there is none."""
+    results = map(summarise, walk)
+    for first in results:
+        return reduce(combine, results, first)
+    return None
 
 
 def rows_a_chunk(n_columns: int) -> int:

@@ -1,0 +1,447 @@
+"""Dask collections: every pass is computed where their partitions live.
+
+A task for each partition hands its rows to the function of the pass, and a tree whose shape follows
+from the number of partitions combines what they found: which worker did what, and how often, cannot
+show. What travels is the function, one bytes object a pass, and what was found.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import uuid
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.errors import ClusterError, DataError, require
+from fastgmm.sources.arrays import as_weights, refuse_shape
+from fastgmm.sources.blocks import Block, blocks, check_total_weight
+from fastgmm.sources.cells import Place, real
+from fastgmm.sources.columns import Chosen, choose
+from fastgmm.sources.source import Chunk, Source
+from fastgmm.sources.tables import Table, as_table, is_instance
+from fastgmm.version import __version__
+
+FAN_IN = 8  # results that one task combines: a pass of P partitions has P / 7 such tasks
+# numbers of first rows where lengths are not known: apart by more rows than a partition can hold
+APART = 1 << 40
+
+
+class Layout(NamedTuple):
+    """What a task must know of the collection."""
+
+    name: str
+    found: Sequence[Hashable]  # the labels of all columns
+    labels: Sequence[Hashable]  # of the features
+    chosen: Chosen
+    dtype: np.dtype[Any]
+    block_rows: int
+
+
+class Found(NamedTuple):
+    """What a pass left of some partitions."""
+
+    result: Any  # None where there were no rows
+    n_rows: int
+    row_weight: float
+    fingerprint: int
+
+
+class Stand(NamedTuple):
+    """Where a partition stands among the others."""
+
+    number: int
+    start: int | None  # the number of its first row, if it is known
+
+    def name(self, whole: str) -> str:
+        """What messages call the partition."""
+        after = f", which begins at row {self.start}" if self.start else ""
+        return f"partition {self.number} of {whole}{after}"
+
+
+class Partition(Source):
+    """The rows of one partition, where they live."""
+
+    lasting = True
+
+    def __init__(self, layout: Layout, rows: Any, weights: Any, stand: Stand) -> None:
+        place = Place(stand.name(layout.name))
+        self._table, self._chosen = _table_of(rows, layout, place), layout.chosen
+        self._given = weights
+        self.first_row = stand.number * APART if stand.start is None else stand.start
+        self.row_weight = 0.0
+        super().__init__(place.name, layout.labels, layout.dtype, self._table.n_rows)
+        if weights is not None:
+            self._given = _checked_weights(weights, self._table.n_rows, place)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Walk the rows: views of an array, where nothing had to be chosen."""
+        step = self._table.rows_a_chunk(self._chosen)
+        for start in range(0, self._table.n_rows, step):
+            rows = slice(start, start + step)
+            found, weights = self._table.chunk(self._chosen, rows, Place(self.name, start))
+            yield Chunk(found, weights if self._given is None else self._given[rows])
+
+    def weighed(self, walk: Iterable[Block]) -> Iterator[Block]:
+        """Sum the weights of the blocks as they pass."""
+        for block in walk:
+            with np.errstate(over="ignore"):
+                weights = block.weights
+                self.row_weight += len(block.rows) if weights is None else float(weights.sum())
+            yield block
+
+    def found(self, result: Any) -> Found:
+        """Return what a pass found, with what it takes to see that nothing has changed."""
+        n_rows = self._table.n_rows
+        return Found(result if n_rows else None, n_rows, self.row_weight, self._fingerprint or 0)
+
+
+def _table_of(rows: Any, layout: Layout, place: Place) -> Table:
+    """See a partition as a table, and make sure that it is what the collection said."""
+    table = as_table(rows, place)
+    if list(table.labels) != list(layout.found):
+        raise DataError(
+            f"{place.name} has the columns {list(table.labels)} where the collection announces "
+            f"{list(layout.found)}; give Dask the right meta"
+        )
+    dtype = table.dtype(layout.chosen, place)
+    if np.result_type(dtype, layout.dtype) != layout.dtype:
+        raise DataError(
+            f"{place.name} holds {dtype} where the collection announces {layout.dtype}; give Dask "
+            "the right dtype, so that no digit is lost"
+        )
+    return table
+
+
+def _checked_weights(weights: Any, n_rows: int, place: Place) -> npt.NDArray[np.float64]:
+    found = np.asarray(weights)
+    if found.shape != (n_rows,):
+        raise DataError(
+            f"{place.name} has {n_rows} rows and sample weights of the shape {found.shape}; give "
+            "weights that are cut as the rows are, one for each row"
+        )
+    return np.asarray(real(found[:, None], ["sample_weight"], place)[:, 0], np.float64)
+
+
+class Walk(NamedTuple):
+    """Work that is done on each partition, and combined."""
+
+    layout: Layout
+    walk: Callable[[Source, Iterable[Block]], Any]
+
+    def __call__(self, partition: Partition) -> Found:
+        """Do it."""
+        with closing(blocks(partition, self.layout.block_rows)) as walked:
+            return partition.found(self.walk(partition, partition.weighed(walked)))
+
+
+class Fill(NamedTuple):
+    """Work that leaves entries for every row of each partition."""
+
+    layout: Layout
+    fill: Callable[[Block, npt.NDArray[Any]], None]
+    width: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __call__(self, partition: Partition) -> npt.NDArray[Any]:
+        """Do it."""
+        return partition.tabulate(self.fill, self.width, self.dtype, self.layout.block_rows)
+
+
+# What runs on workers
+
+
+def _done(sent: bytes, rows: Any, weights: Any, number: int, start: int | None) -> Any:
+    """Do the work that was sent on one partition."""
+    versions, packed = pickle.loads(sent)
+    if versions != _versions():
+        raise ClusterError(
+            f"a worker has {_listed(_versions())} where the client has {_listed(versions)}; "
+            "install the same on all, or their sums may differ"
+        )
+    work = pickle.loads(packed)
+    with _one_thread():
+        return work(Partition(work.layout, rows, weights, Stand(number, start)))
+
+
+def _combined(combine: Callable[[Any, Any], Any], found: Sequence[Found]) -> Found:
+    """Combine what neighbours found, from the first to the last."""
+    total, *others = found
+    for other in others:
+        if total.result is None or other.result is None:
+            result = other.result if total.result is None else total.result
+        else:
+            result = combine(total.result, other.result)
+        with np.errstate(over="ignore"):
+            total = Found(
+                result,
+                total.n_rows + other.n_rows,
+                total.row_weight + other.row_weight,
+                (total.fingerprint + other.fingerprint) % 2**64,
+            )
+    return total
+
+
+@contextmanager
+def _one_thread() -> Generator[None, None, None]:
+    """Compute on the task's own thread: Dask has as many tasks at once as it was given threads."""
+    from numba import get_num_threads, set_num_threads
+
+    before = get_num_threads()
+    set_num_threads(1)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+def _versions() -> dict[str, str]:
+    """Return versions that decide about the bits of a sum."""
+    import numba
+
+    return {"fastgmm": __version__, "numba": numba.__version__}
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return " and ".join(f"{name} {version}" for name, version in versions.items())
+
+
+# What runs on the client
+
+
+class DaskSource(Source):
+    """A Dask array or dataframe, cut into partitions of rows.
+
+    Nothing is computed here: each pass is a graph, for the scheduler that is active then.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        columns: Sequence[Hashable] | None = None,
+        weight: Hashable | None = None,
+        chunk_rows: int | None = None,
+    ) -> None:
+        name = f"the Dask {type(data).__name__}"
+        if chunk_rows is not None:
+            raise DataError(f"{name} is read by partitions; cut it anew instead of by chunk_rows")
+        table = as_table(_empty(data, name), Place(name))
+        chosen = choose(table.labels, columns, weight, name)
+        labels = table.labels if chosen.all else [table.labels[at] for at in chosen.features]
+        dtype = table.dtype(chosen, Place(name))
+        self._lengths = _lengths(data)
+        n_rows = None if self._lengths is None else sum(self._lengths)
+        super().__init__(name, labels, dtype, n_rows, weight)
+        self._layout = Layout(name, table.labels, labels, chosen, dtype, 0)
+        self._partitions = _partitions(data)
+        self._weights: list[Any] | None = None
+
+    def weighted(self, weights: Any) -> DaskSource:
+        """Give every row a weight, from a Dask collection cut as the rows are or from an array."""
+        if self.weight is not None:
+            raise DataError(
+                f"{self.name} takes weights from its column {self.weight!r}; "
+                "give weights there or as an array, not both"
+            )
+        given = _partitions(self._cut(weights))
+        found = copy.copy(self)
+        found.weight, found._weights = "sample_weight", given
+        if len(found._weights) != len(self._partitions):
+            raise DataError(
+                f"{self.name} has {len(self._partitions)} partitions and its sample weights "
+                f"{len(found._weights)}; cut them alike"
+            )
+        return found
+
+    def _cut(self, weights: Any) -> Any:
+        """Cut weights as the rows are cut."""
+        if is_dask(weights):
+            if weights.ndim != 1:
+                raise DataError(f"sample weights must be 1-d; these have {weights.ndim} dimensions")
+            given = _lengths(weights)
+            if given is None or self._lengths is None or given == self._lengths:
+                return weights  # each partition compares its own
+            _check_length(sum(given), sum(self._lengths), self.name)
+            return weights.rechunk((self._lengths,))
+        array = as_weights(weights)
+        if self._lengths is None:
+            length = require("dask", "dask").delayed(len)
+            self._lengths = tuple(self._compute([length(each) for each in self._partitions]))
+            self.n_rows = sum(self._lengths)
+        _check_length(len(array), sum(self._lengths), self.name)
+        dask_array = require("dask.array", "dask")
+        return dask_array.from_array(array, chunks=(self._lengths,)).persist()
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Fetch partition after partition; no pass of an estimator does so."""
+        for stand in self._stands():
+            weights = None if self._weights is None else self._weights[stand.number]
+            rows, given = self._compute([self._partitions[stand.number], weights])
+            yield from Partition(self._layout, rows, given, stand).chunks()
+
+    def gather(
+        self,
+        walk: Callable[[Source, Iterable[Block]], Any],
+        combine: Callable[[Any, Any], Any],
+        block_rows: int,
+    ) -> Any:
+        """Have every partition walked where it lives; combine what is found by a tree."""
+        token = uuid.uuid4().hex
+        work = Walk(self._layout._replace(block_rows=block_rows), walk)
+        graph, level = self._tasks(work, self._weights, token)
+        height = 0
+        while len(level) > 1:
+            height += 1
+            groups = [level[at : at + FAN_IN] for at in range(0, len(level), FAN_IN)]
+            level = [(f"fastgmm-combine-{token}", height, at) for at in range(len(groups))]
+            for key, group in zip(level, groups, strict=True):
+                graph[key] = (_combined, combine, group)
+        found = self._compute(self._delayed(level[0], graph))
+        self.complete(found.n_rows, found.fingerprint)
+        if found.n_rows and self.weight is not None:
+            check_total_weight(found.row_weight, self.name)
+        return found.result
+
+    def tabulate(
+        self,
+        fill: Callable[[Block, npt.NDArray[Any]], None],
+        width: tuple[int, ...],
+        dtype: npt.DTypeLike,
+        block_rows: int,
+    ) -> Any:
+        """Make a lazy Dask array of entries, cut as the rows are."""
+        token = uuid.uuid4().hex
+        layout = self._layout._replace(block_rows=block_rows)
+        graph, keys = self._tasks(Fill(layout, fill, width, np.dtype(dtype)), None, token)
+        name = f"fastgmm-entries-{token}"
+        graph |= {(name, at, *(0 for _ in width)): key for at, key in enumerate(keys)}
+        lengths = self._lengths or (np.nan,) * len(keys)
+        dask_array = require("dask.array", "dask")
+        return dask_array.Array(
+            self._highlevel(name, graph),
+            name,
+            chunks=(lengths, *((each,) for each in width)),
+            dtype=dtype,
+        )
+
+    def _tasks(
+        self, work: Walk | Fill, weights: list[Any] | None, token: str
+    ) -> tuple[dict[Any, Any], list[Any]]:
+        """Write the graph of some work on every partition, and the keys of what comes of it.
+
+        The work is one node of the graph, not scattered beside it: so it is there again after the
+        worker that held it is lost.
+        """
+        sent = f"fastgmm-work-{token}"
+        graph: dict[Any, Any] = {sent: pickle.dumps((_versions(), pickle.dumps(work)))}
+        keys = [(f"fastgmm-pass-{token}", number) for number in range(len(self._partitions))]
+        for key, stand in zip(keys, self._stands(), strict=True):
+            given = None if weights is None else weights[stand.number].key
+            graph[key] = (_done, sent, self._partitions[stand.number].key, given, *stand)
+        return graph, keys
+
+    def _stands(self) -> list[Stand]:
+        """Say where the partitions stand."""
+        if self._lengths is None:
+            return [Stand(number, None) for number in range(len(self._partitions))]
+        starts = accumulate(self._lengths[:-1], initial=0)
+        return [Stand(number, start) for number, start in enumerate(starts)]
+
+    def _highlevel(self, name: str, graph: dict[Any, Any]) -> Any:
+        """Put our tasks on top of those that make the partitions."""
+        below = [self._partitions[0], *(self._weights or ())[:1]]
+        graphs = require("dask.highlevelgraph", "dask").HighLevelGraph
+        return graphs.from_collections(name, graph, dependencies=below)
+
+    def _delayed(self, key: Any, graph: dict[Any, Any]) -> Any:
+        delayed = require("dask.delayed", "dask").Delayed
+        name = f"fastgmm-{uuid.uuid4().hex}"
+        return delayed(key, self._highlevel(name, graph), layer=name)
+
+    def _compute(self, wanted: Any) -> Any:
+        """Compute on the scheduler that is active, and say what a failing cluster was at."""
+        dask = require("dask", "dask")
+        try:
+            (found,) = dask.compute(wanted)
+        except Exception as error:
+            said = _failure(error, self.name, [each.key for each in self._partitions])
+            if said is None:
+                raise
+            raise ClusterError(said) from error
+        return found
+
+
+def is_dask(data: object) -> bool:
+    """Whether it is a Dask array, dataframe or series."""
+    return is_instance(data, "dask.array", "Array") or is_instance(
+        data, "dask.dataframe", "DataFrame", "Series"
+    )
+
+
+def _empty(data: Any, name: str) -> Any:
+    """Return no rows of the collection, which show its columns and their types."""
+    if not is_instance(data, "dask.array", "Array"):
+        if data.ndim == 1:
+            raise DataError(f"{name} is one column; make it a table with .to_frame()")
+        return data._meta
+    refuse_shape(data.shape, name)
+    if math.isnan(data.shape[1]):
+        raise DataError(f"{name} does not know its number of columns; call compute_chunk_sizes()")
+    if data.numblocks[1] > 1:
+        raise DataError(
+            f"{name} is cut into {data.numblocks[1]} groups of columns, and a row would have to be "
+            "put together in every pass; give X.rechunk({1: -1}).persist()"
+        )
+    return np.empty((0, data.shape[1]), data.dtype)
+
+
+def _lengths(data: Any) -> tuple[int, ...] | None:
+    """Return the rows of every partition, where they are known."""
+    chunks = getattr(data, "chunks", None)
+    if chunks is None or any(map(math.isnan, chunks[0])):
+        return None
+    return tuple(map(int, chunks[0]))
+
+
+def _partitions(data: Any) -> list[Any]:
+    """Return the partitions as delayed objects, which share one graph."""
+    delayed = data.to_delayed()
+    return list(delayed.ravel() if isinstance(delayed, np.ndarray) else delayed)
+
+
+def _check_length(n_weights: int, n_rows: int, name: str) -> None:
+    if n_weights != n_rows:
+        raise DataError(
+            f"{n_weights} sample weights were given for {n_rows} rows of {name}; give one weight "
+            "for each row"
+        )
+
+
+def _failure(error: Exception, name: str, partitions: list[Any]) -> str | None:
+    """Say what is known of a cluster's failure; None for any other error."""
+    kind = type(error).__name__
+    if kind == "KilledWorker":
+        key = error.args[0]
+        at = key[1] if str(key[0]).startswith("fastgmm-pass-") else _index(key, partitions)
+        where = f"the task {key!r}" if at is None else f"partition {at} of {name}"
+        return (
+            f"{where} was tried on {error.args[2] + 1} workers, and each died while it was at it; "
+            "give workers more memory or cut the partition smaller, and see their logs for the "
+            "cause (dask's distributed.scheduler.allowed-failures allows more deaths)"
+        )
+    if kind in ("FutureCancelledError", "CommClosedError", "CancelledError"):
+        return (
+            f"the Dask cluster was lost in the middle of a pass over {name} ({error}); start "
+            "another and fit again: a checkpoint goes on from the last pass that was finished"
+        )
+    return None
+
+
+def _index(key: Any, partitions: list[Any]) -> int | None:
+    return partitions.index(key) if key in partitions else None

@@ -89,19 +89,20 @@ def systems(rows: Array, whitened: Whitened, n_components: int) -> Iterator[Coor
     yield Coordinates("whitened", invariant)
     if rank == 1:
         return
-    yield Coordinates("lowest", invariant[:, :1])
-    yield Coordinates("highest", invariant[:, -1:])
+    yield Coordinates("lowest", np.ascontiguousarray(invariant[:, :1]))
+    yield Coordinates("highest", np.ascontiguousarray(invariant[:, -1:]))
     yield Coordinates("directions", _directions(invariant[:, -min(max(2, several), MOST_TURNED) :]))
     if 1 < several < rank:
-        yield Coordinates("low", invariant[:, :several])
-        yield Coordinates("high", invariant[:, -several:])
+        yield Coordinates("low", np.ascontiguousarray(invariant[:, :several]))
+        yield Coordinates("high", np.ascontiguousarray(invariant[:, -several:]))
 
 
 def _directions(rows: Array) -> Array:
     """Products z_i z_j / |z|, near for rows on one line through the mean, on either side."""
     lengths = np.sqrt((rows**2).sum(axis=1, keepdims=True))
     i, j = np.triu_indices(rows.shape[1])
-    products = rows[:, i] * rows[:, j] * np.where(i == j, 1.0, np.sqrt(2.0))
+    # columns chosen by index come in Fortran's order, and kernels read rows
+    products = np.ascontiguousarray(rows[:, i] * rows[:, j]) * np.where(i == j, 1.0, np.sqrt(2.0))
     return products / np.where(lengths > 0.0, lengths, 1.0)
 
 

@@ -122,7 +122,7 @@ def draw_by(weights: Array, rng: np.random.Generator, count: int) -> npt.NDArray
 def squared_distances_to(rows: Array, centres: Array) -> Array:
     """Squared distances (K, m)."""
     out = np.empty((len(centres), len(rows)))
-    squared_distances(rows, centres, out)
+    squared_distances(np.ascontiguousarray(rows), centres, out)
     return out
 
 
@@ -130,7 +130,7 @@ def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array,
     """Label every row with its nearest centre; sum weights (K,) and weighted rows (K, d)."""
     labels = np.empty(len(sample.rows), np.int64)
     mass, sums = np.zeros(len(centres)), np.zeros(centres.shape)
-    assign(sample.rows, sample.weights, centres, labels, mass, sums)
+    assign(np.ascontiguousarray(sample.rows), sample.weights, centres, labels, mass, sums)
     return labels, mass, sums
 
 

@@ -127,12 +127,15 @@ def _run(
     found, running = list(states), list(range(len(states)))
     batch = _stacked([state.parameters for state in states])
     rows = _products(sample.rows, batch.structure)
+    coefficients, farthest = _coefficients(batch)
+    if not farthest < FARTHEST:
+        return None
     while running:
-        coefficients, farthest = _coefficients(batch)
-        if not farthest < FARTHEST:
-            return None
         sums, objectives = _expectation(rows, sample.weights, coefficients, len(running))
         batch, singular = _maximised(batch, sums, rule)
+        coefficients, farthest = _coefficients(batch)
+        if not farthest < FARTHEST:  # or a variance is what rounding left of nothing
+            return None
         going = []
         for place, c in enumerate(running):
             found[c] = state = _stepped(found[c], objectives[place], singular[place], stopping)
@@ -143,6 +146,8 @@ def _run(
         if len(going) < len(running):
             running = [running[place] for place in going]
             batch = batch.of(going)
+            coefficients = coefficients.reshape(len(batch.weights), -1, len(rows))[:, going]
+            coefficients = coefficients.reshape(-1, len(rows))
     return found
 
 

@@ -13,7 +13,8 @@ from fastgmm import sample as sampling
 from fastgmm.covariance import FAMILIES, family
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.initialisation import initial_parameters
-from fastgmm.sample import draw_sample
+from fastgmm.partitions import label, squared_distances_to
+from fastgmm.sample import Sample, draw_sample
 from fastgmm.sources import open_source, with_weights
 
 METHODS = ["auto", "kmeans", "k-means++", "random", "random_from_data"]
@@ -253,3 +254,14 @@ def test_a_source_without_rows_has_no_start(tmp_path):
     path.write_text("x,y\n")
     with pytest.raises(DataError, match=r"empty\.csv has no rows"):
         draw_sample(open_source(path), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("n_features", [2, 3, 9])
+def test_labels_do_not_depend_on_the_memory_order_of_rows(rng, n_features):
+    rows = rng.normal(size=(50, n_features))
+    centres = rows[:4].copy()
+    exact = ((rows[None] - centres[:, None]) ** 2).sum(axis=2)
+    for ordered in (rows, np.asfortranarray(rows), np.repeat(rows, 2, axis=0)[::2]):
+        assert_allclose(squared_distances_to(ordered, centres), exact, rtol=1e-13, atol=1e-13)
+        labels, _, _ = label(Sample(ordered, np.ones(50), np.zeros(n_features)), centres)
+        assert_array_equal(labels, exact.argmin(axis=0))

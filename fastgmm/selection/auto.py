@@ -24,9 +24,10 @@ from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.published import FITTED, parameters_of
 from fastgmm.estimators.reporting import Progress
 from fastgmm.parameters import Parameters
+from fastgmm.selection.candidate import Candidate
 from fastgmm.selection.criteria import named
 from fastgmm.selection.result import Selection, table_of
-from fastgmm.selection.sweep import Candidate, sweep
+from fastgmm.selection.sweep import sweep
 
 COUNTS = tuple(range(1, 21))
 TYPES = ("full", "tied", "diag", "spherical")
@@ -120,7 +121,8 @@ class AutoGaussianMixture(Mixture):
         ----------
         X : array-like of shape (n_samples, n_features), or a source
             What `GaussianMixture.fit` takes. It is read once for the starts, as often as the
-            slowest candidate needs passes, and once for the criteria.
+            slowest candidate needs passes, and once for the criteria; and a few times more where
+            a curve dips.
         y : Ignored
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
@@ -216,8 +218,8 @@ def select(
 
     Starts are grown on a sample of the rows, one component at a time. All candidates share every
     pass over the rows, and one that has converged takes part in no more of them. So the rows
-    are read as often as the slowest candidate needs passes, and twice more: for the sample, and
-    for the criteria.
+    are read as often as the slowest candidate needs passes, and twice more, for the sample and
+    for the criteria; and where a curve dips, mostly two or three times again.
 
     Parameters
     ----------
@@ -251,9 +253,10 @@ def select(
 
     Notes
     -----
-    EM stops when a pass gains less than `tol` a row, so log-likelihoods that differ by less than
-    `tol` times the number of rows are not told apart: there the curves may be uneven. A smaller
-    `tol` makes them smoother, for more passes.
+    Within a covariance type no candidate has a lower log-likelihood than one of fewer components.
+    One that EM leaves below starts again from the smaller one, a component of which is divided
+    gently, or without moving its halves where that gains nothing. EM stops when a pass gains less
+    than `tol` a row, so a smaller `tol` may raise the curves where they are flat.
 
     Examples
     --------

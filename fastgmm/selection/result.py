@@ -11,8 +11,8 @@ import numpy as np
 
 from fastgmm import em
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.selection.candidate import Candidate
 from fastgmm.selection.criteria import CRITERIA
-from fastgmm.selection.sweep import Candidate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,45 +10,15 @@ import numpy as np
 from fastgmm import em, passes
 from fastgmm.covariance import Family
 from fastgmm.estimators.fitting import Climb
-from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.reporting import Progress, Verbose
 from fastgmm.estimators.rows import Rows
 from fastgmm.estimators.starts import regularisation
 from fastgmm.parameters import Parameters
-from fastgmm.passes import Totals
 from fastgmm.sample import Sample, draw_sample
-from fastgmm.selection.criteria import Criterion
+from fastgmm.selection.candidate import Candidate
 from fastgmm.selection.growth import Grown, Growth
+from fastgmm.selection.mending import mended
 from fastgmm.statistics import Array, SufficientStatistics
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """One number of components and one family, and what became of it."""
-
-    n_components: int
-    family: Family
-    state: em.State | None  # None where there was no start
-    failure: Exception | None
-    totals: Totals | None  # of the final parameters, None after a failure
-    n_features: int
-
-    @property
-    def n_parameters(self) -> int:
-        """Free parameters of the mixture."""
-        return self.family.n_parameters(self.n_components, self.n_features)
-
-    def value(self, criterion: Criterion) -> float:
-        """Value of a criterion; infinite after a failure, so that nobody chooses it."""
-        return math.inf if self.totals is None else criterion(self.totals, self.n_parameters)
-
-    def attributes(self, rows: Rows) -> dict[str, Any]:
-        """Return what `GaussianMixture.fit` publishes, had it climbed from the same start."""
-        if self.state is None or self.totals is None:
-            raise ValueError(f"{self.n_components} components failed: {self.failure}")
-        dtype = np.dtype(rows.source.dtype)
-        described = attributes_of(self.state.parameters, dtype, rows.names)
-        return described | history_of(self.state, self.totals.n_rows)
 
 
 class Sweep(Climb):
@@ -106,7 +74,7 @@ def sweep(
     """Fit every number of components in every family.
 
     One pass draws a sample, on which the starts grow; then as many as the slowest candidate
-    needs, shared by all; and one for the criteria.
+    needs, shared by all; and one for the criteria. Where a curve dips, two or more mend it.
 
     Raises
     ------
@@ -128,6 +96,8 @@ def sweep(
     climb = Sweep([state for _, state in sound], [family for family, _ in sound], rows)
     climb.run(stopping, Verbose(0, 1, 0), progress)
     found = _judged(grown, climb)
+    if not climb.was_stopped:
+        found = mended(found, rows.source, stopping)
     if all(candidate.totals is None for candidate in found):
         raise next(each.failure for each in found if each.failure is not None)
     return found

@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "fastgmm"
 FILES = sorted(PACKAGE.rglob("*.py"))
-OPTIONAL = ("dask", "duckdb", "h5py", "matplotlib", "pandas", "polars", "pyarrow", "rich", "typer")
+OPTIONAL = ("dask", "duckdb", "h5py", "matplotlib", "pandas", "polars", "pyarrow", "rich")
+OPTIONAL += ("typer", "zarr")
 
 
 class Room(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import validate_data
 
-from fastgmm.sources import Source, is_dask, is_elsewhere, open_source, with_weights
+from fastgmm.sources import Source, is_dask, is_elsewhere, is_stored, open_source, with_weights
 
 Names = tuple[str, ...] | None
 
@@ -63,7 +63,7 @@ def check_count(n_rows: int, n_components: int) -> None:
 
 def is_array_like(X: Any) -> bool:
     """Whether scikit-learn's checks are for X; all else is for `open_source` alone."""
-    if isinstance(X, Source | str | os.PathLike | np.ma.MaskedArray) or callable(X):
+    if isinstance(X, Source | str | os.PathLike | np.ma.MaskedArray) or callable(X) or is_stored(X):
         return False
     if is_dask(X) or is_elsewhere(X):
         return False

@@ -1,18 +1,21 @@
-"""Arrow files (Feather, version 2), read one record batch at a time by plain reads."""
+"""Arrow files (Feather, version 2) and streams, read one record batch at a time by plain reads."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from fastgmm.errors import require
-from fastgmm.sources.arrow import BatchSource
+from fastgmm.sources.arrow import BatchSource, counted
 from fastgmm.sources.cells import Place
 from fastgmm.sources.files import File
 
+MAGIC = b"ARROW1"  # at the head of a file; a stream has none
+
 
 class FeatherSource(BatchSource):
-    """An Arrow IPC file. Memory holds one batch as its writer cut them, of the columns needed."""
+    """An Arrow IPC file or stream. Memory holds a batch as its writer cut it, of what is needed."""
 
     reads_ahead = True
     guarded = True
@@ -25,23 +28,30 @@ class FeatherSource(BatchSource):
         chunk_rows: int | None = None,
     ) -> None:
         self._file = file
-        pyarrow = require("pyarrow", "io")
-        with file.reading(pyarrow.ArrowException), pyarrow.OSFile(str(file.path)) as opened:
-            schema = pyarrow.ipc.open_file(opened).schema
+        with file.path.open("rb") as opened:
+            self._is_stream = opened.read(len(MAGIC)) != MAGIC
+        with self._opened() as reader:
+            schema = reader.schema
         super().__init__(file.name, schema, columns, weight, chunk_rows)
         self._fields = [schema.get_field_index(name) for name in self.names]
 
     def batches(self) -> Iterator[tuple[Place, Any]]:
-        """Walk the record batches of the file."""
+        """Walk the record batches."""
         pyarrow = require("pyarrow", "io")
         options = pyarrow.ipc.IpcReadOptions(included_fields=self._fields)
-        start = 0
+        with self._opened(options=options) as reader:
+            if self._is_stream:
+                yield from counted(self.name, reader)
+            else:
+                numbers = range(reader.num_record_batches)
+                yield from counted(self.name, map(reader.get_batch, numbers))
+
+    @contextmanager
+    def _opened(self, **options: Any) -> Iterator[Any]:
+        pyarrow = require("pyarrow", "io")
+        read = pyarrow.ipc.open_stream if self._is_stream else pyarrow.ipc.open_file
         with (
             self._file.reading(pyarrow.ArrowException),
             pyarrow.OSFile(str(self._file.path)) as opened,
         ):
-            reader = pyarrow.ipc.open_file(opened, options=options)
-            for number in range(reader.num_record_batches):
-                batch = reader.get_batch(number)
-                yield Place(self.name, start), batch
-                start += batch.num_rows
+            yield read(opened, **options)

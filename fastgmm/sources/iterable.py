@@ -11,6 +11,7 @@ import numpy as np
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import Chosen, choose
+from fastgmm.sources.loaders import batches, is_map_style, rows_of
 from fastgmm.sources.source import Chunk, Source
 from fastgmm.sources.tables import Table, as_table
 
@@ -39,7 +40,7 @@ class IterableSource(Source):
         if first is None:
             raise DataError("no chunk was given, so that the number of features is not known")
         self._opened: Iterator[Any] | None = chain([first], iterator)
-        table = as_table(first, _chunk(name, 0))
+        table = as_table(rows_of(first), _chunk(name, 0))
         chosen = choose(table.labels, columns, weight, name)
         self._found = list(table.labels)
         self._all = columns is None
@@ -81,7 +82,7 @@ class IterableSource(Source):
     def _table(self, item: Any, number: int, start: int) -> tuple[Table, Chosen]:
         """See a chunk as a table, and find the columns of the first chunk in it."""
         place = _chunk(self.name, number, start)
-        table = as_table(item, place)
+        table = as_table(rows_of(item), place)
         width = len(table.labels)
         if width != len(self._found) and (self._all or isinstance(table.labels, range)):
             raise SourceChangedError(
@@ -91,6 +92,8 @@ class IterableSource(Source):
 
     def _iterator(self, name: str) -> Iterator[Any]:
         """Start a pass, and refuse to go on with an iterator that was begun before."""
+        if is_map_style(self._data):
+            return batches(self._data, self._chunk_rows)
         made = self._data() if callable(self._data) else self._data
         try:
             iterator = iter(made)

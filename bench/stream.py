@@ -1,0 +1,187 @@
+"""Files larger than memory: whether reading overlaps computing, and memory stays flat.
+
+A script, not asv: `python -m bench.stream overlap` prints, for .npy and Parquet, the seconds of
+reading alone, of computing alone and of a pass that does both, and the ratio of the pass to the
+slower of the two. `python -m bench.stream memory` fits a file of --gigabytes twice: free, to see
+what the system says of its memory, and under a limit of --limit gigabytes of address space beyond
+that of the import. Files are written to a temporary folder that is removed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import set_num_threads
+
+from bench import data
+from fastgmm import open_source, passes
+from fastgmm.kernels.lanes import block_rows
+from fastgmm.parameters import Parameters
+from fastgmm.sources import Source, blocks
+
+FEATURES = 10
+PART = 250_000  # rows drawn at a time
+ROUNDS = 5  # the best of which counts
+
+
+def parts(n_rows: int, n_components: int = 8) -> Iterator[np.ndarray]:
+    """Draw rows of a mixture, some at a time."""
+    made_of = data.mixture(FEATURES, n_components)
+    drawn = data.rows(made_of, PART)
+    rng = np.random.default_rng(0)
+    for start in range(0, n_rows, PART):  # the same rows, each a little elsewhere
+        yield (drawn + rng.normal(scale=0.1, size=FEATURES))[: n_rows - start]
+
+
+def write_npy(path: Path, n_rows: int) -> None:
+    with path.open("wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (n_rows, FEATURES)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts(n_rows):
+            part.tofile(file)
+
+
+def write_parquet(path: Path, n_rows: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [f"x{j}" for j in range(FEATURES)]
+    schema = pa.schema([(name, pa.float64()) for name in names])
+    with pq.ParquetWriter(path, schema) as writer:
+        for part in parts(n_rows):
+            writer.write_table(pa.table(dict(zip(names, part.T.copy(), strict=True))))
+
+
+WRITERS = {"npy": write_npy, "parquet": write_parquet}
+
+
+def best(work: Callable[[], Any]) -> float:
+    """Seconds of the fastest of some rounds."""
+    seconds = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def read(source: Source) -> None:
+    """Walk all blocks as a pass does, and compute nothing."""
+    for _ in blocks(source, block_rows(FEATURES)):
+        pass
+
+
+def overlap(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
+    print(f"{n_rows:,} rows x {FEATURES} float64, full covariances, best of {ROUNDS}; seconds")
+    print(f"{'file':>8} {'K':>4} {'threads':>7} {'read':>7} {'compute':>7} {'pass':>7} ratio")
+    rows = np.concatenate(list(parts(n_rows)))
+    memory = open_source(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix, write in WRITERS.items():
+            path = Path(folder, f"x.{suffix}")
+            write(path, n_rows)
+            source = open_source(path)
+            for threads in n_threads:
+                set_num_threads(threads)
+                for k in n_components:
+                    figures = _figures(source, memory, k)
+                    _print(suffix, k, threads, *figures)
+
+
+def _figures(source: Source, memory: Source, n_components: int) -> tuple[float, float, float]:
+    mixture = data.mixture(FEATURES, n_components)
+    candidates = [Parameters.from_covariances("full", *mixture)]
+    passes.statistics(memory, candidates)
+    return (
+        best(lambda: read(source)),
+        best(lambda: passes.statistics(memory, candidates)),
+        best(lambda: passes.statistics(source, candidates)),
+    )
+
+
+def _print(
+    suffix: str, k: int, threads: int, reading: float, computing: float, both: float
+) -> None:
+    ratio = both / max(reading, computing)
+    print(
+        f"{suffix:>8} {k:>4} {threads:>7} {reading:7.3f} {computing:7.3f} {both:7.3f} {ratio:5.2f}",
+        flush=True,
+    )
+
+
+FIT = """
+import resource, sys, time, warnings
+import fastgmm
+from fastgmm import GaussianMixture
+
+def status(name):
+    with open("/proc/self/status") as lines:
+        return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+
+path, max_iter, limit = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+model = GaussianMixture(8, max_iter=max_iter, tol=0.0, random_state=0)
+resident, anonymous, address = status("VmRSS"), status("RssAnon"), status("VmSize")
+if limit:
+    resource.setrlimit(resource.RLIMIT_AS, (address + int(limit * 2**30),) * 2)
+warnings.simplefilter("ignore")
+started = time.perf_counter()
+model.fit(path)
+seconds = time.perf_counter() - started
+assert model.n_iter_ == max_iter
+peaks = status("VmHWM") - resident, status("VmPeak") - address
+print(seconds, peaks[0], status("RssAnon") - anonymous, peaks[1])
+"""
+
+
+def memory(gigabytes: float, max_iter: int, limit: float, suffixes: list[str]) -> None:
+    n_rows = int(gigabytes * 1e9) // (8 * FEATURES)
+    print(f"{n_rows:,} rows x {FEATURES} float64 ({gigabytes:g} GB), {max_iter} iterations, K = 8")
+    print(f"{'file':>8} {'limit':>7} {'seconds':>8}  VmHWM, RssAnon, VmPeak: MB beyond the import")
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in suffixes:
+            path = Path(folder, f"x.{suffix}")
+            WRITERS[suffix](path, n_rows)
+            for allowed in (0.0, limit):
+                found = fit(path, max_iter, allowed)
+                shown = f"{allowed:g} GB" if allowed else "none"
+                figures = "  ".join(f"{each / 1e6:7.0f}" for each in found[1:])
+                print(f"{suffix:>8} {shown:>7} {found[0]:8.1f}  {figures}", flush=True)
+            path.unlink()
+
+
+def fit(path: Path, max_iter: int, limit: float) -> list[float]:
+    """Fit a file in a process of its own: seconds, and bytes beyond what the import took."""
+    arguments = [sys.executable, "-c", FIT, str(path), str(max_iter), str(limit)]
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, text=True, check=True)
+    return [float(word) for word in done.stdout.split()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("overlap")
+    one.add_argument("--rows", type=int, default=5_000_000)
+    one.add_argument("--components", type=int, nargs="+", default=[2, 8, 32])
+    one.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    two = commands.add_parser("memory")
+    two.add_argument("--gigabytes", type=float, default=4.0)
+    two.add_argument("--max-iter", type=int, default=5)
+    two.add_argument("--limit", type=float, default=1.0, help="gigabytes of address space")
+    two.add_argument("--files", nargs="+", default=["npy"], choices=WRITERS)
+    said = parser.parse_args()
+    if said.command == "overlap":
+        overlap(said.rows, said.components, said.threads)
+    else:
+        memory(said.gigabytes, said.max_iter, said.limit, said.files)
+
+
+if __name__ == "__main__":
+    main()

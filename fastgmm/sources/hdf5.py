@@ -1,0 +1,49 @@
+"""HDF5 files, through h5py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastgmm.errors import require
+from fastgmm.sources.files import File
+from fastgmm.sources.hints import Hints
+from fastgmm.sources.stored import StoredSource, chosen_dataset
+
+
+class Hdf5Source(StoredSource):
+    """A dataset of an HDF5 file."""
+
+    guarded = True  # by the size and the time of the file
+
+    def __init__(self, file: File, hints: Hints, *choices: Any) -> None:
+        self._file = file
+        with _opened(file) as root:
+            self._path = chosen_dataset(_datasets(root), hints.dataset, file.name)
+        super().__init__(self._array, file.name, *choices)
+
+    @contextmanager
+    def _array(self) -> Iterator[Any]:
+        with _opened(self._file) as root:
+            yield root[self._path]
+
+
+@contextmanager
+def _opened(file: File) -> Iterator[Any]:
+    h5py = require("h5py", "hdf5")
+    with file.reading(KeyError, RuntimeError), h5py.File(file.path, "r") as root:
+        yield root
+
+
+def _datasets(root: Any) -> dict[str, Any]:
+    """Find all datasets, by their path."""
+    h5py = require("h5py", "hdf5")
+    found: dict[str, Any] = {}
+
+    def visit(path: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.shape is not None:
+            found["/" + path] = item
+
+    root.visititems(visit)
+    return found

@@ -1,0 +1,82 @@
+"""Tables that are not computed yet: lazy polars frames and pyarrow datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
+
+from fastgmm.errors import require
+from fastgmm.sources.arrow import BatchSource, counted
+from fastgmm.sources.cells import Place
+from fastgmm.sources.parquet import BUFFER_BYTES
+
+
+class LazySource(BatchSource):
+    """A polars LazyFrame, computed anew in every pass by polars' streaming engine."""
+
+    reads_ahead = True
+
+    def __init__(
+        self,
+        data: Any,
+        columns: Sequence[Hashable] | None = None,
+        weight: Hashable | None = None,
+        chunk_rows: int | None = None,
+    ) -> None:
+        self._data = data
+        schema = data.collect_schema().to_frame().to_arrow().schema
+        super().__init__("the LazyFrame", schema, columns, weight, chunk_rows)
+
+    def batches(self) -> Iterator[tuple[Place, Any]]:
+        """Walk the frames that polars streams, or slices where it is too old to."""
+        chosen = self._data.select(self.names)
+        if hasattr(chosen, "collect_batches"):
+            frames = chosen.collect_batches(chunk_size=self.chunk_rows, maintain_order=True)
+        else:
+            frames = self._slices(chosen)
+        yield from counted(
+            self.name, (batch for f in frames for batch in f.to_arrow().to_batches())
+        )
+
+    def _slices(self, chosen: Any) -> Iterator[Any]:
+        start = 0
+        while (frame := chosen.slice(start, self.chunk_rows).collect()).height:
+            yield frame
+            start += frame.height
+
+
+class DatasetSource(BatchSource):
+    """A pyarrow Dataset: files of any format that Arrow reads, in the dataset's own order."""
+
+    reads_ahead = True
+
+    def __init__(
+        self,
+        data: Any,
+        columns: Sequence[Hashable] | None = None,
+        weight: Hashable | None = None,
+        chunk_rows: int | None = None,
+    ) -> None:
+        self._data = data
+        super().__init__("the Dataset", data.schema, columns, weight, chunk_rows)
+
+    def batches(self) -> Iterator[tuple[Place, Any]]:
+        """Walk the record batches, one fragment at a time."""
+        batches = self._data.to_batches(
+            columns=self.names,
+            batch_size=self.chunk_rows,
+            batch_readahead=1,  # of its own, of 16 batches and 4 files: 0.5 GB
+            fragment_readahead=1,
+            **self._parquet_options(),
+        )
+        yield from counted(self.name, batches)
+
+    def _parquet_options(self) -> dict[str, Any]:
+        """Read Parquet in megabytes, as `ParquetSource` does."""
+        dataset = require("pyarrow.dataset", "io")
+        if not isinstance(getattr(self._data, "format", None), dataset.ParquetFileFormat):
+            return {}
+        options = dataset.ParquetFragmentScanOptions(
+            use_buffered_stream=True, buffer_size=BUFFER_BYTES, pre_buffer=False
+        )
+        return {"fragment_scan_options": options}

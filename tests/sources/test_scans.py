@@ -1,0 +1,98 @@
+"""Lazy frames and Arrow datasets: the same rows in every pass, and never all at once."""
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from numpy.testing import assert_array_equal
+
+from fastgmm import GaussianMixture
+from fastgmm.errors import DataError, SourceChangedError
+from fastgmm.sources import open_source
+
+from .rows import kept, some_rows
+
+ROWS = some_rows(300)
+COLUMNS = {name: ROWS[:, j] for j, name in enumerate("abc")}
+
+
+def fold(source):
+    return source.fold(lambda block: len(block.rows), int.__add__, 64)
+
+
+@pytest.mark.parametrize("chunk_rows", [None, 17])
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_lazy_frame_is_computed_anew_in_every_pass(chunk_rows, streams, monkeypatch):
+    if not streams:
+        monkeypatch.delattr(pl.LazyFrame, "collect_batches", raising=False)
+    lazy = pl.LazyFrame(COLUMNS).with_columns(w=pl.col("a").abs()).filter(pl.col("b") > 0)
+    source = open_source(lazy, ["c", "a"], "w", chunk_rows)
+    assert (source.feature_names, source.n_rows) == (("c", "a"), None)
+    chosen = ROWS[ROWS[:, 1] > 0]
+    for _ in range(2):
+        found = [row for block in kept(source, 32) for row in block.rows]
+        assert_array_equal(found, chosen[:, [2, 0]])
+    model = GaussianMixture(2, random_state=0).fit(lazy.select("a", "b"))
+    assert list(model.feature_names_in_) == ["a", "b"]
+
+
+def test_a_lazy_frame_of_other_rows_is_noticed():
+    drawn = iter([0.0, 1.0])
+    lazy = pl.LazyFrame(COLUMNS).map_batches(lambda frame: frame + next(drawn))
+    source = open_source(lazy)
+    fold(source)
+    with pytest.raises(SourceChangedError, match="the LazyFrame gave other numbers"):
+        fold(source)
+
+
+def test_text_and_nulls_of_a_lazy_frame_are_named():
+    with pytest.raises(DataError, match="column 't' of the LazyFrame holds"):
+        open_source(pl.LazyFrame({"t": ["x"]}))
+    nulls = open_source(pl.LazyFrame({"a": [1.0] * 70 + [None]}), chunk_rows=10)
+    with pytest.raises(DataError, match="row 70 of the LazyFrame holds no value"):
+        fold(nulls)
+
+
+@pytest.fixture(params=["parquet", "feather", "csv", "memory"])
+def dataset(request, tmp_path):
+    table = pa.table(COLUMNS)
+    if request.param == "memory":
+        return ds.InMemoryDataset(table)
+    ds.write_dataset(
+        table, tmp_path, format=request.param, max_rows_per_file=128, max_rows_per_group=64
+    )
+    return ds.dataset(tmp_path, format=request.param)
+
+
+@pytest.mark.parametrize("chunk_rows", [None, 17])
+def test_a_dataset_of_any_format_gives_its_rows_in_order(dataset, chunk_rows):
+    assert_array_equal(rows_of_unknown(dataset, chunk_rows), ROWS)
+    assert open_source(dataset, ["b"]).feature_names == ("b",)
+
+
+def rows_of_unknown(data, chunk_rows):
+    source = open_source(data, chunk_rows=chunk_rows)
+    assert fold(source) == source.n_rows == 300
+    return [row for block in kept(source, 64) for row in block.rows]
+
+
+def test_a_filtered_dataset_is_pushed_down(tmp_path):
+    pq.write_table(pa.table(COLUMNS), tmp_path / "x.parquet")
+    positive = ds.dataset(tmp_path).filter(ds.field("a") > 0)
+    assert fold(open_source(positive)) == (ROWS[:, 0] > 0).sum()
+
+
+@pytest.mark.parametrize("suffix", ["arrow", "arrows"])
+def test_a_stream_in_a_file_is_read_as_a_file_is(tmp_path, suffix):
+    path, table = tmp_path / f"x.{suffix}", pa.table(COLUMNS)
+    with pa.ipc.new_stream(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=70)
+    source = open_source(path, ["c", "a"])
+    fold(source)
+    assert_array_equal([row for b in kept(source, 64) for row in b.rows], ROWS[:, [2, 0]])
+    path.write_bytes(path.read_bytes()[:4000])
+    with pytest.raises(SourceChangedError, match="changed since it was opened"):
+        fold(source)
+    with pytest.raises(DataError, match="cannot read x"):
+        fold(open_source(path))

@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import coordinates, em, passes
+from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import Family
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.exchange import exchanges
-from fastgmm.parameters import Parameters, one_blas_thread
+from fastgmm.parameters import Parameters
 from fastgmm.partitions import (
     Share,
     draw_by,

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.parameters import Parameters, one_blas_thread
+from fastgmm.blas import one_blas_thread
+from fastgmm.parameters import Parameters
 from fastgmm.statistics import Array
 
 EMPTY, SINGLE = 0.5, 1.5  # rows: fewer are none, or one

@@ -36,6 +36,10 @@ class DegenerateComponentWarning(UserWarning):
     """A fit with components or features that describe nothing; it names them, and the way out."""
 
 
+class ThreadsWarning(RuntimeWarning):
+    """Threads cannot be used, and one does the work of all."""
+
+
 class DegenerateCovarianceError(ValueError):
     """A component's covariance is not positive definite.
 

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.auto_start import auto_start
+from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import Family
-from fastgmm.parameters import Parameters, one_blas_thread
+from fastgmm.parameters import Parameters
 from fastgmm.partitions import (
     k_means,
     k_means_plus_plus,

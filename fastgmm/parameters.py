@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpotrf, dtrtri
-from threadpoolctl import ThreadpoolController
 
+from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.statistics import Array, read_only
 
@@ -191,14 +189,3 @@ def _inverse_product(upper: Array, _component: int | None) -> Array:
     """Inverse of U U', symmetric to the last bit since it is a product with its own transpose."""
     inverse, _ = dtrtri(upper, lower=0)
     return np.asarray(inverse.T @ inverse)
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Hold BLAS to one thread: from d = 128 on, OpenBLAS's dpotrf rounds otherwise with two."""
-    limit: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
-    return limit

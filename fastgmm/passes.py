@@ -14,8 +14,8 @@ from fastgmm.kernels import scoring
 from fastgmm.kernels.lanes import Plan, block_rows, plan
 from fastgmm.kernels.pruned import choose as choose_way
 from fastgmm.kernels.structures import STRUCTURES
-from fastgmm.kernels.threads import team
 from fastgmm.parameters import Parameters
+from fastgmm.sharing import share
 from fastgmm.sources import Block, Source, blocks
 from fastgmm.statistics import SufficientStatistics
 
@@ -160,14 +160,7 @@ def _twin(
     cut: Plan, n_rows: int, parallel: Callable[..., None], serial: Callable[..., None]
 ) -> Callable[..., None]:
     """Choose the parallel kernel where the work is worth it and the threads are ours."""
-    if cut.is_small(n_rows):
-        return serial
-
-    def run(*arguments: Any) -> None:
-        with team() as may_share:
-            (parallel if may_share else serial)(*arguments)
-
-    return run
+    return serial if cut.is_small(n_rows) else partial(share, parallel, serial)
 
 
 def _score(each: Model, block: Block, out: npt.NDArray[Any]) -> None:

@@ -15,10 +15,11 @@ from typing import TypeGuard
 import numpy as np
 
 from fastgmm import em, passes
+from fastgmm.blas import one_blas_thread
 from fastgmm.coordinates import whiten
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import start_from
-from fastgmm.parameters import Parameters, one_blas_thread
+from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, k_means, maximise, members
 from fastgmm.sample import Sample
 from fastgmm.selection.splitting import best_cuts, divided

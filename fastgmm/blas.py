@@ -1,0 +1,92 @@
+"""BLAS held to one thread while we ask it for bits that must not follow the number of threads."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from threadpoolctl import LibController, ThreadpoolController
+
+
+class _OneThread:
+    """The thread pools that the whole process shares, held to one thread while anybody is inside.
+
+    Were everybody to put back what they had found, the first to leave would free a pool under those
+    who are inside, and the last would leave it held. (threadpoolctl itself lets one Python thread
+    set the number, from 3.7 on, and in silence does nothing for the others.)
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.found: dict[LibController, int] = {}  # kept where an interrupt prevents putting back
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.found = self.found or {pool: pool.num_threads for pool in _pools(shared=True)}
+            for pool in self.found:
+                _set(pool, 1)
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.put_back()
+
+    def put_back(self) -> None:
+        for pool, n_threads in self.found.items():
+            _set(pool, n_threads)
+            _let_go(pool)
+        self.found = {}
+
+    def after_fork(self) -> None:
+        """Forget, in a child, the threads that were inside in the parent."""
+        self.lock, self.inside = threading.Lock(), 0
+        self.put_back()
+
+
+_one_thread = _OneThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread.after_fork)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread: from d = 128 on, OpenBLAS's dpotrf rounds otherwise with two."""
+    own = {pool: pool.num_threads for pool in _pools(shared=False)}
+    try:
+        for pool in own:
+            pool.set_num_threads(1)
+        with _one_thread:
+            yield
+    finally:
+        for pool, n_threads in own.items():
+            pool.set_num_threads(n_threads)
+
+
+@functools.cache
+def _pools(shared: bool) -> list[LibController]:
+    """Return the BLAS libraries: their number of threads is the process's, or each caller's own."""
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    return [pool for pool in found if shared == (_layer(pool) != "openmp")]
+
+
+def _layer(pool: LibController) -> str | None:
+    return getattr(pool, "threading_layer", None)
+
+
+def _set(pool: LibController, n_threads: int) -> None:
+    """Set the number from whatever Python thread this is."""
+    _let_go(pool)
+    pool.set_num_threads(n_threads)
+
+
+def _let_go(pool: LibController) -> None:
+    """Let any Python thread set the number."""
+    let_go = getattr(pool, "clear_controlling_thread", None)
+    if let_go is not None:
+        let_go(force=True)

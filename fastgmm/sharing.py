@@ -1,0 +1,135 @@
+"""Whether a call is shared among threads, and among how many: as many as the process may use.
+
+Numba by itself counts processors and reads ``NUMBA_NUM_THREADS``. Here OpenMP's limit counts as
+well (``OMP_NUM_THREADS``, threadpoolctl, joblib's workers), and the share of the processors that a
+container is given. Whatever the number, results have the same bits.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from joblib import cpu_count
+from numba import get_num_threads, set_num_threads
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.errors import NumbaError
+from numba.np.ufunc import parallel as numba_threads
+from threadpoolctl import LibController, ThreadpoolController
+
+from fastgmm.errors import ThreadsWarning
+from fastgmm.kernels.threads import team
+
+_compilation: Any = global_compiler_lock  # of all threads
+_usable = True  # until they fail, or until a fork leaves them behind
+
+
+def _after_fork() -> None:
+    """Do without threads that some kernel, of ours or not, has started in the parent.
+
+    With OpenMP a parallel kernel would kill the child, also where the parent had only asked Numba
+    how many threads there are.
+    """
+    global _usable
+    _usable = _usable and not getattr(numba_threads, "_is_initialized", True)
+    _compilation.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        # a fork waits for a compilation in another thread: the child would wait for it for ever
+        before=_compilation.acquire,
+        after_in_parent=_compilation.release,
+        after_in_child=_after_fork,
+    )
+
+
+def share(parallel: Callable[..., None], serial: Callable[..., None], *arguments: Any) -> None:
+    """Call a kernel: the parallel twin where threads may be used, and else the serial one."""
+    with _threads() as may_share:
+        if not (may_share and _attempt(parallel, arguments)):
+            serial(*arguments)
+
+
+@contextmanager
+def _threads() -> Iterator[bool]:
+    """Reserve the threads for one call, no more of them than allowed."""
+    most = allowed_threads()
+    if most == 1 or not (_usable and _launch()):
+        yield False
+        return
+    before = get_num_threads()
+    set_num_threads(min(before, most))
+    try:
+        with team() as may_share:
+            yield may_share
+    finally:
+        set_num_threads(before)
+
+
+def allowed_threads() -> int:
+    """How many threads this process may use, whatever Numba has."""
+    told = [library.num_threads for library in _openmp()]
+    # OpenMP's number means something only where somebody has made it less than it is by itself
+    return min([_processors(), *(n for n in told if 0 < n < _cpus())])
+
+
+@functools.cache
+def _processors() -> int:
+    """Count the processors for this process: those it may run on, its container's share of them.
+
+    Or as many as were asked for by name.
+    """
+    if "NUMBA_NUM_THREADS" in os.environ:
+        return int(os.environ["NUMBA_NUM_THREADS"])
+    return _cpus()
+
+
+@functools.cache
+def _cpus() -> int:
+    return max(1, cpu_count())  # reads files of the system: 50 microseconds
+
+
+@functools.cache
+def _openmp() -> list[LibController]:
+    found: list[LibController] = ThreadpoolController().select(user_api="openmp").lib_controllers
+    return found
+
+
+def _launch() -> bool:
+    """Start Numba's threads; tell whether there are any."""
+    try:
+        get_num_threads()
+    except ValueError as failure:  # "No threading layer could be loaded"
+        _forgo(failure)
+    return _usable
+
+
+def _attempt(parallel: Callable[..., None], arguments: tuple[Any, ...]) -> bool:
+    """Call the parallel twin; tell whether it could be compiled."""
+    try:
+        parallel(*arguments)
+    except (NumbaError, ValueError) as failure:
+        _forgo(failure)
+    return _usable
+
+
+def _forgo(failure: Exception) -> None:
+    """Say once why threads cannot be used, and use none from here on."""
+    global _usable
+    _usable = False
+    warnings.warn(
+        f"Numba cannot run kernels on several threads ({_first_line(failure)}); this process goes "
+        "on with one, which gives the same results. NUMBA_THREADING_LAYER=workqueue works "
+        "wherever Numba does.",
+        ThreadsWarning,
+        stacklevel=2,
+    )
+
+
+def _first_line(failure: Exception) -> str:
+    return next(iter(str(failure).splitlines()), type(failure).__name__)

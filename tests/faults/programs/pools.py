@@ -12,8 +12,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import GaussianMixture, passes
-from fastgmm.sharing import allowed_threads
+from fastgmm import GaussianMixture, sharing
 
 rows = np.random.default_rng(0).normal(size=(60_000, 5))
 most_at_once, at_once, lock = [0], [0], threading.Lock()
@@ -25,7 +24,7 @@ def fitted(seed):
     model = GaussianMixture(
         4, max_iter=2, tol=0.0, init_params="random_from_data", random_state=seed
     ).fit(rows)
-    return model.means_.tobytes(), allowed_threads()
+    return model.means_.tobytes(), sharing.allowed_threads()
 
 
 def nested(seed):
@@ -57,7 +56,7 @@ if __name__ == "__main__":
         found = Parallel(n_jobs=2, inner_max_num_threads=1)(delayed(fitted)(s) for s in (0, 1, 2))
         assert {n_threads for _, n_threads in found} == {1}, found
     else:
-        passes.expectation.expectation = watched(passes.expectation.expectation)
+        sharing._attempt = watched(sharing._attempt)
         pairs = Parallel(n_jobs=3, backend="threading")(delayed(nested)(s) for s in (0, 1, 2))
         assert all(a == b for a, b in pairs)
         found = [pair[0] for pair in pairs]

@@ -15,7 +15,8 @@ from dataclasses import replace
 import numpy as np
 
 from fastgmm import em, passes
-from fastgmm.parameters import Parameters, one_blas_thread
+from fastgmm.blas import one_blas_thread
+from fastgmm.parameters import Parameters
 from fastgmm.selection.candidate import Candidate
 from fastgmm.sources import Source
 from fastgmm.statistics import Array, SufficientStatistics

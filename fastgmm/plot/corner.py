@@ -12,9 +12,9 @@ from fastgmm.errors import DataError, require
 from fastgmm.estimators.base import Mixture
 from fastgmm.parameters import Parameters
 from fastgmm.plot.axes import Feature, line_of, name_of, numbers_of
-from fastgmm.plot.colours import component_colours, soft_colours
+from fastgmm.plot.colours import component_colours, point_size, soft_colours
 from fastgmm.plot.ellipses import draw_ellipses
-from fastgmm.plot.histogram import draw_bars, draw_components
+from fastgmm.plot.histogram import draw_densities
 from fastgmm.plot.marginal import marginal
 from fastgmm.plot.rows import reach, sample, source_of
 from fastgmm.sources import open_source
@@ -28,6 +28,7 @@ MOST_FEATURES = 12  # 66 panels
 DEFAULT_FEATURES = 6
 MOST_NAMED = 10  # components in the legend
 BARS = 40
+LARGEST = 9.0  # area of a point
 
 
 def corner(
@@ -68,6 +69,7 @@ def corner(
         figsize=(side_of(model, features),) * 2, layout="constrained"
     )
     axes = figure.subplots(len(chosen), len(chosen), squeeze=False)
+    size = min(point_size(len(rows)), LARGEST)
     ends = reach(rows[:, chosen], parameters.means[:, chosen])
     for i, j in np.ndindex(axes.shape):
         ax = axes[i, j]
@@ -77,7 +79,8 @@ def corner(
             _draw_one(marginal(parameters, [chosen[i]]), rows[:, chosen[i]], ends[:, i], ax)
         else:
             pair = [chosen[j], chosen[i]]
-            _draw_pair(marginal(parameters, pair), rows[:, pair], colours, ends[:, [j, i]], ax)
+            _scatter(rows[:, pair], colours, size, ax)
+            _draw_pair(marginal(parameters, pair), ends[:, [j, i]], ax)
         _label(model, chosen, i, j, ax)
     figure.align_labels()
     _draw_legend(figure, len(parameters.weights), len(chosen))
@@ -106,14 +109,14 @@ def _features(model: Mixture, features: Sequence[Feature] | None) -> list[int]:
 
 def _draw_one(mixture: Parameters, values: np.ndarray, ends: np.ndarray, ax: Axes) -> None:
     heights, _ = np.histogram(values, BARS, tuple(ends))
-    draw_bars(heights, ends, ax)
-    draw_components(mixture, ends, ax, width=1.0)
+    draw_densities(heights, mixture, ends, ax, width=1.0)
 
 
-def _draw_pair(
-    mixture: Parameters, rows: np.ndarray, colours: np.ndarray, ends: np.ndarray, ax: Axes
-) -> None:
-    ax.scatter(rows[:, 0], rows[:, 1], s=3.0, c=colours, linewidths=0, rasterized=True)
+def _scatter(rows: np.ndarray, colours: np.ndarray, size: float, ax: Axes) -> None:
+    ax.scatter(rows[:, 0], rows[:, 1], s=size, c=colours, linewidths=0, rasterized=True)
+
+
+def _draw_pair(mixture: Parameters, ends: np.ndarray, ax: Axes) -> None:
     draw_ellipses(mixture, 0.6 * component_colours(len(mixture.weights)), ax, linewidth=1.4)
     ax.set(xlim=ends[:, 0], ylim=ends[:, 1])
 

@@ -20,6 +20,7 @@ REACH_ROWS = 20_000  # a sample of these decides from where to where
 FEWEST_BARS, MOST_BARS = 10, 120
 MOST_NAMED = 8  # components: of more, the lines are too many to tell by a legend
 LINES = 500  # points of a curve, and for each component as many as there are
+HIGHEST = 2.5  # times the highest bar: a peak above that would press all else flat, and is cut
 NEAR = np.linspace(-4.0, 4.0, 41)  # standard deviations, so that a narrow peak keeps its height
 
 
@@ -41,7 +42,8 @@ def histogram(model: Mixture, data: Any, ax: Axes | None = None, *, feature: Fea
     -------
     matplotlib.axes.Axes
         Densities: the bars have an area of 1 in sum, but for rows beyond the edges (at most 1 in
-        1000), and each component has that of its weight.
+        1000), and each component has that of its weight. A peak of more than 2.5 times the
+        height of the bars is cut.
     """
     parameters = model._parameters()
     (number,) = numbers_of(model, [feature])
@@ -52,24 +54,27 @@ def histogram(model: Mixture, data: Any, ax: Axes | None = None, *, feature: Fea
     n_rows = source.n_rows or len(shown)
     heights = counts(source, [number], ends, (_n_bars(n_rows),))
     ax = ax or new_axes()
-    draw_bars(heights, ends[:, 0], ax, label="rows")
-    draw_components(mixture, ends[:, 0], ax)
+    draw_densities(heights, mixture, ends[:, 0], ax)
     ax.set_xlabel(name_of(model, number))
     ax.set_ylabel("density")
     legend(ax)
     return ax
 
 
-def draw_bars(heights: np.ndarray, ends: np.ndarray, ax: Axes, label: str | None = None) -> None:
-    """Draw counts in equal intervals as a density."""
-    edges = np.linspace(ends[0], ends[1], len(heights) + 1)
-    density = heights / (heights.sum() or 1.0) / (edges[1] - edges[0])
-    ax.stairs(density, edges, fill=True, color=PALER, label=label)
+def draw_densities(
+    counted: np.ndarray, mixture: Parameters, ends: np.ndarray, ax: Axes, width: float = 1.5
+) -> None:
+    """Draw counts in equal intervals as a density, and a mixture of one feature over them."""
+    edges = np.linspace(ends[0], ends[1], len(counted) + 1)
+    bars = counted / (counted.sum() or 1.0) / (edges[1] - edges[0])
+    ax.stairs(bars, edges, fill=True, color=PALER, label="rows")
+    highest = _draw_components(mixture, ends, ax, width)
     ax.set_xlim(ends[0], ends[1])
+    ax.set_ylim(0.0, 1.05 * max(bars.max(), min(highest, HIGHEST * bars.max() or highest)))
 
 
-def draw_components(mixture: Parameters, ends: np.ndarray, ax: Axes, width: float = 1.5) -> None:
-    """Draw the components of a mixture of one feature, and their sum."""
+def _draw_components(mixture: Parameters, ends: np.ndarray, ax: Axes, width: float) -> float:
+    """Draw the components of a mixture of one feature, and their sum; return its height."""
     means, deviations = mixture.means[:, 0], np.sqrt(mixture.covariances[:, 0, 0])
     near = (means[:, None] + deviations[:, None] * NEAR).ravel()
     inside = near[(near > ends[0]) & (near < ends[1])]
@@ -82,7 +87,9 @@ def draw_components(mixture: Parameters, ends: np.ndarray, ax: Axes, width: floa
     for k, (height, ink) in enumerate(zip(heights, inks, strict=True)):
         label = f"component {k}" if named else ("components" if k == 0 else None)
         ax.plot(at, height, color=ink, linewidth=width, label=label)
-    ax.plot(at, heights.sum(axis=0), color=INK, linewidth=width, linestyle="--", label="sum")
+    total = heights.sum(axis=0)
+    ax.plot(at, total, color=INK, linewidth=width, linestyle="--", label="sum")
+    return float(total.max())
 
 
 def _n_bars(n_rows: int) -> int:

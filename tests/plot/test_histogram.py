@@ -45,6 +45,13 @@ def test_a_narrow_peak_keeps_its_height(ax):
     assert_allclose(curves(ax)["sum"][1].max(), 0.5 * norm.pdf(0.0, 0.0, 1e-4), rtol=1e-2)
 
 
+def test_a_peak_far_above_the_bars_is_cut(ax):
+    model = GaussianMixture.from_parameters([0.9, 0.1], [[0.0], [3.0]], [[[1.0]], [[1e-8]]])
+    plot.histogram(model, model.sample(500)[0], ax)
+    bars = ax.patches[0].get_data().values
+    assert_allclose(ax.get_ylim(), (0.0, 1.05 * 2.5 * bars.max()))
+
+
 def test_many_components_are_named_together(ax, legend):
     model = GaussianMixture.from_parameters(
         np.full(12, 1 / 12), np.arange(12.0)[:, None], np.ones((12, 1, 1))

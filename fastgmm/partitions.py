@@ -7,17 +7,22 @@ k-means++ is Arthur and Vassilvitskii (2007), greedy as in their experiments; k-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastgmm.covariance import Family
-from fastgmm.kernels.seeding import assign, squared_distances
+from fastgmm.kernels.lanes import Plan
+from fastgmm.kernels.seeding import assign, share_assignment, share_distances, squared_distances
+from fastgmm.kernels.threads import team
+from fastgmm.kernels.tiles import TILE
 from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
 from fastgmm.statistics import Array, SufficientStatistics
 
+LANE_ROWS = 16 * TILE  # summed on their own, so that sums do not follow the number of threads
 LLOYD_ROUNDS = 300
 LLOYD_TOLERANCE = 1e-4  # of the features' mean variance, on the squared movement of all centres
 
@@ -32,8 +37,11 @@ class Share(NamedTuple):
 
 def members(sample: Sample, centres: Array, labels: npt.NDArray[np.int64]) -> list[Share]:
     """Give every component the rows of its label."""
+    order = np.argsort(labels, kind="stable")  # one walk, where a mask for each is K
+    rows, weights = sample.rows[order], sample.weights[order]
+    ends = np.searchsorted(labels[order], np.arange(len(centres) + 1))
     return [
-        Share(sample.rows[labels == k], sample.weights[labels == k], centre)
+        Share(rows[ends[k] : ends[k + 1]], weights[ends[k] : ends[k + 1]], centre)
         for k, centre in enumerate(centres)
     ]
 
@@ -122,16 +130,39 @@ def draw_by(weights: Array, rng: np.random.Generator, count: int) -> npt.NDArray
 def squared_distances_to(rows: Array, centres: Array) -> Array:
     """Squared distances (K, m)."""
     out = np.empty((len(centres), len(rows)))
-    squared_distances(np.ascontiguousarray(rows), centres, out)
+    rows = np.ascontiguousarray(rows)
+    with _team_for(len(rows), centres) as may_share:
+        if may_share:
+            share_distances(rows, centres, LANE_ROWS, out)
+        else:
+            squared_distances(rows, centres, out)
     return out
+
+
+@contextmanager
+def _team_for(n_rows: int, centres: Array) -> Iterator[bool]:
+    """Reserve the threads if there is work enough for them: yield whether to share it."""
+    if Plan(LANE_ROWS, LANE_ROWS, float(centres.size)).is_small(n_rows):
+        yield False
+        return
+    with team() as may_share:
+        yield may_share
 
 
 def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array, Array]:
     """Label every row with its nearest centre; sum weights (K,) and weighted rows (K, d)."""
-    labels = np.empty(len(sample.rows), np.int64)
-    mass, sums = np.zeros(len(centres)), np.zeros(centres.shape)
-    assign(np.ascontiguousarray(sample.rows), sample.weights, centres, labels, mass, sums)
-    return labels, mass, sums
+    rows, weights = np.ascontiguousarray(sample.rows), sample.weights
+    labels = np.empty(len(rows), np.int64)
+    n_lanes = -(-len(rows) // LANE_ROWS)
+    mass, sums = np.zeros((n_lanes, len(centres))), np.zeros((n_lanes, *centres.shape))
+    with _team_for(len(rows), centres) as may_share:
+        if may_share:
+            share_assignment(rows, weights, centres, LANE_ROWS, labels, mass, sums)
+        else:
+            for lane in range(n_lanes):  # the same sums in the same order
+                its = slice(lane * LANE_ROWS, (lane + 1) * LANE_ROWS)
+                assign(rows[its], weights[its], centres, labels[its], mass[lane], sums[lane])
+    return labels, mass.sum(axis=0), sums.sum(axis=0)
 
 
 def maximise(

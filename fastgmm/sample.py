@@ -77,13 +77,15 @@ class _Reservoir:
             keys = np.log(uniform) / weights
         keys = np.maximum(keys, -np.finfo(np.float64).max)  # of weights below 1e-307, too
         good = (weights > 0.0) & (keys > self.floor)
-        self.parts.append((rows[good].astype(np.float64), weights[good], keys[good]))
+        self.parts.append((rows[good].astype(np.float64, copy=False), weights[good], keys[good]))
         self.held += int(good.sum())
         if self.held > self.most:
             self.shrink()
 
     def shrink(self) -> None:
         """Keep the largest keys, in the order of the rows."""
+        if len(self.parts) == 1 and self.held <= self.most:
+            return
         rows, weights, keys = (np.concatenate(part) for part in zip(*self.parts, strict=True))
         if len(keys) > self.most:
             self.drawn = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -265,3 +266,20 @@ def test_labels_do_not_depend_on_the_memory_order_of_rows(rng, n_features):
         assert_allclose(squared_distances_to(ordered, centres), exact, rtol=1e-13, atol=1e-13)
         labels, _, _ = label(Sample(ordered, np.ones(50), np.zeros(n_features)), centres)
         assert_array_equal(labels, exact.argmin(axis=0))
+
+
+@pytest.mark.parametrize("n_rows", [1, 3072, 3073, 70_000])
+def test_threads_do_not_change_a_bit_of_labels_and_sums(rng, n_rows):
+    rows, weights = rng.normal(size=(n_rows, 3)), rng.random(n_rows)
+    centres = rng.normal(size=(11, 3))
+    sample = Sample(rows, weights, np.zeros(3))
+    found = []
+    for n_threads in (1, numba.config.NUMBA_NUM_THREADS):
+        numba.set_num_threads(n_threads)
+        found.append([*label(sample, centres), squared_distances_to(rows, centres)])
+    for alone, together in zip(*found, strict=True):
+        assert_array_equal(alone, together)
+    labels, mass, sums = found[0][:3]
+    members = (labels == np.arange(11)[:, None]) * weights
+    assert_allclose(mass, members.sum(axis=1), rtol=1e-12)
+    assert_allclose(sums, members @ rows, rtol=1e-10, atol=1e-10)

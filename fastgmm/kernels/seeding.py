@@ -1,8 +1,9 @@
 """k-means on a sample: distances to candidate centres, and Lloyd's assignment with its sums."""
 
 import numpy as np
+from numba import prange
 
-from fastgmm.kernels.jit import kernel, step
+from fastgmm.kernels.jit import kernel, parallel, step
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
@@ -73,3 +74,22 @@ def assign(rows, weights, centres, labels, mass, sums):
             for j in range(rows.shape[1]):
                 sums[k, j] += weights[i] * rows[i, j]
     return inertia
+
+
+@parallel
+def share_distances(rows, centres, lane_rows, out):
+    """Fill out (K, n), each lane of rows on its own."""
+    for share in prange((len(rows) + lane_rows - 1) // lane_rows):
+        start = share * lane_rows
+        stop = min(start + lane_rows, len(rows))
+        squared_distances(rows[start:stop], centres, out[:, start:stop])
+
+
+@parallel
+def share_assignment(rows, weights, centres, lane_rows, labels, mass, sums):
+    """Fill labels (n,), mass (lanes, K) and sums (lanes, K, d), each lane of rows on its own."""
+    for share in prange(len(mass)):
+        start = share * lane_rows
+        stop = min(start + lane_rows, len(rows))
+        of_lane = labels[start:stop]
+        assign(rows[start:stop], weights[start:stop], centres, of_lane, mass[share], sums[share])

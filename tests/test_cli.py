@@ -382,3 +382,70 @@ def test_reg_covar_may_be_relative(tmp_path):
     found = load(model)
     assert found.reg_covar_relative
     np.testing.assert_allclose(np.diag(found.covariances_[0]), rows.var(axis=0), rtol=1e-5)
+
+
+def test_rows_are_written_while_the_next_are_made_and_no_more_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr(output, "ROWS_A_GROUP", 10)
+    made, waiting = [], []
+    real = output._writer
+
+    def slow(path, file, schema):
+        writer = real(path, file, schema)
+        write = writer.write_table
+
+        class Slow:
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
+                writer.close()
+
+            def write_table(self, table):
+                time.sleep(0.02)
+                waiting.append(len(made) - table["x"][0].as_py())
+                write(table)
+
+        return Slow()
+
+    def pieces():
+        for number in range(6):
+            made.append(number)
+            yield {"x": np.full(10, number)}
+
+    monkeypatch.setattr(output, "_writer", slow)
+    assert output.write_columns(tmp_path / "out.parquet", pieces()) == 60
+    assert max(waiting) == 2  # the one that is written, and the one that is made
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_disk_that_is_full_ends_the_command_and_leaves_no_file(tmp_path, monkeypatch, at):
+    monkeypatch.setattr(output, "ROWS_A_GROUP", 10)
+    made = []
+    real = output._writer
+
+    class Full:
+        def __init__(self, *arguments):
+            self.writer, self.n_left = real(*arguments), at
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.writer.close()
+
+        def write_table(self, table):
+            if not self.n_left:
+                raise OSError(28, "No space left on device")
+            self.n_left -= 1
+            self.writer.write_table(table)
+
+    def pieces():
+        for number in range(100):
+            made.append(number)
+            yield {"x": np.full(10, number)}
+
+    monkeypatch.setattr(output, "_writer", Full)
+    with pytest.raises(OSError, match="No space left"):
+        output.write_columns(tmp_path / "out.csv", pieces())
+    assert len(made) <= at + 3
+    assert not list(tmp_path.iterdir())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,23 +52,38 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_columns(path: Path, pieces: Iterator[Columns]) -> int:
-    """Write pieces of a table one after another; return the number of rows."""
-    pa = require("pyarrow", "io")
+    """Write pieces of a table one after another; return the number of rows.
+
+    One group of rows is written by a thread while the next is read and computed.
+    """
     n_rows = 0
-    with replacing(path) as file:
-        writer = None
-        try:
-            for group in _groups(pieces):
-                table = pa.table(group)
-                writer = writer or _writer(path, file, table.schema)
-                writer.write_table(table)
-                n_rows += table.num_rows
-            if writer is None:
-                raise DataError("there is no row to write")
-        finally:
-            if writer is not None:
-                writer.close()
+    written = None
+    with replacing(path) as file, _table(path, file) as write, ThreadPoolExecutor(1) as thread:
+        for group in _groups(pieces):
+            if written is not None:
+                written.result()  # no more than one waits in memory, and what fails stops us here
+            written = thread.submit(write, group)
+            n_rows += _length(group)
+        if written is None:
+            raise DataError("there is no row to write")
+        written.result()
     return n_rows
+
+
+@contextmanager
+def _table(path: Path, file: IO[bytes]) -> Iterator[Callable[[Columns], None]]:
+    """Give a function that writes a group of rows below those before."""
+    pa = require("pyarrow", "io")
+    with ExitStack() as stack:
+        writers: list[Any] = []
+
+        def write(group: Columns) -> None:
+            table = pa.table(dict(group))
+            if not writers:
+                writers.append(stack.enter_context(_writer(path, file, table.schema)))
+            writers[0].write_table(table)
+
+        yield write
 
 
 def _groups(pieces: Iterator[Columns]) -> Iterator[dict[str, np.ndarray]]:

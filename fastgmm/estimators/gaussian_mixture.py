@@ -18,6 +18,7 @@ from fastgmm.covariance import family
 from fastgmm.estimators import given, memory, rows, saving, starts
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.fitting import Climb, advice
+from fastgmm.estimators.once import fitted_once
 from fastgmm.estimators.published import FITTED, attributes_of, history_of, is_fitted, parameters_of
 from fastgmm.estimators.randomness import RandomState, generator
 from fastgmm.estimators.reporting import Progress, Verbose
@@ -250,7 +251,8 @@ class GaussianMixture(Mixture):
             them, and the way out. Such a component of a start of our own is first put elsewhere,
             where that raises the likelihood.
         """
-        _, attributes = self._climbed(X, y, sample_weight)
+        with fitted_once(self):
+            _, attributes = self._climbed(X, y, sample_weight)
         self._publish(attributes)
         return self
 
@@ -274,7 +276,8 @@ class GaussianMixture(Mixture):
         ndarray of shape (n_samples,)
             What `predict` returns after `fit`.
         """
-        source, attributes = self._climbed(X, y, sample_weight)
+        with fitted_once(self):
+            source, attributes = self._climbed(X, y, sample_weight)
         labels = passes.labels(source, parameters_of(attributes, self.covariance_type))
         self._publish(attributes)
         return labels

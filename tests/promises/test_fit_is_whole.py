@@ -187,3 +187,24 @@ def test_fit_does_not_change_what_it_was_given(rows, rng):
         assert_array_equal(value, kept[name])
     assert_array_equal(rows, copies[0])
     assert_array_equal(weights, copies[1])
+
+
+@pytest.mark.parametrize("method", ["fit", "fit_predict"])
+def test_rows_that_come_from_a_fit_of_the_same_object_are_refused(rows, method):
+    model = settled()
+
+    def chunks():
+        model.fit(rows)
+        yield rows
+
+    with pytest.raises(RuntimeError, match="is being fitted: the code that yields its rows"):
+        getattr(model, method)(chunks)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(rows)
+
+
+def test_rows_may_come_from_a_fit_of_another_object(rows):
+    def chunks():
+        yield rows - GaussianMixture(1).fit(rows).means_
+
+    assert GaussianMixture(2, random_state=0).fit(chunks).n_rows_ == 120

@@ -141,6 +141,37 @@ def test_a_read_that_hangs_is_not_waited_for(monkeypatch):
         thread.join()
 
 
+def seconds(work):
+    """The fastest of three, since the machine may be busy."""
+    found = []
+    for _ in range(3):
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+@pytest.mark.parametrize(("reading", "computing"), [(6, 6), (6, 2), (2, 6)])
+def test_a_pass_takes_as_long_as_the_slower_of_reading_and_computing(reading, computing):
+    class Slow(Ahead):
+        """Rows from a disk that answers after some milliseconds."""
+
+        def chunks(self):
+            for start in range(0, 40):
+                time.sleep(reading / 1000)
+                yield Chunk(ROWS[start : start + 1], None)
+
+    def compute(block):
+        time.sleep(computing / 1000)
+        return 0
+
+    source = Slow()
+    source.guarded = True
+    alone = seconds(lambda: list(source.chunks())), seconds(lambda: [compute(0) for _ in ROWS])
+    together = seconds(lambda: source.fold(compute, max, 1))
+    assert together < 1.1 * max(alone) + min(alone) / 40  # the first block is read alone
+
+
 def test_where_no_thread_is_to_be_had_the_caller_reads(monkeypatch):
     def refuse(self):
         raise RuntimeError("can't start new thread")

@@ -135,6 +135,19 @@ class SufficientStatistics:
         )
 
     @property
+    def central(self) -> Array:
+        """Second moments about each component's mean, in the structure's shape.
+
+        About the mean as it is, not as a float64 must round it: at 1e8 that rounding is 1e-8, and
+        its square is no longer small beside a variance of 1e-10.
+        """
+        occupied = self.occupied[:, None]
+        zeros = np.zeros_like(self.first)
+        shift = np.divide(self.first, self.weight[:, None], out=zeros, where=occupied)
+        correction = _PRODUCT_AND_TRANSPOSE[self.structure](0.5 * self.first, shift)
+        return self.second - correction
+
+    @property
     def mean_log_likelihood(self) -> float:
         """Log-likelihood a unit of row weight.
 

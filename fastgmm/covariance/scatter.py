@@ -33,7 +33,8 @@ def regularised_scatter(
     # values near 1e154 overflow when squared; the verdict on what comes of it, with the component's
     # number, is that of Parameters.from_covariances
     with np.errstate(over="ignore", invalid="ignore"):
-        moments = np.array(statistics.rebased(means).second)
+        at_means = np.isfinite(means).all() and np.array_equal(means, statistics.means)
+        moments = np.array(statistics.central if at_means else statistics.rebased(means).second)
         match statistics.structure:
             case "spherical":
                 variances, added = moments, weight * n_features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -34,6 +35,7 @@ class IterableSource(Source):
         self._data = data
         self._chunk_rows = chunk_rows
         self._begun: Iterator[Any] | None = None
+        self._starts = [0]  # the first rows of the chunks of the last pass
         name = "the chunks"
         iterator = self._iterator(name)
         first = next(iterator, None)
@@ -61,11 +63,16 @@ class IterableSource(Source):
     def chunks(self) -> Iterator[Chunk]:
         """Walk the chunks once more, from a fresh iterator."""
         items, self._opened = self._opened or self._iterator(self.name), None
-        start = 0
+        start, self._starts = 0, []
         for number, item in enumerate(items):
+            self._starts.append(start)
             table, chosen = self._table(item, number, start)
             yield from self._chunks_of(table, chosen, start, number)
             start += table.n_rows
+
+    def place(self, row: int) -> str:
+        """Name the row, and the chunk of this pass that it came in."""
+        return Place(_chunk(self.name, bisect_right(self._starts, row) - 1).name).row(row)
 
     def _chunks_of(self, table: Table, chosen: Chosen, start: int, number: int) -> Iterator[Chunk]:
         dtype = table.dtype(chosen, Place(self.name, start))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.errors import DataError
+from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources.arrays import as_weights
 from fastgmm.sources.blocks import Block, check_total_weight, check_weights
 from fastgmm.sources.cells import Place
@@ -40,6 +41,8 @@ class TableSource(Source):
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows: views of the array where nothing had to be chosen."""
+        if self.is_mapped:
+            _refuse_cut(self._table.array, self.name)  # type: ignore[attr-defined]
         for start in range(0, self._table.n_rows, self._step):
             rows = slice(start, start + self._step)
             yield self._table.chunk(self._chosen, rows, Place(self.name, start))
@@ -56,6 +59,23 @@ def _is_mapped(array: Any) -> bool:
             return True
         array = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
     return False
+
+
+def _refuse_cut(array: Any, name: str) -> None:
+    """Refuse a map of a file that is shorter by now: to touch what is gone kills the process."""
+    whole = None
+    while array is not None:
+        whole = array if isinstance(array, np.memmap) else whole
+        array = getattr(array, "base", None)
+    if whole is None or not isinstance(whole.filename, str | os.PathLike):
+        return  # mapped by other means, which do not tell the file
+    needed = whole.offset + whole.nbytes
+    size = os.stat(whole.filename).st_size if os.path.exists(whole.filename) else needed
+    if size < needed:
+        raise SourceChangedError(
+            f"{name} maps {needed} bytes of {str(whole.filename)!r}, which has {size} by now; give "
+            "the path itself, of which no more is read than there is"
+        )
 
 
 class WeightedSource(Source):

@@ -61,6 +61,14 @@ def test_a_callable_may_give_a_fresh_arrow_reader():
     assert (fold_length(source), fold_length(source)) == (23, 23)
 
 
+def test_a_number_that_turns_bad_in_a_later_pass_is_named_with_its_chunk():
+    passes = iter([1.0, np.nan])
+    source = open_source(lambda: [ROWS, ROWS, np.where(ROWS[4, 1] == ROWS, next(passes), ROWS)])
+    assert fold_length(source) == 69
+    with pytest.raises(DataError, match=r"row 50 of the chunks \(chunk 2\) holds NaN in column 1"):
+        fold_length(source)
+
+
 def test_what_can_be_walked_once_is_refused_untouched():
     once = a_generator()
     with pytest.raises(DataError, match=r"walked only once.*pass a callable that returns a fresh"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from fastgmm.errors import DataError
+from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import blocks, open_source, with_weights
 
 from .rows import rows_of, some_rows, walk
@@ -136,3 +136,14 @@ def test_weights_are_a_copy():
     source = with_weights(open_source(ROWS), weights)
     weights[:] = -1
     assert_array_equal(walk(source)[1], np.ones(23))
+
+
+def test_a_map_of_a_file_that_was_cut_is_an_error_and_not_the_end(tmp_path):
+    np.save(tmp_path / "x.npy", some_rows(5000))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    source = open_source(mapped[10:, :2])
+    walk(source, 1000)
+    with (tmp_path / "x.npy").open("r+b") as file:
+        file.truncate(8192)
+    with pytest.raises(SourceChangedError, match=r"maps 120128 bytes of .* has 8192 by now"):
+        walk(source, 1000)

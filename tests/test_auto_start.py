@@ -209,3 +209,13 @@ def test_the_winner_of_a_sample_is_about_its_origin():
     sample = Sample(rows - 5.5, np.full(4, 0.25), np.array([5.5]))
     found = auto_start(sample, 2, FULL, 1e-3, np.random.default_rng(0))
     assert_allclose(np.sort(found.means[:, 0]), [0.5, 10.5], atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_cluster_of_one_row_in_a_thousand_survives_the_sample(seed):
+    # 120 rows of 120 000, of which the sample has about 50, and the sub-sample of 2000 by
+    # weight alone two
+    rows, labels = unequal(120_000, 120, 3, seed)
+    model = GaussianMixture(2, random_state=seed).fit(rows)
+    assert adjusted_rand_score(labels, model.predict(rows)) >= 0.95
+    assert abs(model.weights_.min() - 1e-3) < 3e-4  # three deviations of a count of 120

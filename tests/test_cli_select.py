@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_iris, make_blobs
 from typer.testing import CliRunner
 
 import fastgmm
@@ -55,6 +55,17 @@ def test_select_takes_weights_and_criteria(data, blobs, tmp_path):
     expected = fastgmm.select(blobs, 4, "spherical", "icl", 0, sample_weight=weights)
     found = fastgmm.load(tmp_path / "best.npz")
     assert_array_equal(found.weights_, expected.best_estimator_.weights_)
+
+
+def test_candidates_that_have_collapsed_are_in_brackets(tmp_path):
+    load_iris(as_frame=True).data.to_csv(tmp_path / "iris.csv", index=False)
+    shown = run("select", tmp_path / "iris.csv", "-k", "2,6", "--covariance", "full", "--seed", 0)
+    lines = [line.strip() for line in shown.stdout.splitlines()]
+    (two,) = [line for line in lines if line.startswith("2 ")]
+    (six,) = [line for line in lines if line.startswith("6 ")]
+    assert two.endswith("*")
+    assert six.endswith(")")
+    assert "in brackets" in shown.stdout
 
 
 @pytest.mark.parametrize(

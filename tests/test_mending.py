@@ -69,8 +69,9 @@ def test_mending_takes_few_passes(rows):
         return iter([rows])
 
     table = fastgmm.select(chunks, range(1, 8), random_state=0).table
-    # one more opens the source; a sample, the criteria, and those of what was mended, twice
-    assert len(counts) <= table["n_passes"].max() + 8
+    # what is mended climbs as a candidate does; besides: opening, a sample, the criteria of all,
+    # and of what was mended, twice
+    assert len(counts) <= 2 * table["n_passes"].max() + 6
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diagonal", "spherical"])

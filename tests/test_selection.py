@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_iris, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgmm
@@ -148,9 +148,27 @@ def test_the_best_is_published_like_a_mixture_that_was_fitted(blobs, tmp_path):
 @pytest.mark.parametrize("criterion", ["aic", "bic", "icl"])
 def test_the_best_is_least_in_the_criterion_asked_for(blobs, criterion):
     chosen = fastgmm.select(blobs, range(1, 8), criterion=criterion, random_state=0)
-    least = chosen.table[criterion].argmin()
+    least = np.where(chosen.collapsed, np.inf, chosen.table[criterion]).argmin()
     assert chosen.best_estimator_.n_components == chosen.table["n_components"][least]
     assert chosen.best_estimator_.covariance_type == chosen.table["covariance_type"][least]
+
+
+def test_components_that_collapse_on_equal_values_are_not_chosen():
+    rows = load_iris().data  # rounded to 0.1, so that some rows are equal in a feature
+    chosen = fastgmm.select(rows, range(1, 8), random_state=0)
+    model, table = chosen.best_estimator_, chosen.table
+    assert chosen.collapsed.any()
+    assert table["bic"][chosen.collapsed].min() < table["bic"][~chosen.collapsed].min()
+    assert (model.n_components, model.covariance_type) == (2, "full")  # as R's mclust finds
+    assert model.bic(rows) == pytest.approx(table["bic"][~chosen.collapsed].min(), rel=1e-12)
+
+
+def test_a_feature_without_width_collapses_nothing(blobs):
+    rows = np.column_stack([blobs, np.full(len(blobs), 3.0)])
+    with pytest.warns(fastgmm.errors.DegenerateComponentWarning, match="constant"):
+        chosen = fastgmm.select(rows, range(1, 6), "full", random_state=0)
+    assert not chosen.collapsed.any()
+    assert chosen.best_estimator_.n_components == 4
 
 
 # Weights and sources

@@ -145,26 +145,32 @@ def _show(model: AutoGaussianMixture, seconds: float) -> None:
 
 
 def _criterion_table(selection: Selection) -> Table:
-    """Lines of numbers of components, columns of covariance types; the least is marked."""
+    """Lines of numbers of components, columns of covariance types; the chosen is marked."""
     table, name = selection.table, selection.criterion
     types = list(dict.fromkeys(table["covariance_type"]))
-    values = {
-        (int(count), kind): float(value)
-        for count, kind, value in zip(
-            table["n_components"], table["covariance_type"], table[name], strict=True
-        )
-    }
-    least = min(values, key=lambda place: values[place])
-    shown = Table(box=box.SIMPLE_HEAD, title=f"{name.upper()}, lower is better")
+    places = list(zip(table["n_components"].tolist(), table["covariance_type"], strict=True))
+    values = dict(zip(places, table[name].tolist(), strict=True))
+    collapsed = dict(zip(places, selection.collapsed.tolist(), strict=True))
+    best = selection.best_estimator_
+    chosen = (best.n_components, best.covariance_type)
+    shown = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"{name.upper()}, lower is better",
+        caption="in brackets: components have collapsed" if any(collapsed.values()) else None,
+    )
     shown.add_column("components", justify="right")
     for kind in types:
         shown.add_column(kind, justify="right")
     for count in sorted({count for count, _ in values}):
-        cells = [_cell(values[count, kind], (count, kind) == least) for kind in types]
+        cells = [
+            _cell(values[count, kind], (count, kind) == chosen, collapsed[count, kind])
+            for kind in types
+        ]
         shown.add_row(str(count), *cells)
     return shown
 
 
-def _cell(value: float, is_least: bool) -> str:
+def _cell(value: float, is_chosen: bool, has_collapsed: bool) -> str:
     text = f"{value:,.1f}" if math.isfinite(value) else "failed"
-    return f"[bold]{text} *[/bold]" if is_least else text
+    text = f"({text})" if has_collapsed else text
+    return f"[bold]{text} *[/bold]" if is_chosen else text

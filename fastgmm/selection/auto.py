@@ -24,7 +24,7 @@ from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.published import FITTED, parameters_of
 from fastgmm.estimators.reporting import Progress
 from fastgmm.parameters import Parameters
-from fastgmm.selection.candidate import Candidate
+from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.criteria import named
 from fastgmm.selection.result import Selection, table_of
 from fastgmm.selection.sweep import sweep
@@ -44,7 +44,7 @@ class AutoGaussianMixture(Mixture):
     covariance_type : str or sequence of str, default=("full", "tied", "diag", "spherical")
         Covariance types to try.
     criterion : {"bic", "aic", "icl"}, default="bic"
-        What the best candidate is lowest in.
+        What the best candidate is lowest in, of those without collapsed components if there are.
     tol : float, default=1e-3
         EM stops when the mean log-likelihood of a row changes by less.
     reg_covar : float, default=1e-6
@@ -154,10 +154,11 @@ class AutoGaussianMixture(Mixture):
             randomness.generator(self.random_state),
             progress,
         )
-        best = min(candidates, key=lambda candidate: candidate.value(criterion))
+        best = best_of(candidates, criterion)
         attributes = best.attributes(found)
         chosen = self._estimator(best, attributes)
-        selection = Selection(table_of(candidates), chosen, self.criterion)
+        collapsed = np.array([candidate.has_collapsed for candidate in candidates])
+        selection = Selection(table_of(candidates), chosen, self.criterion, collapsed)
         attributes |= {
             "best_estimator_": chosen,
             "selection_": selection,
@@ -231,7 +232,9 @@ def select(
         Covariance types to try.
     criterion : {"bic", "aic", "icl"}, default="bic"
         What the best candidate is lowest in. AIC chooses most components; ICL fewest, since it
-        also charges for rows that lie between components.
+        also charges for rows that lie between components. Candidates some of whose components
+        have collapsed, onto one row or onto equal values, are passed over unless there are no
+        others: the density of such a component is as high as `reg_covar` lets it.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Where the random numbers of the starts come from. The same seed gives the same bits.
     tol, reg_covar, reg_covar_relative, max_iter

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastgmm import em
+from fastgmm import diagnosis, em
 from fastgmm.covariance import Family
 from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.rows import Rows
@@ -36,6 +37,20 @@ class Candidate:
         """Value of a criterion; infinite after a failure, so that nobody chooses it."""
         return math.inf if self.totals is None else criterion(self.totals, self.n_parameters)
 
+    @property
+    def has_collapsed(self) -> bool:
+        """Whether some components, but not all, hold no rows of their own or have no width.
+
+        A component of one row, or of rows that are equal in a feature, has a density as high as
+        `reg_covar` lets it: that lowers every criterion, and says nothing of clusters. Where all
+        components have no width, the data has none there.
+        """
+        if self.totals is None or self.state is None or not self.state.trace:
+            return False
+        rule: Any = self.state.rule
+        found = diagnosis.failing(self.state.parameters, self.totals.n_rows, rule.reg_covar)
+        return 0 < len(found.components) < self.n_components
+
     def attributes(self, rows: Rows) -> dict[str, Any]:
         """Return what `GaussianMixture.fit` publishes, had it climbed from the same start."""
         if self.state is None or self.totals is None:
@@ -43,3 +58,9 @@ class Candidate:
         dtype = np.dtype(rows.source.dtype)
         described = attributes_of(self.state.parameters, dtype, rows.names)
         return described | history_of(self.state, self.totals.n_rows)
+
+
+def best_of(candidates: Sequence[Candidate], criterion: Criterion) -> Candidate:
+    """Return the candidate of lowest criterion, of those that have not collapsed if there are."""
+    sound = [each for each in candidates if each.totals is not None and not each.has_collapsed]
+    return min(sound or candidates, key=lambda candidate: candidate.value(criterion))

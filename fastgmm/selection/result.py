@@ -48,14 +48,18 @@ class Selection:
         collapsed, or of more components than rows, has the log-likelihood -inf, the criteria inf
         and `converged` False; there is no NaN.
     best_estimator_ : GaussianMixture
-        The candidate of lowest criterion, fitted.
+        The candidate of lowest criterion, fitted; of those that have not collapsed, if there are.
     criterion : str
         What the best is best by.
+    collapsed : ndarray of bool
+        For each row of the table, whether some of the components have collapsed onto one row or
+        onto equal values. Such a candidate's criteria are low for that reason alone.
     """
 
     table: Table
     best_estimator_: GaussianMixture
     criterion: str
+    collapsed: np.ndarray
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the criterion over the number of components, a curve for each covariance type.
@@ -68,16 +72,18 @@ class Selection:
         Returns
         -------
         matplotlib.axes.Axes
-            Each curve's least value is marked; candidates that failed leave a gap.
+            Each curve's least value is marked; candidates that failed leave a gap, as do those
+            that have collapsed unless all of a type have.
         """
         from fastgmm import plot
 
         counts = np.unique(self.table["n_components"])
         values, types = self.table[self.criterion], self.table["covariance_type"]
-        curves = {
-            name: np.where(np.isfinite(values[types == name]), values[types == name], np.nan)
-            for name in dict.fromkeys(types)
-        }
+        curves = {}
+        for name in dict.fromkeys(types):
+            curve, collapsed = values[types == name], self.collapsed[types == name]
+            seen = np.isfinite(curve) & ~collapsed
+            curves[name] = np.where(seen if seen.any() else np.isfinite(curve), curve, np.nan)
         drawn = {name: curve for name, curve in curves.items() if not np.all(np.isnan(curve))}
         ax = plot.criteria(counts.tolist(), drawn, ax)
         ax.set_ylabel(f"{self.criterion.upper()} (lower is better)")

@@ -170,9 +170,8 @@ def _done(sent: bytes, rows: Any, weights: Any, number: int, start: int | None) 
         return work(Partition(work.layout, rows, weights, Stand(number, start)))
 
 
-def _combined(combine: Callable[[Any, Any], Any], found: Sequence[Found]) -> Found:
+def _combined(combine: Callable[[Any, Any], Any], total: Found, *others: Found) -> Found:
     """Combine what neighbours found, from the first to the last."""
-    total, *others = found
     for other in others:
         if total.result is None or other.result is None:
             result = other.result if total.result is None else total.result
@@ -294,14 +293,14 @@ class DaskSource(Source):
         """Have every partition walked where it lives; combine what is found by a tree."""
         token = uuid.uuid4().hex
         work = Walk(self._layout._replace(block_rows=block_rows), walk)
-        graph, level = self._tasks(work, self._weights, token)
-        height = 0
+        names = [(f"fastgmm-pass-{token}", at) for at in range(len(self._partitions))]
+        graph, level = self._tasks(work, self._weights, names), names
+        spec = require("dask._task_spec", "dask")
         while len(level) > 1:
-            height += 1
             groups = [level[at : at + FAN_IN] for at in range(0, len(level), FAN_IN)]
-            level = [(f"fastgmm-combine-{token}", height, at) for at in range(len(groups))]
+            level = [(f"fastgmm-combine-{token}", len(graph) + at) for at in range(len(groups))]
             for key, group in zip(level, groups, strict=True):
-                graph[key] = (_combined, combine, group)
+                graph[key] = spec.Task(key, _combined, combine, *map(spec.TaskRef, group))
         found = self._compute(self._delayed(level[0], graph))
         self.complete(found.n_rows, found.fingerprint)
         if found.n_rows and self.weight is not None:
@@ -318,33 +317,33 @@ class DaskSource(Source):
         """Make a lazy Dask array of entries, cut as the rows are."""
         token = uuid.uuid4().hex
         layout = self._layout._replace(block_rows=block_rows)
-        graph, keys = self._tasks(Fill(layout, fill, width, np.dtype(dtype)), None, token)
         name = f"fastgmm-entries-{token}"
-        graph |= {(name, at, *(0 for _ in width)): key for at, key in enumerate(keys)}
-        lengths = self._lengths or (np.nan,) * len(keys)
-        dask_array = require("dask.array", "dask")
-        return dask_array.Array(
+        names = [(name, at, *(0 for _ in width)) for at in range(len(self._partitions))]
+        graph = self._tasks(Fill(layout, fill, width, np.dtype(dtype)), None, names)
+        return require("dask.array", "dask").Array(
             self._highlevel(name, graph),
             name,
-            chunks=(lengths, *((each,) for each in width)),
+            chunks=(self._lengths or (math.nan,) * len(names), *((each,) for each in width)),
             dtype=dtype,
         )
 
     def _tasks(
-        self, work: Walk | Fill, weights: list[Any] | None, token: str
-    ) -> tuple[dict[Any, Any], list[Any]]:
-        """Write the graph of some work on every partition, and the keys of what comes of it.
+        self, work: Walk | Fill, weights: list[Any] | None, names: Sequence[Any]
+    ) -> dict[Any, Any]:
+        """Write a graph that does some work on every partition.
 
         The work is one node of the graph, not scattered beside it: so it is there again after the
         worker that held it is lost.
         """
-        sent = f"fastgmm-work-{token}"
-        graph: dict[Any, Any] = {sent: pickle.dumps((_versions(), pickle.dumps(work)))}
-        keys = [(f"fastgmm-pass-{token}", number) for number in range(len(self._partitions))]
-        for key, stand in zip(keys, self._stands(), strict=True):
-            given = None if weights is None else weights[stand.number].key
-            graph[key] = (_done, sent, self._partitions[stand.number].key, given, *stand)
-        return graph, keys
+        spec = require("dask._task_spec", "dask")
+        sent = f"fastgmm-work-{uuid.uuid4().hex}"
+        packed = pickle.dumps((_versions(), pickle.dumps(work)))
+        graph = {sent: spec.DataNode(sent, packed)}
+        for name, stand in zip(names, self._stands(), strict=True):
+            rows = spec.TaskRef(self._partitions[stand.number].key)
+            given = None if weights is None else spec.TaskRef(weights[stand.number].key)
+            graph[name] = spec.Task(name, _done, spec.TaskRef(sent), rows, given, *stand)
+        return graph
 
     def _stands(self) -> list[Stand]:
         """Say where the partitions stand."""

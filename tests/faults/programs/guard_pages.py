@@ -16,7 +16,7 @@ import sys
 import numpy as np
 import twins
 
-from fastgmm.kernels import expectation, scoring, seeding, tiles, triangular
+from fastgmm.kernels import expectation, full, pruned, scoring, seeding, tiles, triangular
 from fastgmm.kernels.structures import STRUCTURES
 
 PAGE = mmap.PAGESIZE
@@ -95,14 +95,18 @@ def kernels():
         if n_rows % 2:
             values[::3] *= 1e4  # so far away that shares are dropped
         for weights in (np.empty(0), rng.integers(0, 3, n_rows).astype(float)):
-            guard.round(at_end)
-            rows, factors = guard(values, writeable=False), guard.factors(made[1])
-            moments = guard(np.zeros((-(-n_rows // TILE), made[0].n_moments(factors))))
-            sums = guard(np.zeros(len(moments)))
-            weights = guard(weights) if weights.size else weights
-            expectation.expectation_serial(rows, weights, factors, TILE, moments, sums)
-            if not np.isfinite(moments).all():
-                raise AssertionError((name, dtype, n_rows))
+            for run, given in passes_of(made[1], dtype):
+                guard.round(at_end)
+                rows, factors = guard(values, writeable=False), guard.factors(given)
+                moments = guard(np.zeros((-(-n_rows // TILE), made[0].n_moments(made[1]))))
+                sums, row_weights = guard(np.zeros(len(moments))), weights
+                if weights.size:
+                    row_weights = guard(weights)
+                run(rows, row_weights, factors, TILE, moments, sums)
+                if not np.isfinite(moments).all():
+                    raise AssertionError((name, dtype, n_rows))
+        guard.round(at_end)
+        rows, factors = guard(values, writeable=False), guard.factors(made[1])
         for out in (
             np.empty(n_rows, dtype),
             np.empty((n_rows, n_components), dtype),
@@ -112,6 +116,15 @@ def kernels():
         if name == "spherical" and dtype.itemsize == 8:
             distances_and_assignment(values, parameters.means, rng)
     print("nothing was touched")
+
+
+def passes_of(factors, dtype):
+    """The passes that may be chosen for these factors, and what they take in their place."""
+    yield expectation.expectation_serial, factors
+    if isinstance(factors, full.Factors):
+        yield pruned.gathered_serial, factors
+        if dtype.itemsize == 8:
+            yield pruned.screened_serial, pruned.screen(factors)
 
 
 def distances_and_assignment(values, centres, rng):

@@ -7,21 +7,23 @@ k-means++ is Arthur and Vassilvitskii (2007), greedy as in their experiments; k-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.compiled import forgive
 from fastgmm.covariance import Family
+from fastgmm.kernels import seeding
 from fastgmm.kernels.lanes import Plan
 from fastgmm.kernels.seeding import assign, share_assignment, share_distances, squared_distances
-from fastgmm.kernels.threads import team
 from fastgmm.kernels.tiles import TILE
 from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
+from fastgmm.sharing import share
 from fastgmm.statistics import Array, SufficientStatistics
 
+forgive(seeding)
 LANE_ROWS = 16 * TILE  # summed on their own, so that sums do not follow the number of threads
 LLOYD_ROUNDS = 300
 LLOYD_TOLERANCE = 1e-4  # of the features' mean variance, on the squared movement of all centres
@@ -131,22 +133,20 @@ def squared_distances_to(rows: Array, centres: Array) -> Array:
     """Squared distances (K, m)."""
     out = np.empty((len(centres), len(rows)))
     rows = np.ascontiguousarray(rows)
-    with _team_for(len(rows), centres) as may_share:
-        if may_share:
-            share_distances(rows, centres, LANE_ROWS, out)
-        else:
-            squared_distances(rows, centres, out)
+    if _is_small(len(rows), centres):
+        squared_distances(rows, centres, out)
+    else:
+        share(share_distances, _distances, rows, centres, LANE_ROWS, out)
     return out
 
 
-@contextmanager
-def _team_for(n_rows: int, centres: Array) -> Iterator[bool]:
-    """Reserve the threads if there is work enough for them: yield whether to share it."""
-    if Plan(LANE_ROWS, LANE_ROWS, float(centres.size)).is_small(n_rows):
-        yield False
-        return
-    with team() as may_share:
-        yield may_share
+def _distances(rows: Array, centres: Array, _lane_rows: int, out: Array) -> None:
+    squared_distances(rows, centres, out)
+
+
+def _is_small(n_rows: int, centres: Array) -> bool:
+    """Tell whether this is too little work to share among threads."""
+    return Plan(LANE_ROWS, LANE_ROWS, float(centres.size)).is_small(n_rows)
 
 
 def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array, Array]:
@@ -155,14 +155,27 @@ def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array,
     labels = np.empty(len(rows), np.int64)
     n_lanes = -(-len(rows) // LANE_ROWS)
     mass, sums = np.zeros((n_lanes, len(centres))), np.zeros((n_lanes, *centres.shape))
-    with _team_for(len(rows), centres) as may_share:
-        if may_share:
-            share_assignment(rows, weights, centres, LANE_ROWS, labels, mass, sums)
-        else:
-            for lane in range(n_lanes):  # the same sums in the same order
-                its = slice(lane * LANE_ROWS, (lane + 1) * LANE_ROWS)
-                assign(rows[its], weights[its], centres, labels[its], mass[lane], sums[lane])
+    arguments = rows, weights, centres, LANE_ROWS, labels, mass, sums
+    if _is_small(len(rows), centres):
+        _assign(*arguments)
+    else:
+        share(share_assignment, _assign, *arguments)
     return labels, mass.sum(axis=0), sums.sum(axis=0)
+
+
+def _assign(
+    rows: Array,
+    weights: Array,
+    centres: Array,
+    lane_rows: int,
+    labels: npt.NDArray[np.int64],
+    mass: Array,
+    sums: Array,
+) -> None:
+    """Take the same sums in the same order, on one thread."""
+    for lane in range(len(mass)):
+        its = slice(lane * lane_rows, (lane + 1) * lane_rows)
+        assign(rows[its], weights[its], centres, labels[its], mass[lane], sums[lane])
 
 
 def maximise(

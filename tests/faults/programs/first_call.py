@@ -1,0 +1,65 @@
+"""Call one kernel, or fit a little, and tell what came of it; around it is the parent's affair.
+
+python first_call.py [fit] [without a parallel compiler]
+"""
+
+import hashlib
+import importlib
+import sys
+import time
+import warnings
+
+import numpy as np
+
+started = time.perf_counter()
+fastgmm = importlib.import_module("fastgmm")
+print("import", time.perf_counter() - started)
+
+
+def kernel(rows):
+    """Call a kernel that compiles in a second."""
+    seeding = importlib.import_module("fastgmm.partitions").seeding
+    out = np.empty((2, len(rows)))
+    seeding.squared_distances(rows, rows[:2].copy(), out)
+    print("hits", sum(seeding.squared_distances.stats.cache_hits.values()))
+    return out
+
+
+def fit(rows):
+    """Fit, and warn of nothing but threads."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = fastgmm.GaussianMixture(
+            2, covariance_type="diag", init_params="random_from_data", random_state=0
+        ).fit(rows)
+    for each in caught:
+        print("warned", each.category.__name__, each.message)
+    return model.means_
+
+
+def without_a_parallel_compiler():
+    """Let the parallel twin of every kernel fail to compile."""
+    passes = importlib.import_module("fastgmm.passes")
+    errors = importlib.import_module("numba.core.errors")
+
+    def fails(*_):
+        raise errors.LoweringError("no such target")
+
+    def all_is_worth_it(*numbers, make=passes.plan):
+        return make(*numbers)._replace(row_operations=1e9)
+
+    def choose(*given, original=passes.choose_way):
+        return original(*given)._replace(parallel=fails)
+
+    passes.plan, passes.choose_way = all_is_worth_it, choose
+
+
+if __name__ == "__main__":
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(8000, 2)) + 8 * rng.integers(2, size=(8000, 1))
+    if "without a parallel compiler" in sys.argv:
+        without_a_parallel_compiler()
+    found = fit(rows) if "fit" in sys.argv else kernel(rows)
+    print("bits", hashlib.sha256(found.tobytes()).hexdigest())
+    print("sum", repr(float(found.sum())))
+    print("all", time.perf_counter() - started)

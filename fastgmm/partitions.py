@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm import sharing
 from fastgmm.compiled import forgive
 from fastgmm.covariance import Family
 from fastgmm.kernels import seeding
@@ -20,7 +21,6 @@ from fastgmm.kernels.seeding import assign, share_assignment, share_distances, s
 from fastgmm.kernels.tiles import TILE
 from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
-from fastgmm.sharing import share
 from fastgmm.statistics import Array, SufficientStatistics
 
 forgive(seeding)
@@ -136,7 +136,7 @@ def squared_distances_to(rows: Array, centres: Array) -> Array:
     if _is_small(len(rows), centres):
         squared_distances(rows, centres, out)
     else:
-        share(share_distances, _distances, rows, centres, LANE_ROWS, out)
+        sharing.share(share_distances, _distances, rows, centres, LANE_ROWS, out)
     return out
 
 
@@ -159,7 +159,7 @@ def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array,
     if _is_small(len(rows), centres):
         _assign(*arguments)
     else:
-        share(share_assignment, _assign, *arguments)
+        sharing.share(share_assignment, _assign, *arguments)
     return labels, mass.sum(axis=0), sums.sum(axis=0)
 
 

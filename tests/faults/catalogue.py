@@ -102,7 +102,7 @@ FAULTS = {
         (76, CONTAIN, "an iterator that raises in the middle of a pass"),
         (77, HANDLE, "an iterator that yields one buffer again and again"),
         (78, HANDLE, "an iterator that is slow or stuck: Ctrl-C is felt"),
-        (79, HANDLE, "an iterator that fits the estimator it is being fitted by"),
+        (79, REFUSE, "an iterator that fits the estimator it is being fitted by"),
         (80, CONTAIN, "a file that shrinks or disappears while it is read"),
         (81, CONTAIN, "reads that come back short"),
         (82, CONTAIN, "a file replaced by another of the same size"),

@@ -2,23 +2,24 @@
 
 A script, not asv: `python -m bench.stream overlap` prints, for .npy and Parquet, the seconds of
 reading alone, of computing alone and of a pass that does both, and the ratio of the pass to the
-slower of the two. `python -m bench.stream memory` fits a file of --gigabytes under a limit of
---limit gigabytes of address space beyond that of the import (0: none), and prints what the system
-says of the process: its peak of resident memory (VmHWM), which counts code and shared libraries
-too, its anonymous memory at the end (RssAnon) and its peak of address space (VmPeak). Files are
-written to a temporary folder that is removed.
+slower of the two, with the least that the work of both allows. `python -m bench.stream memory`
+fits a file of --gigabytes under a limit of --limit gigabytes of address space beyond that of the
+import (0: none), and prints what the system says of the process: its peak of resident memory
+(VmHWM), which counts code and shared libraries too, its anonymous memory at the end (RssAnon) and
+its peak of address space (VmPeak). Files are written to a temporary folder that is removed.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import set_num_threads
@@ -65,14 +66,26 @@ def write_parquet(path: Path, n_rows: int) -> None:
 WRITERS = {"npy": write_npy, "parquet": write_parquet}
 
 
-def best(work: Callable[[], Any]) -> float:
-    """Seconds of the fastest of some rounds."""
-    seconds = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+class Seconds(NamedTuple):
+    """Of the fastest round on the clock, and of the one that kept processors least busy."""
+
+    clock: float
+    processors: float
+
+
+def in_turn(*works: Callable[[], Any]) -> list[Seconds]:
+    """Time some works in turn, so that a busy machine wrongs none of them."""
+    rounds = [[_timed(work) for work in works] for _ in range(ROUNDS)]
+    return [
+        Seconds(min(each.clock for each in found), min(each.processors for each in found))
+        for found in zip(*rounds, strict=True)
+    ]
+
+
+def _timed(work: Callable[[], Any]) -> Seconds:
+    clock, processors = time.perf_counter(), time.process_time()
+    work()
+    return Seconds(time.perf_counter() - clock, time.process_time() - processors)
 
 
 def read(source: Source) -> None:
@@ -83,7 +96,7 @@ def read(source: Source) -> None:
 
 def overlap(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
     print(f"{n_rows:,} rows x {FEATURES} float64, full covariances, best of {ROUNDS}; seconds")
-    print(f"{'file':>8} {'K':>4} {'threads':>7} {'read':>7} {'compute':>7} {'pass':>7} ratio")
+    print(f"{'file':>8} {'K':>4} {'threads':>7} {'read':>7} {'compute':>7} {'pass':>7} ratio least")
     rows = np.concatenate(list(parts(n_rows)))
     memory = open_source(rows)
     with tempfile.TemporaryDirectory() as folder:
@@ -94,29 +107,27 @@ def overlap(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
             for threads in n_threads:
                 set_num_threads(threads)
                 for k in n_components:
-                    figures = _figures(source, memory, k)
-                    _print(suffix, k, threads, *figures)
+                    _print(suffix, k, threads, *_figures(source, memory, k))
 
 
-def _figures(source: Source, memory: Source, n_components: int) -> tuple[float, float, float]:
-    mixture = data.mixture(FEATURES, n_components)
-    candidates = [Parameters.from_covariances("full", *mixture)]
+def _figures(source: Source, memory: Source, n_components: int) -> list[Seconds]:
+    candidates = [Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))]
     passes.statistics(memory, candidates)
-    return (
-        best(lambda: read(source)),
-        best(lambda: passes.statistics(memory, candidates)),
-        best(lambda: passes.statistics(source, candidates)),
+    return in_turn(
+        lambda: read(source),
+        lambda: passes.statistics(memory, candidates),
+        lambda: passes.statistics(source, candidates),
     )
 
 
-def _print(
-    suffix: str, k: int, threads: int, reading: float, computing: float, both: float
-) -> None:
-    ratio = both / max(reading, computing)
-    print(
-        f"{suffix:>8} {k:>4} {threads:>7} {reading:7.3f} {computing:7.3f} {both:7.3f} {ratio:5.2f}",
-        flush=True,
-    )
+def _print(suffix: str, k: int, threads: int, *figures: Seconds) -> None:
+    reading, computing, both = figures
+    slower = max(reading.clock, computing.clock)
+    # what all cores need for the work of both, were it shared evenly
+    shared = (reading.processors + computing.processors) / (os.cpu_count() or 1)
+    shown = " ".join(f"{each.clock:7.3f}" for each in figures)
+    ratios = f"{both.clock / slower:5.2f} {max(1.0, shared / slower):5.2f}"
+    print(f"{suffix:>8} {k:>4} {threads:>7} {shown} {ratios}", flush=True)
 
 
 FIT = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from operator import add
 from typing import Any
@@ -28,18 +29,19 @@ def sample(source: Source, n_rows: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     rows = np.empty((0, source.n_features))
     keys = np.empty(0)
-    for block in blocks(source, BLOCK_ROWS):
-        # Efraimidis and Spirakis (2006): the least of exponential / weight are such a sample
-        drawn = rng.exponential(size=len(block.rows))
-        if block.weights is not None:
-            with np.errstate(divide="ignore"):
-                drawn = drawn / block.weights
-        limit = keys.max() if len(keys) == n_rows else np.inf
-        good = drawn < limit
-        rows = np.vstack([rows, block.rows[good]])
-        keys = np.concatenate([keys, drawn[good]])
-        least = np.argsort(keys, kind="stable")[:n_rows]
-        rows, keys = rows[least], keys[least]
+    with closing(blocks(source, BLOCK_ROWS)) as walk:
+        for block in walk:
+            # Efraimidis and Spirakis (2006): the least of exponential / weight are such a sample
+            drawn = rng.exponential(size=len(block.rows))
+            if block.weights is not None:
+                with np.errstate(divide="ignore"):
+                    drawn = drawn / block.weights
+            limit = keys.max() if len(keys) == n_rows else np.inf
+            good = drawn < limit
+            rows = np.vstack([rows, block.rows[good]])
+            keys = np.concatenate([keys, drawn[good]])
+            least = np.argsort(keys, kind="stable")[:n_rows]
+            rows, keys = rows[least], keys[least]
     return rows
 
 

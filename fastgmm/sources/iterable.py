@@ -50,6 +50,7 @@ class IterableSource(Source):
         super().__init__(name, labels, table.dtype(chosen, Place(name)), weight=weight)
         if isinstance(data, list | tuple):
             self._look_at_all(data)
+            self.guarded = True  # in memory, as arrays are
 
     def _look_at_all(self, data: Sequence[Any]) -> None:
         """Learn the number of rows and the type from chunks that are all there."""

@@ -54,6 +54,14 @@ class Ahead(Source):
             yield Chunk(rows, None)
 
 
+def wait_for(condition):
+    for _ in range(5000):
+        if condition():
+            return
+        time.sleep(0.001)
+    raise AssertionError("waited for 5 seconds")
+
+
 def test_blocks_come_in_order_from_one_other_thread_that_ends():
     source = Ahead()
     with closing(blocks(source, 4)) as found:
@@ -73,8 +81,9 @@ def test_no_more_is_read_than_there_is_memory_for():
     source = Ahead()
     with closing(blocks(source, 4)) as found:
         next(found)
-        time.sleep(0.05)
-        assert 4 < source.given <= 4 * TURNS + 3
+        wait_for(lambda: source.given >= 4 * TURNS)
+        time.sleep(0.02)
+        assert source.given <= 4 * TURNS + 3
 
 
 def test_what_goes_wrong_is_raised_after_the_blocks_before_it_with_its_traceback():
@@ -252,8 +261,7 @@ def test_a_child_forked_in_the_middle_of_a_pass_is_told_and_can_begin_its_own():
     source = Ahead()
     with closing(blocks(source, 4)) as found:
         next(found)
-        while len(readers()) and source.given < 12:  # until the thread waits for its turn
-            time.sleep(0.001)
+        wait_for(lambda: source.given >= 4 * TURNS)  # the thread waits for its turn then
         child = os.fork()
         if not child:
             os._exit(in_the_child(source, found))
@@ -277,7 +285,8 @@ import numpy as np
 from fastgmm import GaussianMixture
 
 def fit():
-    return GaussianMixture(2, tol=0, max_iter=0, random_state=0).fit(sys.argv[1]).means_
+    model = GaussianMixture(2, tol=1e9, init_params="random_from_data", random_state=0)
+    return model.fit(sys.argv[1]).means_
 
 here = fit()
 child = os.fork()

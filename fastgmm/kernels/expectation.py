@@ -1,11 +1,17 @@
 """The fused E and M pass: one visit to rows leaves the moments of every component."""
 
-import numpy as np
-from numba import prange
+from numba import get_num_threads, get_thread_id, prange
 
-from fastgmm.kernels.jit import inline, kernel, parallel
+from fastgmm.kernels.jit import inline, kernel, parallel, step
 from fastgmm.kernels.structures import add_moments, log_densities
-from fastgmm.kernels.tiles import TILE, hide_unweighted, load_tile, load_weights, new_tile
+from fastgmm.kernels.tiles import (
+    TILE,
+    hide_unweighted,
+    load_tile,
+    load_weights,
+    new_rooms,
+    tile_in,
+)
 from fastgmm.kernels.vecmath import exp, log
 from fastgmm.kernels.vectors import load, splat, store, total, where_less
 
@@ -38,13 +44,31 @@ def normalise(n_components, densities, weights):
     return log_likelihood
 
 
+@step
+def rooms_for(count, rows, factors):
+    """Make the rooms that a lane works in, for some threads."""
+    return new_rooms(count, 3 * rows.shape[1] + factors.log_scale.size + 33, rows)
+
+
+@inline
+def furnish(room, n_features, n_components):
+    """Return the tile of rows, scratch for twice as many, that of densities, and weights.
+
+    Each has eight spare features at its end.
+    """
+    return (
+        tile_in(room, 0, n_features + 8),
+        tile_in(room, n_features + 8, 2 * n_features + 16),
+        tile_in(room, 3 * n_features + 24, n_components + 8),
+        room[(3 * n_features + n_components + 32) * TILE :],
+    )
+
+
 @kernel
-def lane(rows, row_weights, start, stop, factors, moments):
+def lane(rows, row_weights, start, stop, factors, room, moments):
     """Add the moments of rows[start:stop], tile by tile; return their log-likelihood."""
     n_components, n_features = factors.log_scale.size, rows.shape[1]
-    tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
-    densities = new_tile(n_components, rows)
-    weights = np.empty(TILE, rows.dtype)
+    tile, scratch, densities, weights = furnish(room, n_features, n_components)
     log_likelihood = 0.0
     for begin in range(start, stop, TILE):
         live = min(TILE, stop - begin)
@@ -61,13 +85,16 @@ def lane(rows, row_weights, start, stop, factors, moments):
 @parallel
 def expectation(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
     """Fill the moments (lanes, size) and log-likelihoods (lanes,), each lane on its own."""
+    rooms = rooms_for(get_num_threads(), rows, factors)
     for share in prange(log_likelihoods.size):
         start = share * lane_rows
         stop = min(start + lane_rows, rows.shape[0])
-        log_likelihoods[share] = lane(rows, row_weights, start, stop, factors, moments[share])
+        log_likelihoods[share] = lane(
+            rows, row_weights, start, stop, factors, rooms[get_thread_id()], moments[share]
+        )
 
 
-def serial(lane):
+def serial(lane, rooms_for):
     """Make a driver that walks the lanes on the calling thread, for work too small to share.
 
     Not compiled: every caller that is has LLVM optimise ``lane`` again, and small work has one lane
@@ -75,12 +102,15 @@ def serial(lane):
     """
 
     def walk(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
+        room = rooms_for(1, rows, factors)[0]
         for share in range(log_likelihoods.size):
             start = share * lane_rows
             stop = min(start + lane_rows, rows.shape[0])
-            log_likelihoods[share] = lane(rows, row_weights, start, stop, factors, moments[share])
+            log_likelihoods[share] = lane(
+                rows, row_weights, start, stop, factors, room, moments[share]
+            )
 
     return walk
 
 
-expectation_serial = serial(lane)
+expectation_serial = serial(lane, rooms_for)

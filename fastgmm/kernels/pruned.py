@@ -12,9 +12,16 @@ densities in float64: nothing but the choice of the pairs comes from float32.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import get_num_threads, get_thread_id, prange
 
-from fastgmm.kernels.expectation import expectation, expectation_serial, normalise, serial
+from fastgmm.kernels.expectation import (
+    expectation,
+    expectation_serial,
+    furnish,
+    normalise,
+    rooms_for,
+    serial,
+)
 from fastgmm.kernels.full import (
     Factors,
     add_moments_of,
@@ -31,7 +38,7 @@ from fastgmm.kernels.tiles import (
     load_group,
     load_tile,
     load_weights,
-    new_tile,
+    new_rooms,
     store_group,
 )
 from fastgmm.kernels.triangular import squared_lengths
@@ -135,11 +142,10 @@ def list_live(responsibilities, weights, begin, chosen, shares, count):
 
 
 @kernel
-def gathered_lane(rows, row_weights, start, stop, factors, moments):
+def gathered_lane(rows, row_weights, start, stop, factors, room, moments):
     """Add the moments of rows[start:stop]; return their log-likelihood."""
     n_components, n_features = factors.means.shape
-    tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
-    densities, weights = new_tile(n_components, rows), np.empty(TILE, rows.dtype)
+    tile, scratch, densities, weights = furnish(room, n_features, n_components)
     segment, size = segment_rows(n_components), moments.size // n_components
     chosen, shares, counts = new_lists(n_components, min(segment, stop - start + TILE), rows)
     log_likelihood = 0.0
@@ -184,7 +190,12 @@ def squared_distances(tile, screen, scratch, out):
                 a, b, c = load_group(tile, j, r)
                 mean = screen.rough_means[k, j]
                 store_group(centred, j, 0, (a - mean, b - mean, c - mean))
-            store_group(out, k, r, squared_lengths(screen.rough_panels[k], centred, 0))
+            store_group(
+                out,
+                k,
+                r,
+                squared_lengths(screen.rough_panels[k], centred, 0),
+            )
 
 
 @step
@@ -245,16 +256,19 @@ def normalise_lists(chosen, counts, weights, densities):
     return log_likelihood
 
 
+@step
+def two_rooms_for(count, rows, factors):
+    """Make rooms of which the second half is for float32."""
+    return new_rooms(count, 2 * (3 * rows.shape[1] + factors.log_scale.size + 33), rows)
+
+
 @kernel
-def screened_lane(rows, row_weights, start, stop, screen, moments):
+def screened_lane(rows, row_weights, start, stop, screen, room, moments):
     """Add the moments of float64 rows[start:stop]; return their log-likelihood."""
     n_components, n_features = screen.means.shape
-    tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
-    small, small_scratch = (
-        new_tile(n_features, screen.rough_means),
-        new_tile(n_features, screen.rough_means),
-    )
-    squares = new_tile(n_components, screen.rough_means)
+    tile, scratch, _, _ = furnish(room, n_features, n_components)
+    half = room[room.size // 2 :].view(np.float32)
+    small, small_scratch, squares, _ = furnish(half, n_features, n_components)
     lengths, tile_weights = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     segment, size = segment_rows(n_components), moments.size // n_components
     chosen, shares, counts = new_lists(n_components, min(segment, stop - start + TILE), rows)
@@ -287,34 +301,37 @@ def screened_lane(rows, row_weights, start, stop, screen, moments):
 @parallel
 def gathered(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
     """Fill the moments (lanes, size) and log-likelihoods (lanes,), each lane on its own."""
+    rooms = rooms_for(get_num_threads(), rows, factors)
     for share in prange(log_likelihoods.size):
         start = share * lane_rows
         stop = min(start + lane_rows, rows.shape[0])
         log_likelihoods[share] = gathered_lane(
-            rows, row_weights, start, stop, factors, moments[share]
+            rows, row_weights, start, stop, factors, rooms[get_thread_id()], moments[share]
         )
 
 
 @parallel
 def screened(rows, row_weights, screen, lane_rows, moments, log_likelihoods):
     """Do the same by way of a screen in float32."""
+    rooms = two_rooms_for(get_num_threads(), rows, screen)
     for share in prange(log_likelihoods.size):
         start = share * lane_rows
         stop = min(start + lane_rows, rows.shape[0])
         log_likelihoods[share] = screened_lane(
-            rows, row_weights, start, stop, screen, moments[share]
+            rows, row_weights, start, stop, screen, rooms[get_thread_id()], moments[share]
         )
 
 
-gathered_serial, screened_serial = serial(gathered_lane), serial(screened_lane)
+gathered_serial = serial(gathered_lane, rooms_for)
+screened_serial = serial(screened_lane, two_rooms_for)
 
 
 @kernel
 def live_share(rows, probe, factors):
     """Return the share of components that are live in a few rows."""
     n_components, n_features = factors.means.shape
-    tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
-    densities = new_tile(n_components, rows)
+    room = rooms_for(1, rows, factors)[0]
+    tile, scratch, densities, _ = furnish(room, n_features, n_components)
     columns = gather_tile(rows, 0, probe, probe.size, tile)
     centred = centring_room(scratch, factors)
     for k in range(n_components):

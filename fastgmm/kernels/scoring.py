@@ -4,12 +4,13 @@ What is wanted follows from the array to fill: (n,) of floating point, (n, K), o
 """
 
 import numpy as np
-from numba import prange, types
+from numba import get_num_threads, get_thread_id, prange, types
 from numba.extending import overload
 
+from fastgmm.kernels.expectation import furnish, rooms_for
 from fastgmm.kernels.jit import inline, kernel, parallel, step
 from fastgmm.kernels.structures import log_densities
-from fastgmm.kernels.tiles import TILE, load_tile, new_tile
+from fastgmm.kernels.tiles import TILE, load_tile
 from fastgmm.kernels.vecmath import exp, log
 from fastgmm.kernels.vectors import load, splat, store, where_less
 
@@ -86,11 +87,10 @@ def _write(n_components, densities, begin, live, out):
 
 
 @kernel
-def lane(rows, start, stop, factors, out):
+def lane(rows, start, stop, factors, room, out):
     """Score rows[start:stop], tile by tile."""
     n_components, n_features = factors.log_scale.size, rows.shape[1]
-    tile, scratch = new_tile(n_features, rows), new_tile(2 * n_features + 8, rows)
-    densities = new_tile(n_components, rows)
+    tile, scratch, densities, _ = furnish(room, n_features, n_components)
     for begin in range(start, stop, TILE):
         live = min(TILE, stop - begin)
         load_tile(rows, begin, live, tile)
@@ -101,11 +101,15 @@ def lane(rows, start, stop, factors, out):
 @parallel
 def score(rows, factors, lane_rows, out):
     """Fill ``out`` for every row of a block, each lane on its own."""
+    rooms = rooms_for(get_num_threads(), rows, factors)
     for share in prange((rows.shape[0] + lane_rows - 1) // lane_rows):
-        lane(rows, share * lane_rows, min((share + 1) * lane_rows, rows.shape[0]), factors, out)
+        start = share * lane_rows
+        stop = min(start + lane_rows, rows.shape[0])
+        lane(rows, start, stop, factors, rooms[get_thread_id()], out)
 
 
 def score_serial(rows, factors, lane_rows, out):
     """Do the same on the calling thread, for work too small to share; see expectation_serial."""
+    room = rooms_for(1, rows, factors)[0]
     for start in range(0, rows.shape[0], lane_rows):
-        lane(rows, start, min(start + lane_rows, rows.shape[0]), factors, out)
+        lane(rows, start, min(start + lane_rows, rows.shape[0]), factors, room, out)

@@ -1,6 +1,6 @@
 """fastgmm beside every rival that is installed: one EM iteration, from the same start, in turn.
 
-    python -m bench.rivals [--repeats 5] [--quick] [--out docs/benchmarks.md]
+    python -m bench.rivals [--repeats 5] [--quick] [--out docs/benchmarks.md] [--chart rivals.png]
 
 An iteration is a tenth of the difference between eleven passes and one, so that neither checks of
 the input nor a last E step are counted for anybody; the best of several turns is taken. Every rival
@@ -29,6 +29,7 @@ from bench import data
 from fastgmm import GaussianMixture
 
 PASSES = 10
+MOST_GMMX = 1e9  # numbers: it keeps rows × components × features² of them
 
 
 class Case(NamedTuple):
@@ -99,6 +100,23 @@ def fit_onedal(case: Case, rows: np.ndarray, start: dict[str, Any], n_passes: in
     return np.ravel(found.weights), found.means, covariances
 
 
+def fit_gmmx(case: Case, rows: np.ndarray, start: dict[str, Any], n_passes: int) -> Found:
+    """Fit with gmmx, EM by JAX's compiler; it takes float32 alone."""
+    jax, gmmx = importlib.import_module("jax"), importlib.import_module("gmmx")
+    identity = (
+        np.eye(case.n_features) if case.covariance_type == "full" else np.ones(case.n_features)
+    )
+    begin = gmmx.GaussianMixtureModelJax.from_squeezed(
+        means=jax.numpy.asarray(start["means_init"].astype(rows.dtype)),
+        covariances=jax.numpy.asarray(np.stack([identity] * case.n_components).astype(rows.dtype)),
+        weights=jax.numpy.asarray(start["weights_init"].astype(rows.dtype)),
+        covariance_type=case.covariance_type,
+    )
+    fitter = gmmx.EMFitter(max_iter=n_passes, tol=0.0, reg_covar=1e-6)
+    found = fitter.fit(jax.numpy.asarray(rows), begin).gmm
+    return found.weights_numpy, found.means_numpy, np.asarray(found.covariances.values_numpy)
+
+
 def rivals() -> tuple[dict[str, Fit], dict[str, str], list[str]]:
     """Find who is here: how each fits, its version, and who is missing."""
     from sklearn.mixture import GaussianMixture as Theirs
@@ -112,11 +130,12 @@ def rivals() -> tuple[dict[str, Fit], dict[str, str], list[str]]:
         fits["oneDAL"] = fit_onedal
     else:
         missing.append("oneDAL (pip install scikit-learn-intelex)")
-    missing += [
-        f"{name}: not run by this script" if importlib.util.find_spec(name) else name
-        for name in ("torchgmm", "gmmx")
-    ]
-    packages = {"fastgmm": "fastgmm", "scikit-learn": "scikit-learn", "oneDAL": "daal"}
+    if importlib.util.find_spec("gmmx"):
+        fits["gmmx"] = fit_gmmx
+    else:
+        missing.append("gmmx (pip install gmmx)")
+    missing.append("torchgmm and Armadillo (not run by this script)")
+    packages = dict(zip(fits, fits, strict=True)) | {"oneDAL": "daal"}
     versions = {name: _version(packages[name]) for name in fits}
     return fits, versions, missing
 
@@ -129,8 +148,14 @@ def _version(package: str) -> str:
 
 
 def takes(name: str, case: Case) -> bool:
-    """Tell whether a rival knows the covariance type."""
-    return name != "oneDAL" or case.covariance_type in ("full", "diag")
+    """Tell whether a rival knows the covariance type and the dtype, and has the memory."""
+    if name not in ("oneDAL", "gmmx"):
+        return True
+    if name == "gmmx" and (
+        case.dtype != "float32" or case.n_rows * case.n_components * case.n_features**2 > MOST_GMMX
+    ):
+        return False
+    return case.covariance_type in ("full", "diag")
 
 
 def seconds(fit: Callable[[int], Found]) -> tuple[float, Found]:
@@ -154,8 +179,8 @@ def measure(case: Case, fits: dict[str, Fit], repeats: int) -> dict[str, tuple[f
         fit(case, rows, start, 1)  # what compiles, compiles now
     for turn in range(repeats):
         for name, fit in here.items():
-            if name == "scikit-learn" and turn >= 2:
-                continue  # its iterations are long enough for two turns to be fair
+            if name in ("scikit-learn", "gmmx") and turn >= 2:
+                continue  # their iterations are long enough for two turns to be fair
             took, found[name] = seconds(lambda n, fit=fit: fit(case, rows, start, n))
             best[name] = min(best[name], took)
     judged = rows[:50_000].astype(np.float64)
@@ -208,12 +233,37 @@ def table(results: dict[Case, dict[str, tuple[float, float]]], names: list[str])
     return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])
 
 
+def draw(results: dict[Case, dict[str, tuple[float, float]]], names: list[str], path: Path) -> None:
+    """Draw how many times as long as fastgmm every rival takes, float64 beside float32."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    others = [name for name in names if name != "fastgmm"]
+    panels = figure.subplots(1, 2, sharex=True)
+    for axes, dtype in zip(panels, ("float64", "float32"), strict=True):
+        cases = [case for case in results if case.dtype == dtype]
+        for i, name in enumerate(others):
+            ratios = [
+                results[c][name][0] / results[c]["fastgmm"][0] if name in results[c] else 0.0
+                for c in cases
+            ]
+            places = np.arange(len(cases)) + (i - (len(others) - 1) / 2) * 0.8 / len(others)
+            axes.barh(places, ratios, 0.8 / len(others), label=name, color=str(0.25 + 0.25 * i))
+        axes.axvline(1.0, color="black", linewidth=0.8)
+        axes.set(xscale="log", xlim=(0.5, None), title=dtype, xlabel="time, in times of fastgmm's")
+        axes.set_yticks(range(len(cases)), [case.title.rsplit(",", 1)[0] for case in cases])
+        axes.invert_yaxis()
+    panels[0].legend(loc="lower right")
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     """Run every case, print the table and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--chart", type=Path, help="a picture of the ratios")
     arguments = parser.parse_args()
     fits, versions, missing = rivals()
     rates = {dtype: gemm_rate(dtype) for dtype in ("float64", "float32")}
@@ -241,6 +291,8 @@ def main() -> None:
         ]
     )
     print(page)
+    if arguments.chart:
+        draw(results, list(fits), arguments.chart)
     if arguments.out:
         arguments.out.write_text(page + "\n")
 

@@ -83,15 +83,21 @@ def lane(rows, row_weights, start, stop, factors, room, moments):
 
 
 @parallel
-def expectation(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
-    """Fill the moments (lanes, size) and log-likelihoods (lanes,), each lane on its own."""
-    rooms = rooms_for(get_num_threads(), rows, factors)
+def share_lanes(rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods):
+    """Let the threads take lane after lane, each thread in its own room."""
     for share in prange(log_likelihoods.size):
         start = share * lane_rows
         stop = min(start + lane_rows, rows.shape[0])
         log_likelihoods[share] = lane(
             rows, row_weights, start, stop, factors, rooms[get_thread_id()], moments[share]
         )
+
+
+def expectation(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
+    """Fill the moments (lanes, size) and log-likelihoods (lanes,), each lane on its own."""
+    # not within the compiled part: what asks for the number of threads cannot be cached
+    rooms = rooms_for(get_num_threads(), rows, factors)
+    share_lanes(rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods)
 
 
 def serial(lane, rooms_for):

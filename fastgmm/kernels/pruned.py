@@ -299,9 +299,8 @@ def screened_lane(rows, row_weights, start, stop, screen, room, moments):
 
 
 @parallel
-def gathered(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
-    """Fill the moments (lanes, size) and log-likelihoods (lanes,), each lane on its own."""
-    rooms = rooms_for(get_num_threads(), rows, factors)
+def share_gathered_lanes(rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods):
+    """Let the threads take lane after lane, each thread in its own room."""
     for share in prange(log_likelihoods.size):
         start = share * lane_rows
         stop = min(start + lane_rows, rows.shape[0])
@@ -311,15 +310,26 @@ def gathered(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
 
 
 @parallel
-def screened(rows, row_weights, screen, lane_rows, moments, log_likelihoods):
-    """Do the same by way of a screen in float32."""
-    rooms = two_rooms_for(get_num_threads(), rows, screen)
+def share_screened_lanes(rooms, rows, row_weights, screen, lane_rows, moments, log_likelihoods):
+    """Let the threads take lane after lane, each thread in its own room."""
     for share in prange(log_likelihoods.size):
         start = share * lane_rows
         stop = min(start + lane_rows, rows.shape[0])
         log_likelihoods[share] = screened_lane(
             rows, row_weights, start, stop, screen, rooms[get_thread_id()], moments[share]
         )
+
+
+def gathered(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
+    """Fill the moments (lanes, size) and log-likelihoods (lanes,), each lane on its own."""
+    rooms = rooms_for(get_num_threads(), rows, factors)
+    share_gathered_lanes(rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods)
+
+
+def screened(rows, row_weights, screen, lane_rows, moments, log_likelihoods):
+    """Do the same by way of a screen in float32."""
+    rooms = two_rooms_for(get_num_threads(), rows, screen)
+    share_screened_lanes(rooms, rows, row_weights, screen, lane_rows, moments, log_likelihoods)
 
 
 gathered_serial = serial(gathered_lane, rooms_for)

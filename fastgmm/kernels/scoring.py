@@ -99,13 +99,17 @@ def lane(rows, start, stop, factors, room, out):
 
 
 @parallel
-def score(rows, factors, lane_rows, out):
-    """Fill ``out`` for every row of a block, each lane on its own."""
-    rooms = rooms_for(get_num_threads(), rows, factors)
+def share_lanes(rooms, rows, factors, lane_rows, out):
+    """Let the threads take lane after lane, each thread in its own room."""
     for share in prange((rows.shape[0] + lane_rows - 1) // lane_rows):
         start = share * lane_rows
         stop = min(start + lane_rows, rows.shape[0])
         lane(rows, start, stop, factors, rooms[get_thread_id()], out)
+
+
+def score(rows, factors, lane_rows, out):
+    """Fill ``out`` for every row of a block, each lane on its own."""
+    share_lanes(rooms_for(get_num_threads(), rows, factors), rows, factors, lane_rows, out)
 
 
 def score_serial(rows, factors, lane_rows, out):

@@ -1,6 +1,8 @@
 """EM: a step from statistics to parameters, and the only loop.
 
-Dempster, Laird and Rubin (1977), section 2, with the M-step of a covariance family.
+Dempster, Laird and Rubin (1977), section 2, with the M-step of a covariance family. To stop by the
+distance to the limit: Böhning, Dietz, Schaub, Schlattmann and Lindsay (1994), Annals of the
+Institute of Statistical Mathematics 46; McLachlan and Krishnan (2008), section 4.9.
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from fastgmm.acceleration import Memory
 from fastgmm.covariance import Family
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.parameters import Parameters
@@ -35,7 +38,10 @@ class Outcome(Enum):
 
 _ADVICE = {
     Outcome.RUNNING: "EM has not stopped yet: give it more passes.",
-    Outcome.CONVERGED: "The log-likelihood of a row changed by less than tol in the last pass.",
+    Outcome.CONVERGED: (
+        "The log-likelihood of a row changed by less than tol in the last pass, or, with "
+        "stopping='aitken', is estimated to be less than tol from its limit."
+    ),
     Outcome.OUT_OF_PASSES: (
         "EM did not converge in max_iter passes; increase max_iter or tol, "
         "or continue from here with warm_start."
@@ -93,31 +99,92 @@ class MaximumLikelihood:
         return statistics.mean_log_likelihood
 
 
+def change(objectives: Sequence[float]) -> float:
+    """What the last step of EM has changed: scikit-learn's rule."""
+    return abs(objectives[-1] - objectives[-2])
+
+
+def aitken(objectives: Sequence[float]) -> float:
+    """Estimated distance of the last objective to the limit (Böhning et al. 1994).
+
+    Near the limit every increment is the same part of the one before, so the rest is a geometric
+    series. Of the last two such ratios the larger is taken, and both must be ratios of a series
+    that converges: early on they are not, and the distance is infinite.
+    """
+    increments = np.diff(objectives[-4:])
+    if not increments.any():
+        return 0.0
+    if not (np.all(np.isfinite(increments)) and np.all(increments[:-1])):
+        return math.inf
+    ratios = increments[1:] / increments[:-1]
+    if np.any(ratios < 0.0) or np.any(ratios >= 1.0):
+        return math.inf
+    ratio = float(np.max(ratios))
+    return float(abs(increments[-1])) * ratio / (1.0 - ratio)
+
+
+class StoppingRule(NamedTuple):
+    """How far EM is from done, told from the objectives of its last steps."""
+
+    distance: Callable[[Sequence[float]], float]
+    n_objectives: int  # that the distance asks for
+
+
+STOPPING_RULES = {"change": StoppingRule(change, 2), "aitken": StoppingRule(aitken, 4)}
+
+
 @dataclass(frozen=True)
 class Stopping:
-    """When to stop: scikit-learn's `tol` and `max_iter`."""
+    """When to stop: scikit-learn's `tol` and `max_iter`, and what `tol` bounds."""
 
-    tolerance: float  # on the change of the objective
+    tolerance: float  # on the distance that the rule tells
     max_passes: int
+    rule: str = "change"  # or "aitken"
 
-    def judge(self, trace: Sequence[float], previous_objective: float = -math.inf) -> Outcome:
-        """Judge a trace of objectives that follow `previous_objective`."""
-        last_two = (previous_objective, *trace)[-2:]
-        if trace and abs(last_two[1] - last_two[0]) < self.tolerance:
+    def judge(
+        self, trace: Sequence[float], previous_objective: float = -math.inf, start: int = 0
+    ) -> Outcome:
+        """Judge a trace of objectives that follow `previous_objective`.
+
+        Steps of EM alone are judged: of (previous_objective, *trace), what lies before `start` is
+        left out, since an extrapolation may gain little and yet be far from the limit.
+        """
+        distance, n_objectives = STOPPING_RULES[self.rule]
+        objectives = (previous_objective, *trace)[start:]
+        if trace and len(objectives) >= n_objectives and distance(objectives) < self.tolerance:
             return Outcome.CONVERGED
         return Outcome.OUT_OF_PASSES if len(trace) >= self.max_passes else Outcome.RUNNING
+
+    def is_near(self, trace: Sequence[float], start: int) -> bool:
+        """Whether little was gained, and too few steps of EM were made to judge by."""
+        n_steps = len(trace) + 1 - start
+        gained_little = len(trace) > 1 and change(trace) < self.tolerance
+        return gained_little and n_steps < STOPPING_RULES[self.rule].n_objectives
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What EM carries from pass to pass for one candidate."""
+    """What EM carries from pass to pass for one candidate.
+
+    `parameters` are always what EM itself would keep. What the next pass sees is `next`: those, or
+    an extrapolation on trial. All fields but the rule and the failure are numbers, strings, arrays
+    or frozen dataclasses of these, so that a state can be written to a file and taken up again.
+    """
 
     rule: UpdateRule
     parameters: Parameters
     previous_objective: float = -math.inf  # before the first pass; finite in a warm start
-    trace: tuple[float, ...] = ()  # an objective a pass, of the parameters that pass saw
+    trace: tuple[float, ...] = ()  # an objective a pass; one that failed its trial repeats the last
     outcome: Outcome = Outcome.RUNNING
     failure: Exception | None = None  # set when the outcome is DEGENERATE
+    memory: Memory | None = None  # of the acceleration; None for EM alone
+    trial: Parameters | None = None  # an extrapolation that no pass has seen yet
+    start: int = 0  # of the steps of EM alone, in (previous_objective, *trace)
+
+    @property
+    def next(self) -> Parameters:
+        """The parameters that the next pass is to see."""
+        return self.parameters if self.trial is None else self.trial
 
 
 DataPass = Callable[[list[Parameters]], Sequence[SufficientStatistics]]
@@ -127,18 +194,57 @@ Report = Callable[[int, State], object]
 def step(state: State, statistics: SufficientStatistics, stopping: Stopping) -> State:
     """One M-step, judged by the objective of the parameters that made the statistics.
 
-    A step that fails leaves the parameters as they were, with the outcome DEGENERATE.
+    A step that fails leaves the parameters as they were, with the outcome DEGENERATE. Where those
+    that made the statistics were on trial and are no better, EM goes on as if without them.
     """
-    objective = state.rule.objective(state.parameters, statistics)
+    objective = state.rule.objective(state.next, statistics)
+    if state.trial is not None and not state.trace[-1] <= objective < math.inf:
+        return _without_trial(state, stopping)
     if not math.isfinite(objective):
         return _degenerate(state, _overflow(objective, len(state.trace) + 1))
-    state = replace(state, trace=(*state.trace, objective))
+    trace = (*state.trace, objective)
     try:
-        parameters = state.rule.estimate(statistics, previous=state.parameters)
+        parameters = state.rule.estimate(statistics, previous=state.next)
     except DegenerateCovarianceError as failure:
-        return _degenerate(state, failure)
-    outcome = stopping.judge(state.trace, state.previous_objective)
-    return replace(state, parameters=parameters, outcome=outcome)
+        if state.trial is not None:
+            return _without_trial(state, stopping)
+        return _degenerate(replace(state, trace=trace), failure)
+    start = state.start if state.trial is None else len(trace)
+    outcome = stopping.judge(trace, state.previous_objective, start)
+    found = replace(
+        state, parameters=parameters, trace=trace, outcome=outcome, trial=None, start=start
+    )
+    if state.memory is None or outcome is Outcome.CONVERGED:
+        return found
+    return _accelerated(found, state, stopping)
+
+
+def _accelerated(found: State, before: State, stopping: Stopping) -> State:
+    """Return the state that a step of EM has found with an extrapolation, if there is one."""
+    memory = found.memory
+    assert memory is not None  # asked by the caller
+    memory = memory.with_step(before.next, found.parameters, of_trial=before.trial is not None)
+    if before.trial is None and found.trace[-1] < (-math.inf, *before.trace)[-1]:
+        memory = memory.discouraged()  # EM fell, as it may where reg_covar holds a variance up
+    if memory.rest > 0 or stopping.is_near(found.trace, found.start):
+        return replace(found, memory=memory.rested())
+    memory, trial = memory.extrapolate(found.parameters)
+    return replace(found, memory=memory, trial=trial)
+
+
+def _without_trial(state: State, stopping: Stopping) -> State:
+    """Go on from the parameters of EM, after a pass that was in vain."""
+    assert state.memory is not None  # who has a trial has a memory
+    trace = (*state.trace, state.trace[-1])
+    out = len(trace) >= stopping.max_passes
+    return replace(
+        state,
+        trace=trace,
+        outcome=Outcome.OUT_OF_PASSES if out else Outcome.RUNNING,
+        memory=state.memory.discouraged(),
+        trial=None,
+        start=len(trace),
+    )
 
 
 def run(
@@ -161,7 +267,7 @@ def run(
     """
     states = [_admit(state, stopping) for state in states]
     while running := [c for c, state in enumerate(states) if state.outcome is Outcome.RUNNING]:
-        found = data_pass([states[c].parameters for c in running])
+        found = data_pass([states[c].next for c in running])
         for c, statistics in zip(running, found, strict=True):
             states[c] = step(states[c], statistics, stopping)
             if report is not None:
@@ -173,11 +279,13 @@ def _admit(state: State, stopping: Stopping) -> State:
     """Stop a running state that has had its passes already."""
     if state.outcome is not Outcome.RUNNING:
         return state
-    return replace(state, outcome=stopping.judge(state.trace, state.previous_objective))
+    return replace(
+        state, outcome=stopping.judge(state.trace, state.previous_objective, state.start)
+    )
 
 
 def _degenerate(state: State, failure: Exception) -> State:
-    return replace(state, outcome=Outcome.DEGENERATE, failure=failure)
+    return replace(state, outcome=Outcome.DEGENERATE, failure=failure, trial=None)
 
 
 def _overflow(objective: float, n_passes: int) -> DataError:

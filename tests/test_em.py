@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.mixture import GaussianMixture
 
 from fastgmm.covariance import FAMILIES
-from fastgmm.em import MaximumLikelihood, Outcome, State, Stopping, run, step
+from fastgmm.em import MaximumLikelihood, Outcome, State, Stopping, aitken, run, step
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.parameters import Parameters
 from fastgmm.statistics import SufficientStatistics
@@ -170,6 +170,57 @@ def test_stopping_judges_the_last_change(trace, previous, expected):
 def test_a_change_equal_to_the_tolerance_is_not_below_it():
     assert Stopping(0.125, 9).judge((-3.0, -2.875)) is Outcome.RUNNING
     assert Stopping(0.0, 9).judge((-3.0, -3.0)) is Outcome.RUNNING
+
+
+def geometric(ratio, n_objectives, limit=-2.0):
+    """Objectives whose distance to the limit shrinks by one ratio."""
+    return tuple(limit - ratio**i for i in range(n_objectives))
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.9, 0.999])
+def test_aitken_tells_the_distance_that_a_geometric_series_has_left(ratio):
+    found = aitken(geometric(ratio, 6))
+    # increments of ratio**5 * (1 - ratio) hold 4 eps of error, and 1 - ratio divides it twice
+    assert_allclose(found, ratio**5, atol=20 * 2e-16 / (1 - ratio) ** 2)
+
+
+@pytest.mark.parametrize(
+    "objectives",
+    [
+        (-math.inf, -3.0, -2.5, -2.4),  # the first is of no pass
+        (-4.0, -3.9, -3.7, -3.3),  # increments grow: a plateau is being left
+        (-4.0, -3.0, -2.9, -2.7),  # the last one grew
+        (-4.0, -3.0, -3.5, -3.25),  # they change sign
+        (-3.0, -3.0, -2.9, -2.89),  # the first is no increment
+    ],
+)
+def test_aitken_goes_on_where_increments_are_not_geometric(objectives):
+    assert aitken(objectives) == math.inf
+    assert Stopping(1e3, 99, "aitken").judge(objectives[1:], objectives[0]) is Outcome.RUNNING
+
+
+def test_aitken_stops_where_nothing_changes():
+    assert aitken((-3.0, -3.0, -3.0, -3.0)) == 0.0
+    assert Stopping(1e-9, 99, "aitken").judge((-3.0,) * 4) is Outcome.CONVERGED
+
+
+def test_aitken_stops_within_tol_of_the_limit_where_the_change_stops_far_from_it():
+    objectives = geometric(0.99, 2000)
+    left = {}
+    for rule in ("change", "aitken"):
+        stopping = Stopping(1e-3, 2001, rule)
+        n = next(n for n in range(2001) if stopping.judge(objectives[:n]) is Outcome.CONVERGED)
+        left[rule] = -2.0 - objectives[n - 1]
+    assert left["change"] > 50e-3
+    assert 0.97e-3 < left["aitken"] < 1e-3
+
+
+def test_steps_before_an_extrapolation_do_not_stop_em():
+    stopping = Stopping(0.1, 99)
+    assert stopping.judge((-3.0, -2.95), start=2) is Outcome.RUNNING
+    assert stopping.judge((-3.0, -2.5, -2.45), start=2) is Outcome.CONVERGED
+    assert stopping.is_near((-3.0, -2.95), start=2)
+    assert not stopping.is_near((-3.0, -2.95), start=1)
 
 
 def collapsing(structure):

@@ -39,6 +39,18 @@ Weight = Annotated[
 Tolerance = Annotated[
     float, typer.Option(metavar="X", help="Stop when the mean log-likelihood changes by less.")
 ]
+StoppingRule = Annotated[
+    str,
+    typer.Option("--stopping", metavar="RULE", help="What --tol bounds: change or aitken."),
+]
+Acceleration = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="squarem or anderson: fewer passes where EM is slow.",
+        show_default=False,
+    ),
+]
 MaxIter = Annotated[int, typer.Option(metavar="N", help="Passes over the data, at most.")]
 RegCovar = Annotated[float, typer.Option(metavar="X", help="Added to every variance.")]
 RegCovarRelative = Annotated[
@@ -60,7 +72,9 @@ def fit(
     columns: options.Columns = None,
     weight: Weight = None,
     tol: Tolerance = DEFAULT["tol"],
+    stopping: StoppingRule = DEFAULT["stopping"],
     max_iter: MaxIter = DEFAULT["max_iter"],
+    acceleration: Acceleration = None,
     reg_covar: RegCovar = DEFAULT["reg_covar"],
     reg_covar_relative: RegCovarRelative = False,
     init: Init = DEFAULT["init_params"],
@@ -73,9 +87,11 @@ def fit(
         n_components,
         covariance_type=covariance,
         tol=tol,
+        stopping=stopping,
         reg_covar=reg_covar,
         reg_covar_relative=reg_covar_relative,
         max_iter=max_iter,
+        acceleration=acceleration,
         n_init=n_init,
         init_params=init,
         random_state=seed,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastgmm import diagnosis, em, passes
+from fastgmm.acceleration import Memory
 from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.reporting import Progress, StopRequestedError, Verbose
@@ -88,7 +89,8 @@ class Climb:
             found = repaired(best.parameters, failing.components, sample, rule)
             if found is None:
                 return
-            again = em.State(rule, found)
+            memory = None if best.memory is None else Memory(best.memory.name)
+            again = em.State(rule, found, memory=memory)
             (again,) = em.run([again], data_pass, replace(stopping, max_passes=passes_left))
             if again.failure is not None or again.trace[-1] <= best.trace[-1]:
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -14,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgmm import em, passes
+from fastgmm.acceleration import ACCELERATIONS, Memory
 from fastgmm.covariance import family
 from fastgmm.estimators import given, memory, rows, saving, starts
 from fastgmm.estimators.base import Mixture
@@ -45,6 +47,10 @@ class GaussianMixture(Mixture):
         has one variance.
     tol : float, default=1e-3
         EM stops when the mean log-likelihood of a row changes by less.
+    stopping : {"change", "aitken"}, default="change"
+        What `tol` bounds. "change": the change in the last pass, as in scikit-learn; "aitken": the
+        distance that is left to the limit, estimated from the last four passes. Where EM is slow,
+        the distance is many times the change.
     reg_covar : float, default=1e-6
         Added to every variance, in the square of the data's unit.
     reg_covar_relative : bool, default=False
@@ -54,6 +60,10 @@ class GaussianMixture(Mixture):
         has no scale, is given `reg_covar` itself.
     max_iter : int, default=100
         Most passes of EM over the rows; 0 keeps the start.
+    acceleration : {"squarem", "anderson"} or None, default=None
+        How to reach the same limits in fewer passes. Both extrapolate the last steps of EM, and
+        go back to EM's own where the next pass does not find the likelihood raised. That pass
+        counts, too. Worth its while where EM is slow: see docs/convergence.md.
     n_init : int, default=1
         Number of starts. They advance in shared passes over the rows, and the one of highest
         likelihood is kept; one whose covariance collapses is left out unless all do.
@@ -94,11 +104,11 @@ class GaussianMixture(Mixture):
     converged_ : bool
         Whether EM stopped because of `tol`.
     n_iter_ : int
-        Number of passes of the best start.
+        Number of passes of the best start, those that an acceleration made in vain included.
     lower_bound_ : float
         Mean log-likelihood of a row in the last pass.
     lower_bounds_ : list of float
-        The same, for every pass.
+        The same, for every pass; one made in vain repeats the bound before.
     n_rows_ : int
         Number of rows of positive weight in the fit.
     n_features_in_ : int
@@ -126,9 +136,11 @@ class GaussianMixture(Mixture):
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
         "tol": [Interval(Real, 0.0, None, closed="left")],
+        "stopping": [StrOptions(set(em.STOPPING_RULES))],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar_relative": ["boolean"],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "acceleration": [StrOptions(set(ACCELERATIONS)), None],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "init_params": [StrOptions({"auto", "kmeans", "k-means++", "random", "random_from_data"})],
         "weights_init": ["array-like", None],
@@ -146,9 +158,11 @@ class GaussianMixture(Mixture):
         *,
         covariance_type: str = "full",
         tol: float = 1e-3,
+        stopping: str = "change",
         reg_covar: float = 1e-6,
         reg_covar_relative: bool = False,
         max_iter: int = 100,
+        acceleration: str | None = None,
         n_init: int = 1,
         init_params: str = "auto",
         weights_init: npt.ArrayLike | None = None,
@@ -162,9 +176,11 @@ class GaussianMixture(Mixture):
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.tol = tol
+        self.stopping = stopping
         self.reg_covar = reg_covar
         self.reg_covar_relative = reg_covar_relative
         self.max_iter = max_iter
+        self.acceleration = acceleration
         self.n_init = n_init
         self.init_params = init_params
         self.weights_init = weights_init
@@ -319,10 +335,13 @@ class GaussianMixture(Mixture):
             states = [em.State(rule, said.alone(rule.family.structure))]
         else:
             states = starts.fresh(self, sample, rule, said, rng)
+        if self.acceleration is not None:
+            states = [replace(state, memory=Memory(self.acceleration)) for state in states]
         climb = Climb(states, found, sample, may_repair=ours and said.is_nothing)
         verbose = Verbose(self.verbose, self.verbose_interval, len(states))
         with last_iteration_kept(self, climb):
-            climb.run(em.Stopping(self.tol, self.max_iter), verbose, progress)
+            stopping = em.Stopping(self.tol, self.max_iter, self.stopping)
+            climb.run(stopping, verbose, progress)
         rows.check_count(climb.count_rows(), self.n_components)
         attributes = climb.attributes()
         if not (attributes["converged_"] or climb.was_stopped or self.max_iter == 0):

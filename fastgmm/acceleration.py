@@ -1,0 +1,234 @@
+"""Extrapolations of EM: where its last steps lead, for the next pass to try.
+
+"squarem": two steps of EM tell how far to go (Varadhan and Roland 2008, step length alpha_3, and a
+bound on it that grows with success). "anderson": the combination of several steps whose residual is
+least (Anderson 1965), damped and restarted as in DAAREM (Henderson and Varadhan 2019, section 3).
+Both see a mixture as a vector without constraints; both leave a fixed point of EM where it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from fastgmm.blas import one_blas_thread
+from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.parameters import Parameters
+from fastgmm.statistics import Array, read_only
+
+ACCELERATIONS = ("squarem", "anderson")
+LONGEST_STEP = 4.0  # of "squarem" at first, and the factor of its bound's growth
+ORDER = 10  # steps that "anderson" combines, at most
+SHORTEST_STEP = 1.5  # of that bound; 1 is EM's own step
+DAMPING, DAMPING_HALF = 1.2, 25  # a and kappa of DAAREM
+LARGEST_CHANGE = 1.0  # of the logarithm of a weight or a deviation, in one extrapolation
+LONGEST_REST = 63  # passes of EM alone after failures in a row
+
+
+def _none() -> Array:
+    return read_only(np.empty((0, 0)))
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What an acceleration remembers of one candidate: float64 arrays and numbers alone.
+
+    So it can be written to a file, and whoever reads it goes on with the same bits.
+    """
+
+    name: str  # of ACCELERATIONS
+    points: Array = field(default_factory=_none)  # (m, p) where EM has stepped from, oldest first
+    images: Array = field(default_factory=_none)  # (m, p) where those steps have led
+    longest: float = LONGEST_STEP  # the bound of "squarem"
+    length: float = 0.0  # of its last extrapolation
+    trust: int = 0  # of "anderson": extrapolations that have served, less those that failed
+    n_failed: int = 0  # in a row
+    rest: int = 0  # passes of EM alone that are still to come
+
+    def with_step(self, point: Parameters, image: Parameters, of_trial: bool) -> Memory:
+        """Remember a step of EM; one from an extrapolation tells that it has served."""
+        start, end = coordinates(point), coordinates(image)
+        memory = self
+        if of_trial:
+            grown = self.longest * (LONGEST_STEP if self.length >= self.longest else 1.0)
+            memory = replace(self, longest=grown, trust=self.trust + 1, n_failed=0)
+            if self.name == "squarem":
+                memory = memory._forgetful()
+        if len(start) != len(end):  # a component has lost all its rows
+            return memory._forgetful()
+        if memory.points.shape[1] != len(start) or len(memory.points) > _order(len(start)):
+            memory = memory._forgetful(keep=int(memory.points.shape[1] == len(start)))
+        kept = slice(-1, None) if self.name == "squarem" else slice(None)
+        if len(memory.points) == 0:
+            return replace(memory, points=read_only(start[None]), images=read_only(end[None]))
+        return replace(
+            memory,
+            points=read_only(np.vstack([memory.points[kept], start])),
+            images=read_only(np.vstack([memory.images[kept], end])),
+        )
+
+    def discouraged(self) -> Memory:
+        """Remember a failure: shorter steps, and after several in a row a rest, ever longer."""
+        n_failed = self.n_failed + 1
+        return replace(
+            self,
+            longest=max(SHORTEST_STEP, self.longest / LONGEST_STEP),
+            trust=max(self.trust - ORDER, -2 * DAMPING_HALF),
+            n_failed=n_failed,
+            rest=min(2 ** min(n_failed - 1, 10) - 1, LONGEST_REST),
+        )
+
+    def rested(self) -> Memory:
+        """Return what is remembered after a pass of rest."""
+        return replace(self, rest=max(0, self.rest - 1))
+
+    def extrapolate(self, image: Parameters) -> tuple[Memory, Parameters | None]:
+        """Return the parameters to try next in the place of the last image, if there are any."""
+        if len(self.points) < 2:
+            return self, None
+        weights = metric(image)
+        if self.name == "squarem":
+            length = min(self._step_length(weights), self.longest)
+            memory = replace(self, length=length)
+            step = self._squared(length) if length > 1.0 else None
+        else:
+            memory, step = self, self._combined(weights)
+        return memory, None if step is None else moved(image, step)
+
+    def _forgetful(self, keep: int = 0) -> Memory:
+        start = len(self.points) - keep
+        return replace(
+            self, points=read_only(self.points[start:]), images=read_only(self.images[start:])
+        )
+
+    def _step_length(self, weights: Array) -> float:
+        """Alpha_3 of Varadhan and Roland (2008), without its sign."""
+        residuals = (self.images - self.points) * weights
+        bend = _norm(residuals[1] - residuals[0])
+        return _norm(residuals[0]) / bend if bend > 0.0 else 0.0
+
+    def _squared(self, length: float) -> Array:
+        """Their step from x0, told from the second image x2: x0 + 2 a r + a² v - x2."""
+        residuals = self.images - self.points
+        bend = residuals[1] - residuals[0]
+        return 2.0 * (length - 1.0) * residuals[0] + (length**2 - 1.0) * bend
+
+    def _combined(self, weights: Array) -> Array | None:
+        """Anderson's step, told from the last image."""
+        residuals = self.images - self.points
+        changes = np.diff(residuals, axis=0) * weights
+        with one_blas_thread():
+            left, values, right = np.linalg.svd(changes.T, full_matrices=False)
+            if not values[0] > 0.0:
+                return None
+            values = np.maximum(values, 1e-14 * values[0])
+            along = left.T @ (residuals[-1] * weights)
+            share = 1.0 / (1.0 + DAMPING ** (DAMPING_HALF - self.trust))
+            shares = right.T @ _damped(values, along, share)
+            return np.asarray(-(np.diff(self.images, axis=0).T @ shares))
+
+
+def _order(size: int) -> int:
+    return min(ORDER, -(-size // 2))
+
+
+def _norm(vector: Array) -> float:
+    return float(np.sqrt(np.sum(vector**2)))
+
+
+def _damped(values: Array, along: Array, share: float) -> Array:
+    """Solve least squares by a ridge that leaves this share of the squared solution."""
+    whole = float(np.sum((along / values) ** 2))
+    low, high = -80.0, 20.0  # logarithms of the ridge, in units of the largest value squared
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        ridge = np.exp(middle) * values[0] ** 2
+        left = float(np.sum((along * values / (values**2 + ridge)) ** 2))
+        low, high = (middle, high) if left > share * whole else (low, middle)
+    return np.asarray(along * values / (values**2 + np.exp(low) * values[0] ** 2))
+
+
+def coordinates(parameters: Parameters) -> Array:
+    """Return a mixture as a vector (p,): log weights, means, and factors of the precisions.
+
+    Of a factor the logarithm of the diagonal counts. A component of weight 0 is left out: it has no
+    logarithm, and EM does not move it.
+    """
+    alive = parameters.weights > 0.0
+    parts = [np.log(parameters.weights[alive]), parameters.means[alive].ravel()]
+    factors = parameters.precisions_cholesky
+    factors = factors if parameters.structure == "tied" else factors[alive]
+    if parameters.structure in ("spherical", "diagonal"):
+        return np.concatenate([*parts, np.log(factors).ravel()])
+    upper = np.triu_indices(parameters.n_features, 1)
+    diagonal = np.diagonal(factors, axis1=-2, axis2=-1)
+    return np.concatenate([*parts, np.log(diagonal).ravel(), factors[..., *upper].ravel()])
+
+
+def metric(parameters: Parameters) -> Array:
+    """Return what a unit of every coordinate weighs (p,), so that norms have no units.
+
+    It is the root of the diagonal of the information that rows with known labels would hold.
+    """
+    alive = parameters.weights > 0.0
+    weights = parameters.weights[alive]
+    n_features = parameters.n_features
+    shape = (len(weights), n_features)
+    factors, covariances = parameters.precisions_cholesky, parameters.covariances
+    if parameters.structure != "tied":
+        factors, covariances = factors[alive], covariances[alive]
+    if parameters.structure in ("spherical", "diagonal"):
+        per_feature = factors if parameters.structure == "diagonal" else factors[:, None]
+        means = np.sqrt(weights)[:, None] * np.broadcast_to(per_feature, shape)
+        logs = np.sqrt(2.0 * weights * (1 if per_feature.shape == shape else n_features))
+        logs = np.repeat(logs, factors[0].size)
+        return np.concatenate([np.sqrt(weights), means.ravel(), logs])
+    shares = np.ones(()) if parameters.structure == "tied" else weights
+    diagonal = np.diagonal(factors, axis1=-2, axis2=-1)
+    means = np.sqrt(weights)[:, None] * np.broadcast_to(diagonal, shape)
+    logs = np.broadcast_to(np.sqrt(2.0 * shares)[..., None], diagonal.shape)
+    variances = np.diagonal(covariances, axis1=-2, axis2=-1)
+    above = np.sqrt(shares[..., None] * variances)[..., np.triu_indices(n_features, 1)[0]]
+    return np.concatenate([np.sqrt(weights), means.ravel(), logs.ravel(), above.ravel()])
+
+
+def moved(parameters: Parameters, step: Array) -> Parameters | None:
+    """Return the mixture this step of coordinates away, or less far if that changes too much.
+
+    None where its numbers would overflow.
+    """
+    alive = parameters.weights > 0.0
+    n_alive, n_features = int(alive.sum()), parameters.n_features
+    structure = parameters.structure
+    n_means = n_alive * n_features
+    n_logs = {"tied": n_features, "spherical": n_alive}.get(structure, n_means)
+    log_weights, means, logs, above = np.split(step, np.cumsum([n_alive, n_means, n_logs]))
+    change = max(np.max(np.abs(log_weights)), np.max(np.abs(logs)))
+    if not np.isfinite(change):
+        return None
+    part = min(1.0, LARGEST_CHANGE / change) if change > 0.0 else 1.0
+    weights = np.array(parameters.weights)
+    weights[alive] *= np.exp(part * log_weights)
+    weights /= weights.sum()
+    all_means = np.array(parameters.means)
+    all_means[alive] += part * means.reshape(n_alive, n_features)
+    factors = np.array(parameters.precisions_cholesky)
+    here = Ellipsis if structure == "tied" else alive
+    if structure in ("spherical", "diagonal"):
+        factors[here] *= np.exp(part * logs).reshape(factors[here].shape)
+    else:
+        moving = factors[here]
+        upper, on = np.triu_indices(n_features, 1), np.arange(n_features)
+        moving[..., on, on] *= np.exp(part * logs).reshape(moving[..., on, on].shape)
+        moving[..., *upper] += part * above.reshape(moving[..., *upper].shape)
+        factors[here] = moving
+    with np.errstate(over="ignore", invalid="ignore"):  # refused by from_precisions
+        precisions = Parameters(
+            structure, weights, all_means, parameters.covariances, factors
+        ).precisions
+    try:
+        found = Parameters.from_precisions(structure, weights, all_means, precisions)
+    except DegenerateCovarianceError:
+        return None
+    return found if np.all(np.isfinite(all_means)) else None

@@ -1,0 +1,330 @@
+"""Extrapolations of EM: the same limits, never downhill, in fewer passes."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from dataclasses import fields, replace
+from functools import partial
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from fastgmm import GaussianMixture, load, passes
+from fastgmm.acceleration import (
+    ACCELERATIONS,
+    LARGEST_CHANGE,
+    LONGEST_REST,
+    Memory,
+    coordinates,
+    metric,
+    moved,
+)
+from fastgmm.covariance import FAMILIES
+from fastgmm.em import MaximumLikelihood, Outcome, State, Stopping, run, step
+from fastgmm.parameters import Parameters
+from fastgmm.sources import open_source
+
+FAMILY_OF = {family.structure: family for family in FAMILIES}
+each_acceleration = pytest.mark.parametrize("name", ACCELERATIONS)
+
+
+def problem(structure, seed, n_features=2, n_components=3, separation=2.0, n_rows=300):
+    """Return a data pass and a start near the middle of overlapping clusters."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(n_components, n_features)) * separation
+    labels = rng.integers(n_components, size=n_rows)
+    rows = centres[labels] + rng.normal(size=(n_rows, n_features))
+    means = rows[rng.choice(n_rows, n_components, replace=False)]
+    whole = np.stack([np.cov(rows.T).reshape(n_features, n_features)] * n_components)
+    weights = np.full(n_components, 1.0 / n_components)
+    start = Parameters.from_covariances(
+        structure, weights, means, naive.in_shape_of(structure, whole)
+    )
+    return partial(passes.statistics, open_source(rows)), start
+
+
+def climbed(name, data_pass, start, stopping, reg_covar=0.0):
+    rule = MaximumLikelihood(FAMILY_OF[start.structure], reg_covar)
+    memory = None if name is None else Memory(name)
+    (found,) = run([State(rule, start, memory=memory)], data_pass, stopping)
+    return found
+
+
+@each_acceleration
+@settings(max_examples=30, deadline=None)
+@given(
+    structure=st.sampled_from(sorted(FAMILY_OF)),
+    seed=st.integers(0, 2**32 - 1),
+    n_features=st.integers(1, 4),
+    n_components=st.integers(1, 4),
+    separation=st.floats(0.0, 5.0),
+)
+def test_the_bounds_never_fall_and_the_end_is_one_of_em_s_own(
+    name, structure, seed, n_features, n_components, separation
+):
+    data_pass, start = problem(structure, seed, n_features, n_components, separation)
+    found = climbed(name, data_pass, start, Stopping(1e-6, 60), reg_covar=1e-9)
+    # rounding of a mean of 300 rows; reg_covar moves EM by its part of a variance
+    assert np.min(np.diff(found.trace), initial=0.0) > -1e-8
+    assert len(found.trace) <= 60
+    if found.outcome is Outcome.CONVERGED:
+        again = climbed(None, data_pass, found.parameters, Stopping(0.0, 2), reg_covar=1e-9)
+        assert abs(again.trace[1] - again.trace[0]) < 1e-6
+
+
+@each_acceleration
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_limit_is_em_s_and_is_reached_in_fewer_passes(name, seed, structure):
+    data_pass, start = problem(structure, seed, n_rows=1000, separation=2.5)
+    plain = climbed(None, data_pass, start, Stopping(1e-13, 20_000))
+    found = climbed(name, data_pass, start, Stopping(1e-13, 20_000))
+    assert found.outcome is Outcome.CONVERGED
+    assert found.trace[-1] > plain.trace[-1] - 1e-7
+    if found.trace[-1] < plain.trace[-1] + 1e-7:  # not a better mode
+        # an objective 1e-13 below its summit, with a curvature above 1e-5, lies within 1e-4
+        assert_allclose(found.parameters.weights, plain.parameters.weights, atol=1e-3)
+        assert_allclose(found.parameters.means, plain.parameters.means, atol=1e-2)
+    assert len(found.trace) < max(len(plain.trace), 40)
+
+
+@each_acceleration
+def test_a_fixed_point_of_em_stays_where_it_is(name, structure):
+    data_pass, start = problem(structure, 3, separation=6.0)
+    limit = climbed(None, data_pass, start, Stopping(1e-15, 5000)).parameters
+    found = climbed(name, data_pass, limit, Stopping(0.0, 20))
+    assert_allclose(found.parameters.means, limit.means, atol=1e-5)
+    assert_allclose(found.parameters.weights, limit.weights, atol=1e-6)
+
+
+@each_acceleration
+def test_an_extrapolation_that_leads_astray_is_dropped_and_em_goes_on(name, monkeypatch):
+    data_pass, start = problem("full", 4)
+    plain = climbed(None, data_pass, start, Stopping(0.0, 40))
+
+    def astray(memory, image):
+        step = np.zeros(len(coordinates(image)))
+        step[: image.n_components] = -0.5, 0.5, 0.5
+        step[image.n_components : 2 * image.n_components] = 7.0
+        return memory, moved(image, step)
+
+    monkeypatch.setattr(Memory, "extrapolate", astray)
+    found = climbed(name, data_pass, start, Stopping(0.0, 40))
+    kept = [bound for i, bound in enumerate(found.trace) if bound not in found.trace[:i]]
+    assert kept == list(plain.trace[: len(kept)])  # the same bits: EM did not notice
+    # rests of 0, 1, 3, 7, 15 passes follow failures in a row: of passes 2, 4, 7, 12, 21 and 38
+    assert len(found.trace) - len(kept) == 6
+    assert found.memory.n_failed == 6
+
+
+@each_acceleration
+@pytest.mark.parametrize("objective", [math.nan, math.inf, -math.inf, -1e300])
+def test_a_trial_without_a_sound_likelihood_fails_and_degenerates_nothing(name, objective):
+    data_pass, start = problem("full", 5)
+    state = climbed(name, data_pass, start, Stopping(0.0, 2))
+    state = replace(state, outcome=Outcome.RUNNING, trial=start)
+    (statistics,) = data_pass([start])
+    bad = replace(statistics, log_likelihood=objective)
+    found = step(state, bad, Stopping(0.0, 99))
+    assert found.outcome is Outcome.RUNNING
+    assert found.parameters is state.parameters
+    assert found.trial is None
+    assert found.trace == (*state.trace, state.trace[-1])
+    out = step(state, bad, Stopping(0.0, 3))
+    assert out.outcome is Outcome.OUT_OF_PASSES
+
+
+@each_acceleration
+def test_a_trial_whose_covariance_collapses_fails_and_degenerates_nothing(name):
+    data_pass, start = problem("full", 5)
+    state = replace(
+        climbed(name, data_pass, start, Stopping(0.0, 2)), outcome=Outcome.RUNNING, trial=start
+    )
+    (statistics,) = data_pass([start])
+    high = replace(statistics, second=0.0 * statistics.second, log_likelihood=1e9)
+    found = step(state, high, Stopping(0.0, 99))
+    assert found.outcome is Outcome.RUNNING
+    assert found.parameters is state.parameters
+
+
+@each_acceleration
+def test_the_last_pass_leaves_parameters_that_em_made(name):
+    data_pass, start = problem("full", 6)
+    for n_passes in range(1, 12):
+        found = climbed(name, data_pass, start, Stopping(0.0, n_passes))
+        assert found.outcome is Outcome.OUT_OF_PASSES
+        assert len(found.trace) == n_passes
+        (statistics,) = data_pass([found.parameters])
+        assert statistics.mean_log_likelihood > found.trace[-1]
+
+
+@each_acceleration
+def test_a_component_of_no_weight_stays_as_it_is(name, structure):
+    data_pass, start = problem(structure, 7)
+    weights = [*(0.5 * start.weights), 0.5]
+    means = np.vstack([start.means, [1e6, 1e6]])
+    covariances = start.covariances
+    if structure != "tied":
+        covariances = np.concatenate([covariances, covariances[:1]])
+    lonely = Parameters.from_covariances(structure, weights, means, covariances)
+    found = climbed(name, data_pass, lonely, Stopping(1e-8, 5000))  # EM alone takes 931
+    assert found.outcome is Outcome.CONVERGED
+    assert found.parameters.weights[3] == 0.0
+    assert_array_equal(found.parameters.means[3], [1e6, 1e6])
+    assert np.all(np.diff(found.trace) > -1e-12)
+
+
+@each_acceleration
+def test_a_component_held_up_by_reg_covar_alone_does_not_keep_it_from_converging(name, structure):
+    rng = np.random.default_rng(8)
+    rows = np.vstack([rng.normal(size=(300, 2)), np.full((20, 2), 4.0)])
+    unit = naive.in_shape_of(structure, np.stack([np.eye(2)] * 2))
+    start = Parameters.from_covariances(structure, [0.7, 0.3], [[0.0, 0.0], [3.0, 3.0]], unit)
+    data_pass = partial(passes.statistics, open_source(rows))
+    plain = climbed(None, data_pass, start, Stopping(1e-9, 2000), reg_covar=1e-3)
+    found = climbed(name, data_pass, start, Stopping(1e-9, 2000), reg_covar=1e-3)
+    assert found.outcome is Outcome.CONVERGED
+    assert_allclose(found.trace[-1], plain.trace[-1], atol=1e-5)
+    assert len(found.trace) <= 2 * len(plain.trace)
+
+
+@each_acceleration
+def test_aitken_finds_steps_of_em_to_judge_by(name):
+    data_pass, start = problem("diagonal", 9, n_rows=1000, separation=1.5)
+    limit = climbed(None, data_pass, start, Stopping(1e-12, 20_000)).trace[-1]
+    found = climbed(name, data_pass, start, Stopping(1e-5, 5000, "aitken"))
+    assert found.outcome is Outcome.CONVERGED
+    assert found.trace[-1] > limit - 1e-3
+    last = (found.previous_objective, *found.trace)[found.start :]
+    assert len(last) >= 4
+
+
+@each_acceleration
+def test_company_and_repetition_change_no_bit(name):
+    data_pass, start = problem("full", 10)
+    rule, stopping = MaximumLikelihood(FAMILY_OF["full"], 1e-6), Stopping(1e-7, 200)
+    alone = climbed(name, data_pass, start, stopping, 1e-6)
+    states = [State(rule, start), State(rule, start, memory=Memory(name))]
+    _, found = run(states, data_pass, stopping)
+    assert found.trace == alone.trace
+    assert_array_equal(found.parameters.covariances, alone.parameters.covariances)
+
+
+@each_acceleration
+def test_a_state_taken_up_again_goes_on_with_the_same_bits(name):
+    data_pass, start = problem("full", 11)
+    whole = climbed(name, data_pass, start, Stopping(0.0, 30))
+    part = climbed(name, data_pass, start, Stopping(0.0, 14))
+    part = pickle.loads(pickle.dumps(replace(part, outcome=Outcome.RUNNING)))
+    (found,) = run([part], data_pass, Stopping(0.0, 30))
+    assert found.trace == whole.trace
+    assert_array_equal(found.parameters.covariances, whole.parameters.covariances)
+
+
+@each_acceleration
+def test_a_memory_holds_arrays_and_numbers_alone(name):
+    data_pass, start = problem("full", 12)
+    memory = climbed(name, data_pass, start, Stopping(0.0, 9)).memory
+    for field in fields(memory):
+        value = getattr(memory, field.name)
+        assert isinstance(value, str | int | float | np.ndarray)
+        if isinstance(value, np.ndarray):
+            assert value.dtype == np.float64
+            assert not value.flags.writeable
+    assert memory.points.shape == memory.images.shape
+
+
+def test_rests_grow_and_are_bounded():
+    memory, rests = Memory("squarem"), []
+    for _ in range(12):
+        memory = memory.discouraged()
+        rests.append(memory.rest)
+    assert rests[:5] == [0, 1, 3, 7, 15]
+    assert rests[-1] == LONGEST_REST
+    assert memory.rested().rest == LONGEST_REST - 1
+
+
+def test_a_step_of_coordinates_is_taken_whole_where_it_is_small(make_case, structure):
+    _, _, parameters = make_case(structure, 50, 3, 3)
+    here = coordinates(parameters)
+    step = 0.01 * np.random.default_rng(0).normal(size=len(here))
+    step[:3] -= np.log(np.sum(parameters.weights * np.exp(step[:3])))  # weights of sum 1
+    assert_allclose(coordinates(moved(parameters, step)), here + step, atol=1e-12)
+    assert len(metric(parameters)) == len(here)
+
+
+def test_a_wild_step_is_shortened_or_refused(make_case, structure):
+    _, _, parameters = make_case(structure, 50, 3, 3)
+    size = len(coordinates(parameters))
+    with np.errstate(all="raise"):
+        near = moved(parameters, np.full(size, 1e9))
+    change = np.log(near.weights / parameters.weights)
+    assert np.max(np.abs(change)) <= LARGEST_CHANGE + 1e-9
+    assert moved(parameters, np.full(size, np.nan)) is None
+
+
+def test_norms_do_not_depend_on_units(structure):
+    second = 1e3 if structure == "spherical" else 1e-3  # one variance knows one unit
+    units = np.array([1e3, second])
+    data_pass, start = problem(structure, 13)
+    (statistics,) = data_pass([start])
+    rule = MaximumLikelihood(FAMILY_OF[structure], 0.0)
+    norms = []
+    for unit in (np.ones(2), units):
+        pair = []
+        for each in (start, rule.estimate(statistics, start)):
+            scale = {"spherical": unit[0] ** 2, "diagonal": unit**2}.get(
+                structure, np.outer(unit, unit)
+            )
+            pair.append(
+                Parameters.from_covariances(
+                    structure, each.weights, each.means * unit, each.covariances * scale
+                )
+            )
+        change = coordinates(pair[1]) - coordinates(pair[0])
+        norms.append(np.linalg.norm(change * metric(pair[0])))
+    assert_allclose(norms[1], norms[0], rtol=1e-9)
+
+
+@each_acceleration
+def test_the_estimator_climbs_with_it(name, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = np.vstack([rng.normal(-1, 1, (400, 2)), rng.normal(1, 1, (400, 2))])
+    settings = {"tol": 1e-8, "max_iter": 3000, "init_params": "k-means++", "random_state": 0}
+    plain = GaussianMixture(2, n_init=2, **settings).fit(rows)
+    model = GaussianMixture(2, n_init=2, acceleration=name, **settings).fit(rows)
+    assert model.converged_
+    assert model.n_iter_ == len(model.lower_bounds_) < plain.n_iter_
+    assert model.lower_bound_ > plain.lower_bound_ - 1e-5
+    again = GaussianMixture(2, n_init=2, acceleration=name, **settings).fit(rows)
+    assert_array_equal(model.covariances_, again.covariances_)
+    model.save(tmp_path / "model.npz")
+    assert load(tmp_path / "model.npz").acceleration == name
+    warm = model.set_params(warm_start=True).fit(rows)
+    assert warm.converged_
+    assert warm.n_iter_ < 5
+
+
+def test_the_estimator_stops_by_aitken_s_rule(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = np.vstack([rng.normal(-1, 1, (400, 2)), rng.normal(1, 1, (400, 2))])
+    settings = {"max_iter": 3000, "init_params": "k-means++", "random_state": 0}
+    limit = GaussianMixture(2, tol=1e-10, **settings).fit(rows).lower_bound_
+    change = GaussianMixture(2, tol=1e-4, **settings).fit(rows)
+    model = GaussianMixture(2, tol=1e-4, stopping="aitken", **settings).fit(rows)
+    assert model.converged_
+    assert change.lower_bound_ <= model.lower_bound_
+    assert limit - model.lower_bound_ < 1e-3
+    model.save(tmp_path / "model.npz")
+    assert load(tmp_path / "model.npz").stopping == "aitken"
+
+
+@pytest.mark.parametrize("setting", [{"stopping": "slope"}, {"acceleration": "nesterov"}])
+def test_names_that_are_none_are_refused(setting):
+    (name,) = setting
+    with pytest.raises(ValueError, match=f"The '{name}' parameter"):
+        GaussianMixture(2, **setting).fit(np.zeros((5, 1)))

@@ -11,6 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from fastgmm.errors import (
+    CheckpointError,
+    CheckpointWarning,
     DataError,
     DegenerateComponentWarning,
     DegenerateCovarianceError,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AutoGaussianMixture",
+    "CheckpointError",
+    "CheckpointWarning",
     "DataError",
     "DegenerateComponentWarning",
     "DegenerateCovarianceError",

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import errno
+import glob
+import hashlib
+import importlib
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import IO, Any
+
+# elsewhere, files of processes that were killed stay
+fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
+
+PREVIOUS = ".previous"  # what is added to the name of the file that stood there before
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def replacing(path: str | os.PathLike[str], keep_previous: bool = False) -> Iterator[IO[bytes]]:
     """A new file that takes the name `path` once its content is safely on the disk.
 
     Until then, and after any failure, what stood under that name is untouched, permissions
     included. A symbolic link is itself replaced: the file that it points to is never written to.
+    What a process that was killed has left half written for the same name is removed.
 
     Parameters
     ----------
     path : path
         A new name, or a regular file that may be written to.
+    keep_previous : bool, default=False
+        Whether the file that stood there stays, under a name that ends in ``.previous``.
 
     Yields
     ------
@@ -35,15 +46,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """
     path = os.fspath(path)
     folder = os.path.dirname(path) or os.curdir
-    temporary = os.path.join(folder, f".fastgmm-{secrets.token_hex(8)}.tmp")
+    temporary = _temporary_names(path, secrets.token_hex(8))
     try:
         mode = _mode_to_keep(path)
-        with open(temporary, "xb") as file:
+        _remove_what_was_left(path)
+        with _locked(temporary) as file:
             if mode is not None:
                 os.chmod(temporary, mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if keep_previous and mode is not None:
+            os.replace(path, path + PREVIOUS)
         os.replace(temporary, path)
         _sync_folder(folder)
     except OSError as error:
@@ -53,6 +67,65 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):  # it is gone once it has its name; else the first failure is told
             os.unlink(temporary)
+
+
+def demand_replaceable(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that no file could be written to, before there is anything to write.
+
+    Raises
+    ------
+    OSError
+        Naming `path`.
+    """
+    path = os.fspath(path)
+    folder = os.path.dirname(path) or os.curdir
+    try:
+        _mode_to_keep(path)
+        if not os.path.isdir(folder):
+            raise OSError(errno.ENOENT, "There is no such folder to write it in")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def _temporary_names(path: str, ending: str) -> str:
+    """Names of temporary files for one target, however long its own name is."""
+    folder, name = os.path.split(path)
+    target = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    return os.path.join(folder, f".fastgmm-{target}-{ending}.tmp")
+
+
+def _locked(name: str) -> IO[bytes]:
+    """A new file, locked for as long as it is open."""
+    while True:
+        file = open(name, "xb")  # noqa: SIM115, the caller closes it
+        # another process may have taken it for one that was left, in the moment before the lock
+        if _lock(file.fileno(), otherwise=True) and os.path.exists(name):
+            return file
+        file.close()
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _remove_what_was_left(path: str) -> None:
+    """Remove temporary files of the same target that no living process holds the lock of."""
+    folder, pattern = os.path.split(_temporary_names(path, "*"))
+    for name in glob.glob(os.path.join(glob.escape(folder), pattern), include_hidden=True):
+        with suppress(OSError), open(name, "rb") as file:
+            if _lock(file.fileno(), otherwise=False):
+                os.unlink(name)
+
+
+def _lock(descriptor: int, otherwise: bool) -> bool:
+    """Whether a file is ours now, or `otherwise` where files cannot be locked."""
+    if fcntl is None:
+        return otherwise
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if isinstance(error, BlockingIOError) else otherwise
+    return True
 
 
 def _mode_to_keep(path: str) -> int | None:

@@ -24,6 +24,14 @@ class ModelFileError(ValueError):
     """A model file that is truncated, altered or not one of ours."""
 
 
+class CheckpointError(ValueError):
+    """A checkpoint that belongs to other data or other arguments, or cannot be read."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint that could not be written, or an older one that is used; the fit goes on."""
+
+
 class MissingDependencyError(ImportError):
     """An optional library is needed and not installed."""
 

@@ -44,7 +44,10 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def write(
-    path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Mapping[str, npt.ArrayLike]
+    path: str | os.PathLike[str],
+    header: Mapping[str, Any],
+    arrays: Mapping[str, npt.ArrayLike],
+    keep_previous: bool = False,
 ) -> None:
     """Write a header and named arrays, all or nothing.
 
@@ -58,6 +61,8 @@ def write(
         What JSON holds, but not under the names format, format_version, arrays and checksum.
     arrays : mapping of str to array-like
         Integers and floats of any shape; big-endian ones are written little-endian.
+    keep_previous : bool, default=False
+        Whether the old file stays, under a name that ends in ``.previous``.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def write(
     """
     members = {name: _portable(name, array) for name, array in sorted(arrays.items())}
     text = _sealed(header, members)
-    with replacing(path) as file:
+    with replacing(path, keep_previous) as file:
         _write_zip(file, text, members)
 
 

@@ -34,14 +34,23 @@ class Sample(NamedTuple):
 
 
 def draw_sample(source: Source, rng: np.random.Generator) -> Sample:
-    """Draw a bounded sample of the rows of positive weight, in one pass.
+    """Draw a bounded sample of the rows of positive weight, in one pass."""
+    return sample_of(source, draw_seed(rng))
+
+
+def draw_seed(rng: np.random.Generator) -> int:
+    """Draw what a sample depends on, beside the rows."""
+    return int(rng.integers(2**63))
+
+
+def sample_of(source: Source, seed: int) -> Sample:
+    """Draw the sample of a seed: the same from the same rows, however they are read.
 
     More rows than the bound are drawn by weight without replacement (Efraimidis and Spirakis
     2006: the largest of log(u) / weight), with random numbers that belong to a row's place in
     the source, not to the chunks it came in.
     """
     most = max(1, min(SAMPLE_ROWS, SAMPLE_NUMBERS // source.n_features))
-    seed = int(rng.integers(2**63))
     walk = partial(_kept, most, seed)
     kept = source.gather(walk, _merged, block_rows(source.n_features))
     if kept is None or not kept.parts:

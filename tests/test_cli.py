@@ -116,6 +116,15 @@ def test_every_option_of_fit_reaches_the_estimator(data, tmp_path):
     assert {name: found[name] for name in expected} == expected
 
 
+def test_the_same_command_goes_on_from_its_checkpoint(data, tmp_path):
+    arguments = ["fit", data, "-k", 3, "--columns", "a,b", "--checkpoint", tmp_path / "run.ckpt"]
+    run(*arguments, "-o", tmp_path / "one.npz")  # without a seed
+    run(*arguments, "-o", tmp_path / "two.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    assert "n_init was 1 and is 2" in refused(*arguments, "--n-init", 2)
+    assert "no fastgmm model file" in refused(*arguments[:-1], data)
+
+
 def test_columns_of_an_array_are_numbers(frame, tmp_path):
     np.save(tmp_path / "data.npy", frame[["w", "a", "b"]].to_numpy(float))
     run("fit", tmp_path / "data.npy", "-k", 2, "--columns", "1,2", "-o", tmp_path / "m.npz")
@@ -304,7 +313,7 @@ def test_output_has_the_permissions_of_any_new_file(tmp_path):
 
 
 def test_ctrl_c_is_a_sentence_and_code_130(data, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(GaussianMixture, "fit", interrupted)

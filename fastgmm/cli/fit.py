@@ -61,6 +61,14 @@ Init = Annotated[
     str, typer.Option(metavar="START", help="auto, kmeans, k-means++, random or random_from_data.")
 ]
 NInit = Annotated[int, typer.Option(metavar="N", help="Starts, of which the best is kept.")]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Keep the state of the fit here: the same command goes on from there after a kill.",
+        show_default=False,
+    ),
+]
 
 
 def fit(
@@ -79,6 +87,7 @@ def fit(
     reg_covar_relative: RegCovarRelative = False,
     init: Init = DEFAULT["init_params"],
     n_init: NInit = DEFAULT["n_init"],
+    checkpoint: CheckpointFile = None,
 ) -> None:
     """Fit a mixture to the rows of a file, and show its components."""
     if output_path is not None:
@@ -101,7 +110,7 @@ def fit(
         columns=inputs.columns_of(columns, data),
         weight=None if weight is None else inputs.column_of(weight, data),
     )
-    seconds = _fit(model, source)
+    seconds = _fit(model, source, checkpoint)
     if output_path is not None:
         model.save(output_path)
     tables.show(model, {**_figures(model, source), "seconds": f"{seconds:.2f}"})
@@ -109,12 +118,12 @@ def fit(
         print(f" model written to {output_path}")
 
 
-def _fit(model: GaussianMixture, source: Source) -> float:
+def _fit(model: GaussianMixture, source: Source, checkpoint: Path | None) -> float:
     """Fit with a bar on stderr if that is a terminal; return the seconds it took."""
     if sys.stderr.isatty():
         model.set_callbacks(PassProgress())
     started = time.perf_counter()
-    model.fit(source)
+    model.fit(source, checkpoint=checkpoint)
     seconds = time.perf_counter() - started
     model.set_callbacks()  # a bar is not part of what is saved
     return seconds

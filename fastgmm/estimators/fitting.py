@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from fastgmm import diagnosis, em, passes
 from fastgmm.acceleration import Memory
+from fastgmm.checkpoint import Moment
 from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.reporting import Progress, StopRequestedError, Verbose
@@ -35,6 +36,8 @@ class Climb:
     may_repair : bool, default=False
         Whether components that have failed may be put elsewhere: not in a start that the user
         gives, which is to lead where it leads.
+    keep : callable, optional
+        Called before every pass, to write down how far the climb has come.
 
     Attributes
     ----------
@@ -44,6 +47,10 @@ class Climb:
         Rows of positive weight, once a pass has counted them.
     was_stopped : bool
         Whether a callback has asked to stop.
+    repairing : em.State or None
+        What may take the place of the best state, while it climbs.
+    n_repairs : int
+        How many such have come to their end.
     """
 
     def __init__(
@@ -52,12 +59,16 @@ class Climb:
         rows: Rows,
         sample: Sample | None = None,
         may_repair: bool = False,
+        keep: Callable[[Climb], None] | None = None,
     ) -> None:
         self.states = states
         self.source, self.names = rows
         self.sample, self.may_repair = sample, may_repair
+        self.keep = keep
         self.n_rows: int | None = None
         self.was_stopped = False
+        self.repairing: em.State | None = None
+        self.n_repairs = 0
 
     def run(self, stopping: em.Stopping, verbose: Verbose, progress: Progress) -> None:
         """Climb until every start has stopped, or a callback asks to."""
@@ -75,28 +86,47 @@ class Climb:
             self.was_stopped = True
         progress.end_pass(self.attributes)
 
+    def go_on_from(self, moment: Moment) -> None:
+        """Stand where another climb of the same rows has stood."""
+        self.states, self.repairing = list(moment.states), moment.repairing
+        self.n_repairs, self.n_rows = moment.n_repairs, moment.n_rows
+
     def _repair(self, sample: Sample, data_pass: em.DataPass, stopping: em.Stopping) -> None:
         """Put failed components of the best state elsewhere, as long as that is likelier."""
-        for _ in range(REPAIRS):
+
+        def report(_: int, state: em.State) -> None:
+            self.repairing = state
+
+        while self.n_repairs < REPAIRS:
             best = self.best
             passes_left = stopping.max_passes - len(best.trace)
             if not best.trace or passes_left < 1:
                 return
-            rule: Any = best.rule  # of the estimator, which climbs by maximum likelihood
-            failing = diagnosis.failing(best.parameters, self.count_rows(), rule.reg_covar)
-            if not 0 < len(failing.components) < len(best.parameters.weights):
+            self.repairing = self.repairing or self._put_elsewhere(best, sample)
+            if self.repairing is None:
                 return
-            found = repaired(best.parameters, failing.components, sample, rule)
-            if found is None:
-                return
-            memory = None if best.memory is None else Memory(best.memory.name)
-            again = em.State(rule, found, memory=memory)
-            (again,) = em.run([again], data_pass, replace(stopping, max_passes=passes_left))
-            if again.failure is not None or again.trace[-1] <= best.trace[-1]:
-                return
-            self.states[self.states.index(best)] = again
+            left = replace(stopping, max_passes=passes_left)
+            (again,) = em.run([self.repairing], data_pass, left, report)
+            is_better = again.failure is None and again.trace[-1] > best.trace[-1]
+            self.repairing, self.n_repairs = None, self.n_repairs + 1 if is_better else REPAIRS
+            if is_better:
+                self.states[self.states.index(best)] = again
+
+    def _put_elsewhere(self, best: em.State, sample: Sample) -> em.State | None:
+        """Return the best state with its failed components elsewhere, if that promises more."""
+        rule: Any = best.rule  # of the estimator, which climbs by maximum likelihood
+        failing = diagnosis.failing(best.parameters, self.count_rows(), rule.reg_covar)
+        if not 0 < len(failing.components) < len(best.parameters.weights):
+            return None
+        found = repaired(best.parameters, failing.components, sample, rule)
+        if found is None:
+            return None
+        memory = None if best.memory is None else Memory(best.memory.name)
+        return em.State(rule, found, memory=memory)
 
     def _pass(self, candidates: list[Parameters]) -> Sequence[SufficientStatistics]:
+        if self.keep is not None:
+            self.keep(self)
         found = passes.statistics(self.source, candidates)
         self.n_rows = found[0].n_rows
         return found

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import UNUSED
 
 from fastgmm import em, passes
 from fastgmm.acceleration import ACCELERATIONS, Memory
@@ -25,6 +26,7 @@ from fastgmm.estimators.published import FITTED, attributes_of, history_of, is_f
 from fastgmm.estimators.randomness import RandomState, generator
 from fastgmm.estimators.reporting import Progress, Verbose
 from fastgmm.estimators.rescue import last_iteration_kept
+from fastgmm.estimators.resuming import Kept
 from fastgmm.parameters import Parameters
 from fastgmm.sources import Source
 
@@ -132,6 +134,8 @@ class GaussianMixture(Mixture):
     array([ 1., 10.])
     """
 
+    __metadata_request__fit: ClassVar[dict[str, str]] = {"checkpoint": UNUSED}
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
@@ -229,7 +233,14 @@ class GaussianMixture(Mixture):
         return model
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Estimate the mixture by EM.
 
         Nothing of the object changes until the fit is complete: where it fails or is interrupted,
@@ -246,6 +257,12 @@ class GaussianMixture(Mixture):
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
             How often each row counts: 0 is the same as leaving it out, 2 as writing it twice.
+        checkpoint : str or path-like, optional
+            A file to keep the state of the fit in, beside the one before it,
+            ``<checkpoint>.previous``. It is written between passes, as often as that takes no
+            more than 2% of the time. The same call, after the process was killed, goes on from
+            there and ends with the bits of a fit that was not disturbed; after the end, it
+            returns the finished fit. To fit anew, delete both files.
 
         Returns
         -------
@@ -254,6 +271,9 @@ class GaussianMixture(Mixture):
 
         Raises
         ------
+        CheckpointError
+            If the checkpoint is of other rows or other arguments (it says which), or damaged
+            together with the one before it.
         DataError
             If a row is not of finite numbers; it is named.
         DegenerateCovarianceError
@@ -261,6 +281,9 @@ class GaussianMixture(Mixture):
 
         Warns
         -----
+        CheckpointWarning
+            If a checkpoint cannot be written, as on a full disk; the fit goes on. Also if the
+            newest checkpoint is damaged, and the one before it is used.
         DegenerateComponentWarning
             If a component ends without rows, with one, or without a variance of its own in some
             direction, or if a feature is constant or smaller than `reg_covar` shows: it names
@@ -268,7 +291,7 @@ class GaussianMixture(Mixture):
             where that raises the likelihood.
         """
         with fitted_once(self):
-            _, attributes = self._climbed(X, y, sample_weight)
+            _, attributes = self._climbed(X, y, sample_weight, checkpoint)
         self._publish(attributes)
         return self
 
@@ -312,7 +335,11 @@ class GaussianMixture(Mixture):
         saving.save(self, path)
 
     def _climbed(
-        self, X: Any, y: Any, sample_weight: npt.ArrayLike | None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: npt.ArrayLike | None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> tuple[Source, dict[str, Any]]:
         """Fit, and return the rows and the attributes to publish."""
         found = rows.to_fit(self, X, sample_weight)
@@ -321,32 +348,42 @@ class GaussianMixture(Mixture):
         said = starts.checked(self, source.n_features)
         resuming = self.warm_start and is_fitted(vars(self))
         ours = not (resuming or said.is_complete)
+        kept = Kept(checkpoint, starts.settings(self, resuming), source)
         rng, sample = None, None
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         progress = Progress(self, self.max_iter, {"X": X, "y": y, "metadata": metadata})
         if ours or self.reg_covar_relative:
-            rng = generator(self.random_state)
-            sample = starts.sampled(self, source, rng)
+            rng = None if kept.record is not None else generator(self.random_state)
+            sample = starts.sampled(self, source, kept.choose_seed(rng))
+        kept.compare(sample)
         regularisation = starts.regularisation(self.reg_covar, self.reg_covar_relative, sample)
         rule = em.MaximumLikelihood(family(self.covariance_type), regularisation)
-        if resuming:
+        before = None if kept.record is None else kept.record.moment(rule)
+        if before is not None:
+            states = list(before.states)
+        elif resuming:
             states = [starts.resumed(vars(self), self, rule, source.n_features)]
         elif sample is None or rng is None or said.is_complete:  # every restart would be the same
             states = [em.State(rule, said.alone(rule.family.structure))]
         else:
             states = starts.fresh(self, sample, rule, said, rng)
-        if self.acceleration is not None:
+        if self.acceleration is not None and before is None:
             states = [replace(state, memory=Memory(self.acceleration)) for state in states]
-        climb = Climb(states, found, sample, may_repair=ours and said.is_nothing)
+        climb = Climb(states, found, sample, may_repair=ours and said.is_nothing, keep=kept.keep)
+        if before is not None:
+            climb.go_on_from(before)
         verbose = Verbose(self.verbose, self.verbose_interval, len(states))
-        with last_iteration_kept(self, climb):
-            stopping = em.Stopping(self.tol, self.max_iter, self.stopping)
-            climb.run(stopping, verbose, progress)
+        if not kept.is_finished:
+            with last_iteration_kept(self, climb):
+                stopping = em.Stopping(self.tol, self.max_iter, self.stopping)
+                climb.run(stopping, verbose, progress)
         rows.check_count(climb.count_rows(), self.n_components)
         attributes = climb.attributes()
+        wrong = advice(climb.best, climb.count_rows(), found, sample)
+        kept.keep(climb, is_finished=not climb.was_stopped, at_once=True)
         if not (attributes["converged_"] or climb.was_stopped or self.max_iter == 0):
             warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=4)
-        if (wrong := advice(climb.best, climb.count_rows(), found, sample)) is not None:
+        if wrong is not None:
             warnings.warn(wrong, stacklevel=4)
         progress.end_fit(attributes)
         return source, attributes

@@ -13,7 +13,7 @@ from fastgmm.estimators import given, rows
 from fastgmm.estimators.published import parameters_of
 from fastgmm.initialisation import start_from
 from fastgmm.parameters import Parameters
-from fastgmm.sample import Sample, draw_sample, feature_variances
+from fastgmm.sample import Sample, feature_variances, sample_of
 from fastgmm.sources import Source
 from fastgmm.statistics import Array
 
@@ -110,9 +110,9 @@ def fresh(
     return states
 
 
-def sampled(estimator: Any, source: Source, rng: np.random.Generator) -> Sample:
+def sampled(estimator: Any, source: Source, seed: int) -> Sample:
     """Draw the sample that starts are found on, of no fewer rows than components."""
-    sample = draw_sample(source, rng)
+    sample = sample_of(source, seed)
     if source.n_rows is not None:  # known of every source that has been walked to its end
         rows.check_count(source.n_rows, estimator.n_components)
     return sample
@@ -128,6 +128,15 @@ def regularisation(reg_covar: float, is_relative: bool, sample: Sample | None) -
         return float(reg_covar)
     variances = feature_variances(sample)
     return reg_covar * np.where(variances > 0.0, variances, 1.0)
+
+
+def settings(estimator: Any, from_last: bool) -> dict[str, Any]:
+    """Return what a fit follows from, beside the rows: arguments, and where the last one ended."""
+    arguments = estimator.get_params(deep=False)
+    if not from_last:
+        return arguments | {"the start": "of its own"}
+    ended = [np.ravel(getattr(estimator, name)) for name in ("weights_", "means_", "covariances_")]
+    return arguments | {"the start": np.concatenate(ended)}
 
 
 def resumed(

@@ -1,0 +1,256 @@
+"""A fit on disk: it goes on where it was, with the same bits, after its process has died.
+
+Two files are kept, ``run.ckpt`` and ``run.ckpt.previous``, each whole or not there (see `atomic`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from fastgmm import em, persistence
+from fastgmm.acceleration import Memory
+from fastgmm.atomic import PREVIOUS, demand_replaceable
+from fastgmm.errors import (
+    CheckpointError,
+    CheckpointWarning,
+    DataError,
+    DegenerateCovarianceError,
+    ModelFileError,
+)
+from fastgmm.identity import Identity, differences
+from fastgmm.parameters import Parameters
+from fastgmm.persistence import Arrays, Header
+
+KIND = "checkpoint"
+NO_NUMBERS = ("rule", "trace", "outcome", "failure")  # fields of a state with a form of their own
+# what the other fields may be: frozen dataclasses of numbers, texts and arrays
+CLASSES: dict[str, Any] = {"Parameters": Parameters, "Memory": Memory}
+# A write takes 3 to 20 ms, most of it the disk's: of passes that are shorter than 50 of them, not
+# every one is kept. So all but the last second or so of work is.
+SHARE_OF_TIME = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """All that a fit needs to go on."""
+
+    states: tuple[em.State, ...]  # of every start, those that have stopped included
+    repairing: em.State | None = None  # what may take the place of the best of them
+    n_repairs: int = 0
+    n_rows: int | None = None  # of positive weight
+
+
+class Sampled(NamedTuple):
+    """What says that rows are the same, where not only the first were looked at."""
+
+    n_rows: int | None  # of the source, once they are counted
+    seed: int
+    digest: str  # of the sample that the seed draws
+
+
+class Record(NamedTuple):
+    """What a file holds: a moment, once it is known by which rule it was made."""
+
+    sampled: Sampled
+    header: Header
+    arrays: Arrays
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the fit has ended."""
+        return bool(self.header["is_finished"])
+
+    def moment(self, rule: em.UpdateRule) -> Moment:
+        """Return the moment of a fit by this rule."""
+        return _unpacked(self.header, self.arrays, rule)
+
+
+class Checkpoint:
+    """The files of one fit.
+
+    Parameters
+    ----------
+    path : path
+        Of the newest file; the one before it is named ``<path>.previous``.
+    identity : Identity
+        What the fit is of.
+
+    Raises
+    ------
+    OSError
+        If no file can be written there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], identity: Identity) -> None:
+        self.path = os.fspath(path)
+        self.identity = identity
+        self._newest_is_whole = True
+        self._resting_until = 0.0
+        demand_replaceable(self.path)
+
+    @property
+    def previous(self) -> str:
+        """Path of the file before the newest."""
+        return self.path + PREVIOUS
+
+    def write(
+        self,
+        moment: Moment,
+        sampled: Sampled,
+        is_finished: bool = False,
+        at_once: bool = False,
+    ) -> None:
+        """Write a moment, unless the last was just now; a failure is a warning."""
+        started = time.monotonic()
+        if started < self._resting_until and not at_once:
+            return
+        header, arrays = _packed(moment)
+        header |= {"kind": KIND, "identity": self.identity, "sampled": sampled}
+        header["is_finished"] = is_finished
+        try:
+            persistence.write(self.path, header, arrays, keep_previous=self._newest_is_whole)
+            self._newest_is_whole = True
+        except OSError as error:
+            warnings.warn(
+                f"the checkpoint {self.path!r} could not be written ({error.strerror or error}); "
+                "the fit goes on, and what was written before it stays",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+        finally:
+            now = time.monotonic()
+            self._resting_until = now + (now - started) * (1.0 / SHARE_OF_TIME - 1.0)
+
+    def read(self) -> Record | None:
+        """Return the newest record that can be read, or None where there is no file.
+
+        Raises
+        ------
+        CheckpointError
+            If the files are of another fit, no checkpoints, or damaged both.
+        """
+        if not (os.path.lexists(self.path) or os.path.lexists(self.previous)):
+            return None
+        try:
+            return self._record(self.path)
+        except (ModelFileError, FileNotFoundError) as error:
+            return self._older(error)
+
+    def _older(self, wrong: Exception) -> Record:
+        """Return what the file before the newest holds, and say so."""
+        said = str(wrong) if isinstance(wrong, ModelFileError) else f"{self.path!r} is missing"
+        try:
+            record = self._record(self.previous)
+        except (ModelFileError, FileNotFoundError):
+            raise CheckpointError(
+                f"{said}, and there is no sound {self.previous!r}; name another file, or delete "
+                "both, if they were checkpoints, to start afresh"
+            ) from wrong
+        self._newest_is_whole = False  # what is sound is not to be pushed out by what is not
+        warnings.warn(
+            f"{said}; the fit goes on from {self.previous!r}, the one before it",
+            CheckpointWarning,
+            stacklevel=2,
+        )
+        return record
+
+    def _record(self, path: str) -> Record:
+        header, arrays = persistence.read(path)
+        if header.get("kind") != KIND:
+            raise CheckpointError(f"{path!r} holds a model, no checkpoint; name another file")
+        if found := differences(header["identity"], self.identity):
+            self.refuse("; ".join(found))
+        return Record(Sampled(*header["sampled"]), header, arrays)
+
+    def refuse(self, found: str) -> NoReturn:
+        """Say in what the fit of the files is another than this one."""
+        raise CheckpointError(
+            f"{self.path!r} belongs to another fit: {found}. Go on with the data and arguments of "
+            f"that fit, or name another file, or delete this one and {self.previous!r} to start "
+            "afresh"
+        )
+
+
+def _packed(moment: Moment) -> tuple[Header, Arrays]:
+    """A moment as a header and arrays: what may be infinite is an array, JSON having no such."""
+    states = list(moment.states) + ([] if moment.repairing is None else [moment.repairing])
+    arrays: Arrays = {}
+    header = {
+        "states": [_described(state, c, arrays) for c, state in enumerate(states)],
+        "is_repairing": moment.repairing is not None,
+        "n_repairs": moment.n_repairs,
+        "n_rows": moment.n_rows,
+    }
+    return header, arrays
+
+
+def _described(state: em.State, c: int, arrays: Arrays) -> Header:
+    """A state, its numbers in `arrays`."""
+    failure: Header | None = None
+    if isinstance(state.failure, DegenerateCovarianceError):
+        failure = {"component": state.failure.component, "feature": state.failure.feature}
+    elif state.failure is not None:
+        failure = {"message": str(state.failure)}
+    arrays[f"trace_{c}"] = np.array(state.trace)
+    numbers = {
+        field.name: _numbers(getattr(state, field.name), f"{field.name}_{c}", arrays)
+        for field in fields(state)
+        if field.name not in NO_NUMBERS
+    }
+    return {"outcome": state.outcome.value, "failure": failure, "numbers": numbers}
+
+
+def _numbers(value: Any, name: str, arrays: Arrays) -> Any:
+    """A value as JSON has it; arrays, and floats, which JSON cannot all hold, by name."""
+    if is_dataclass(value):
+        parts = {
+            field.name: _numbers(getattr(value, field.name), f"{name}_{field.name}", arrays)
+            for field in fields(value)
+        }
+        return {"class": type(value).__name__, "parts": parts}
+    if isinstance(value, np.ndarray | float):
+        arrays[name] = np.asarray(value)
+        return {"array": name}
+    return value
+
+
+def _value(described: Any, arrays: Arrays) -> Any:
+    """What `_numbers` has described."""
+    if not isinstance(described, dict):
+        return described
+    if "array" in described:
+        array = arrays[described["array"]]
+        return array if array.ndim else float(array)
+    parts = {name: _value(part, arrays) for name, part in described["parts"].items()}
+    return CLASSES[described["class"]](**parts)
+
+
+def _unpacked(header: Header, arrays: Arrays, rule: em.UpdateRule) -> Moment:
+    states = [_state(c, each, arrays, rule) for c, each in enumerate(header["states"])]
+    repairing = states.pop() if header["is_repairing"] else None
+    return Moment(tuple(states), repairing, header["n_repairs"], header["n_rows"])
+
+
+def _state(c: int, described: Header, arrays: Arrays, rule: em.UpdateRule) -> em.State:
+    return em.State(
+        rule,
+        trace=tuple(arrays[f"trace_{c}"].tolist()),
+        outcome=em.Outcome(described["outcome"]),
+        failure=_failure(described["failure"]),
+        **{name: _value(each, arrays) for name, each in described["numbers"].items()},
+    )
+
+
+def _failure(described: Mapping[str, Any] | None) -> Exception | None:
+    if described is None:
+        return None
+    if "message" in described:
+        return DataError(described["message"])
+    return DegenerateCovarianceError(described["component"], described["feature"])

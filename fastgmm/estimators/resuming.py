@@ -1,0 +1,73 @@
+"""What ties a fit to its checkpoint: what it goes on from, and what it leaves for the next time."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from fastgmm.checkpoint import Checkpoint, Moment, Record, Sampled
+from fastgmm.estimators.fitting import Climb
+from fastgmm.identity import digest, identity_of
+from fastgmm.sample import Sample, draw_seed, sample_of
+from fastgmm.sources import Source
+
+
+class Kept:
+    """The checkpoint of one fit, or that there is none.
+
+    Parameters
+    ----------
+    path : path or None
+    settings : dict
+        What the fit depends on beside the rows.
+    source : Source
+
+    Attributes
+    ----------
+    record : Record or None
+        What an earlier call has left.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None, settings: dict[str, Any], source: Source
+    ) -> None:
+        self.source = source
+        self.seed, self.sample_digest = 0, ""
+        self.checkpoint: Checkpoint | None = None
+        self.record: Record | None = None
+        if path is None:
+            return
+        self.checkpoint = Checkpoint(path, identity_of(settings, source))
+        self.record = self.checkpoint.read()
+        if self.record is not None and source.n_rows is None:
+            source.n_rows = self.record.sampled.n_rows  # every pass is held to it
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether an earlier call has come to the end."""
+        return self.record is not None and self.record.is_finished
+
+    def choose_seed(self, rng: np.random.Generator | None) -> int:
+        """Return the seed of the sample: what it was, or one drawn now."""
+        if self.record is not None:
+            self.seed = self.record.sampled.seed
+        elif rng is not None:
+            self.seed = draw_seed(rng)
+        return self.seed
+
+    def compare(self, sample: Sample | None) -> None:
+        """Hold the sample of the rows, or one drawn for this, against that of an earlier call."""
+        if self.checkpoint is None:
+            return
+        self.sample_digest = digest(*(sample or sample_of(self.source, self.seed)))
+        if self.record is not None and self.record.sampled.digest != self.sample_digest:
+            self.checkpoint.refuse("other rows follow the first")
+
+    def keep(self, climb: Climb, is_finished: bool = False, at_once: bool = False) -> None:
+        """Write down how far a climb has come."""
+        if self.checkpoint is not None and not self.is_finished:
+            moment = Moment(tuple(climb.states), climb.repairing, climb.n_repairs, climb.n_rows)
+            sampled = Sampled(self.source.n_rows, self.seed, self.sample_digest)
+            self.checkpoint.write(moment, sampled, is_finished, at_once)

@@ -1,0 +1,79 @@
+"""Fits that are killed at random moments until enough kills have hit; each must end as undisturbed.
+
+python killed.py folder kills
+
+Children are forked from a process that has compiled and started no thread, so that a kill is a
+matter of milliseconds. Printed: kills, fits that came to their end, kills that left a half file.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from fastgmm import CheckpointWarning, GaussianMixture, checkpoint
+
+warnings.simplefilter("ignore", ConvergenceWarning)
+# a kill between two renamings leaves the older file alone, and that is told
+warnings.filterwarnings("ignore", ".* is missing; the fit goes on from", CheckpointWarning)
+checkpoint.SHARE_OF_TIME = 1.0  # after every pass
+
+ROWS = np.random.default_rng(0).normal(size=(1500, 4))
+
+
+def fit(model, **options):
+    """Fit two starts for 40 passes, and save what comes of it."""
+    fitted = GaussianMixture(
+        6, n_init=2, tol=0.0, max_iter=40, init_params="random_from_data", random_state=0
+    )
+    fitted.fit(ROWS, **options).save(model)
+
+
+def in_child(model, run, seconds):
+    """Fit in a child that is killed after some seconds; return whether it has ended before."""
+    child = os.fork()
+    if child == 0:
+        fit(model, checkpoint=run)
+        os._exit(0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        assert os.WEXITSTATUS(status) == 0, "a child failed"
+        return True
+    return False
+
+
+def main(folder, wanted):
+    run, model = folder / "run.ckpt", folder / "model.npz"
+    fit(folder / "expected.npz")
+    started = time.perf_counter()
+    fit(model, checkpoint=run)
+    whole = time.perf_counter() - started
+    moments = random.Random(0)
+    kills = ends = halves = 0
+    while kills < wanted:
+        for path in (model, *folder.glob("run.ckpt*")):
+            path.unlink()
+        while True:
+            # the last fit of all is left to end
+            seconds = moments.uniform(0.0, whole / 2) if kills < wanted else 60 * whole
+            if in_child(model, run, seconds):
+                break
+            kills += 1
+            halves += len(list(folder.glob(".fastgmm-*")))
+        ends += 1
+        assert model.read_bytes() == (folder / "expected.npz").read_bytes()
+        left = sorted(path.name for path in folder.iterdir())
+        assert left == ["expected.npz", "model.npz", "run.ckpt", "run.ckpt.previous"], left
+    print(kills, ends, halves)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -238,6 +238,7 @@ class DaskSource(Source):
         n_rows = None if self._lengths is None else sum(self._lengths)
         super().__init__(name, labels, dtype, n_rows, weight)
         self._layout = Layout(name, table.labels, labels, chosen, dtype, 0)
+        self._data = data  # keeps what is persisted from being released while passes need it
         self._partitions = _partitions(data)
         self._weights: list[Any] | None = None
 

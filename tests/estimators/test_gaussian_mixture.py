@@ -49,7 +49,10 @@ def fitted(rows, covariance_type):
 
 OUR_SETTINGS = {
     "init_params": "auto",  # the one default of theirs that we change
-    "reg_covar_relative": False, "stopping": "change", "acceleration": None}
+    "reg_covar_relative": False,
+    "stopping": "change",
+    "acceleration": None,
+}
 
 
 def test_settings_are_scikit_learns_but_for_the_start():

@@ -148,4 +148,8 @@ FAULTS = {
 }
 
 # Not promised. docs/reliability.md gives the same reasons, and a test compares the two.
-STRUCK: dict[int, str] = {}
+STRUCK: dict[int, str] = {
+    103: "another BLAS cannot be put beside NumPy's own in a test; kernels call none, and what "
+    "calls LAPACK factors d×d matrices alone, with one thread",
+    118: "it takes two kinds of processor; 106 shows one that is told to be another",
+}

@@ -183,13 +183,13 @@ def a_register_past_the_end():
     """Show that the guard bites: what is killed here cannot print."""
     guard.round(True)
     tile = guard(np.zeros((8, TILE)))
-    triangular.add_outer_products(tile, 8 + 1, np.zeros(500))
+    triangular.add_outer_products(tile, 8 + 1, TILE, np.zeros(500))
 
 
 def an_element_past_the_end():
-    """Show that bounds checks are on in kernels: a tile for fewer features than rows have."""
+    """Show that bounds checks are on in kernels: a tile of fewer features than their stand-in."""
     try:
-        tiles.load_tile(np.zeros((1, 3)), 0, 1, np.zeros((2, TILE)))
+        tiles.hide_unweighted(np.zeros((2, TILE)), np.zeros(TILE), np.zeros(3))
     except IndexError:
         print("refused")
 

@@ -93,11 +93,18 @@ def share_lanes(rooms, rows, row_weights, factors, lane_rows, moments, log_likel
         )
 
 
-def expectation(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
-    """Fill the moments (lanes, size) and log-likelihoods (lanes,), each lane on its own."""
-    # not within the compiled part: what asks for the number of threads cannot be cached
-    rooms = rooms_for(get_num_threads(), rows, factors)
-    share_lanes(rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods)
+def shared(share_lanes, rooms_for):
+    """Make a driver that lets the threads share the lanes of a call: the counterpart of serial.
+
+    Its rooms are not made in the compiled part: what asks for the number of threads cannot be
+    cached.
+    """
+
+    def walk(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
+        rooms = rooms_for(get_num_threads(), rows, factors)
+        share_lanes(rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods)
+
+    return walk
 
 
 def serial(lane, rooms_for):
@@ -119,4 +126,5 @@ def serial(lane, rooms_for):
     return walk
 
 
-expectation_serial = serial(lane, rooms_for)
+# Both fill the moments (lanes, size) and log-likelihoods (lanes,), each lane on its own.
+expectation, expectation_serial = shared(share_lanes, rooms_for), serial(lane, rooms_for)

@@ -12,7 +12,7 @@ densities in float64: nothing but the choice of the pairs comes from float32.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, prange
+from numba import get_thread_id, prange
 
 from fastgmm.kernels.expectation import (
     expectation,
@@ -21,6 +21,7 @@ from fastgmm.kernels.expectation import (
     normalise,
     rooms_for,
     serial,
+    shared,
 )
 from fastgmm.kernels.full import (
     Factors,
@@ -320,19 +321,11 @@ def share_screened_lanes(rooms, rows, row_weights, screen, lane_rows, moments, l
         )
 
 
-def gathered(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
-    """Fill the moments (lanes, size) and log-likelihoods (lanes,), each lane on its own."""
-    rooms = rooms_for(get_num_threads(), rows, factors)
-    share_gathered_lanes(rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods)
-
-
-def screened(rows, row_weights, screen, lane_rows, moments, log_likelihoods):
-    """Do the same by way of a screen in float32."""
-    rooms = two_rooms_for(get_num_threads(), rows, screen)
-    share_screened_lanes(rooms, rows, row_weights, screen, lane_rows, moments, log_likelihoods)
-
-
-gathered_serial = serial(gathered_lane, rooms_for)
+gathered, gathered_serial = (
+    shared(share_gathered_lanes, rooms_for),
+    serial(gathered_lane, rooms_for),
+)
+screened = shared(share_screened_lanes, two_rooms_for)
 screened_serial = serial(screened_lane, two_rooms_for)
 
 

@@ -10,6 +10,7 @@ from numba import types
 from numba.extending import overload
 
 from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.transposition import transpose_block
 from fastgmm.kernels.vectors import (
     add_totals,
     fma,
@@ -17,7 +18,6 @@ from fastgmm.kernels.vectors import (
     splat,
     square_root,
     store,
-    transpose_block,
 )
 
 # Rows in a tile: four groups of three registers in float32, eight in float64. Fewer spend more on

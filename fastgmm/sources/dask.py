@@ -431,9 +431,10 @@ def _failure(error: Exception, name: str, partitions: list[Any]) -> str | None:
         at = key[1] if str(key[0]).startswith("fastgmm-pass-") else _index(key, partitions)
         where = f"the task {key!r}" if at is None else f"partition {at} of {name}"
         return (
-            f"{where} was tried on {error.args[2] + 1} workers, and each died while it was at it; "
-            "give workers more memory or cut the partition smaller, and see their logs for the "
-            "cause (dask's distributed.scheduler.allowed-failures allows more deaths)"
+            f"{where} was given to {error.args[2] + 1} workers, and each died with it: this task, "
+            "or another that they held, killed them; give workers more memory or cut the partition "
+            "smaller, and see their logs for the cause (dask's "
+            "distributed.scheduler.allowed-failures allows more deaths)"
         )
     if kind in ("FutureCancelledError", "CommClosedError", "CancelledError"):
         return (

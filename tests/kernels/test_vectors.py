@@ -12,6 +12,7 @@ from fastgmm.kernels import vectors
 from fastgmm.kernels.vectors import (
     REGISTER_BYTES,
     add_totals,
+    append_where_not_less,
     exponent,
     fma,
     load,
@@ -182,3 +183,22 @@ def test_totals_are_summed_in_float64(rng, dtype):
     bound = 22 * np.finfo(np.float64).eps * np.abs(table.astype(np.float64)).sum(axis=1)
     assert np.all(np.abs(sums - exact) <= bound)
     assert np.all(np.abs(added[2:10] - exact) <= bound)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_lanes_that_are_not_less_are_listed_by_number_and_nan_among_them(rng, dtype):
+    values, limits = rng.random(64).astype(dtype), np.full(64, 0.7, dtype)
+    values[[5, 40]], limits[17] = np.nan, np.nan
+    listed = np.full(80, -1, np.int32)
+
+    @njit
+    def list_all(values, limits, listed):
+        count = 0
+        for r in range(0, values.size, load(values, (0,)).width):
+            a, b = load(values, (r,)), load(limits, (r,))
+            count += append_where_not_less(a, b, listed, (count,), 100 + r)
+        return count
+
+    count = list_all(values, limits, listed)
+    assert_array_equal(listed[:count], 100 + np.flatnonzero(~(values < limits)))
+    assert (listed[count:] == -1).all()

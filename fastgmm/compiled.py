@@ -1,13 +1,19 @@
-"""Numba's disk cache of kernels, forgiven its faults: a cache may cost time, never a fit.
+"""Compilation of kernels that neither a broken disk cache nor Ctrl-C can break.
 
-A file that was cut short, by a full disk or a process killed while writing, made every later call
-of its kernel fail (EOFError or UnpicklingError, Numba 0.68).
+A cached file that was cut short, by a full disk or a process killed while writing, made every later
+call of its kernel fail (EOFError or UnpicklingError, Numba 0.68). An interrupt in the compiler was
+lost where it met a callback from LLVM, or left Numba half made: a later compilation died with
+``RuntimeError: generator raised StopIteration`` (2 of 15 processes, three interrupts each).
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from types import ModuleType
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from types import FrameType, ModuleType
 from typing import Any
 
 from numba.core import dispatcher
@@ -16,12 +22,47 @@ from numba.core.caching import FunctionCache, NullCache
 DISPATCHER: Any = dispatcher.Dispatcher
 
 
-def forgive(*modules: ModuleType) -> None:
-    """Let the kernels of some modules compile anew where their cache cannot be read or written."""
+def guard(*modules: ModuleType) -> None:
+    """Let no interrupt into the compilation of some modules' kernels, and forgive their caches."""
     kernels: list[Any] = [each for module in modules for each in vars(module).values()]
     for kernel in kernels:
-        if isinstance(kernel, DISPATCHER) and type(kernel._cache) is FunctionCache:
-            kernel._cache = _Forgiving(kernel._cache)
+        if isinstance(kernel, DISPATCHER) and not hasattr(kernel.compile, "__wrapped__"):
+            kernel.compile = _uninterrupted(kernel.compile)
+            if type(kernel._cache) is FunctionCache:
+                kernel._cache = _Forgiving(kernel._cache)
+
+
+def _uninterrupted(compile_: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(compile_)
+    def compile_whole(signature: Any) -> Any:
+        with later_interrupt():
+            return compile_(signature)
+
+    return compile_whole
+
+
+@contextmanager
+def later_interrupt() -> Iterator[None]:
+    """Let the first interrupt wait for the end; a second one does not wait."""
+    handler = signal.getsignal(signal.SIGINT)
+    # Python runs handlers in the main thread alone; one that is none of Python's takes effect there
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    waiting: list[tuple[int, FrameType | None]] = []
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        if waiting:
+            handler(number, frame)
+        waiting.append((number, frame))
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if waiting:
+            handler(*waiting[0])
 
 
 class _Forgiving:

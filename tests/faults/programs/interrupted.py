@@ -6,6 +6,7 @@ changed and that a fit gives what it gave.
 """
 
 import contextlib
+import signal
 import sys
 import tempfile
 import threading
@@ -143,6 +144,7 @@ def interrupt(stage):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     names = sys.argv[1:]
     if "compilation" not in names:
         compile_all()

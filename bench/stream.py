@@ -2,11 +2,14 @@
 
 A script, not asv: `python -m bench.stream overlap` prints, for .npy and Parquet, the seconds of
 reading alone, of computing alone and of a pass that does both, and the ratio of the pass to the
-slower of the two, with the least that the work of both allows. `python -m bench.stream memory`
-fits a file of --gigabytes under a limit of --limit gigabytes of address space beyond that of the
-import (0: none), and prints what the system says of the process: its peak of resident memory
-(VmHWM), which counts code and shared libraries too, its anonymous memory at the end (RssAnon) and
-its peak of address space (VmPeak). Files are written to a temporary folder that is removed.
+slower of the two, with the least that the work of both allows. `python -m bench.stream
+fingerprint` prints what a pass over chunks in memory pays for summing their bits, so that other
+rows in a later pass are noticed: processor time beyond that of a pass that trusts them.
+`python -m bench.stream memory` fits a file of --gigabytes under a limit of --limit gigabytes of
+address space beyond that of the import (0: none), and prints what the system says of the process:
+its peak of resident memory (VmHWM), which counts code and shared libraries too, its anonymous
+memory at the end (RssAnon) and its peak of address space (VmPeak). Files are written to a temporary
+folder that is removed.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +37,7 @@ from fastgmm.sources import Source, blocks
 FEATURES = 10
 PART = 250_000  # rows drawn at a time
 ROUNDS = 5  # the best of which counts
+BLOCK = block_rows(FEATURES)
 
 
 def parts(n_rows: int, n_components: int = 8) -> Iterator[np.ndarray]:
@@ -130,6 +135,41 @@ def _print(suffix: str, k: int, threads: int, *figures: Seconds) -> None:
     print(f"{suffix:>8} {k:>4} {threads:>7} {shown} {ratios}", flush=True)
 
 
+def fingerprint(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
+    print(f"{n_rows:,} rows x {FEATURES} in chunks, full covariances; processor seconds a pass")
+    print(
+        f"{'numbers':>8} {'weights':>7} {'K':>4} {'threads':>7} {'trusted':>7} {'summed':>7} share"
+    )
+    rows = np.concatenate(list(parts(n_rows)))
+    weights = np.random.default_rng(1).random(n_rows)
+    for dtype in ("float64", "float32"):
+        for column in (None, FEATURES):
+            all_columns = rows if column is None else np.column_stack([rows, weights])
+            cut = np.split(all_columns.astype(dtype), range(BLOCK, n_rows, BLOCK))
+            for threads in n_threads:
+                set_num_threads(threads)
+                for k in n_components:
+                    trusted, summed = _trusted_and_summed(cut, column, k)
+                    share = (summed - trusted) / trusted
+                    print(
+                        f"{dtype:>8} {'no' if column is None else 'yes':>7} {k:>4} {threads:>7} "
+                        f"{trusted:7.4f} {summed:7.4f} {share:6.1%}",
+                        flush=True,
+                    )
+
+
+def _trusted_and_summed(
+    cut: list[np.ndarray], weight: int | None, n_components: int
+) -> list[float]:
+    candidates = [Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))]
+    sources = [open_source(lambda: iter(cut), weight=weight) for _ in range(2)]
+    sources[0].guarded = True
+    works = [partial(passes.statistics, source, candidates) for source in sources]
+    in_turn(*works)
+    found = [in_turn(*works) for _ in range(4)]
+    return [min(each[at].processors for each in found) for at in range(2)]
+
+
 FIT = """
 import resource, sys, time, warnings
 import fastgmm
@@ -183,6 +223,10 @@ def main() -> None:
     one.add_argument("--rows", type=int, default=5_000_000)
     one.add_argument("--components", type=int, nargs="+", default=[2, 8, 32])
     one.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    three = commands.add_parser("fingerprint")
+    three.add_argument("--rows", type=int, default=1_000_000)
+    three.add_argument("--components", type=int, nargs="+", default=[8, 32])
+    three.add_argument("--threads", type=int, nargs="+", default=[2])
     two = commands.add_parser("memory")
     two.add_argument("--gigabytes", type=float, default=4.0)
     two.add_argument("--max-iter", type=int, default=5)
@@ -191,6 +235,8 @@ def main() -> None:
     said = parser.parse_args()
     if said.command == "overlap":
         overlap(said.rows, said.components, said.threads)
+    elif said.command == "fingerprint":
+        fingerprint(said.rows, said.components, said.threads)
     else:
         memory(said.gigabytes, said.max_iter, said.limit, said.files)
 

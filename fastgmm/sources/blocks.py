@@ -60,11 +60,11 @@ def _walk(source: Source, block_rows: int, turn: Turn) -> Generator[Block, None,
     start, total = 0, 0.0
     seen = None if source.guarded else Fingerprint(source.n_features, source.dtype)
     for block in _assembled(source, block_rows, turn):
+        finite = seen is not None and seen.add(block)
         if not source.checked:
-            check_rows(source, block)
+            if not finite:
+                check_rows(source, block)
             check_weights(source, block)
-        if seen is not None:
-            seen.add(block)
         if block.weights is not None:
             with np.errstate(over="ignore"):
                 total += float(block.weights.sum())

@@ -14,62 +14,59 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from fastgmm.sources.blocks import Block
 
-ABREAST = 64  # rows that are added side by side: six times faster than one by one
-IN_CACHE = 2**15  # numbers at a time
+ABREAST = 512  # words that are added side by side: their sums stay in the first cache
 SPREAD = 0x9E3779B97F4A7C15  # odd, of 64 bits: the golden ratio's
-
-Bits = npt.NDArray[np.unsignedinteger[Any]]
+EXPONENT = {4: 0x7F800000, 8: 0x7FF0000000000000}  # of a number of as many bytes
+SIGN = {4: 0x80000000, 8: 0x8000000000000000}
+TWICE = 0x0000000100000001
 
 
 class Fingerprint:
-    """Sums over the rows seen so far, modulo 2**64 (for float32 without weights 2**32)."""
+    """Sums over the rows seen so far, modulo 2**64 (for an odd number of float32, 2**32)."""
 
     def __init__(self, n_features: int, dtype: np.dtype[Any]) -> None:
-        odd = 2 * np.arange(n_features, dtype=np.uint64) + np.uint64(1)
+        row_bytes = n_features * dtype.itemsize
+        kind = np.dtype(np.uint32 if row_bytes % 8 else np.uint64)
+        # two float32 are as good as one word of 64 bits: what one spills into the other is a sum
+        twice = TWICE if kind.itemsize > dtype.itemsize else 1
+        exponent, sign = EXPONENT[dtype.itemsize] * twice, SIGN[dtype.itemsize] * twice
+        step = sign - exponent
+        half = kind.itemsize * 4 - 1
+        self._masks = [kind.type(each) for each in (half, exponent, step)]
+        self._sign = kind.type(sign)
+        width = row_bytes // kind.itemsize
+        odd = 2 * np.arange(width, dtype=np.uint64) + np.uint64(1)
         self._factors = odd * np.uint64(SPREAD)  # a column has its own: they are not to be swapped
-        bits = f"u{dtype.itemsize}"
-        self._sums = np.zeros(n_features, bits)
-        self._weighted_sums = np.zeros(n_features, np.uint64)
-        rows = ABREAST * max(1, IN_CACHE // (ABREAST * n_features))
-        self._scratch = np.empty((rows, n_features), bits)
+        self._sums = np.zeros((max(1, ABREAST // width), width), kind)
+        self._weights = 0
 
-    def add(self, block: Block) -> None:
-        """Add the rows of a block, each bound to its weight."""
-        step = len(self._scratch)
-        for start in range(0, len(block.rows), step):
-            bits = self._echoed(block.rows[start : start + step])
-            if block.weights is None:
-                self._sums += _column_sums(bits)
-            else:
-                factors = _odd(block.weights[start : start + step])
-                self._weighted_sums += np.einsum("i,ij->j", factors, bits)
+    def add(self, block: Block) -> bool:
+        """Add the rows of a block, each bound to its weight; return whether all are finite."""
+        abreast = len(self._sums)
+        whole = len(block.rows) - len(block.rows) % abreast
+        finite = self._add(block, slice(whole), abreast)
+        return self._add(block, slice(whole, None), 1) and finite
 
-    def _echoed(self, rows: npt.NDArray[Any]) -> Bits:
-        """Add the high bits to the low ones: the sum of an even number of signs is lost on top."""
-        bits, echo = _bits(rows), self._scratch[: len(rows)]
-        np.right_shift(bits, bits.dtype.type(4 * rows.itemsize - 1), out=echo)
-        return np.add(echo, bits, out=echo)
+    def _add(self, block: Block, rows: slice, abreast: int) -> bool:
+        from fastgmm.kernels.bits import add_bits
+
+        sums = self._sums[:abreast].reshape(-1)
+        words = block.rows[rows].view(sums.dtype).reshape(-1, len(sums))
+        factors = np.empty((len(words), 0), np.uint64)
+        if block.weights is not None:
+            factors = _odd(block.weights[rows]).reshape(-1, abreast)
+        seen, bound = add_bits(words, factors, sums, *self._masks)
+        self._weights += int(bound) + int(factors.sum(dtype=np.uint64))
+        return not seen & self._sign
 
     @property
     def value(self) -> int:
         """The number."""
-        sums = self._sums.astype(np.uint64) + self._weighted_sums
-        return int((sums * self._factors).sum(dtype=np.uint64))
+        sums = self._sums.sum(axis=0, dtype=self._sums.dtype).astype(np.uint64)
+        return (int((sums * self._factors).sum(dtype=np.uint64)) + self._weights) % 2**64
 
 
-def _bits(numbers: npt.NDArray[Any]) -> Bits:
-    return numbers.view(f"u{numbers.itemsize}")
-
-
-def _odd(weights: npt.NDArray[np.float64]) -> Bits:
+def _odd(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
     """Factors for rows, which differ by more than their highest bits."""
-    bits = _bits(weights)
+    bits = weights.view(np.uint64)
     return (bits ^ (bits >> np.uint64(32))) | np.uint64(1)
-
-
-def _column_sums(bits: Bits) -> Bits:
-    whole = len(bits) - len(bits) % ABREAST
-    abreast = bits[:whole].reshape(-1, ABREAST * bits.shape[1])
-    sums = np.add.reduce(abreast, axis=0, dtype=bits.dtype).reshape(ABREAST, -1)
-    rest = np.add.reduce(bits[whole:], axis=0, dtype=bits.dtype)
-    return np.add.reduce(sums, axis=0, dtype=bits.dtype) + rest

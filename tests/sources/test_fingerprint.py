@@ -62,6 +62,23 @@ def test_weights_given_to_other_rows_show():
     assert fingerprint(ROWS, WEIGHTS) != fingerprint(ROWS, 2 * WEIGHTS)
 
 
+@pytest.mark.parametrize("width", [1, 2, 7, 600])  # float32 in pairs and alone, rows abreast or not
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_rows_of_any_width_are_added_in_any_order_and_looked_at(width, dtype):
+    rows = some_rows(1100, width).astype(dtype)
+    order = np.random.default_rng(2).permutation(len(rows))
+    assert fingerprint(rows) == fingerprint(rows[order], cuts=[5, 600])
+    assert fingerprint(rows) != fingerprint(-rows)
+    found = Fingerprint(width, rows.dtype)
+    assert found.add(Block(rows, None, 0))
+    for at in [0, 511, 1099]:
+        for value in [np.nan, np.inf, -np.inf]:
+            bad = rows.copy()
+            bad[at, width - 1] = value
+            assert not found.add(Block(bad, None, 0))
+    assert found.add(Block(np.full((4, width), np.finfo(dtype).max, dtype), None, 0))
+
+
 def fold(source):
     return source.fold(lambda block: len(block.rows), int.__add__, 64)
 

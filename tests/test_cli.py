@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import h5py
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -155,6 +156,54 @@ def test_predict_writes_probabilities_too(data, model, frame, tmp_path, suffix):
     assert_allclose(found[["p0", "p1"]], load(model).predict_proba(frame[["a", "b"]]), rtol=1e-12)
 
 
+def test_an_array_holds_labels_or_probabilities_or_rows(data, model, frame, tmp_path):
+    out, mixture = tmp_path / "out.npy", load(model)
+    run("predict", model, data, "-o", out)
+    assert_array_equal(np.load(out, mmap_mode="r"), mixture.predict(frame[["a", "b"]]))
+    run("predict", model, data, "-o", out, "--proba")
+    assert_allclose(np.load(out), mixture.predict_proba(frame[["a", "b"]]), rtol=1e-12)
+    run("score", model, data, "-o", out)
+    assert_allclose(np.load(out), mixture.score_samples(frame[["a", "b"]]), rtol=1e-12)
+    run("sample", model, "-n", 50, "--seed", 3, "-o", out)
+    assert_array_equal(np.load(out), mixture.set_params(random_state=3).sample(50)[0])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "i8", "?"])
+def test_groups_are_joined_in_one_array_however_long(tmp_path, monkeypatch, dtype):
+    monkeypatch.setattr(output, "ROWS_A_GROUP", 10)
+    rows = np.arange(2400).reshape(-1, 2).astype(dtype)
+    for end in [1, 12, 1200]:  # the length is written when it is known
+        pieces = ({"x": rows[start : start + 7]} for start in range(0, end, 7))
+        n_rows = output.write_columns(tmp_path / "out.npy", pieces)
+        found = np.load(tmp_path / "out.npy")
+        assert found.dtype == rows.dtype
+        assert_array_equal(found, rows[:n_rows])
+
+
+@pytest.mark.parametrize("store", ["raw", "hdf5"])
+def test_what_a_file_does_not_say_is_said_by_options(store, model, frame, tmp_path):
+    rows = frame[["w", "a", "b"]].to_numpy("f4")
+    path, options = tmp_path / "x.data", ["--dtype", "float32", "--n-features", 3]
+    if store == "hdf5":
+        path, options = tmp_path / "x.h5", ["--dataset", "/right"]
+        with h5py.File(path, "w") as file:
+            file["right"], file["wrong"] = rows, -rows
+    else:
+        rows.tofile(path)
+    options += ["--columns", "1,2"]
+    run("fit", path, "-k", 2, "--seed", 0, "--weight", 0, *options, "-o", tmp_path / "m.npz")
+    expected = GaussianMixture(2, random_state=0).fit(rows[:, 1:], sample_weight=rows[:, 0])
+    assert_allclose(load(tmp_path / "m.npz").means_, expected.means_, rtol=1e-6)
+    run("predict", model, path, *options, "-o", tmp_path / "out.npy")
+    assert_array_equal(np.load(tmp_path / "out.npy"), load(model).predict(frame[["a", "b"]]))
+    narrow = frame[["a", "b"]].astype("f4").astype(float)
+    assert f"{load(model).score(narrow):.4f}"[:-1] in run("score", model, path, *options).stdout
+    result = run("plot", model, path, *options, "-o", tmp_path / "x.png")
+    assert not result.stderr
+    result = run("select", path, "-k", "2", "--covariance", "tied", *options)
+    assert "600" in result.stdout
+
+
 def test_score_prints_the_mean_and_writes_every_row(data, model, frame, tmp_path):
     expected = load(model).score_samples(frame[["a", "b"]])
     alone = run("score", model, data)
@@ -247,13 +296,18 @@ def test_means_are_written_to_a_part_of_their_spread(mean, spread, expected):
         ("predict {data} {data} -o {folder}/out.csv", "model file"),
         ("predict {model} {folder}/nowhere.csv -o {folder}/out.csv", "nowhere.csv"),
         ("predict {model} {data} --columns a -o {folder}/out.csv", "1 columns"),
-        ("predict {model} {data} -o {folder}/out.txt", ".parquet or .csv"),
-        ("predict {model} {data} -o {folder}", ".parquet or .csv"),
+        ("predict {model} {data} -o {folder}/out.txt", ".parquet, .csv or .npy"),
+        ("predict {model} {data} -o {folder}", ".parquet, .csv or .npy"),
         ("predict {model} {data} -o {data}", "also read from"),
         ("predict {model} {data}", "Missing option"),
-        ("score {model} {data} -o {folder}/out.xlsx", ".parquet or .csv"),
+        ("score {model} {data} -o {folder}/out.xlsx", ".csv or .npy"),
         ("sample {model} -n 0 -o {folder}/out.csv", "n_samples"),
-        ("sample {model} -n 10 -o {folder}/out", ".parquet or .csv"),
+        ("sample {model} -n 10 -o {folder}/out", ".csv or .npy"),
+        ("score {model} {data} --contamination 0.1 -o {folder}/out.npy", ".parquet or .csv"),
+        ("score {model} {data} --dtype float31", "'float31'"),
+        ("score {model} {data} --dtype float32", "says nothing of"),
+        ("fit {data} -k 2 --dataset x", "says nothing of"),
+        ("fit {data} -k 2 --n-features 0", "--n-features"),
         ("describe {data}", "model file"),
         ("frobnicate", "frobnicate"),
         ("fit --frobnicate", "--frobnicate"),

@@ -73,6 +73,19 @@ def test_what_is_drawn_follows_from_the_number_of_features(draw, features, kind)
     assert draw(*arguments)[1].startswith(kind)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_of_model_or_rows_serve_for_both(kind, folder, frame, tmp_path):
+    np.save(tmp_path / "rows.npy", frame.to_numpy())
+    run("fit", tmp_path / "rows.npy", "-k", 2, "--seed", 0, "-o", tmp_path / "nameless.npz")
+    features = {"histogram": ["--features", "b"], "clusters": ["--features", "2,a"]}.get(kind, [])
+    pairs = [("nameless.npz", folder / "rows.csv")] if kind != "trace" else []
+    for model, rows in [*pairs, (folder / "model.npz", tmp_path / "rows.npy")]:
+        columns = [] if rows.suffix == ".npy" else ["--columns", 'a,b,"c, d"']
+        out = tmp_path / "out.png"
+        said = run("plot", tmp_path / model, rows, "--kind", kind, *features, *columns, "-o", out)
+        assert not said.stderr
+
+
 def test_the_suffix_says_the_format(folder, tmp_path):
     for suffix, start in {".svg": b"<?xml", ".pdf": b"%PDF"}.items():
         out = tmp_path / f"trace{suffix}"
@@ -84,7 +97,7 @@ def test_the_suffix_says_the_format(folder, tmp_path):
     ("arguments", "sentence"),
     [
         (["rows.csv", "-o", "out.png", "--kind", "cluster"], "did you mean 'clusters'?"),
-        (["rows.csv", "-o", "out.jpg"], "does not end in .png or .pdf or .svg"),
+        (["rows.csv", "-o", "out.jpg"], "does not end in .png, .pdf or .svg"),
         (["-o", "out.png"], "needs rows; name a file of them"),
         (["rows.csv", "-o", "out.png", "--features", "a,z"], "which are 0 to 2, or 'a', 'b'"),
         (["rows.csv", "-o", "out.png", "--features", "a,,b"], "leaves a name out"),

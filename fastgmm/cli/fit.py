@@ -15,7 +15,7 @@ from fastgmm.cli import inputs, options, output, tables
 from fastgmm.cli.progress import PassProgress
 from fastgmm.covariance import family
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
-from fastgmm.sources import Source, open_source
+from fastgmm.sources import Source
 
 DEFAULT = GaussianMixture().get_params()
 
@@ -79,6 +79,9 @@ def fit(
     output_path: ModelFile = None,
     columns: options.Columns = None,
     weight: Weight = None,
+    dataset: options.Dataset = None,
+    dtype: options.Dtype = None,
+    n_features: options.Width = None,
     tol: Tolerance = DEFAULT["tol"],
     stopping: StoppingRule = DEFAULT["stopping"],
     max_iter: MaxIter = DEFAULT["max_iter"],
@@ -105,11 +108,7 @@ def fit(
         init_params=init,
         random_state=seed,
     )
-    source = open_source(
-        data,
-        columns=inputs.columns_of(columns, data),
-        weight=None if weight is None else inputs.column_of(weight, data),
-    )
+    source = inputs.rows(data, columns, weight, inputs.hints_of(dtype, n_features, dataset))
     seconds = _fit(model, source, checkpoint)
     if output_path is not None:
         model.save(output_path)

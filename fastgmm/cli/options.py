@@ -11,7 +11,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A .npy, .csv, .parquet, .arrow or .feather file; a folder or glob of Parquet files.",
+        help="A .npy, .csv, .parquet, .arrow, .feather, .h5 or .zarr file; a folder or glob of "
+        "Parquet files; a file of raw numbers, with --n-features.",
         show_default=False,
     ),
 ]
@@ -25,13 +26,32 @@ Columns = Annotated[
     str | None,
     typer.Option(metavar="NAMES", help="Columns to read: a,b,c.", show_default=False),
 ]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH", help="Dataset of an HDF5 file or array of a Zarr store.", show_default=False
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TYPE", help="Type of the numbers of a raw file: float32.", show_default=False
+    ),
+]
+Width = Annotated[
+    int | None,
+    typer.Option(
+        "--n-features", min=1, metavar="N", help="Numbers in a row of a raw file.",
+        show_default=False,
+    ),
+]  # fmt: skip
 Table = Annotated[
     Path,
     typer.Option(
         "--output",
         "-o",
         metavar="FILE",
-        help="File to write: .parquet or .csv.",
+        help="File to write: .parquet, .csv or .npy.",
         show_default=False,
     ),
 ]
@@ -41,7 +61,7 @@ OptionalTable = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Also write the value of every row: .parquet or .csv.",
+        help="Also write the value of every row: .parquet, .csv or .npy.",
         show_default=False,
     ),
 ]

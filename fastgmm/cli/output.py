@@ -1,11 +1,11 @@
-"""Columns to a Parquet or CSV file, block by block, whole or not at all."""
+"""Columns to a Parquet, CSV or .npy file, block by block, whole or not at all."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,7 +14,9 @@ import numpy as np
 from fastgmm.errors import DataError, require
 
 TABLES = (".parquet", ".csv")
+SUFFIXES = (*TABLES, ".npy")
 Columns = Mapping[str, np.ndarray]
+NPY_HEADER = 128  # bytes, room for any shape of two dimensions
 ROWS_A_GROUP = 262_144  # fewer, and the footer of a long Parquet file grows; more, and memory does
 
 
@@ -22,8 +24,7 @@ def check(output: Path, suffixes: Sequence[str], read: Sequence[str]) -> None:
     """Refuse an output that cannot be written, before any work is done for it."""
     if output.suffix.lower() not in suffixes:
         raise DataError(
-            f"the output {str(output)!r} does not end in {' or '.join(suffixes)}, "
-            "which says its format"
+            f"the output {str(output)!r} does not end in {_either(suffixes)}, which says its format"
         )
     if output.is_dir():
         raise DataError(f"the output {str(output)!r} is a folder; name a file in it")
@@ -34,6 +35,15 @@ def check(output: Path, suffixes: Sequence[str], read: Sequence[str]) -> None:
     for path in map(Path, read):
         if output.exists() and path.exists() and output.samefile(path):
             raise DataError(f"the output {str(output)!r} is also read from; give it another name")
+
+
+def is_array(output: Path) -> bool:
+    """Whether a file is to hold one array, and no columns with names."""
+    return output.suffix.lower() == ".npy"
+
+
+def _either(suffixes: Sequence[str]) -> str:
+    return " or ".join([", ".join(suffixes[:-1]), suffixes[-1]] if suffixes[1:] else suffixes)
 
 
 @contextmanager
@@ -58,7 +68,7 @@ def write_columns(path: Path, pieces: Iterator[Columns]) -> int:
     """
     n_rows = 0
     written = None
-    with replacing(path) as file, _table(path, file) as write, ThreadPoolExecutor(1) as thread:
+    with replacing(path) as file, _opened(path, file) as write, ThreadPoolExecutor(1) as thread:
         for group in _groups(pieces):
             if written is not None:
                 written.result()  # no more than one waits in memory, and what fails stops us here
@@ -68,6 +78,43 @@ def write_columns(path: Path, pieces: Iterator[Columns]) -> int:
             raise DataError("there is no row to write")
         written.result()
     return n_rows
+
+
+def _opened(path: Path, file: IO[bytes]) -> AbstractContextManager[Callable[[Columns], None]]:
+    """Give a function that writes a group of rows below those before."""
+    return _array(file) if is_array(path) else _table(path, file)
+
+
+@contextmanager
+def _array(file: IO[bytes]) -> Iterator[Callable[[Columns], None]]:
+    """Write the only column, of numbers or of rows; its length is known at the end."""
+    written: list[np.ndarray] = []  # the first rows, or none
+    n_rows = 0
+    file.seek(NPY_HEADER)
+
+    def write(group: Columns) -> None:
+        nonlocal n_rows
+        (rows,) = map(np.ascontiguousarray, group.values())
+        file.write(rows.data)
+        n_rows += len(rows)
+        written[:] = [rows[:0]]
+
+    yield write
+    if written:
+        file.seek(0)
+        file.write(_npy_header(written[0].dtype, (n_rows, *written[0].shape[1:])))
+
+
+def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Make a header of version 1.0 that is as long for any number of rows."""
+    described = {
+        "descr": np.lib.format.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    length = NPY_HEADER - 10
+    text = f"{described}".ljust(length - 1) + "\n"
+    return np.lib.format.magic(1, 0) + length.to_bytes(2, "little") + text.encode("ascii")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from fastgmm import plot as pictures_of
@@ -18,6 +19,7 @@ from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.saving import load
 from fastgmm.plot.axes import Feature
 from fastgmm.plot.corner import side_of
+from fastgmm.sources import Source
 
 OF_PAIRS: dict[str, Callable[..., Any]] = {
     "clusters": pictures_of.clusters,
@@ -71,15 +73,20 @@ def plot(
     features: Names = None,
     contamination: Contamination = 0.01,
     columns: options.Columns = None,
+    dataset: options.Dataset = None,
+    dtype: options.Dtype = None,
+    n_features: options.Width = None,
 ) -> None:
     """Draw a model, and the rows of a file as it sees them."""
     pictures.check(output_path, read=[str(model), *([data] if data else [])])
     mixture = load(model)
-    chosen = _features(features, mixture)
-    kind = _kind(kind, mixture, chosen, data)
     source = None
     if data is not None and kind != "trace":
-        source = inputs.rows_for(mixture, model, data, inputs.columns_of(columns, data))
+        hints = inputs.hints_of(dtype, n_features, dataset)
+        source = inputs.rows_for(mixture, model, data, columns, hints)
+        _share_names(mixture, source)
+    chosen = _features(features, mixture)
+    kind = _kind(kind, mixture, chosen, data)
     if kind == "corner":
         side = side_of(mixture, chosen)
         with pictures.saved(output_path, side, side) as figure:
@@ -89,6 +96,17 @@ def plot(
         with pictures.saved(output_path) as figure:
             draw(ax=figure.subplots())
     print(f"{kind} written to {output_path}")
+
+
+def _share_names(model: GaussianMixture, source: Source) -> None:
+    """Let model and rows go by the names of one of them: it was checked that they belong together.
+
+    The estimator warns where names differ, or are not known to both.
+    """
+    if source.feature_names is not None:
+        model.feature_names_in_ = np.array(source.feature_names, object)
+    elif hasattr(model, "feature_names_in_"):
+        source.labels = [str(name) for name in model.feature_names_in_]
 
 
 def _features(text: str | None, model: GaussianMixture) -> list[Feature] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -21,23 +21,34 @@ def predict(
         bool, typer.Option("--proba", help="Write the probabilities too: p0, p1, ...")
     ] = False,
     columns: options.Columns = None,
+    dataset: options.Dataset = None,
+    dtype: options.Dtype = None,
+    n_features: options.Width = None,
 ) -> None:
-    """Write the most probable component of every row, in the column 'label'."""
-    output.check(output_path, output.TABLES, read=[data, str(model)])
-    source, parameters = inputs.to_score(model, data, inputs.columns_of(columns, data))
+    """Write the most probable component of every row, in the column 'label'.
+
+    A .npy file holds the labels alone, or with --proba the probabilities alone.
+    """
+    output.check(output_path, output.SUFFIXES, read=[data, str(model)])
+    hints = inputs.hints_of(dtype, n_features, dataset)
+    source, parameters = inputs.to_score(model, data, columns, hints)
     kind = "responsibilities" if proba else "labels"
     found = counted(passes.each_block(source, parameters, kind), source.n_rows)
-    named = _probabilities if proba else _labels
-    n_rows = output.write_columns(output_path, named(found))
+    named: Callable[[np.ndarray], output.Columns] = _labels
+    if proba:
+        named = _array if output.is_array(output_path) else _probabilities
+    n_rows = output.write_columns(output_path, map(named, found))
     print(f"{n_rows:,} labels written to {output_path}")
 
 
-def _labels(found: Iterator[np.ndarray]) -> Iterator[output.Columns]:
-    for labels in found:
-        yield {"label": labels}
+def _labels(labels: np.ndarray) -> output.Columns:
+    return {"label": labels}
 
 
-def _probabilities(found: Iterator[np.ndarray]) -> Iterator[output.Columns]:
-    for responsibilities in found:
-        columns = {f"p{k}": column for k, column in enumerate(responsibilities.T)}
-        yield {"label": responsibilities.argmax(axis=1), **columns}
+def _probabilities(responsibilities: np.ndarray) -> output.Columns:
+    columns = {f"p{k}": column for k, column in enumerate(responsibilities.T)}
+    return {"label": responsibilities.argmax(axis=1), **columns}
+
+
+def _array(responsibilities: np.ndarray) -> output.Columns:
+    return {"p": responsibilities}

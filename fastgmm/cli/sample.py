@@ -17,9 +17,11 @@ def sample(
     seed: options.Seed = None,
 ) -> None:
     """Draw rows from a model, in the order of their components."""
-    output.check(output_path, output.TABLES, read=[str(model)])
+    output.check(output_path, output.SUFFIXES, read=[str(model)])
     mixture = load(model).set_params(random_state=seed)
     rows, _ = mixture.sample(n_rows)
-    columns = dict(zip(tables.feature_names(mixture), rows.T, strict=True))
+    columns = {"x": rows}
+    if not output.is_array(output_path):
+        columns = dict(zip(tables.feature_names(mixture), rows.T, strict=True))
     output.write_columns(output_path, iter([columns]))
     print(f"{n_rows:,} rows written to {output_path}")

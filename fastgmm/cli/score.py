@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -28,6 +28,9 @@ def score(
     output_path: options.OptionalTable = None,
     columns: options.Columns = None,
     contamination: Contamination = None,
+    dataset: options.Dataset = None,
+    dtype: options.Dtype = None,
+    n_features: options.Width = None,
 ) -> None:
     """Print the mean log-likelihood of the rows; with -o, write 'log_likelihood' of each.
 
@@ -35,8 +38,9 @@ def score(
     'outlier' that says which do.
     """
     if output_path is not None:
-        output.check(output_path, output.TABLES, read=[data, str(model)])
-    source, parameters = inputs.to_score(model, data, inputs.columns_of(columns, data))
+        output.check(output_path, _suffixes(contamination), read=[data, str(model)])
+    hints = inputs.hints_of(dtype, n_features, dataset)
+    source, parameters = inputs.to_score(model, data, columns, hints)
     threshold = None
     if contamination is not None:
         check_share(contamination)
@@ -53,6 +57,11 @@ def score(
         print(f"threshold {threshold:.9g}: {contamination:.6g} of the rows lie below")
     if output_path is not None:
         print(f"log-likelihoods written to {output_path}")
+
+
+def _suffixes(contamination: float | None) -> Sequence[str]:
+    """Leave .npy to a single column: numbers and marks do not make an array."""
+    return output.SUFFIXES if contamination is None else output.TABLES
 
 
 def _summed(

@@ -27,7 +27,7 @@ from fastgmm.cli.progress import PassProgress
 from fastgmm.errors import DataError
 from fastgmm.selection import AutoGaussianMixture, Selection
 from fastgmm.selection.criteria import named
-from fastgmm.sources import Source, open_source
+from fastgmm.sources import Source
 
 Counts = Annotated[
     str,
@@ -57,6 +57,9 @@ def select(
     output_path: ModelFile = None,
     columns: options.Columns = None,
     weight: Weight = None,
+    dataset: options.Dataset = None,
+    dtype: options.Dtype = None,
+    n_features: options.Width = None,
     tol: Tolerance = DEFAULT["tol"],
     max_iter: MaxIter = DEFAULT["max_iter"],
     reg_covar: RegCovar = DEFAULT["reg_covar"],
@@ -78,11 +81,7 @@ def select(
         reg_covar_relative=reg_covar_relative,
         random_state=seed,
     )
-    source = open_source(
-        data,
-        columns=inputs.columns_of(columns, data),
-        weight=None if weight is None else inputs.column_of(weight, data),
-    )
+    source = inputs.rows(data, columns, weight, inputs.hints_of(dtype, n_features, dataset))
     seconds = _fit(model, source)
     if output_path is not None:
         model.best_estimator_.save(output_path)

@@ -44,8 +44,9 @@ class Hints(NamedTuple):
         known = SUFFIXES.get(suffix)
         if (self.dtype is None and known is None) or self.n_features is None:
             raise DataError(
-                f"{name} holds numbers and does not say how many make a row; give "
-                "open_source(path, dtype='float64', n_features=10)"
+                f"{name} holds numbers and does not say of what type, or how many make a row; give "
+                "open_source(path, dtype='float64', n_features=10), or on the command line "
+                "--dtype float64 --n-features 10"
             )
         dtype = known if self.dtype is None else np.dtype(self.dtype)
         if dtype is None or dtype.kind not in REAL_KINDS:

@@ -42,7 +42,7 @@ def test_a_file_of_any_suffix_is_raw_where_the_caller_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("name", "hints", "said"),
     [
-        ("x.bin", {}, "x.bin holds numbers and does not say how many make a row"),
+        ("x.bin", {}, "x.bin holds numbers and does not say of what type, or how many make"),
         ("x.raw", {"n_features": 3}, "does not say"),
         ("x.f64", {}, "does not say"),
         ("x.f64", {"n_features": 0}, "n_features is 0"),

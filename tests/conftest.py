@@ -8,7 +8,7 @@ import naive
 import numpy as np
 import pytest
 
-pytest_plugins = ["faults.report"]  # the marker `fault`
+pytest_plugins = ["deadlines", "faults.report"]  # the markers `deadline` and `fault`
 
 
 class Case(NamedTuple):

@@ -393,7 +393,9 @@ def test_without_its_libraries_the_command_says_what_installs_them():
 
 def test_the_module_runs_as_the_command_does(data, tmp_path):
     command = [sys.executable, "-m", "fastgmm", "fit", data, "-k", "2", "--columns", "a,b"]
-    done = subprocess.run([*command, "-o", tmp_path / "m.npz"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "-o", tmp_path / "m.npz"], capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # no bar where there is no terminal
     assert load(tmp_path / "m.npz").n_rows_ == 600
@@ -413,10 +415,13 @@ def test_a_terminal_sees_the_passes_and_ctrl_c_ends_the_fit(tmp_path):
         [*command, "-o", tmp_path / "m.npz"], stderr=side, stdout=side, env=environment
     ) as child:
         os.close(side)
-        seen = read_until(terminal, b"log-likelihood -")
-        child.send_signal(signal.SIGINT)
-        seen += read_until(terminal, b"interrupted")
-        child.wait(timeout=30)
+        try:
+            seen = read_until(terminal, b"log-likelihood -")
+            child.send_signal(signal.SIGINT)
+            seen += read_until(terminal, b"interrupted")
+            child.wait(timeout=60)
+        finally:
+            child.kill()  # else a failure would wait for a million passes
     os.close(terminal)
     assert child.returncode == 130
     assert b"/1000000" in seen

@@ -413,11 +413,13 @@ def test_predictions_during_a_fit_are_of_one_model(rows):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    for _ in range(10):
-        model.fit(far)
-        model.fit(rows)
-    stop.set()
-    watcher.join()
+    try:
+        for _ in range(10):
+            model.fit(far)
+            model.fit(rows)
+    finally:
+        stop.set()
+        watcher.join()
     assert torn == []
 
 

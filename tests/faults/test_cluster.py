@@ -53,7 +53,7 @@ def connect(cluster):
         def to(n_workers):
             cluster.scale(n_workers)
             client = stack.enter_context(Client(cluster))
-            client.wait_for_workers(n_workers)
+            client.wait_for_workers(n_workers, timeout=60)
             return client
 
         yield to

@@ -16,7 +16,7 @@ from fastgmm import sharing
 from fastgmm.compiled import guard
 from fastgmm.covariance import Family
 from fastgmm.kernels import seeding
-from fastgmm.kernels.lanes import Plan
+from fastgmm.kernels.lanes import SHARED_OPERATIONS
 from fastgmm.kernels.seeding import assign, share_assignment, share_distances, squared_distances
 from fastgmm.kernels.tiles import TILE
 from fastgmm.parameters import Parameters
@@ -146,7 +146,7 @@ def _distances(rows: Array, centres: Array, _lane_rows: int, out: Array) -> None
 
 def _is_small(n_rows: int, centres: Array) -> bool:
     """Tell whether this is too little work to share among threads."""
-    return Plan(LANE_ROWS, LANE_ROWS, float(centres.size)).is_small(n_rows)
+    return n_rows <= LANE_ROWS or n_rows * centres.size < SHARED_OPERATIONS
 
 
 def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array, Array]:

@@ -146,7 +146,7 @@ def _expectation(each: Model, block: Block) -> tuple[npt.NDArray[np.float64], fl
         log_likelihoods = np.zeros(len(lanes))
         way = choose_way(rows, each.factors)
         run = _twin(each.plan, len(rows), way.parallel, way.serial)
-        run(rows, weights, way.given, each.plan.lane_rows, lanes, log_likelihoods)
+        run(rows, weights, way.given, each.plan.lane_rows(len(rows)), lanes, log_likelihoods)
         moments += lanes.sum(axis=0)
         log_likelihood += float(log_likelihoods.sum())
     return moments, log_likelihood
@@ -170,7 +170,7 @@ def _score(each: Model, block: Block, out: npt.NDArray[Any]) -> None:
     for call in _calls(each.plan, len(block.rows)):
         rows = block.rows[call]
         run = _twin(each.plan, len(rows), scoring.score, scoring.score_serial)
-        run(rows, each.factors, each.plan.lane_rows, out[call])
+        run(rows, each.factors, each.plan.lane_rows(len(rows)), out[call])
 
 
 def _shape(kind: str, n_rows: int, each: Model, dtype: npt.DTypeLike) -> npt.NDArray[Any]:

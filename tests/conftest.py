@@ -7,6 +7,11 @@ from typing import Any, NamedTuple
 import naive
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# The first example may have to compile; and what is found by chance is no news to a later commit.
+settings.register_profile("fastgmm", deadline=None, derandomize=True)
+settings.load_profile("fastgmm")
 
 pytest_plugins = ["deadlines", "faults.report"]  # the markers `deadline` and `fault`
 

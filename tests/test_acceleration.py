@@ -56,7 +56,7 @@ def climbed(name, data_pass, start, stopping, reg_covar=0.0):
 
 
 @each_acceleration
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     structure=st.sampled_from(sorted(FAMILY_OF)),
     seed=st.integers(0, 2**32 - 1),

@@ -134,19 +134,19 @@ def panels_of(upper, dtype):
 
 @lru_cache(maxsize=32)
 def places(n_rows):
-    """Say which row and which column each number that add_outer_products leaves belongs to."""
+    """Say where add_outer_products leaves the product of each row and column, (n_rows, n_rows)."""
     single = n_rows % 4 == 1
     corners = [(i, j) for i in range(0, n_rows - single, 4) for j in range(0, i + 4, 4)]
-    found = [(i + a, j + b) for i, j in corners for a in range(4) for b in range(4)]
+    left = [(i + a, j + b) for i, j in corners for a in range(4) for b in range(4)]
     if single:
-        found += [(n_rows - 1, j) for j in range((n_rows + 7) // 8 * 8)]
-    return np.array(found).T
+        left += [(n_rows - 1, j) for j in range((n_rows + 7) // 8 * 8)]
+    rows, columns = np.array(left).T
+    found = np.zeros((n_rows + 4, n_rows + 8), np.intp)
+    found[rows, columns] = np.arange(len(left))
+    lower = np.tril(found[:n_rows, :n_rows])
+    return lower + np.tril(lower, -1).T
 
 
 def from_triangle(products, n_rows):
     """Return the symmetric matrices whose lower triangles add_outer_products left."""
-    rows, columns = places(n_rows)
-    square = np.zeros((*products.shape[:-1], n_rows + 4, n_rows + 8))
-    square[..., rows, columns] = products
-    lower = np.tril(square[..., :n_rows, :n_rows])
-    return lower + np.tril(lower, -1).swapaxes(-1, -2)
+    return products[..., places(n_rows)]

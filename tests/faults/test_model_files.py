@@ -24,7 +24,7 @@ from fastgmm import GaussianMixture, persistence
 from fastgmm.errors import ModelFileError
 from fastgmm.estimators import pickling
 
-FAST = settings(max_examples=150, deadline=None, derandomize=True)
+FAST = settings(max_examples=150)
 
 
 @pytest.fixture(scope="module")

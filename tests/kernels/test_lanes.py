@@ -41,8 +41,10 @@ def is_power_of_two(number):
 def test_plans_keep_their_bounds(structure, n_components):
     for n_features in FEATURES:
         found, operations, n_moments = plan_of(structure, n_components, n_features)
-        n_lanes, tiles = found.call_rows // found.lane_rows, found.lane_rows // TILE
+        lane_rows = found.lane_rows(found.call_rows)
+        n_lanes, tiles = found.call_rows // lane_rows, lane_rows // TILE
         assert found.call_rows == n_lanes * tiles * TILE
+        assert n_lanes == found.most_lanes
         assert is_power_of_two(n_lanes)
         assert is_power_of_two(tiles)
         assert n_lanes >= 2  # two threads have always work
@@ -64,17 +66,20 @@ def test_calls_and_blocks_fit_into_one_another(n_features):
             assert call % TILE == 0
 
 
-def test_the_lanes_of_some_rows_hold_them_all():
+def test_the_lanes_of_some_rows_hold_them_all_and_are_alike():
     cut = plan(100.0, 10)
-    for n_rows in (1, cut.lane_rows, cut.lane_rows + 1, cut.call_rows):
-        assert (cut.n_lanes(n_rows) - 1) * cut.lane_rows < n_rows
-        assert n_rows <= cut.n_lanes(n_rows) * cut.lane_rows
+    for n_rows in (1, TILE + 1, 2 * TILE, 5000, cut.call_rows - 1, cut.call_rows):
+        lane_rows, n_lanes = cut.lane_rows(n_rows), cut.n_lanes(n_rows)
+        assert (n_lanes - 1) * lane_rows < n_rows <= n_lanes * lane_rows
+        assert n_lanes <= cut.most_lanes
+        assert lane_rows % TILE == 0
+        assert lane_rows < n_rows / cut.most_lanes + 2 * TILE
 
 
 def test_work_is_small_when_a_lane_holds_it_or_threads_would_cost_more():
     cut = plan(1e4)
-    assert cut.is_small(cut.lane_rows)
-    assert not cut.is_small(cut.lane_rows + 1)
+    assert cut.is_small(lanes.SHORTEST_LANE)
+    assert not cut.is_small(lanes.SHORTEST_LANE + 1)
     cheap = plan(1.0)
     assert cheap.is_small(int(lanes.SHARED_OPERATIONS) - 1)
     assert not cheap.is_small(int(lanes.SHARED_OPERATIONS))

@@ -17,7 +17,7 @@ import fastgmm
 from fastgmm import DegenerateComponentWarning, GaussianMixture, open_source
 from fastgmm.sources import with_weights
 
-MANY = settings(max_examples=40, deadline=None, derandomize=True)
+MANY = settings(max_examples=40)
 SOME = settings(MANY, max_examples=15)
 TYPES = ("full", "tied", "diag", "spherical")
 N_PASSES = 3

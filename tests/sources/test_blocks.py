@@ -13,7 +13,7 @@ ROWS = some_rows(60)
 
 
 @pytest.mark.fault(68, 69)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cuts=st.lists(st.integers(0, 60), max_size=12), block_rows=st.integers(1, 70))
 def test_any_chunking_gives_the_same_blocks_bit_for_bit(cuts, block_rows):
     chunks = np.split(ROWS, sorted(cuts))

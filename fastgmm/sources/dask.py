@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import sys
 import uuid
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -322,7 +323,7 @@ class DaskSource(Source):
         names = [(name, at, *(0 for _ in width)) for at in range(len(self._partitions))]
         graph = self._tasks(Fill(layout, fill, width, np.dtype(dtype)), None, names)
         return require("dask.array", "dask").Array(
-            self._highlevel(name, graph),
+            self._holding(self._highlevel(name, graph)),
             name,
             chunks=(self._lengths or (math.nan,) * len(names), *((each,) for each in width)),
             dtype=dtype,
@@ -358,6 +359,18 @@ class DaskSource(Source):
         below = [self._partitions[0], *(self._weights or ())[:1]]
         graphs = require("dask.highlevelgraph", "dask").HighLevelGraph
         return graphs.from_collections(name, graph, dependencies=below)
+
+    def _holding(self, graph: Any) -> Any:
+        """Have a graph hold what is persisted, since its user may drop it and keep the graph.
+
+        Delayed objects name it, and do not hold it (Dask 2026.8).
+        """
+        held = _futures(self._data)
+        if not held:
+            return graph
+        name = f"fastgmm-held-{uuid.uuid4().hex}"
+        dependencies = {each: {*below, name} for each, below in graph.dependencies.items()}
+        return type(graph)({**graph.layers, name: held}, {**dependencies, name: set()})
 
     def _delayed(self, key: Any, graph: dict[Any, Any]) -> Any:
         delayed = require("dask.delayed", "dask").Delayed
@@ -413,6 +426,12 @@ def _partitions(data: Any) -> list[Any]:
     """Return the partitions as delayed objects, which share one graph."""
     delayed = data.to_delayed()
     return list(delayed.ravel() if isinstance(delayed, np.ndarray) else delayed)
+
+
+def _futures(data: Any) -> dict[Any, Any]:
+    """Return what a cluster keeps of a collection, as a graph."""
+    distributed = sys.modules.get("distributed")
+    return {} if distributed is None else {each.key: each for each in distributed.futures_of(data)}
 
 
 def _check_length(n_weights: int, n_rows: int, name: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import dask
 import dask.array as da
@@ -13,17 +14,26 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster, wait
 from faults import processes
+from faults.deadline import deadline
+from faults.partitions import (
+    ROWS,
+    counting,
+    counts,
+    dying,
+    dying_midway,
+    fitted,
+    killing,
+    made,
+)
 
 import fastgmm
-from fastgmm import GaussianMixture
+from fastgmm import GaussianMixture, open_source, passes
+from fastgmm import checkpoint as checkpoints
 from fastgmm.errors import ClusterError, DataError
 
-PARTITIONS, ROWS = 12, 400
 # A killed worker leaves sockets to the collector, which is none of ours to close.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
+PATIENCE = 120  # seconds until a test counts as one that hangs; it takes 5 at most
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +42,27 @@ def cluster():
         "distributed.comm.timeouts.connect": "10s",
         "distributed.nanny.pre-spawn-environ": {},
     }
-    with (
-        dask.config.set(options),
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            dashboard_address=":0",
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        ) as found,
-    ):
-        yield found
+    with dask.config.set(options), ExitStack() as stack:
+        with deadline(PATIENCE):
+            found = LocalCluster(
+                n_workers=1,
+                threads_per_worker=1,
+                dashboard_address=":0",
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            )
+            stack.callback(gc.collect)  # while its warnings are awaited
+        try:
+            yield found
+        finally:
+            with deadline(PATIENCE):
+                found.close(timeout=PATIENCE)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_hangs():
+    with deadline(PATIENCE):
+        yield
 
 
 @pytest.fixture
@@ -53,32 +73,10 @@ def connect(cluster):
         def to(n_workers):
             cluster.scale(n_workers)
             client = stack.enter_context(Client(cluster))
-            client.wait_for_workers(n_workers, timeout=60)
+            client.wait_for_workers(n_workers, timeout=PATIENCE)
             return client
 
         yield to
-
-
-def made(visited=None):
-    """Rows that are made where they are wanted; `visited(partition)` runs there first."""
-
-    def block(block_info=None):
-        (number, _) = block_info[None]["chunk-location"]
-        if visited is not None:
-            visited(number)
-        rng = np.random.default_rng(number)
-        return rng.normal(size=(ROWS, 3)) + 5.0 * rng.integers(0, 2, size=(ROWS, 1))
-
-    return da.map_blocks(block, chunks=((ROWS,) * PARTITIONS, (3,)), dtype=float)
-
-
-def fitted(rows, max_iter=6):
-    model = GaussianMixture(2, max_iter=max_iter, tol=0.0, random_state=0)
-    with pytest.warns(match="did not converge"):
-        model.fit(rows)
-    return b"".join(
-        values.tobytes() for values in (model.weights_, model.means_, model.covariances_)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -88,46 +86,12 @@ def expected():
         return fitted(made().persist())
 
 
-def counting(folder, meet):
-    """Count the visits to every partition in a file each, and meet the count."""
-
-    def visited(number):
-        with open(folder / str(number), "a") as file:
-            file.write(".")
-        meet(number, (folder / str(number)).stat().st_size)
-
-    return visited
-
-
-def dying(partition, at_visits):
-    """Kill the worker that makes a partition, at some visits."""
-
-    def meet(number, visits):
-        if number == partition and visits in at_visits:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return meet
-
-
-def dying_midway(folder, visit):
-    """Kill the worker once, when half of the partitions have been met so many times."""
-
-    def meet(number, visits):
-        told = folder / "killed"
-        reached = [each.stat().st_size >= visit for each in folder.iterdir() if each.name.isdigit()]
-        if sum(reached) > PARTITIONS // 2 and not told.exists():
-            told.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return meet
-
-
 @pytest.mark.fault(111, 115)
 def test_a_worker_killed_in_the_middle_of_a_pass_changes_no_bit(connect, expected, tmp_path):
     connect(1)
     rows = made(counting(tmp_path, dying_midway(tmp_path, visit=3)))
     assert fitted(rows) == expected
-    visits = [(tmp_path / str(number)).stat().st_size for number in range(PARTITIONS)]
+    visits = counts(tmp_path)
     assert set(visits) == {7, 8}  # a sample's pass and six of EM
     assert visits.count(8) > 1  # beside the one that was killed, some were summed again
 
@@ -135,14 +99,14 @@ def test_a_worker_killed_in_the_middle_of_a_pass_changes_no_bit(connect, expecte
 @pytest.mark.fault(112)
 def test_a_worker_killed_with_the_only_copy_of_rows_changes_no_bit(connect, expected, tmp_path):
     client = connect(2)
-    rows = made(counting(tmp_path, lambda number, visits: None)).persist()
-    wait(rows)
+    rows = made(counting(tmp_path)).persist()
+    wait(rows, timeout=PATIENCE)
     holders = client.who_has(rows)
     address, *_ = next(iter(holders.values()))
     pid = client.run(os.getpid, workers=[address])[address]
     os.kill(pid, signal.SIGKILL)
     assert fitted(rows) == expected
-    visits = [(tmp_path / str(number)).stat().st_size for number in range(PARTITIONS)]
+    visits = counts(tmp_path)
     assert max(visits) == 2
 
 
@@ -186,26 +150,127 @@ def test_a_bad_row_is_named_across_processes(connect):
         GaussianMixture(2).fit(bad)
 
 
-def test_only_parameters_and_statistics_travel(connect):
+def test_only_parameters_and_statistics_travel(connect, make_case):
     client = connect(2)
-    rows = made().persist()
-    client.rebalance(rows)
-    held = sum(client.nbytes(summary=False).values())
-    fitted(rows)  # the same start and passes, compiled and connected
+    n_features, n_components, n_partitions = 20, 10, 16
+    case = make_case("full", 1_000, n_features, n_components)
+    rows = da.map_blocks(
+        lambda block_info=None: np.random.default_rng(0).normal(size=(10_000, n_features)),
+        chunks=((10_000,) * n_partitions, (n_features,)),
+        dtype=float,
+    ).persist()
+    wait(rows, timeout=PATIENCE)
+    client.rebalance(rows)  # so that the second worker has a share
+    source = open_source(rows)
+    passes.statistics(source, [case.parameters])  # compiled and connected
+    with counted_bytes(client) as written:
+        passes.statistics(source, [case.parameters])
+    statistics = 8 * n_components * (n_features + 1) * (n_features + 2) / 2
+    parameters = 8 * n_components * (n_features + 1) ** 2
+    n_tasks = n_partitions + 2 + 1  # the last: a tree of eight at a time
+    # Parameters go from the client to the scheduler, to a worker, and to the other. What a task
+    # found goes to another worker once at most, and the last of it to scheduler and client.
+    # Both may be padded to registers of eight numbers. Of each task and each partition, messages
+    # have a name, a function and places, to and fro: 4 kB at most.
+    most = 1.3 * (3 * parameters + (n_tasks + 2) * statistics) + 4_000 * (n_tasks + n_partitions)
+    n=written(); print("BYTES", n, most, rows.nbytes, statistics, parameters); assert statistics + parameters < n < most
+    assert most < 0.03 * rows.nbytes
 
-    def bytes_received(dask_worker):
-        return sum(each["total"] for each in dask_worker.transfer_incoming_log)
 
-    before = sum(client.run(bytes_received).values())
-    model = GaussianMixture(2, max_iter=6, tol=0.0, init_params="random", random_state=0)
-    start = np.full(2, 0.5), np.array([[0.0] * 3, [5.0] * 3]), np.array([np.eye(3)] * 2)
-    model.set_params(weights_init=start[0], means_init=start[1], precisions_init=start[2])
-    with pytest.warns(match="did not converge"):
-        model.fit(rows)
-    received = sum(client.run(bytes_received).values()) - before
-    # a pass: the work to the one worker that has it not, and what it found back in part; 2 kB each
-    assert received < 6 * 20_000
-    assert held == rows.nbytes
+@contextmanager
+def counted_bytes(client):
+    """Count what client, scheduler and workers write to their sockets, but for signs of life."""
+
+    def begin():
+        from distributed.comm.tcp import TCP
+
+        uncounted = TCP.write
+
+        async def write(self, message, *arguments, **options):
+            n_bytes = await uncounted(self, message, *arguments, **options)
+            if not (isinstance(message, dict) and str(message.get("op")).startswith("heartbeat")):
+                TCP.counted += n_bytes
+            return n_bytes
+
+        TCP.counted, TCP.uncounted, TCP.write = 0, uncounted, write
+
+    def counted():
+        from distributed.comm.tcp import TCP
+
+        return TCP.counted
+
+    def end():
+        from distributed.comm.tcp import TCP
+
+        TCP.write = TCP.uncounted  # what is still being written may go on to count
+
+    def everywhere(function):  # client and scheduler share this process
+        return sum(each or 0 for each in [*client.run(function).values(), function()])
+
+    everywhere(begin)
+    before = everywhere(counted)
+    try:
+        yield lambda: everywhere(counted) - before
+    finally:
+        everywhere(end)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples"])
+def test_lazy_scores_hold_rows_that_their_user_has_dropped(connect, tmp_path, method):
+    connect(2)
+    rows = made(counting(tmp_path)).persist()
+    wait(rows, timeout=PATIENCE)
+    start = {"means_init": [[0.0] * 3, [5.0] * 3], "init_params": "random", "random_state": 0}
+    model = GaussianMixture(2, tol=1.0, **start).fit(rows)
+    expected = getattr(model, method)(rows).compute()
+    scores = getattr(model, method)(rows)
+    del rows
+    gc.collect()
+    for _ in range(2):
+        np.testing.assert_array_equal(scores.compute(), expected)
+    assert set(counts(tmp_path)) == {1}  # none was made anew
+
+
+@pytest.fixture
+def _every_pass_is_kept(monkeypatch):
+    monkeypatch.setattr(checkpoints, "SHARE_OF_TIME", 1.0)
+
+
+@pytest.mark.fault(114)
+@pytest.mark.usefixtures("_every_pass_is_kept")
+def test_a_fit_goes_on_from_its_checkpoint_when_its_workers_live_again(
+    cluster, connect, expected, tmp_path
+):
+    connect(2)
+    cluster.scheduler.allowed_failures = 1
+    run, folder = tmp_path / "run.ckpt", tmp_path / "visits"
+    folder.mkdir()
+    rows = made(counting(folder, dying(partition=11, at_visits=[4, 5])))
+    model = GaussianMixture(2, max_iter=6, random_state=0, tol=0.0)
+    with pytest.raises(ClusterError, match=r"partition \d+ of the Dask Array"):
+        model.fit(rows, checkpoint=run)
+    assert run.exists()
+    before = counts(folder)[11]  # the last, which is not among the first rows that are compared
+    assert before == 5  # a sample's pass, two of EM, and two that ended with the worker
+    assert fitted(rows, checkpoint=run) == expected
+    assert counts(folder)[11] - before == 1 + 4  # a sample's pass, and four more of EM
+
+
+@pytest.mark.usefixtures("_every_pass_is_kept")
+def test_another_client_goes_on_where_one_was_killed(cluster, connect, expected, tmp_path):
+    connect(2)
+    folder = tmp_path / "visits"
+    folder.mkdir()
+    arguments = cluster.scheduler_address, folder, tmp_path / "run.ckpt"
+    process = processes.start("client", *arguments)
+    try:
+        assert process.wait(timeout=PATIENCE) == -signal.SIGKILL, process.communicate()[1]
+    finally:
+        process.kill()
+        process.communicate()
+    before = counts(folder)[11]
+    assert processes.run("client", *arguments) == expected.hex() + "\n"
+    assert counts(folder)[11] - before == 1 + 4
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 4])
@@ -223,13 +288,7 @@ def test_a_scheduler_that_dies_ends_the_fit_with_its_last_iteration(tmp_path):
     try:
         address = process.stdout.readline().strip()
         assert address, process.communicate()[1]
-        pid = process.pid
-
-        def kill(number, visits):
-            if number == 2 and visits == 4:
-                os.kill(pid, signal.SIGKILL)
-
-        rows = made(counting(tmp_path, kill))
+        rows = made(counting(tmp_path, killing(process.pid, partition=2, at_visit=4)))
         with (
             dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
             Client(address, timeout=5) as client,

@@ -163,6 +163,7 @@ def test_only_parameters_and_statistics_travel(connect, make_case):
     client.rebalance(rows)  # so that the second worker has a share
     source = open_source(rows)
     passes.statistics(source, [case.parameters])  # compiled and connected
+    before = moved_rows(client, rows)
     with counted_bytes(client) as written:
         passes.statistics(source, [case.parameters])
     statistics = 8 * n_components * (n_features + 1) * (n_features + 2) / 2
@@ -173,8 +174,23 @@ def test_only_parameters_and_statistics_travel(connect, make_case):
     # Both may be padded to registers of eight numbers. Of each task and each partition, messages
     # have a name, a function and places, to and fro: 4 kB at most.
     most = 1.3 * (3 * parameters + (n_tasks + 2) * statistics) + 4_000 * (n_tasks + n_partitions)
-    n=written(); print("BYTES", n, most, rows.nbytes, statistics, parameters); assert statistics + parameters < n < most
-    assert most < 0.03 * rows.nbytes
+    assert statistics + parameters < written() - (moved_rows(client, rows) - before) < most
+    assert most < 0.04 * rows.nbytes
+
+
+def moved_rows(client, rows):
+    """Count the bytes of the partitions that Dask has moved to a worker with less to do."""
+    name = rows.name
+
+    def moved(dask_worker):
+        return sum(
+            n_bytes
+            for each in dask_worker.transfer_incoming_log
+            for key, n_bytes in each["keys"].items()
+            if key[0] == name
+        )
+
+    return sum(client.run(moved).values())
 
 
 @contextmanager

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster, wait
 from faults import processes
-from faults.deadline import deadline
 from faults.partitions import (
     ROWS,
     counting,
@@ -31,9 +30,12 @@ from fastgmm import GaussianMixture, open_source, passes
 from fastgmm import checkpoint as checkpoints
 from fastgmm.errors import ClusterError, DataError
 
-# A killed worker leaves sockets to the collector, which is none of ours to close.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
-PATIENCE = 120  # seconds until a test counts as one that hangs; it takes 5 at most
+PATIENCE = 120  # seconds until a test counts as one that hangs; it takes 5
+pytestmark = [
+    pytest.mark.deadline(PATIENCE),
+    # A killed worker leaves sockets to the collector, which is none of ours to close.
+    pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,27 +44,18 @@ def cluster():
         "distributed.comm.timeouts.connect": "10s",
         "distributed.nanny.pre-spawn-environ": {},
     }
-    with dask.config.set(options), ExitStack() as stack:
-        with deadline(PATIENCE):
-            found = LocalCluster(
-                n_workers=1,
-                threads_per_worker=1,
-                dashboard_address=":0",
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
-            )
-            stack.callback(gc.collect)  # while its warnings are awaited
-        try:
-            yield found
-        finally:
-            with deadline(PATIENCE):
-                found.close(timeout=PATIENCE)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_hangs():
-    with deadline(PATIENCE):
-        yield
+    with (
+        dask.config.set(options),
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            dashboard_address=":0",
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        ) as found,
+    ):
+        yield found
+    gc.collect()  # while its warnings are awaited
 
 
 @pytest.fixture

@@ -78,7 +78,8 @@ def make(
     labels = np.arange(n_rows) % n_components
     factors = [_root(each) for each in _written_out(kind, covariances, d)]
     # near in the metric of both: posteriors between 0 and 1 are the hard ones
-    apart = min(factors, key=np.linalg.norm) @ rng.normal(size=d) * 0.7
+    nearness = 0.7 * min(1.0, 4.0 / np.sqrt(d))
+    apart = min(factors, key=np.linalg.norm) @ rng.normal(size=d) * nearness
     means = offset + rng.normal(size=d) + np.stack([apart, -apart])
     steps = np.stack([factors[k] @ rng.normal(size=d) for k in labels])
     rows = (means[labels] + 1.1 * steps).astype(dtype)
@@ -311,7 +312,7 @@ def _line(dtype: str, d: int, condition: float, offset: float) -> list[float]:
 def main() -> None:
     """Print the table, as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--features", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--features", type=int, nargs="+", default=[1, 4, 16, 64])
     options = parser.parse_args()
     print("| rows | features | condition | offset |", " | ".join(QUANTITIES), "|")
     print("| --- | --: | --: | --: |", " | ".join(["--:"] * len(QUANTITIES)), "|")

@@ -57,6 +57,24 @@ ROOMS = {
 }
 
 
+def _demand_main_interpreter() -> None:
+    """Refuse sub-interpreters, where the first use of Numba waits for ever."""
+    for name in ("_interpreters", "_xxsubinterpreters"):  # of Python 3.13 on, and before
+        try:
+            interpreters = importlib.import_module(name)
+        except ImportError:
+            continue
+        if interpreters.get_current() != interpreters.get_main():
+            raise ImportError(
+                "fastgmm runs in the main interpreter of a process alone, since Numba and NumPy "
+                "do; here it is imported in a sub-interpreter: use a process (with mod_wsgi, "
+                "WSGIApplicationGroup %{GLOBAL})"
+            )
+
+
+_demand_main_interpreter()
+
+
 def __getattr__(name: str) -> Any:
     if name == "plot":
         return importlib.import_module("fastgmm.plot")

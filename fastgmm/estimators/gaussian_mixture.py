@@ -84,7 +84,8 @@ class GaussianMixture(Mixture):
         Where the random numbers of starts and of `sample` come from. The same seed gives the
         same bits.
     warm_start : bool, default=False
-        Whether `fit` goes on from where the last one ended; then `n_init` does not count.
+        Whether `fit` goes on from where the last one ended, also with rows of another dtype, which
+        then is the model's; `n_init` does not count.
     verbose : int, default=0
         1 prints the passes, 2 their time and gain, too.
     verbose_interval : int, default=10
@@ -385,7 +386,7 @@ class GaussianMixture(Mixture):
             warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=4)
         if wrong is not None:
             warnings.warn(wrong, stacklevel=4)
-        progress.end_fit(attributes)
+        progress.end_fit(climb.attributes)  # arrays of their own: callbacks may write to them
         return source, attributes
 
     def _publish(self, attributes: dict[str, Any]) -> None:

@@ -98,7 +98,7 @@ class Progress:
             estimator=self.estimator, reconstruction_attributes=attributes, **self.given
         )
 
-    def end_fit(self, attributes: dict[str, Any]) -> None:
+    def end_fit(self, attributes: Callable[[], dict[str, Any]]) -> None:
         """End the task of the fit."""
         self.fit.call_on_fit_task_end(
             estimator=self.estimator, reconstruction_attributes=attributes, **self.given

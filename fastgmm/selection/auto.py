@@ -169,7 +169,7 @@ class AutoGaussianMixture(Mixture):
             warnings.warn(_not_converged(best), ConvergenceWarning, stacklevel=3)
         if (wrong := advice(best.state, attributes["n_rows_"], found)) is not None:
             warnings.warn(wrong, stacklevel=3)
-        progress.end_fit(attributes)
+        progress.end_fit(lambda: copy.deepcopy(attributes))  # callbacks may write to them
         kept = {k: v for k, v in vars(self).items() if k not in (*FITTED, *CHOSEN)}
         self.__dict__ = kept | attributes
         return self

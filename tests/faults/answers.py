@@ -95,6 +95,10 @@ ANSWERS = {
     90: "the old file stays; links are replaced, never followed; pipes and folders refused",
     91: "little-endian in every file, whatever wrote it",
     92: "read, with a VersionWarning that names both versions",
+    106: "flushed denormals change no bit, another rounding mode or processor the last ones alone",
+    107: "a sub-interpreter is refused at import; threads that hear no signals fit",
+    109: "what raises leaves the object whole, what meddles writes to copies, who asks is obeyed",
+    110: "only clocks that cannot go back are asked, and no file's date",
 }
 
 

@@ -40,9 +40,9 @@ def path(tmp_path):
 
 
 @pytest.mark.fault(93)
-@pytest.mark.deadline(120 + KILLS)
+@pytest.mark.deadline(240 + KILLS)
 def test_fits_that_are_killed_again_and_again_end_with_the_same_bits(tmp_path):
-    printed = processes.run("killed", tmp_path, KILLS, timeout=60 + KILLS)
+    printed = processes.run("killed", tmp_path, KILLS, timeout=180 + KILLS)
     kills, ends, _ = map(int, printed.split())
     assert kills >= KILLS
     assert ends >= 1

@@ -11,12 +11,16 @@ missing are named, not guessed.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import datetime
 import importlib
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import platform
+import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -117,6 +121,62 @@ def fit_gmmx(case: Case, rows: np.ndarray, start: dict[str, Any], n_passes: int)
     return found.weights_numpy, found.means_numpy, np.asarray(found.covariances.values_numpy)
 
 
+def fit_torchgmm(case: Case, rows: np.ndarray, start: dict[str, Any], n_passes: int) -> Found:
+    """Fit with torchgmm, its parts called one by one, since its estimator takes means alone."""
+    torch, torchgmm = (
+        importlib.import_module("torch"),
+        importlib.import_module("torchgmm.bayes.gmm"),
+    )
+    module = importlib.import_module("torchgmm.bayes.gmm.lightning_module")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    config = torchgmm.GaussianMixtureModelConfig(
+        case.n_components, case.n_features, case.covariance_type
+    )
+    numbers = torch.from_numpy(rows)
+    model = torchgmm.GaussianMixtureModel(config).to(numbers.dtype)
+    model.means.copy_(torch.from_numpy(start["means_init"]))
+    model.component_probs.copy_(torch.from_numpy(start["weights_init"]))
+    model.precisions_cholesky.copy_(torch.from_numpy(start["precisions_init"]))
+    bits = 64 if case.dtype == "float64" else 32
+    trainer = torchgmm.GaussianMixture(trainer_params={"precision": bits}).trainer(
+        max_epochs=n_passes, enable_progress_bar=False
+    )
+    whole = torch.utils.data.DataLoader([numbers], batch_size=None)
+    trainer.fit(module.GaussianMixtureLightningModule(model, 0.0, 1e-6), whole)
+    return model.component_probs.numpy(), model.means.numpy(), model.covariances.numpy()
+
+
+def compile_armadillo() -> ctypes.CDLL | None:
+    """Compile EM by Armadillo, where its library and a compiler are."""
+    library = Path(tempfile.mkdtemp()) / "armadillo.so"
+    source = Path(__file__).with_name("armadillo.cpp")
+    flags = ["-O3", "-march=native", "-fopenmp", "-std=c++17", "-shared", "-fPIC"]
+    try:
+        command = ["g++", *flags, str(source), "-o", str(library), "-larmadillo"]
+        subprocess.run(command, check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+    return ctypes.CDLL(str(library))
+
+
+def fit_armadillo(library: ctypes.CDLL) -> Fit:
+    """Fit with Armadillo's gmm_full or gmm_diag, which are of float64."""
+
+    def fit(case: Case, rows: np.ndarray, start: dict[str, Any], n_passes: int) -> Found:
+        found = [
+            np.array(start[name], dtype=np.float64, order="C")
+            for name in ("weights_init", "means_init", "precisions_init")  # identities
+        ]
+        sizes = case.n_rows, case.n_features, case.n_components, n_passes
+        pointers = [ctypes.c_void_p(array.ctypes.data) for array in (rows, *found)]
+        full = case.covariance_type == "full"
+        assert library.fit(int(full), pointers[0], *sizes, *pointers[1:])
+        return found[0], found[1], found[2]
+
+    return fit
+
+
 def rivals() -> tuple[dict[str, Fit], dict[str, str], list[str]]:
     """Find who is here: how each fits, its version, and who is missing."""
     from sklearn.mixture import GaussianMixture as Theirs
@@ -134,9 +194,20 @@ def rivals() -> tuple[dict[str, Fit], dict[str, str], list[str]]:
         fits["gmmx"] = fit_gmmx
     else:
         missing.append("gmmx (pip install gmmx)")
-    missing.append("torchgmm and Armadillo (not run by this script)")
+    if importlib.util.find_spec("torchgmm"):
+        fits["torchgmm"] = fit_torchgmm
+    else:
+        missing.append("torchgmm (pip install torchgmm)")
+    library = compile_armadillo()
+    if library is not None:
+        fits["Armadillo"] = fit_armadillo(library)
+    else:
+        missing.append("Armadillo (a C++ compiler and the library, libarmadillo-dev)")
     packages = dict(zip(fits, fits, strict=True)) | {"oneDAL": "daal"}
     versions = {name: _version(packages[name]) for name in fits}
+    if library is not None:
+        library.version.restype = ctypes.c_char_p
+        versions["Armadillo"] = library.version().decode()
     return fits, versions, missing
 
 
@@ -149,11 +220,12 @@ def _version(package: str) -> str:
 
 def takes(name: str, case: Case) -> bool:
     """Tell whether a rival knows the covariance type and the dtype, and has the memory."""
-    if name not in ("oneDAL", "gmmx"):
+    if name in ("fastgmm", "scikit-learn"):
         return True
-    if name == "gmmx" and (
-        case.dtype != "float32" or case.n_rows * case.n_components * case.n_features**2 > MOST_GMMX
-    ):
+    big = case.n_rows * case.n_components * case.n_features**2 > MOST_GMMX
+    if name == "gmmx" and (case.dtype != "float32" or big):
+        return False
+    if name == "Armadillo" and case.dtype != "float64":
         return False
     return case.covariance_type in ("full", "diag")
 
@@ -179,7 +251,7 @@ def measure(case: Case, fits: dict[str, Fit], repeats: int) -> dict[str, tuple[f
         fit(case, rows, start, 1)  # what compiles, compiles now
     for turn in range(repeats):
         for name, fit in here.items():
-            if name in ("scikit-learn", "gmmx") and turn >= 2:
+            if name not in ("fastgmm", "oneDAL") and turn >= 2:
                 continue  # their iterations are long enough for two turns to be fair
             took, found[name] = seconds(lambda n, fit=fit: fit(case, rows, start, n))
             best[name] = min(best[name], took)

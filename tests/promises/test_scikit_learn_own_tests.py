@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +31,19 @@ PRIVATE = {
 ITS_NUMBERS = {
     "test_gaussian_mixture_precisions_init_diag": (
         "gives precisions in the order in which scikit-learn's k-means happens to find clusters "
-        "from seed 0; test_gaussian_mixture.py asks the same of the order in which ours does"
+        "from seed 0; below it is run with the order in which ours does"
     ),
     "test_gaussian_mixture_setting_best_params": (
         "asks that a component on one row keep a variance above 0 with reg_covar=0, which it does "
-        "in scikit-learn by the rounding of E[x²] - μ²; ours is exactly 0, and is refused"
+        "in scikit-learn by the rounding of E[x²] - μ²; ours is exactly 0, and is refused; below "
+        "it is run with reg_covar=1e-30"
     ),
 }
 IN_DOUBLE_PRECISION_ONLY = {
     "test_score": (
         "asks in float32, too, for seven decimals of a mean of about -2.6, which scikit-learn sums "
-        "in float32, whose numbers there lie 2.4e-7 apart; ours is summed in double precision"
+        "in float32, whose numbers there lie 2.4e-7 apart; ours is summed in double precision; "
+        "below it is run in float32 with six"
     ),
 }
 # These do not touch the class: they test scikit-learn's private functions, ours have other tests.
@@ -109,6 +112,43 @@ def test_what_asks_for_its_numbers_is_left_out_only_while_it_fails(name):
     arguments = [np.float64] * len(inspect.signature(test).parameters)
     with pytest.raises((AssertionError, DegenerateCovarianceError)):
         test(*arguments)
+
+
+def run_with(monkeypatch, name, *arguments, **replaced):
+    """Run a test of theirs with other names in their module."""
+    for each, value in replaced.items():
+        monkeypatch.setattr(MODULE, each, value)
+    THEIR_TESTS[name](*arguments)
+
+
+def test_precisions_given_in_the_order_of_our_k_means_change_nothing(monkeypatch, global_dtype):
+    class InOurOrder(MODULE.KMeans):
+        def fit(self, X):
+            super().fit(X)
+            self.labels_ = 1 - self.labels_
+            return self
+
+    run_with(
+        monkeypatch,
+        "test_gaussian_mixture_precisions_init_diag",
+        global_dtype,
+        KMeans=InOurOrder,
+        GaussianMixture=partial(GaussianMixture, init_params="kmeans"),
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+def test_the_least_of_regularisations_keeps_what_diverges_as_they_ask(monkeypatch):
+    def with_some(**settings):
+        return GaussianMixture(**settings | {"reg_covar": 1e-30})
+
+    name = "test_gaussian_mixture_setting_best_params"
+    run_with(monkeypatch, name, GaussianMixture=with_some)
+
+
+def test_in_single_precision_score_is_the_mean_to_six_decimals(monkeypatch):
+    six = partial(np.testing.assert_almost_equal, decimal=6)
+    run_with(monkeypatch, "test_score", np.float32, assert_almost_equal=six)
 
 
 @pytest.mark.parametrize("name", sorted(OF_THEIR_FUNCTIONS))

@@ -278,7 +278,10 @@ def test_means_are_written_to_a_part_of_their_spread(mean, spread, expected):
     ("arguments", "said"),
     [
         ("fit {folder}/nowhere.csv -k 2", "nowhere.csv"),
-        ("fit {data} -k 2", "'note'"),
+        (
+            "fit {data} -k 2",
+            "--columns",
+        ),
         ("fit {data} -k 0 --columns a,b", "--components (-k)"),
         ("fit {data} -k 601 --columns a,b", "601"),
         ("fit {data} -k two --columns a,b", "'--components' / '-k'"),
@@ -294,6 +297,7 @@ def test_means_are_written_to_a_part_of_their_spread(mean, spread, expected):
         ("fit {data} -k 2 --columns a,b -o {folder}/nowhere/model.npz", "nowhere"),
         ("predict {folder}/nowhere.npz {data} -o {folder}/out.csv", "nowhere.npz"),
         ("predict {data} {data} -o {folder}/out.csv", "model file"),
+        ("predict {data} {model} -o {folder}/out.csv", "the order is MODEL, then DATA"),
         ("predict {model} {folder}/nowhere.csv -o {folder}/out.csv", "nowhere.csv"),
         ("predict {model} {data} --columns a -o {folder}/out.csv", "1 columns"),
         ("predict {model} {data} -o {folder}/out.txt", ".parquet, .csv or .npy"),
@@ -319,6 +323,13 @@ def test_wrong_input_is_one_sentence_and_code_2(arguments, said, data, model, tm
     places = {"data": data, "model": model, "folder": tmp_path}
     assert said in refused(*arguments.format(**places).split())
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_column_that_is_no_feature_is_named_with_the_option_that_leaves_it_out(data):
+    sentence = refused("fit", data, "-k", 2)
+    assert "column 'note'" in sentence
+    assert "--columns" in sentence
+    assert "columns=" not in sentence
 
 
 def test_a_missing_column_is_named(model, frame, tmp_path):

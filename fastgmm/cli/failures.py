@@ -23,6 +23,10 @@ OPTIONS = {
     "init_params": "--init",
     "random_state": "--seed",
 }
+WAYS_OUT = {
+    "leave the column out": "leave the column out (--columns)",
+    "columns=[...]": "--columns",
+}
 EXPECTED = (ValueError, OSError, MissingDependencyError, MemoryError)
 # typer carries its own copy of click from 0.24 on: this is UsageError in either
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -79,6 +83,8 @@ def _sentence(error: Exception) -> str:
         text = f"{str(error.filename)!r}: {error.strerror}"
     else:
         text = SETTING.sub(_option, str(error))
+        for said, meant in WAYS_OUT.items():
+            text = text.replace(said, meant)
     return " ".join(text.split())
 
 

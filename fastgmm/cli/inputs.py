@@ -58,6 +58,8 @@ def to_score(
     model_path: Path, data: str, columns: str | None, hints: Hints
 ) -> tuple[Source, Parameters]:
     """Open the rows for a model, and return the mixture that it holds."""
+    if data.lower().endswith(".npz"):
+        raise DataError(f"{data!r} is no file of rows; the order is MODEL, then DATA")
     model = load(model_path)
     return rows_for(model, model_path, data, columns, hints), parameters(model)
 

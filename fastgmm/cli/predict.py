@@ -38,7 +38,8 @@ def predict(
     if proba:
         named = _array if output.is_array(output_path) else _probabilities
     n_rows = output.write_columns(output_path, map(named, found))
-    print(f"{n_rows:,} labels written to {output_path}")
+    what = "probabilities" if named is _array else "labels"
+    print(f"{what} of {n_rows:,} rows written to {output_path}")
 
 
 def _labels(labels: np.ndarray) -> output.Columns:

@@ -298,7 +298,12 @@ class GaussianMixture(Mixture):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_predict(
-        self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> npt.NDArray[np.int64]:
         """Estimate the mixture by EM, and return the most probable component of each row.
 
@@ -310,6 +315,8 @@ class GaussianMixture(Mixture):
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
             How often each row counts in the fit.
+        checkpoint : str or path-like, optional
+            As for `fit`.
 
         Returns
         -------
@@ -317,7 +324,7 @@ class GaussianMixture(Mixture):
             What `predict` returns after `fit`.
         """
         with fitted_once(self):
-            source, attributes = self._climbed(X, y, sample_weight)
+            source, attributes = self._climbed(X, y, sample_weight, checkpoint)
         labels = passes.labels(source, parameters_of(attributes, self.covariance_type))
         self._publish(attributes)
         return labels

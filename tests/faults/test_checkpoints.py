@@ -177,6 +177,14 @@ def test_a_disk_that_is_full_is_told_of_and_the_fit_ends(rows, path, monkeypatch
     assert {each: each.read_bytes() for each in path.parent.iterdir()} == kept
 
 
+@pytest.mark.fault(93)
+def test_fit_predict_goes_on_from_the_checkpoint_of_fit(rows, path, monkeypatch):
+    expected = GaussianMixture(**SETTINGS).fit_predict(rows)
+    ended_in(5, rows, path, monkeypatch)
+    assert_array_equal(GaussianMixture(**SETTINGS).fit_predict(rows, checkpoint=path), expected)
+    assert persistence.read(path)[0]["is_finished"]
+
+
 @pytest.mark.fault(94)
 def test_a_disk_that_is_full_for_a_while_is_used_again(rows, path, monkeypatch):
     sync, calls = os.fsync, []

@@ -28,7 +28,7 @@ from bench import cost, data
 from fastgmm import open_source, passes
 from fastgmm.kernels.lanes import block_rows
 from fastgmm.parameters import Parameters
-from fastgmm.sources import dask as tasks
+from fastgmm.sources import partition as tasks
 from fastgmm.sources.source import _folded
 
 KERNEL = [(2, 4), (4, 16), (10, 10), (20, 8), (32, 16)]  # features, components
@@ -66,7 +66,7 @@ class OnePartition(NamedTuple):
     rows: np.ndarray
 
     def __call__(self) -> tasks.Found:
-        return tasks._done(self.sent, self.rows, None, 0, 0)
+        return tasks.done(self.sent, self.rows, None, 0, 0)
 
 
 def one_partition(d: int, k: int, n_rows: int) -> OnePartition:
@@ -75,7 +75,7 @@ def one_partition(d: int, k: int, n_rows: int) -> OnePartition:
     models = [passes.model(parameters(d, k), source.dtype)]
     walk = partial(_folded, partial(passes.summarise, models), passes.add)
     work = tasks.Walk(source._layout._replace(block_rows=block_rows(d)), walk)
-    return OnePartition(pickle.dumps((tasks._versions(), pickle.dumps(work))), rows)
+    return OnePartition(pickle.dumps((tasks.versions(), pickle.dumps(work))), rows)
 
 
 # Constants
@@ -107,7 +107,7 @@ def statistics_bytes() -> dict[str, float]:
     arrived = pickle.dumps(work())
 
     def combined() -> None:
-        tasks._combined(passes.add, *(pickle.loads(arrived) for _ in range(cost.FAN_IN)))
+        tasks.combined(passes.add, *(pickle.loads(arrived) for _ in range(cost.FAN_IN)))
 
     return {
         "summed_byte": best(work) / n_bytes,

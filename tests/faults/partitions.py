@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import dask.array as da
 import numpy as np
 import pytest
+from numba import get_num_threads
 
 from fastgmm import GaussianMixture
+from fastgmm.kernels.threads import team
 
 PARTITIONS, ROWS = 12, 400
 
@@ -84,3 +87,13 @@ def dying_midway(folder, visit):
             os.kill(os.getpid(), signal.SIGKILL)
 
     return meet
+
+
+def computing_threads(source, walk):
+    """The thread that each block is computed in, and how many a kernel would use there."""
+    found = set()
+    for _ in walk:
+        with team() as may_share:
+            n_threads = get_num_threads() if may_share else 1
+        found.add((os.getpid(), threading.get_ident(), n_threads))
+    return found

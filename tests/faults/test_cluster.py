@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from contextlib import ExitStack, contextmanager
+from operator import or_
 
 import dask
 import dask.array as da
@@ -16,6 +17,7 @@ from distributed import Client, LocalCluster, wait
 from faults import processes
 from faults.partitions import (
     ROWS,
+    computing_threads,
     counting,
     counts,
     dying,
@@ -122,9 +124,9 @@ def test_workers_of_another_version_are_refused(connect):
     client = connect(2)
 
     def pretend(version):
-        import fastgmm.sources.dask
+        import fastgmm.sources.partition
 
-        fastgmm.sources.dask.__version__ = version
+        fastgmm.sources.partition.__version__ = version
 
     client.run(pretend, "0.0.0")
     try:
@@ -222,6 +224,14 @@ def counted_bytes(client):
         yield lambda: everywhere(counted) - before
     finally:
         everywhere(end)
+
+
+def test_kernels_use_no_more_threads_than_dask_was_given(connect):
+    client = connect(2)
+    given = client.nthreads()
+    found = open_source(made()).gather(computing_threads, or_, ROWS)
+    assert {n_threads for _, _, n_threads in found} == {1}
+    assert len({(process, thread) for process, thread, _ in found}) <= sum(given.values())
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples"])

@@ -101,6 +101,7 @@ def test_fit_takes_weights_from_a_column(data, frame, tmp_path):
 
 def test_every_option_of_fit_reaches_the_estimator(data, tmp_path):
     options = "--covariance diag --tol 0.01 --max-iter 7 --reg-covar 0.5 --init random --n-init 3"
+    options += " --stopping aitken --acceleration squarem"
     arguments = ["--columns", "a,b", "--seed", 5, "-o", tmp_path / "m.npz"]
     run("fit", data, "-k", 3, *options.split(), *arguments)
     found = load(tmp_path / "m.npz").get_params()
@@ -108,6 +109,8 @@ def test_every_option_of_fit_reaches_the_estimator(data, tmp_path):
         "n_components": 3,
         "covariance_type": "diag",
         "tol": 0.01,
+        "stopping": "aitken",
+        "acceleration": "squarem",
         "max_iter": 7,
         "reg_covar": 0.5,
         "init_params": "random",
@@ -291,6 +294,9 @@ def test_means_are_written_to_a_part_of_their_spread(mean, spread, expected):
         ("fit {data} -k 2 --columns a,b --weight c", "'c'"),
         ("fit {data} -k 2 --columns a,b --covariance ful", "did you mean 'full'?"),
         ("fit {data} -k 2 --columns a,b --init best", "'best'"),
+        ("fit {data} -k 2 --columns a,b --stopping slope", "'slope'"),
+        ("fit {data} -k 2 --columns a,b --acceleration nesterov", "'nesterov'"),
+        ("select {data} -k 2 --columns a,b --stopping slope", "'slope'"),
         ("fit {data} -k 2 --columns a,b --seed -1", "--seed"),
         ("fit {folder}/model.npz -k 2", "archive of arrays"),
         ("fit {data} -k 2 --columns a,b -o {folder}/model.pickle", ".npz"),

@@ -57,6 +57,17 @@ def test_select_takes_weights_and_criteria(data, blobs, tmp_path):
     assert_array_equal(found.weights_, expected.best_estimator_.weights_)
 
 
+def test_the_stopping_rule_reaches_every_candidate(data, blobs, tmp_path):
+    arguments = ["-k", "2:4", "--covariance", "diag", "--columns", "a,b", "--seed", 0]
+    run("select", data, *arguments, "--stopping", "aitken", "-o", tmp_path / "best.npz")
+    found = fastgmm.load(tmp_path / "best.npz")
+    expected = fastgmm.select(blobs, range(2, 5), "diag", "bic", 0, stopping="aitken")
+    assert found.stopping == "aitken"
+    assert_array_equal(found.means_, expected.best_estimator_.means_)
+    table = fastgmm.select(blobs, range(2, 5), "diag", "bic", 0).table
+    assert not np.array_equal(table["n_passes"], expected.table["n_passes"])
+
+
 def test_candidates_that_have_collapsed_are_in_brackets(tmp_path):
     load_iris(as_frame=True).data.to_csv(tmp_path / "iris.csv", index=False)
     shown = run("select", tmp_path / "iris.csv", "-k", "2,6", "--covariance", "full", "--seed", 0)

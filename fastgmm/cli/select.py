@@ -20,6 +20,7 @@ from fastgmm.cli.fit import (
     ModelFile,
     RegCovar,
     RegCovarRelative,
+    StoppingRule,
     Tolerance,
     Weight,
 )
@@ -61,6 +62,7 @@ def select(
     dtype: options.Dtype = None,
     n_features: options.Width = None,
     tol: Tolerance = DEFAULT["tol"],
+    stopping: StoppingRule = DEFAULT["stopping"],
     max_iter: MaxIter = DEFAULT["max_iter"],
     reg_covar: RegCovar = DEFAULT["reg_covar"],
     reg_covar_relative: RegCovarRelative = False,
@@ -76,6 +78,7 @@ def select(
         covariance_type=[name.strip() for name in covariance.split(",")],
         criterion=criterion,
         tol=tol,
+        stopping=stopping,
         max_iter=max_iter,
         reg_covar=reg_covar,
         reg_covar_relative=reg_covar_relative,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import em
@@ -46,7 +46,9 @@ class AutoGaussianMixture(Mixture):
     criterion : {"bic", "aic", "icl"}, default="bic"
         What the best candidate is lowest in, of those without collapsed components if there are.
     tol : float, default=1e-3
-        EM stops when the mean log-likelihood of a row changes by less.
+        What EM stops by, see `stopping`.
+    stopping : {"change", "aitken"}, default="change"
+        What `tol` bounds, for every candidate: see `GaussianMixture`.
     reg_covar : float, default=1e-6
         Added to every variance.
     reg_covar_relative : bool, default=False
@@ -86,6 +88,7 @@ class AutoGaussianMixture(Mixture):
         "covariance_type": [str, "array-like"],
         "criterion": [str],
         "tol": [Interval(Real, 0.0, None, closed="left")],
+        "stopping": [StrOptions(set(em.STOPPING_RULES))],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar_relative": ["boolean"],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -99,6 +102,7 @@ class AutoGaussianMixture(Mixture):
         covariance_type: str | Collection[str] = TYPES,
         criterion: str = "bic",
         tol: float = 1e-3,
+        stopping: str = "change",
         reg_covar: float = 1e-6,
         reg_covar_relative: bool = False,
         max_iter: int = 100,
@@ -108,6 +112,7 @@ class AutoGaussianMixture(Mixture):
         self.covariance_type = covariance_type  # type: ignore[assignment]
         self.criterion = criterion
         self.tol = tol
+        self.stopping = stopping
         self.reg_covar = reg_covar
         self.reg_covar_relative = reg_covar_relative
         self.max_iter = max_iter
@@ -150,7 +155,7 @@ class AutoGaussianMixture(Mixture):
             families,
             self.reg_covar,
             self.reg_covar_relative,
-            em.Stopping(self.tol, self.max_iter),
+            em.Stopping(self.tol, self.max_iter, self.stopping),
             randomness.generator(self.random_state),
             progress,
         )
@@ -186,6 +191,7 @@ class AutoGaussianMixture(Mixture):
             best.n_components,
             covariance_type=best.family.covariance_type,
             tol=self.tol,
+            stopping=self.stopping,
             reg_covar=self.reg_covar,
             reg_covar_relative=self.reg_covar_relative,
             max_iter=self.max_iter,
@@ -210,6 +216,7 @@ def select(
     random_state: randomness.RandomState = None,
     *,
     tol: float = 1e-3,
+    stopping: str = "change",
     reg_covar: float = 1e-6,
     reg_covar_relative: bool = False,
     max_iter: int = 100,
@@ -237,7 +244,7 @@ def select(
         others: the density of such a component is as high as `reg_covar` lets it.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Where the random numbers of the starts come from. The same seed gives the same bits.
-    tol, reg_covar, reg_covar_relative, max_iter
+    tol, stopping, reg_covar, reg_covar_relative, max_iter
         As for `GaussianMixture`, for every candidate.
     sample_weight : array-like of shape (n_samples,), optional
         How often each row counts; their sum takes the place of the number of rows.
@@ -276,6 +283,7 @@ def select(
         covariance_type=covariance_type,
         criterion=criterion,
         tol=tol,
+        stopping=stopping,
         reg_covar=reg_covar,
         reg_covar_relative=reg_covar_relative,
         max_iter=max_iter,

@@ -1,6 +1,6 @@
 """Passes that an acceleration of EM saves, on 64 problems, and where its climb ends.
 
-``python -m bench.acceleration [problems]`` prints two Markdown tables. Every problem is climbed
+``python -m bench.acceleration`` prints two Markdown tables. Every problem is climbed
 from one start by EM alone, by "squarem" and by "anderson", in 600 passes at most. A ratio is the
 passes of an acceleration, those in vain included, over the passes of EM alone: until the end of its
 own climb is a millionth of a nat a row away, and until the default rule stops. An end is lower
@@ -9,7 +9,6 @@ where it misses that of EM alone by more than 1e-4 nats a row.
 
 from __future__ import annotations
 
-import sys
 import warnings
 from functools import partial
 from typing import NamedTuple
@@ -99,9 +98,8 @@ def climbed(of: Problem, name: str | None) -> Climb:
 def main() -> None:
     """Climb all problems and print the tables."""
     warnings.simplefilter("ignore")
-    n_problems = int(sys.argv[1]) if len(sys.argv) > 1 else N_PROBLEMS
     found: Found = {name: [] for name in (None, *ACCELERATIONS)}
-    for seed in range(n_problems):
+    for seed in range(N_PROBLEMS):
         for name, climbs in found.items():
             climbs.append(climbed(problem(seed), name))
     print_tables(found)

@@ -10,12 +10,18 @@ from faults import processes
 LAYERS = ("omp", "workqueue")  # of Numba: tbb needs a library of its own
 MANY = os.cpu_count() + 6  # so that 7 threads, and one more than there are processors, are tried
 
+PATIENCE = 230  # seconds, for where all those threads have one processor and share it with others
+
 
 @pytest.mark.fault(98, 99, 102)
 @pytest.mark.parametrize("layer", LAYERS)
 def test_any_number_of_threads_of_any_kind_gives_the_same_bits(layer):
     printed = processes.run(
-        "threads", layer, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=max(MANY, 7)
+        "threads",
+        layer,
+        timeout=PATIENCE,
+        NUMBA_THREADING_LAYER=layer,
+        NUMBA_NUM_THREADS=max(MANY, 7),
     )
     assert printed.split() == ["numbers_of_threads", "limits", "fits_at_once", "one_object"]
 
@@ -24,7 +30,9 @@ def test_any_number_of_threads_of_any_kind_gives_the_same_bits(layer):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_children_of_a_fork_fit_with_the_same_bits(layer):
     variables = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": 4}
-    assert processes.run("forks", layer, **variables) == "all children came home\n"
+    assert (
+        processes.run("forks", layer, timeout=PATIENCE, **variables) == "all children came home\n"
+    )
 
 
 @pytest.mark.fault(100)

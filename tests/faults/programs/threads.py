@@ -171,7 +171,8 @@ def limits(expected):
     asked.clear()
     with threadpool_limits(1):
         assert bits(fitted(CASES[0])) == expected[0]
-    assert not asked
+    # with one processor OpenMP's own number is 1, too, and says nothing of what was asked for
+    assert sharing._cpus() == 1 or not asked
     assert numba.get_num_threads() == max(NUMBERS)
 
 

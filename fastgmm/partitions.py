@@ -13,9 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import sharing
-from fastgmm.compiled import guard
 from fastgmm.covariance import Family
-from fastgmm.kernels import seeding
 from fastgmm.kernels.lanes import SHARED_OPERATIONS
 from fastgmm.kernels.seeding import assign, share_assignment, share_distances, squared_distances
 from fastgmm.kernels.tiles import TILE
@@ -23,7 +21,6 @@ from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
 from fastgmm.statistics import Array, SufficientStatistics
 
-guard(seeding)
 LANE_ROWS = 16 * TILE  # summed on their own, so that sums do not follow the number of threads
 LLOYD_ROUNDS = 300
 LLOYD_TOLERANCE = 1e-4  # of the features' mean variance, on the squared movement of all centres

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.compiled import guard
-from fastgmm.kernels import bits, expectation, pruned, scoring
+from fastgmm.kernels import scoring
 from fastgmm.kernels.lanes import Plan, block_rows, plan
 from fastgmm.kernels.pruned import choose as choose_way
 from fastgmm.kernels.structures import STRUCTURES
@@ -20,7 +19,6 @@ from fastgmm.sharing import share
 from fastgmm.sources import Block, Source, blocks
 from fastgmm.statistics import SufficientStatistics
 
-guard(bits, expectation, pruned, scoring)
 UNWEIGHTED = np.empty(0)
 CACHED_ROWS = 2048  # of responsibilities: 320 kB of 20 components
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from numba import njit
 
+from fastgmm.kernels.compilation import safe
+
 CACHE = os.environ.get("FASTGMM_CACHE", "1") != "0"
 
 
@@ -33,15 +35,17 @@ def compiled(function=None, **options):
         return partial(compiled, **options)
     options |= {"nogil": True, "error_model": "numpy"}
     if not CACHE:
-        return njit(**options)(function)
+        return safe(njit(**options)(function))
     try:
         kernel = njit(cache=True, **options)(function)
     except RuntimeError as error:
         if "cannot cache" not in str(error):
             raise
-        return njit(**options)(function)  # no folder to write to: compile in every process anew
+        return safe(
+            njit(**options)(function)
+        )  # no folder to write to: compile in every process anew
     kernel._cache._cache_file._source_stamp = STAMP
-    return kernel
+    return safe(kernel)
 
 
 kernel = compiled

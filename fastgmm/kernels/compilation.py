@@ -13,23 +13,18 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 
-from numba.core import dispatcher
 from numba.core.caching import FunctionCache, NullCache
 
-DISPATCHER: Any = dispatcher.Dispatcher
 
-
-def guard(*modules: ModuleType) -> None:
-    """Let no interrupt into the compilation of some modules' kernels, and forgive their caches."""
-    kernels: list[Any] = [each for module in modules for each in vars(module).values()]
-    for kernel in kernels:
-        if isinstance(kernel, DISPATCHER) and not hasattr(kernel.compile, "__wrapped__"):
-            kernel.compile = _uninterrupted(kernel.compile)
-            if type(kernel._cache) is FunctionCache:
-                kernel._cache = _Forgiving(kernel._cache)
+def safe(kernel: Any) -> Any:
+    """Let no interrupt into the compilation of a kernel, and forgive its cache."""
+    kernel.compile = _uninterrupted(kernel.compile)
+    if type(kernel._cache) is FunctionCache:
+        kernel._cache = _Forgiving(kernel._cache)
+    return kernel
 
 
 def _uninterrupted(compile_: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ import threading
 import numba
 import pytest
 
-from fastgmm.compiled import guard, later_interrupt
+from fastgmm.kernels.compilation import later_interrupt, safe
 
 
 @pytest.fixture(autouse=True)
@@ -74,21 +74,20 @@ def test_ignored_interrupts_stay_ignored_and_other_threads_leave_handlers_alone(
     assert seen == [signal.SIG_IGN]
 
 
-def test_a_guarded_kernel_compiles_whole_and_is_usable_after_the_interrupt():
-    class kernels:
-        @numba.njit
-        def double(x):
-            return 2 * x
+def test_a_safe_kernel_compiles_whole_and_is_usable_after_the_interrupt():
+    @numba.njit
+    def double(x):
+        return 2 * x
 
-    whole = kernels.double.compile
+    whole = double.compile
 
     def interrupted(signature):
         interrupt()
         return whole(signature)
 
-    kernels.double.compile = interrupted
-    guard(kernels)
+    double.compile = interrupted
+    safe(double)
     with pytest.raises(KeyboardInterrupt):
-        kernels.double(1)
-    assert len(kernels.double.signatures) == 1
-    assert kernels.double(2) == 4
+        double(1)
+    assert len(double.signatures) == 1
+    assert double(2) == 4

@@ -1,6 +1,7 @@
 """fastgmm beside every rival that is installed: one EM iteration, from the same start, in turn.
 
-    python -m bench.rivals [--repeats 5] [--quick] [--out docs/benchmarks.md] [--chart rivals.png]
+    python -m bench.rivals [--repeats 5] [--quick] [--only scikit-learn oneDAL]
+                           [--out docs/benchmarks.md] [--chart rivals.png]
 
 An iteration is a tenth of the difference between eleven passes and one, so that neither checks of
 the input nor a last E step are counted for anybody; the best of several turns is taken. Every rival
@@ -33,7 +34,7 @@ from bench import data
 from fastgmm import GaussianMixture
 
 PASSES = 10
-LONG, ENOUGH_TURNS = 0.1, 2  # seconds an iteration
+LONG, ENOUGH_TURNS = 0.1, 1  # seconds an iteration, turns
 MOST_GMMX = 1e9  # numbers: it keeps rows × components × features² of them
 
 
@@ -335,10 +336,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
+    parser.add_argument("--only", nargs="+", help="names of rivals, instead of all installed")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--chart", type=Path, help="a picture of the ratios")
     arguments = parser.parse_args()
     fits, versions, missing = rivals()
+    if arguments.only:
+        fits = {name: fit for name, fit in fits.items() if name in ("fastgmm", *arguments.only)}
     rates = {dtype: gemm_rate(dtype) for dtype in ("float64", "float32")}
     results = {}
     for dtype in ("float64", "float32"):
@@ -358,7 +362,7 @@ def main() -> None:
             "cores, the best of several turns. Machines differ and are noisy: read the ratios.",
             f"{datetime.date.today():%Y-%m-%d}, {machine()}; dgemm {rates['float64']:.0f} and "
             f"sgemm {rates['float32']:.0f} GFLOP/s. Versions: "
-            + ", ".join(f"{name} {version}" for name, version in versions.items())
+            + ", ".join(f"{name} {versions[name]}" for name in fits)
             + f". Missing: {', '.join(missing) or 'nobody'}.",
             table(results, list(fits)),
         ]

@@ -45,6 +45,7 @@ class Moment:
     repairing: em.State | None = None  # what may take the place of the best of them
     n_repairs: int = 0
     n_rows: int | None = None  # of positive weight
+    row_weight: float | None = None  # of all rows
 
 
 class Sampled(NamedTuple):
@@ -187,6 +188,7 @@ def _packed(moment: Moment) -> tuple[Header, Arrays]:
         "is_repairing": moment.repairing is not None,
         "n_repairs": moment.n_repairs,
         "n_rows": moment.n_rows,
+        "row_weight": moment.row_weight,
     }
     return header, arrays
 
@@ -235,7 +237,8 @@ def _value(described: Any, arrays: Arrays) -> Any:
 def _unpacked(header: Header, arrays: Arrays, rule: em.UpdateRule) -> Moment:
     states = [_state(c, each, arrays, rule) for c, each in enumerate(header["states"])]
     repairing = states.pop() if header["is_repairing"] else None
-    return Moment(tuple(states), repairing, header["n_repairs"], header["n_rows"])
+    n_rows, row_weight = header["n_rows"], header["row_weight"]
+    return Moment(tuple(states), repairing, header["n_repairs"], n_rows, row_weight)
 
 
 def _state(c: int, described: Header, arrays: Arrays, rule: em.UpdateRule) -> em.State:

@@ -43,8 +43,8 @@ class Climb:
     ----------
     states : list of em.State
         Of every start, as its last step left it.
-    n_rows : int or None
-        Rows of positive weight, once a pass has counted them.
+    n_rows, row_weight : int and float, or None
+        Rows of positive weight and the sum of all weights, once a pass has counted them.
     was_stopped : bool
         Whether a callback has asked to stop.
     repairing : em.State or None
@@ -66,6 +66,7 @@ class Climb:
         self.sample, self.may_repair = sample, may_repair
         self.keep = keep
         self.n_rows: int | None = None
+        self.row_weight: float | None = None
         self.was_stopped = False
         self.repairing: em.State | None = None
         self.n_repairs = 0
@@ -89,7 +90,8 @@ class Climb:
     def go_on_from(self, moment: Moment) -> None:
         """Stand where another climb of the same rows has stood."""
         self.states, self.repairing = list(moment.states), moment.repairing
-        self.n_repairs, self.n_rows = moment.n_repairs, moment.n_rows
+        self.n_repairs = moment.n_repairs
+        self.n_rows, self.row_weight = moment.n_rows, moment.row_weight
 
     def _repair(self, sample: Sample, data_pass: em.DataPass, stopping: em.Stopping) -> None:
         """Put failed components of the best state elsewhere, as long as that is likelier."""
@@ -128,7 +130,7 @@ class Climb:
         if self.keep is not None:
             self.keep(self)
         found = passes.statistics(self.source, candidates)
-        self.n_rows = found[0].n_rows
+        self.n_rows, self.row_weight = found[0].n_rows, found[0].row_weight
         return found
 
     @property
@@ -148,14 +150,24 @@ class Climb:
     def count_rows(self) -> int:
         """Return the rows of positive weight, by a pass of its own if there was none."""
         if self.n_rows is None:
-            _, _, self.n_rows = passes.total_log_likelihood(self.source, self.best.parameters)
-        return self.n_rows
+            self._count()
+        return self.n_rows or 0
+
+    def weigh_rows(self) -> float:
+        """Return the sum of the rows' weights, likewise."""
+        if self.row_weight is None:
+            self._count()
+        return self.row_weight or 0.0
+
+    def _count(self) -> None:
+        found = passes.total_log_likelihood(self.source, self.best.parameters)
+        _, self.row_weight, self.n_rows = found
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the best state so far, in the precision of the rows."""
         best = self.best
         described = attributes_of(best.parameters, np.dtype(self.source.dtype), self.names)
-        return described | history_of(best, self.count_rows())
+        return described | history_of(best, self.count_rows(), self.weigh_rows())
 
 
 def advice(

@@ -18,7 +18,7 @@ from sklearn.utils.metadata_routing import UNUSED
 from fastgmm import em, passes
 from fastgmm.acceleration import ACCELERATIONS, Memory
 from fastgmm.covariance import family
-from fastgmm.estimators import given, memory, rows, saving, starts
+from fastgmm.estimators import arriving, given, memory, rows, saving, starts
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.fitting import Climb, advice
 from fastgmm.estimators.once import fitted_once
@@ -86,6 +86,10 @@ class GaussianMixture(Mixture):
     warm_start : bool, default=False
         Whether `fit` goes on from where the last one ended, also with rows of another dtype, which
         then is the model's; `n_init` does not count.
+    step_power : float, default=0.9
+        How fast `partial_fit` forgets: the row that is the t-th by weight takes a step of
+        ``t ** -step_power``. 1 counts all rows alike; the smaller, down to 0.5 (excluded), the
+        sooner drifting data are followed, and the noisier the mixture.
     verbose : int, default=0
         1 prints the passes, 2 their time and gain, too.
     verbose_interval : int, default=10
@@ -113,7 +117,9 @@ class GaussianMixture(Mixture):
     lower_bounds_ : list of float
         The same, for every pass; one made in vain repeats the bound before.
     n_rows_ : int
-        Number of rows of positive weight in the fit.
+        Number of rows of positive weight in the fit, or in all calls of `partial_fit`.
+    row_weight_ : float
+        Sum of their weights.
     n_features_in_ : int
         Number of features of the rows.
     feature_names_in_ : ndarray of str
@@ -153,6 +159,7 @@ class GaussianMixture(Mixture):
         "precisions_init": ["array-like", None],
         "random_state": ["random_state", np.random.Generator, np.random.SeedSequence],
         "warm_start": ["boolean"],
+        "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
     }
@@ -175,6 +182,7 @@ class GaussianMixture(Mixture):
         precisions_init: npt.ArrayLike | None = None,
         random_state: RandomState = None,
         warm_start: bool = False,
+        step_power: float = 0.9,
         verbose: int = 0,
         verbose_interval: int = 10,
     ) -> None:
@@ -193,6 +201,7 @@ class GaussianMixture(Mixture):
         self.precisions_init = precisions_init
         self.random_state = random_state
         self.warm_start = warm_start
+        self.step_power = step_power
         self.verbose = verbose
         self.verbose_interval = verbose_interval
 
@@ -329,6 +338,60 @@ class GaussianMixture(Mixture):
         self._publish(attributes)
         return labels
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None
+    ) -> Self:
+        """Learn from more rows, and forget those before little by little.
+
+        Stepwise EM: what is remembered of the rows before are their sufficient statistics, which
+        fade as rows arrive. The step follows from the weight of the rows alone, so that the size of
+        batches does not matter. The first call is a fit; as long as all rows together are fewer
+        than 100 a component and feature, they are kept, and fitted again whenever they have doubled
+        (a pickle keeps these rows, a saved file does not). After `fit`, `load` or `from_parameters`
+        it goes on from there, and the mixture counts as the weight of the rows it was fitted to
+        (one made from parameters, as 100 rows a component and feature). Steps are not averaged:
+        with the default `step_power` they count nearly all rows alike, as averaging would.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            As for `fit`; a large batch is learned from in steps of a tenth of the rows before.
+            In the first call at least as many rows as components.
+        y : Ignored
+            Here for scikit-learn's convention.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts.
+
+        Returns
+        -------
+        GaussianMixture
+            The object itself. `lower_bounds_` has the mean log-likelihood of the rows of every
+            step before it was taken, `n_iter_` the number of steps in this call; `converged_` is
+            false after the first call.
+
+        Raises
+        ------
+        ValueError
+            If the rows have other features than before, or the first are fewer than components.
+        DataError
+            If a row is not of finite numbers; nothing has been learned then.
+
+        References
+        ----------
+        Cappé, O. and Moulines, E. (2009), On-line expectation-maximization algorithm for latent
+        data models, Journal of the Royal Statistical Society B 71, 593-613, equation 15.
+        """
+        with fitted_once(self):
+            attributes = arriving.learned(self, X, sample_weight, self._begun)
+        self._publish(attributes)
+        return self
+
+    def _begun(self, X: Any, sample_weight: Any, is_first: bool) -> dict[str, Any]:
+        """Fit anew to the first rows; of too few of them, nothing is said yet."""
+        _, attributes = self._climbed(X, None, sample_weight, is_silent=is_first)
+        return attributes
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file that `fastgmm.load` reads.
 
@@ -348,13 +411,14 @@ class GaussianMixture(Mixture):
         y: Any,
         sample_weight: npt.ArrayLike | None,
         checkpoint: str | os.PathLike[str] | None = None,
+        is_silent: bool = False,
     ) -> tuple[Source, dict[str, Any]]:
         """Fit, and return the rows and the attributes to publish."""
         found = rows.to_fit(self, X, sample_weight)
         source = found.source
         memory.demand(self.n_components, source.n_features, self.covariance_type)
         said = starts.checked(self, source.n_features)
-        resuming = self.warm_start and is_fitted(vars(self))
+        resuming = self.warm_start and is_fitted(vars(self)) and not is_silent
         ours = not (resuming or said.is_complete)
         kept = Kept(checkpoint, starts.settings(self, resuming), source)
         rng, sample = None, None
@@ -389,7 +453,9 @@ class GaussianMixture(Mixture):
         attributes = climb.attributes()
         wrong = advice(climb.best, climb.count_rows(), found, sample)
         kept.keep(climb, is_finished=not climb.was_stopped, at_once=True)
-        if not (attributes["converged_"] or climb.was_stopped or self.max_iter == 0):
+        if is_silent:
+            wrong = None
+        elif not (attributes["converged_"] or climb.was_stopped or self.max_iter == 0):
             warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=4)
         if wrong is not None:
             warnings.warn(wrong, stacklevel=4)

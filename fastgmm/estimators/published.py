@@ -27,8 +27,10 @@ FITTED = (
     "lower_bound_",
     "lower_bounds_",
     "n_rows_",
+    "row_weight_",
     "n_features_in_",
     "feature_names_in_",
+    "_first_rows",  # of partial_fit
 )
 
 
@@ -60,7 +62,9 @@ def _refuse_overflow(attributes: Mapping[str, Any], dtype: np.dtype[Any]) -> Non
             )
 
 
-def history_of(state: em.State | None, n_rows: int) -> dict[str, Any]:
+def history_of(
+    state: em.State | None, n_rows: int, row_weight: float | None = None
+) -> dict[str, Any]:
     """Return what describes a fit: where EM stopped, and the way there."""
     trace = [] if state is None else list(state.trace)
     return {
@@ -69,6 +73,7 @@ def history_of(state: em.State | None, n_rows: int) -> dict[str, Any]:
         "lower_bound_": trace[-1] if trace else -math.inf,
         "lower_bounds_": trace,
         "n_rows_": n_rows,
+        "row_weight_": float(n_rows if row_weight is None else row_weight),
     }
 
 

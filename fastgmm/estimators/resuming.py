@@ -68,6 +68,7 @@ class Kept:
     def keep(self, climb: Climb, is_finished: bool = False, at_once: bool = False) -> None:
         """Write down how far a climb has come."""
         if self.checkpoint is not None and not self.is_finished:
-            moment = Moment(tuple(climb.states), climb.repairing, climb.n_repairs, climb.n_rows)
+            seen = climb.n_rows, climb.row_weight
+            moment = Moment(tuple(climb.states), climb.repairing, climb.n_repairs, *seen)
             sampled = Sampled(self.source.n_rows, self.seed, self.sample_digest)
             self.checkpoint.write(moment, sampled, is_finished, at_once)

@@ -17,7 +17,7 @@ from fastgmm.estimators.published import attributes_of, history_of, parameters_o
 from fastgmm.version import __version__
 
 MODEL = ("weights_", "means_", "covariances_", "precisions_cholesky_")
-HISTORY = ("converged_", "n_iter_", "n_rows_")
+HISTORY = ("converged_", "n_iter_", "n_rows_", "row_weight_")
 BOUNDS = ("lower_bound_", "lower_bounds_")  # kept as arrays, since JSON has no infinity
 STARTS = ("weights_init", "means_init", "precisions_init")
 
@@ -105,9 +105,11 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
     names = header["feature_names"]
     if names is not None and len(names) != parameters.n_features:
         raise ValueError(f"it names {len(names)} of {parameters.n_features} features")
+    # a file from before the weight of the rows was kept
+    history = {"row_weight_": float(header["history"]["n_rows_"])} | header["history"]
     model._publish(
         attributes_of(parameters, arrays["means_"].dtype, names)
-        | {name: header["history"][name] for name in HISTORY}
+        | {name: history[name] for name in HISTORY}
         | {"lower_bound_": float(arrays["lower_bound_"])}
         | {"lower_bounds_": arrays["lower_bounds_"].tolist()}
     )

@@ -57,7 +57,7 @@ class Candidate:
             raise ValueError(f"{self.n_components} components failed: {self.failure}")
         dtype = np.dtype(rows.source.dtype)
         described = attributes_of(self.state.parameters, dtype, rows.names)
-        return described | history_of(self.state, self.totals.n_rows)
+        return described | history_of(self.state, self.totals.n_rows, self.totals.row_weight)
 
 
 def best_of(candidates: Sequence[Candidate], criterion: Criterion) -> Candidate:

@@ -18,7 +18,7 @@ from fastgmm.sample import Sample, draw_sample
 from fastgmm.selection.candidate import Candidate
 from fastgmm.selection.growth import Grown, Growth
 from fastgmm.selection.mending import mended
-from fastgmm.statistics import Array, SufficientStatistics
+from fastgmm.statistics import Array
 
 
 class Sweep(Climb):
@@ -30,12 +30,6 @@ class Sweep(Climb):
     def __init__(self, states: list[em.State], families: Sequence[Family], rows: Rows) -> None:
         super().__init__(states, rows)
         self.families = families
-        self.row_weight = 1.0
-
-    def _pass(self, candidates: list[Parameters]) -> Sequence[SufficientStatistics]:
-        found = super()._pass(candidates)
-        self.row_weight = found[0].row_weight
-        return found
 
     @property
     def best(self) -> em.State:
@@ -55,8 +49,9 @@ class Sweep(Climb):
             state, shape = self.states[c], self.states[c].parameters.means.shape
             if state.failure is not None or not state.trace:
                 return np.inf
-            penalty = 0.5 * self.families[c].n_parameters(*shape) * np.log(self.row_weight)
-            return float(penalty - state.trace[-1] * self.row_weight)
+            row_weight = self.weigh_rows()
+            penalty = 0.5 * self.families[c].n_parameters(*shape) * np.log(row_weight)
+            return float(penalty - state.trace[-1] * row_weight)
 
         return min(range(len(self.states)), key=half_bic)
 

@@ -86,6 +86,7 @@ ANSWERS = {
     65: "refused with the nearest word; the command line names its option",
     66: "the same bits for a seed, at any number of threads",
     67: "no setting is changed by a fit",
+    83: "refused, and nothing is learned; after `fit` it goes on with that fit's weight",
     84: "refused at every length",
     85: "refused, or the same model where the byte says nothing (dates in the zip)",
     86: "a newer format is refused with the upgrade; fields missing or unknown are refused",

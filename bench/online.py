@@ -1,0 +1,77 @@
+"""What partial_fit loses against a batch fit, by the size of batches, and how it follows a drift.
+
+    python -m bench.online
+
+Two Markdown tables: nats a row of held-out rows below the batch fit of the same rows, best seed to
+worst, with the rows a second; and nats a row below the present mixture, where means move.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+import warnings
+
+import numpy as np
+
+from fastgmm import GaussianMixture
+
+K, D = 4, 3
+SIZES = (1, 10, 100, 1000)
+SEEDS = (0, 7, 8)
+POWERS = (0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+def drawn(n_rows: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    """Four clusters of unequal size that overlap a little."""
+    rng = np.random.default_rng(seed)
+    means = 3.0 * np.random.default_rng(1).normal(size=(K, D)) + shift
+    labels = rng.choice(K, p=[0.4, 0.3, 0.2, 0.1], size=n_rows)
+    scales = np.array([0.5, 1.0, 1.5, 0.8])
+    return means[labels] + scales[labels, None] * rng.normal(size=(n_rows, D))
+
+
+def arrived(batches: list[np.ndarray], power: float) -> GaussianMixture:
+    """Learn from all batches."""
+    model = GaussianMixture(K, random_state=0, step_power=power)
+    for batch in batches:
+        model.partial_fit(batch)
+    return model
+
+
+def stationary(n_rows: int = 4_000) -> None:
+    """Print what is lost by batch size."""
+    held_out = drawn(20_000, seed=99)
+    arrived([drawn(2_000, 0)] * 2, 0.9)  # what compiles, compiles now
+    print("| rows a batch | nats a row below the batch fit | rows a second |\n| --: | --: | --: |")
+    for size in SIZES:
+        lost, clock = [], 0.0
+        for seed in SEEDS:
+            rows = drawn(n_rows, seed)
+            whole = GaussianMixture(K, random_state=0, tol=1e-6, max_iter=1000).fit(rows)
+            first = max(size, K)
+            cuts = [0, *range(first, n_rows, size), n_rows]
+            batches = [rows[a:b] for a, b in itertools.pairwise(cuts)]
+            began = time.perf_counter()
+            model = arrived(batches, 0.9)
+            clock += time.perf_counter() - began
+            lost.append(whole.score(held_out) - model.score(held_out))
+        rate = len(SEEDS) * n_rows / clock
+        print(f"| {size} | {min(lost):.4f} to {max(lost):.4f} | {rate:,.0f} |")
+
+
+def drift(n_batches: int = 100, speed: float = 0.05) -> None:
+    """Print what is lost by power, where every batch of 500 rows has moved all means."""
+    now = drawn(20_000, seed=999, shift=speed * (n_batches - 1))
+    best = GaussianMixture(K, random_state=0).fit(now).score(now)
+    batches = [drawn(500, seed, speed * seed) for seed in range(n_batches)]
+    print("\n| step_power | nats a row below a fit of the present |\n| --: | --: |")
+    for power in POWERS:
+        print(f"| {power} | {best - arrived(batches, power).score(now):.3f} |")
+
+
+if __name__ == "__main__":
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stationary()
+        drift()

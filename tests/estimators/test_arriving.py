@@ -1,0 +1,250 @@
+"""Rows that arrive call by call."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+import fastgmm
+from fastgmm import DataError, GaussianMixture, em
+from fastgmm.estimators.arriving import enough, variances_of
+from fastgmm.parameters import Parameters
+
+K, D = 4, 3
+
+
+def stream(n_rows, seed=0, shift=0.0):
+    """Rows of four clusters that overlap a little, in random order."""
+    rng = np.random.default_rng(seed)
+    means = 3.0 * np.random.default_rng(1).normal(size=(K, D)) + shift
+    labels = rng.choice(K, p=[0.4, 0.3, 0.2, 0.1], size=n_rows)
+    scales = np.array([0.5, 1.0, 1.5, 0.8])
+    return means[labels] + scales[labels, None] * rng.normal(size=(n_rows, D))
+
+
+def batches(rows, size):
+    """Cut rows into batches of a size, or of any sizes."""
+    if size == "ragged":
+        cuts = np.cumsum(np.random.default_rng(2).integers(5, 900, size=len(rows)))
+        return np.split(rows, cuts[cuts < len(rows) - 5])
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def arrived(rows, size, **settings):
+    model = GaussianMixture(K, random_state=0, **settings)
+    for batch in batches(rows, size):
+        model.partial_fit(batch)
+    return model
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("size", [10, 100, 1000, 20_000, "ragged"])
+def test_a_stream_in_any_batches_ends_near_the_batch_fit(kind, size):
+    rows, held_out = stream(10_000 if size != 10 else 3_000), stream(20_000, seed=9)
+    whole = GaussianMixture(K, random_state=0, covariance_type=kind, tol=1e-6, max_iter=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = arrived(rows, size, covariance_type=kind)
+    assert found.score(held_out) > whole.fit(rows).score(held_out) - 0.02
+    assert found.n_rows_ == found.row_weight_ == len(rows)
+
+
+def test_drifting_data_are_followed_the_sooner_the_smaller_the_power():
+    drifting = [stream(500, seed=i, shift=0.05 * i) for i in range(100)]
+    now = stream(20_000, seed=999, shift=0.05 * 99)
+    best = GaussianMixture(K, random_state=0).fit(now).score(now)
+    short = {}
+    for power in (1.0, 0.6):
+        model = GaussianMixture(K, random_state=0, step_power=power)
+        for batch in drifting:
+            model.partial_fit(batch)
+        short[power] = best - model.score(now)
+    assert short[0.6] < 0.25
+    assert short[0.6] < 0.25 * short[1.0]
+
+
+def test_one_component_of_power_1_has_the_mean_and_covariance_of_all_rows():
+    rows = stream(5_000)
+    model = GaussianMixture(1, step_power=1.0, reg_covar=0.0)
+    for batch in batches(rows, "ragged"):
+        model.partial_fit(batch)
+    np.testing.assert_allclose(model.means_[0], rows.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(model.covariances_[0], np.cov(rows.T, bias=True), rtol=1e-11)
+
+
+def test_weights_count_as_rows_that_are_written_twice_or_left_out():
+    # a tenth of the rows before is learned from in one step
+    rows, more = stream(2_000), stream(100, seed=3)
+    weights = np.random.default_rng(4).integers(0, 3, size=len(more))
+    by_weight = GaussianMixture(K, random_state=0).fit(rows)
+    by_hand = pickle.loads(pickle.dumps(by_weight))
+    by_weight.partial_fit(more, sample_weight=weights)
+    by_hand.partial_fit(np.repeat(more, weights, axis=0))
+    np.testing.assert_allclose(by_weight.means_, by_hand.means_, rtol=1e-12)
+    np.testing.assert_allclose(by_weight.covariances_, by_hand.covariances_, rtol=1e-11)
+    assert by_weight.row_weight_ == by_hand.row_weight_
+    before = by_weight.means_
+    with pytest.raises(DataError, match="all weights"):
+        by_weight.partial_fit(more, sample_weight=np.zeros(len(more)))
+    assert by_weight.means_ is before
+
+
+def test_a_step_whose_rows_weigh_nothing_is_left_out():
+    model = GaussianMixture(K, random_state=0).fit(stream(2_000))
+    weights = np.repeat([0.0, 1.0], [enough(K, D), 100])
+    model.partial_fit(stream(len(weights), seed=3), sample_weight=weights)
+    assert (model.n_iter_, model.n_rows_) == (1, 2_100)
+
+
+def test_after_fit_it_goes_on_with_the_weight_of_the_fit():
+    rows, more = stream(2_000), stream(300, seed=3)
+    model = GaussianMixture(K, random_state=0).fit(rows, sample_weight=np.full(len(rows), 2.0))
+    assert (model.n_rows_, model.row_weight_) == (2_000, 4_000.0)
+    before = model.means_.copy()
+    model.partial_fit(more)
+    assert model.row_weight_ == 4_300.0
+    assert 0.0 < np.abs(model.means_ - before).max() < 0.2
+    again = model.fit(rows)
+    np.testing.assert_array_equal(again.means_, GaussianMixture(K, random_state=0).fit(rows).means_)
+
+
+def test_a_model_made_of_parameters_learns_from_few_rows_as_from_many():
+    truth = GaussianMixture(K, random_state=0).fit(stream(5_000))
+    made = GaussianMixture.from_parameters(truth.weights_, truth.means_, truth.covariances_)
+    made.partial_fit(stream(3, seed=5))
+    assert made.row_weight_ == enough(K, D) + 3
+    assert made.score(stream(5_000, seed=6)) > truth.score(stream(5_000, seed=6)) - 0.02
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_model_goes_on_from_its_file_and_from_a_pickle_with_the_same_bits(tmp_path, dtype):
+    rows = stream(2_000).astype(dtype)
+    model = GaussianMixture(K, random_state=0).partial_fit(rows[:1500])  # past the first rows
+    model.save(tmp_path / "model.npz")
+    others = [fastgmm.load(tmp_path / "model.npz"), pickle.loads(pickle.dumps(model))]
+    model.partial_fit(rows[1500:])
+    assert model.means_.dtype == dtype
+    for other in others:
+        other.partial_fit(rows[1500:])
+        np.testing.assert_array_equal(other.covariances_, model.covariances_)
+        assert other.row_weight_ == model.row_weight_
+
+
+def test_a_pickle_keeps_the_first_rows():
+    rows = stream(1_000)
+    model = GaussianMixture(K, random_state=0).partial_fit(rows[:600])
+    other = pickle.loads(pickle.dumps(model)).partial_fit(rows[600:])
+    np.testing.assert_array_equal(other.means_, model.partial_fit(rows[600:]).means_)
+
+
+def test_sources_are_learned_from_as_arrays_are(tmp_path):
+    rows, more = stream(500), stream(3_000, seed=3)
+    np.save(tmp_path / "more.npy", more)
+    found = [
+        GaussianMixture(K, random_state=0).partial_fit(rows).partial_fit(each).means_
+        for each in (more, tmp_path / "more.npy", lambda: iter(np.split(more, [7, 1000])))
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_relative_regularisation_is_of_the_mixture_s_own_variances():
+    scales = np.array([1e-6, 1.0, 1e6])
+    fitted = GaussianMixture(K, random_state=0).fit(stream(2_000))
+    found = []
+    for units in (np.ones(D), scales):
+        covariances = fitted.covariances_ * np.outer(units, units)
+        model = GaussianMixture.from_parameters(fitted.weights_, fitted.means_ * units, covariances)
+        model.set_params(reg_covar=1e-3, reg_covar_relative=True)
+        found.append(model.partial_fit(stream(1_000, seed=3) * units))
+    np.testing.assert_allclose(found[1].means_, found[0].means_ * scales, rtol=1e-10)
+    covariances = found[0].covariances_ * np.outer(scales, scales)
+    np.testing.assert_allclose(found[1].covariances_, covariances, rtol=1e-9)
+    for structure, covariances in {
+        "spherical": [1.0, 2.0],
+        "diagonal": [[1.0, 3.0], [2.0, 1.0]],
+        "tied": [[2.0, 0.5], [0.5, 1.0]],
+        "full": [np.eye(2), 2.0 * np.eye(2)],
+    }.items():
+        mixture = Parameters.from_covariances(structure, [0.3, 0.7], [[0, 1], [5, 2]], covariances)
+        drawn, _ = mixture.sample(200_000, np.random.RandomState(0))
+        np.testing.assert_allclose(variances_of(mixture), drawn.var(axis=0), rtol=0.02)
+
+
+def test_a_component_that_gets_no_rows_fades_and_is_never_nan():
+    model = GaussianMixture.from_parameters(
+        [0.5, 0.5], [[0.0], [1e6]], [[[1.0]], [[1.0]]]
+    ).set_params(step_power=0.55)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        model.partial_fit(rng.normal(size=(5_000, 1)))
+    assert 0.0 <= model.weights_[1] < 1e-9
+    assert np.isfinite(model.score_samples([[0.0], [1e6]])).all()
+    assert np.isfinite(model.covariances_).all()
+
+
+@pytest.mark.fault(83)
+def test_what_does_not_fit_is_refused_and_changes_nothing(monkeypatch):
+    with pytest.raises(ValueError, match="n_samples = 3"):
+        GaussianMixture(K).partial_fit(stream(3))
+    model = GaussianMixture(K, random_state=0).partial_fit(stream(50))
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match="2 features"):
+        model.partial_fit(stream(50)[:, :2])
+    with pytest.raises(DataError, match="row 3"):
+        model.partial_fit(np.where(np.arange(50)[:, None] == 3, np.nan, stream(50)))
+    with pytest.raises(ValueError, match="from 4 components"):
+        clone_with(model, n_components=5).partial_fit(stream(50))
+    monkeypatch.setattr(em.MaximumLikelihood, "estimate", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.partial_fit(stream(20, seed=1))
+    assert all(vars(model)[name] is before[name] for name in before)
+
+
+def clone_with(model, **settings):
+    other = pickle.loads(pickle.dumps(model))
+    return other.set_params(**settings)
+
+
+@pytest.mark.fault(83)
+def test_a_first_call_of_few_rows_begins_anew_as_more_arrive():
+    few, rows = stream(K), stream(2_000, seed=3)
+    model = GaussianMixture(K, random_state=0).partial_fit(few)
+    assert model.n_rows_ == K
+    model.partial_fit(rows[:100], sample_weight=np.full(100, 2.0))
+    assert (model.n_rows_, model.row_weight_) == (K + 100, K + 200.0)
+    model.partial_fit(rows[100:])
+    whole = GaussianMixture(K, random_state=0).fit(rows)
+    assert model.score(rows) > whole.score(rows) - 0.05
+
+
+def test_names_are_compared_and_kept():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(stream(400), columns=["a", "b", "c"])
+    model = GaussianMixture(K, random_state=0).partial_fit(frame[:200])
+    model.partial_fit(frame[200:])
+    assert list(model.feature_names_in_) == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="feature names"):
+        model.partial_fit(frame.rename(columns={"a": "z"}))
+
+
+def test_the_trace_scores_rows_before_they_are_learned():
+    rows, more = stream(2_000), stream(300, seed=3)
+    model = GaussianMixture(K, random_state=0).fit(rows)
+    expected = model.score(more)
+    model.partial_fit(more)
+    assert model.n_iter_ == len(model.lower_bounds_) == 1
+    assert model.lower_bound_ == pytest.approx(expected, rel=1e-12)
+    model.partial_fit(stream(2_000, seed=4))
+    assert model.n_iter_ == len(model.lower_bounds_) == 2  # 1200 rows, and what is left
+    assert not model.converged_
+
+
+def test_a_clone_has_seen_nothing():
+    model = clone(GaussianMixture(K, step_power=0.7).partial_fit(stream(100)))
+    assert model.step_power == 0.7
+    assert not [name for name in vars(model) if name.endswith("_") or name.startswith("_first")]

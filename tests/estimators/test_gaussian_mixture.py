@@ -52,6 +52,7 @@ OUR_SETTINGS = {
     "reg_covar_relative": False,
     "stopping": "change",
     "acceleration": None,
+        "step_power": 0.9,
 }
 
 
@@ -63,7 +64,7 @@ def test_settings_are_scikit_learns_but_for_the_start():
 def test_attributes_are_scikit_learns_and_the_rows(rows, covariance_type):
     settings = {"n_components": 3, "covariance_type": covariance_type, "random_state": 0}
     ours, theirs = GaussianMixture(**settings).fit(rows), Theirs(**settings).fit(rows)
-    own = OUR_SETTINGS.keys() | {"n_rows_"}
+    own = OUR_SETTINGS.keys() | {"n_rows_", "row_weight_"}
     assert set(vars(ours)) == set(vars(theirs)) | own
     for name, value in vars(theirs).items():
         assert np.shape(getattr(ours, name)) == np.shape(value) or name == "lower_bounds_"

@@ -52,7 +52,7 @@ OUR_SETTINGS = {
     "reg_covar_relative": False,
     "stopping": "change",
     "acceleration": None,
-        "step_power": 0.9,
+    "step_power": 0.9,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
@@ -80,6 +80,19 @@ def statistics(source: Source, candidates: Sequence[Parameters]) -> list[Suffici
         _named(*each, found.n_rows, found.row_weight)
         for each in zip(candidates, models, found.moments, found.log_likelihoods, strict=True)
     ]
+
+
+def short_blocks(source: Source, most_rows: int) -> Generator[Block, None, None]:
+    """Walk a source in the blocks of a pass, or in shorter ones."""
+    return blocks(source, min(most_rows, block_rows(source.n_features)))
+
+
+def block_statistics(block: Block, parameters: Parameters) -> SufficientStatistics:
+    """Sufficient statistics of one block, which has been checked."""
+    each = model(parameters, block.rows.dtype)
+    found = summarise([each], block)
+    sums = found.moments[0], float(found.log_likelihoods[0])
+    return _named(parameters, each, *sums, found.n_rows, found.row_weight)
 
 
 def _named(

@@ -14,7 +14,7 @@ from fastgmm.covariance import family
 from fastgmm.estimators import rows
 from fastgmm.estimators.published import attributes_of, is_fitted, parameters_of
 from fastgmm.parameters import Parameters
-from fastgmm.sources import Block, Source, blocks, open_source, with_weights
+from fastgmm.sources import Block, Source, blocks
 from fastgmm.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
 
 # Rows a component and feature that EM sees again and again before they are let go. After 4000 rows
@@ -40,9 +40,9 @@ class FirstRows(NamedTuple):
         return self._replace(values=together, weights=np.concatenate([self.weights, weights]))
 
     @property
-    def source(self) -> Source:
-        """The rows with their weights, to make passes over."""
-        return with_weights(open_source(self.values), self.weights)
+    def block(self) -> Block:
+        """The rows with their weights, which were checked when they came."""
+        return Block(self.values, self.weights, 0)
 
 
 def learned(
@@ -59,9 +59,10 @@ def learned(
     n_features = int(np.shape(before["means_"])[1])
     source = rows.to_score(model, X, sample_weight, n_features)
     learner = _Learner(model, dict(before), climb)
-    with closing(blocks(source, learner.step_rows)) as found:
+    with closing(passes.short_blocks(source, learner.step_rows)) as found:
         for block in found:
             learner.learn(block)
+    learner.step()
     return learner.attributes()
 
 
@@ -75,18 +76,20 @@ def _begun(
 ) -> Attributes:
     """Fit to the rows of the first call; keep them where they are few."""
     source = rows.to_fit(model, X, sample_weight).source
-    least = enough(model.n_components, source.n_features)
-    few = [] if source.n_rows is None or source.n_rows >= least else _copied(source, least)
-    attributes = climb(X, sample_weight, bool(few))
-    if few:
-        values, weights = (np.concatenate(each) for each in zip(*few, strict=True))
-        attributes["_first_rows"] = FirstRows(values, weights, len(values))
+    few = _fewer_than(enough(model.n_components, source.n_features), source)
+    attributes = climb(X, sample_weight, few is not None)
+    if few is not None:
+        attributes["_first_rows"] = FirstRows(*few, len(few[0]))
     return attributes
 
 
-def _copied(source: Source, most: int) -> list[tuple[npt.NDArray[Any], Array]]:
-    with closing(blocks(source, most)) as found:
-        return [_values(block) for block in found]
+def _fewer_than(least: int, source: Source) -> tuple[npt.NDArray[Any], Array] | None:
+    """Return all rows with their weights, if there are fewer; else None."""
+    if source.n_rows is not None and source.n_rows >= least:
+        return None
+    with closing(blocks(source, least)) as found:
+        first = next(found, None)
+        return _values(first) if first is not None and len(first.rows) < least else None
 
 
 def _values(block: Block) -> tuple[npt.NDArray[Any], Array]:
@@ -120,6 +123,7 @@ class _Learner:
         weight = float(before.get("row_weight_", self.n_rows))
         self.row_weight = weight if weight > 0.0 else float(self.least)  # made of its parameters
         self.step_rows = max(self.least, int(LARGEST_STEP * self.n_rows))
+        self.pending: SufficientStatistics | None = None  # of blocks since the last step
         self.trace: list[float] = []
         self.dtype = np.asarray(before["means_"]).dtype
 
@@ -127,8 +131,23 @@ class _Learner:
         """Go on by one block."""
         if self.first is not None:
             self._learn_first(self.first.and_more(*_values(block)))
-        else:
-            self._step(block)
+            return
+        found = passes.block_statistics(block, self.parameters)
+        self.pending = found if self.pending is None else self.pending + found
+        if self.pending.n_rows >= self.step_rows:
+            self.step()
+
+    def step(self) -> None:
+        """Let what is remembered fade, and add the blocks since the last step."""
+        found, self.pending = self.pending, None
+        if found is None or found.row_weight <= NEGLIGIBLE_WEIGHT * len(found.weight):
+            return  # nothing to divide by
+        kept = online.retained(self.row_weight, found.row_weight, self.model.step_power)
+        memory = online.remembered(self.parameters, self.row_weight, self._regularisation())
+        self._estimate(online.faded(memory, found, kept))
+        self.trace.append(found.mean_log_likelihood)
+        self.n_rows += found.n_rows
+        self.row_weight += found.row_weight
 
     def _learn_first(self, first: FirstRows) -> None:
         """See all first rows once more, or begin anew with them where they are twice as many."""
@@ -141,25 +160,10 @@ class _Learner:
             self.trace += begun["lower_bounds_"][-1:]
             self.first = None if is_enough else first._replace(n_at_start=len(first.values))
             return
-        (found,) = passes.statistics(first.source, [self.parameters])
+        found = passes.block_statistics(first.block, self.parameters)
         self._estimate(found)
         self.trace.append(found.mean_log_likelihood)
         self.first, self.n_rows, self.row_weight = first, found.n_rows, found.row_weight
-
-    def _step(self, block: Block) -> None:
-        """Let what is remembered fade, and add the block."""
-        source = open_source(block.rows)
-        if block.weights is not None:
-            if block.weights.sum() <= NEGLIGIBLE_WEIGHT * len(self.parameters.weights):
-                return  # nothing to divide by
-            source = with_weights(source, block.weights)
-        (found,) = passes.statistics(source, [self.parameters])
-        kept = online.retained(self.row_weight, found.row_weight, self.model.step_power)
-        memory = online.remembered(self.parameters, self.row_weight, self._regularisation())
-        self._estimate(online.faded(memory, found, kept))
-        self.trace.append(found.mean_log_likelihood)
-        self.n_rows += found.n_rows
-        self.row_weight += found.row_weight
 
     def _estimate(self, statistics: SufficientStatistics) -> None:
         kind = family(self.model.covariance_type)

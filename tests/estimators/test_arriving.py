@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import clone
 
 import fastgmm
-from fastgmm import DataError, GaussianMixture, em
+from fastgmm import DataError, GaussianMixture, em, passes
 from fastgmm.estimators.arriving import enough, variances_of
 from fastgmm.parameters import Parameters
 
@@ -98,6 +98,34 @@ def test_a_step_whose_rows_weigh_nothing_is_left_out():
     weights = np.repeat([0.0, 1.0], [enough(K, D), 100])
     model.partial_fit(stream(len(weights), seed=3), sample_weight=weights)
     assert (model.n_iter_, model.n_rows_) == (1, 2_100)
+
+
+def test_a_step_of_many_blocks_holds_one_at_a_time(monkeypatch):
+    rows, more = stream(2_000), stream(3_000, seed=3)
+    expected = GaussianMixture(K, random_state=0).fit(rows).partial_fit(more)
+    found = GaussianMixture(K, random_state=0).fit(rows)
+    held = []
+
+    def watched(block, parameters, original=passes.block_statistics):
+        held.append(len(block.rows))
+        return original(block, parameters)
+
+    monkeypatch.setattr(passes, "block_rows", lambda n_features: 100)
+    monkeypatch.setattr(passes, "block_statistics", watched)
+    found.partial_fit(more)
+    assert set(held) == {100}
+    assert found.n_iter_ == expected.n_iter_ == 3  # of 1200, 1200 and 600 rows
+    np.testing.assert_allclose(found.covariances_, expected.covariances_, rtol=1e-11, atol=1e-13)
+
+
+def test_first_rows_are_kept_of_a_source_of_unknown_length():
+    rows = stream(600)
+    chunks = [rows[:7], rows[7:]]
+    found = GaussianMixture(K, random_state=0).partial_fit(lambda: iter(chunks))
+    expected = GaussianMixture(K, random_state=0).partial_fit(rows)
+    for model in (found, expected):
+        model.partial_fit(stream(700, seed=3))
+    np.testing.assert_array_equal(found.means_, expected.means_)
 
 
 def test_after_fit_it_goes_on_with_the_weight_of_the_fit():

@@ -37,9 +37,7 @@ def finish(process, timeout=120):
         printed, complaints = process.communicate()
         raise AssertionError(f"it hangs after: {printed}\n{complaints}") from None
     assert process.returncode == 0, f"ended with {process.returncode}:\n{printed}\n{complaints}"
-    # CPython's tracker of semaphores races with their owners' own cleaning at exit (python 3.11,
-    # forkserver: once in some hundred runs), and then complains in a process of its own
-    assert not complaints or "resource_tracker" in complaints.splitlines()[-1], complaints
+    assert not complaints, complaints
     return printed
 
 

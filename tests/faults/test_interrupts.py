@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import signal
-import threading
 import time
 
 import pytest
@@ -13,7 +12,6 @@ from faults import processes
 # On an idle machine it is felt within a second (docs/reliability.md); here others may be at work.
 PATIENCE = 5.0
 COMPILER_PATIENCE = 60.0  # at the end of the kernel that is being compiled: 2 to 4 s if idle
-DEADLINE = 240.0  # a stage that never felt its interrupt would go on for ever
 DELAYS = (0.02, 0.1, 0.3)  # seconds after a stage has begun
 COMPILER_DELAYS = (0.02, 0.8, 2.0)  # into type inference, and into LLVM
 STAGES = ("start", "kernel", "step", "chunks", "scores", "files")
@@ -22,19 +20,19 @@ STAGES = ("start", "kernel", "step", "chunks", "scores", "files")
 def interrupted(process, delays=DELAYS):
     """Send SIGINT into every stage of programs/interrupted.py; return the seconds until felt."""
     felt, delays, stage, sent = {}, itertools.cycle(delays), "", 0.0
-    watchdog = threading.Timer(DEADLINE, process.kill)
-    watchdog.start()
-    for line in map(str.strip, process.stdout):
-        if line == "entered":
-            time.sleep(next(delays))
-            sent = time.monotonic()
-            process.send_signal(signal.SIGINT)
-        elif line == "felt":
-            felt.setdefault(stage, []).append(time.monotonic() - sent)
-        elif line != "as before":
-            stage = line
-    watchdog.cancel()
-    processes.finish(process)
+    try:
+        for line in map(str.strip, process.stdout):
+            if line == "entered":
+                time.sleep(next(delays))
+                sent = time.monotonic()
+                process.send_signal(signal.SIGINT)
+            elif line == "felt":
+                felt.setdefault(stage, []).append(time.monotonic() - sent)
+            elif line != "as before":
+                stage = line
+        processes.finish(process)
+    finally:
+        process.kill()  # at the test's deadline: a stage that felt nothing would go on for ever
     return felt
 
 

@@ -22,7 +22,8 @@ def load_digits():
 
 bench = load_digits()
 DOUBLE = 11.5  # digits that are enough, however many a careful computation has
-SINGLE = 6.9  # of the 7.2 that float32 has
+SINGLE = 7.0  # of the 7.2 that float32 has
+ROUNDED_TWICE = 6.9  # of float32: 2 * 2**-24 of a number is 6.92 digits
 SLACK = 1.5  # digits that we may have less than a careful computation
 
 
@@ -47,7 +48,7 @@ def test_double_precision_keeps_its_digits(kind, d):
 @pytest.mark.parametrize("kind", bench.COVARIANCE_TYPES)
 @pytest.mark.parametrize("d", [33, 64])
 def test_many_features_cost_no_digits(kind, d, dtype):
-    enough = {"float64": DOUBLE, "float32": SINGLE}[dtype]
+    enough = {"float64": DOUBLE, "float32": ROUNDED_TWICE}[dtype]
     for condition, offset in zip(*bench.RANGES[dtype], strict=False):
         assert_digits(bench.make(kind, d, condition, offset, dtype, n_rows=12), enough)
 
@@ -63,7 +64,7 @@ def test_single_precision_has_the_digits_of_careful_single_precision(kind, d):
 @pytest.mark.parametrize("dtype", bench.DTYPES)
 @pytest.mark.parametrize("kind", bench.COVARIANCE_TYPES)
 def test_weights_of_1e_300_cost_no_digits(kind, dtype):
-    enough = {"float64": DOUBLE, "float32": SINGLE}[dtype]
+    enough = {"float64": DOUBLE, "float32": ROUNDED_TWICE}[dtype]
     for condition, offset in itertools.product(*bench.RANGES[dtype]):
         for tiny in ("components", "rows"):
             case = bench.make(kind, 3, condition, offset, dtype, tiny)

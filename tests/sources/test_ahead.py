@@ -144,7 +144,7 @@ def test_a_read_that_hangs_is_not_waited_for(monkeypatch):
     next(found)
     started = time.perf_counter()
     found.close()
-    assert time.perf_counter() - started < 30  # which leaves a busy machine its time
+    assert time.perf_counter() - started < 1.0
     answer.set()
     for thread in readers():
         thread.join(60)
@@ -176,10 +176,13 @@ def test_a_pass_takes_as_long_as_the_slower_of_reading_and_computing(reading, co
 
     source = Slow()
     source.guarded = True
-    alone = seconds(lambda: list(source.chunks())), seconds(lambda: [compute(0) for _ in ROWS])
-    together = seconds(lambda: source.fold(compute, max, 1))
-    # half of what could be hidden, at least: idle machines hide nearly all, busy ones wake late
-    assert together < max(alone) + min(alone) / 2
+
+    def is_hidden():
+        alone = seconds(lambda: list(source.chunks())), seconds(lambda: [compute(0) for _ in ROWS])
+        together = seconds(lambda: source.fold(compute, max, 1))
+        return together < 1.1 * max(alone) + min(alone) / 40  # the first block is read alone
+
+    assert any(is_hidden() for _ in range(10))  # a busy machine wakes late, and not every time
 
 
 def test_where_no_thread_is_to_be_had_the_caller_reads(monkeypatch):

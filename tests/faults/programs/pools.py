@@ -52,6 +52,10 @@ if __name__ == "__main__":
     if kind in ("spawn", "forkserver"):
         with multiprocessing.get_context(kind).Pool(2) as pool:
             found = pool.map(fitted, (0, 1, 2))
+            # a worker that is terminated may just have unlinked the semaphore that Numba made in
+            # it, and not yet said so: Python's tracker then complains that it is gone
+            pool.close()
+            pool.join()
     elif kind == "loky":
         found = Parallel(n_jobs=2, inner_max_num_threads=1)(delayed(fitted)(s) for s in (0, 1, 2))
         assert {n_threads for _, n_threads in found} == {1}, found

@@ -1,0 +1,88 @@
+"""What the pages show runs as it stands there, and prints what they say it prints."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import warnings
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fastgmm.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README", "quickstart", "pictures", "choosing", "from-scikit-learn", "streaming", "online"]
+FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#:\s]+)\)")  # to a file of ours
+EXACT = re.compile(r"#\s*(True|False|\d+)(?![\w.])")  # a remark that says what is printed
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder with the file that the pages speak of, and no screen."""
+    monkeypatch.chdir(tmp_path)
+    mpl.use("agg")
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(size=(2000, 2)), rng.normal(6, 1, size=(1000, 2))])
+    table = "x,y\n" + "\n".join(f"{x!r},{y!r}" for x, y in rows.tolist())
+    Path("points.csv").write_text(table)
+    run_shell("fastgmm fit points.csv -k 2 -o model.npz")
+    run_shell("fastgmm sample model.npz -n 3000 -o points.parquet")
+    return {"batches": np.array_split(rows, 3)}
+
+
+def page(name):
+    """Read a page by its name."""
+    return (ROOT / (f"{name}.md" if name == "README" else f"docs/{name}.md")).read_text("utf-8")
+
+
+def run_shell(command):
+    """Run a command line of ours."""
+    name, *arguments = shlex.split(command, comments=True)
+    assert name == "fastgmm"
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, f"{command}\n{result.output}"
+
+
+def run_python(code, names):
+    """Run statement by statement; where a remark says what is printed, it must be so."""
+    lines = code.splitlines()
+    for statement in ast.parse(code).body:
+        printed = StringIO()
+        module = ast.Module([statement], type_ignores=[])
+        with redirect_stdout(printed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some pages show what warns
+            exec(compile(module, "page", "exec"), names)
+        said = EXACT.search(lines[statement.end_lineno - 1])
+        if said and printed.getvalue():
+            assert printed.getvalue().split()[-1] == said[1], lines[statement.end_lineno - 1]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_shows_what_runs(name, workplace):
+    """Code of a page runs from its top, and command lines after it."""
+    blocks = FENCE.findall(page(name))
+    assert blocks
+    names = dict(workplace)
+    for language, code in blocks:
+        if language == "python":
+            run_python(code, names)
+        elif "pip install" not in code:  # what .ci/run does
+            for command in code.splitlines():
+                run_shell(command)
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=str
+)
+def test_links_lead_somewhere(path):
+    """Every file that a page points at is there."""
+    for target in LINK.findall(path.read_text("utf-8")):
+        assert (path.parent / target).exists(), target

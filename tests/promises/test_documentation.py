@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from fastgmm.cli.app import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README", "quickstart", "pictures", "choosing", "from-scikit-learn", "streaming", "online"]
+SHOWN = ["README", "quickstart", "pictures", "choosing", "from-scikit-learn", "streaming", "online"]
+PAGES = {path.stem: path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:\s]+)\)")  # to a file of ours
 EXACT = re.compile(r"#\s*(True|False|\d+)(?![\w.])")  # a remark that says what is printed
@@ -36,11 +37,6 @@ def workplace(tmp_path, monkeypatch):
     run_shell("fastgmm fit points.csv -k 2 -o model.npz")
     run_shell("fastgmm sample model.npz -n 3000 -o points.parquet")
     return {"batches": np.array_split(rows, 3)}
-
-
-def page(name):
-    """Read a page by its name."""
-    return (ROOT / (f"{name}.md" if name == "README" else f"docs/{name}.md")).read_text("utf-8")
 
 
 def run_shell(command):
@@ -65,10 +61,10 @@ def run_python(code, names):
             assert printed.getvalue().split()[-1] == said[1], lines[statement.end_lineno - 1]
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", SHOWN)
 def test_a_page_shows_what_runs(name, workplace):
     """Code of a page runs from its top, and command lines after it."""
-    blocks = FENCE.findall(page(name))
+    blocks = FENCE.findall(PAGES[name].read_text("utf-8"))
     assert blocks
     names = dict(workplace)
     for language, code in blocks:
@@ -79,10 +75,8 @@ def test_a_page_shows_what_runs(name, workplace):
                 run_shell(command)
 
 
-@pytest.mark.parametrize(
-    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=str
-)
-def test_links_lead_somewhere(path):
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_links_lead_somewhere(name):
     """Every file that a page points at is there."""
-    for target in LINK.findall(path.read_text("utf-8")):
-        assert (path.parent / target).exists(), target
+    for target in LINK.findall(PAGES[name].read_text("utf-8")):
+        assert (PAGES[name].parent / target).exists(), target

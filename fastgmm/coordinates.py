@@ -59,20 +59,21 @@ def whiten(rows: Array, weights: Array) -> Whitened:
 
 def whitening(rows: Array, weights: Array) -> tuple[Whitening, Array]:
     """Find how centred rows are whitened, and the squared length (m,) of each when they are."""
-    extent = np.maximum(rows.max(axis=0), -rows.min(axis=0))
+    columns = rows.T.copy()  # features first: each is one long loop
+    extent = np.maximum(columns.max(axis=1), -columns.min(axis=1))
     scale = 1.0 / np.where(extent > 0.0, extent, 1.0)
-    scaled = rows * scale
-    centre = weights @ scaled  # of a constant, the first centring may leave a rounding error
-    scaled -= centre
-    scatter = _scatter(scaled, weights)
+    columns *= scale[:, None]
+    centre = columns @ weights  # of a constant, the first centring may leave a rounding error
+    columns -= centre[:, None]
+    scatter = (columns * weights) @ columns.T
     deviations = np.sqrt(np.diagonal(scatter))
     inverse = np.where(deviations > CONSTANT, 1.0 / np.maximum(deviations, CONSTANT), 0.0)
     variances, axes = np.linalg.eigh(scatter * np.outer(inverse, inverse))
     kept = variances > NEGLIGIBLE_VARIANCE * max(variances[-1], np.finfo(float).tiny)
     whitener = _pointed(axes[:, kept] / np.sqrt(variances[kept]))
-    whitened = scaled @ (inverse[:, None] * whitener)
-    leverages = np.einsum("mi,mi->m", whitened, whitened)
-    _, turned = np.linalg.eigh(_scatter(whitened, weights * leverages))
+    whitened = (inverse[:, None] * whitener).T @ columns
+    leverages = np.einsum("im,im->m", whitened, whitened)
+    _, turned = np.linalg.eigh((whitened * (weights * leverages)) @ whitened.T)
     return Whitening(scale, centre, inverse, whitener @ _pointed(turned)), leverages
 
 
@@ -104,10 +105,6 @@ def _directions(rows: Array) -> Array:
     # columns chosen by index come in Fortran's order, and kernels read rows
     products = np.ascontiguousarray(rows[:, i] * rows[:, j]) * np.where(i == j, 1.0, np.sqrt(2.0))
     return products / np.where(lengths > 0.0, lengths, 1.0)
-
-
-def _scatter(rows: Array, weights: Array) -> Array:
-    return (rows * weights[:, None]).T @ rows
 
 
 def _pointed(axes: Array) -> Array:

@@ -15,10 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import coordinates
-from fastgmm.covariance import Family
-from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.parameters import Parameters
-from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample
 from fastgmm.statistics import Array
 
@@ -35,14 +32,8 @@ class Split(NamedTuple):
     above: npt.NDArray[np.bool_]  # (m,) rows that leave the component
 
 
-def exchanges(
-    sample: Sample,
-    parameters: Parameters,
-    responsibilities: Array,
-    family: Family,
-    reg_covar: float | Array,
-) -> Iterator[Parameters]:
-    """Walk the parameters after the exchanges that promise most; singular ones are left out."""
+def exchanges(sample: Sample, parameters: Parameters, responsibilities: Array) -> Iterator[Array]:
+    """Walk what components have of the rows, (K, m), after the exchanges that promise most."""
     best = sorted(splits(sample, responsibilities), key=lambda split: -split.gain)[:TRIALS]
     pairs = _merges(parameters)
     ranked = sorted(
@@ -56,29 +47,17 @@ def exchanges(
         key=lambda found: found[:3],
     )
     for _, _, pair, split in ranked[:TRIALS]:
-        shares = _exchanged(sample, responsibilities, pair, split)
-        try:
-            yield maximise(sample, shares, family, reg_covar)
-        except DegenerateCovarianceError:
-            continue
+        yield _exchanged(responsibilities, pair, split)
 
 
-def _exchanged(
-    sample: Sample, responsibilities: Array, pair: tuple[int, int], split: Split
-) -> Iterator[Share]:
+def _exchanged(responsibilities: Array, pair: tuple[int, int], split: Split) -> Array:
     """Give every component its shares of the rows after an exchange."""
-    i, j = pair
-    centre = np.zeros(sample.rows.shape[1])
-    for k in range(responsibilities.shape[1]):
-        if k == i:
-            share = responsibilities[:, i] + responsibilities[:, j]
-        elif k == j:
-            share = responsibilities[:, split.component] * split.above
-        elif k == split.component:
-            share = responsibilities[:, k] * ~split.above
-        else:
-            share = responsibilities[:, k]
-        yield Share(sample.rows, sample.weights * share, centre)
+    (i, j), k = pair, split.component
+    shares = responsibilities.T.copy()
+    shares[i] += shares[j]
+    shares[j] = shares[k] * split.above
+    shares[k] *= ~split.above
+    return shares
 
 
 def _merges(parameters: Parameters) -> list[tuple[float, int, int]]:
@@ -127,39 +106,41 @@ def splits(sample: Sample, responsibilities: Array) -> Iterator[Split]:
         if invariant.shape[1] == 0:
             continue
         lengths = np.sqrt((invariant**2).sum(axis=1))
-        cuts = [_cut(line, weights) for line in (invariant[:, 0], invariant[:, -1], lengths)]
-        gains = [_gain(invariant, weights, cut) for cut in cuts]
+        cuts = _cuts(np.stack([invariant[:, 0], invariant[:, -1], lengths]), weights)
+        gains = _gains(invariant, weights, cuts)
         best = int(np.argmax(gains))
         above = np.zeros(len(shares), bool)
         above[held] = cuts[best]
-        yield Split(k, mass * gains[best], above)
+        yield Split(k, mass * float(gains[best]), above)
 
 
-def _cut(line: Array, weights: Array) -> npt.NDArray[np.bool_]:
-    """Cut rows in two by k-means on a line."""
-    threshold = weights @ line
+def _cuts(lines: Array, weights: Array) -> npt.NDArray[np.bool_]:
+    """Cut rows in two by k-means on each of some lines (3, m)."""
+    weighted = lines * weights
+    means = weighted.sum(axis=1)
+    thresholds = means
     for _ in range(CUTS):
-        above = line > threshold
-        upper = float(weights[above].sum())
-        if not 0.0 < upper < 1.0:
-            break
-        mean = weights @ line
-        mean_above = weights[above] @ line[above] / upper
-        threshold = 0.5 * (mean_above + (mean - upper * mean_above) / (1.0 - upper))
-    return line > threshold
+        above = lines > thresholds[:, None]
+        upper = above @ weights
+        parted = (upper > 0.0) & (upper < 1.0)
+        upper = np.where(parted, upper, 0.5)
+        sums = (above * weighted).sum(axis=1)
+        middles = 0.5 * (sums / upper + (means - sums) / (1.0 - upper))
+        thresholds = np.where(parted, middles, thresholds)
+    return np.asarray(lines > thresholds[:, None])
 
 
-def _gain(rows: Array, weights: Array, above: npt.NDArray[np.bool_]) -> float:
-    """Classification log-likelihood of two normal parts less that of one, for white rows."""
-    gain = 0.0
-    for part in (above, ~above):
-        mass = float(weights[part].sum())
-        if part.sum() <= rows.shape[1] or mass <= 0.0:
-            return -np.inf
-        share = weights[part] / mass
-        centred = rows[part] - share @ rows[part]
-        sign, volume = np.linalg.slogdet((centred * share[:, None]).T @ centred)
-        if sign <= 0:
-            return -np.inf
-        gain += mass * (np.log(mass) - 0.5 * volume)
-    return float(gain)
+def _gains(rows: Array, weights: Array, cuts: npt.NDArray[np.bool_]) -> Array:
+    """Classification log-likelihood of two normal parts less that of one, for white rows (m, r)."""
+    n_above = cuts.sum(axis=1)
+    parts = weights * np.stack([cuts, ~cuts])  # (2, cuts, m)
+    masses = parts.sum(axis=2)
+    enough = np.minimum(n_above, len(rows) - n_above) > rows.shape[1]
+    enough &= (masses > 0.0).all(axis=0)
+    shares = parts / np.where(masses > 0.0, masses, 1.0)[:, :, None]
+    means = shares @ rows
+    scatters = (rows.T * shares[:, :, None, :]) @ rows - means[..., :, None] * means[..., None, :]
+    signs, volumes = np.linalg.slogdet(scatters)
+    enough &= (signs > 0).all(axis=0)
+    gains = (masses * (np.log(np.maximum(masses, 1e-300)) - 0.5 * volumes)).sum(axis=0)
+    return np.where(enough, gains, -np.inf)

@@ -12,6 +12,7 @@ from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import Family
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import (
+    Share,
     k_means,
     k_means_plus_plus,
     maximise,
@@ -72,8 +73,10 @@ def start_from(
         return auto_start(sample, n_components, family, reg_covar, rng)
     with one_blas_thread():  # at d = 160 the covariances had other bits with two
         if method == "random":
-            shares = random_shares(sample, n_components, rng)
-            return maximise(sample, shares, family, reg_covar)
+            shares = sample.weights * random_shares(sample.rows, n_components, rng)
+            nowhere = np.zeros(sample.rows.shape[1])
+            given = (Share(sample.rows, share, nowhere) for share in shares)
+            return maximise(sample, given, family, reg_covar)
         centres, labels = METHODS[method](sample, n_components, rng)
         return maximise(sample, members(sample, centres, labels), family, reg_covar)
 

@@ -6,7 +6,7 @@ k-means++ is Arthur and Vassilvitskii (2007), greedy as in their experiments; k-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -45,21 +45,17 @@ def members(sample: Sample, centres: Array, labels: npt.NDArray[np.int64]) -> li
     ]
 
 
-def random_shares(sample: Sample, n_components: int, rng: np.random.Generator) -> Iterator[Share]:
-    """Give each row random shares that follow from its values: equal rows have equal shares."""
-    directions = rng.standard_normal((n_components, sample.rows.shape[1]))
+def random_shares(rows: Array, n_components: int, rng: np.random.Generator) -> Array:
+    """Give each row random shares (K, m) that follow from its values: equal rows have the same."""
+    directions = rng.standard_normal((n_components, rows.shape[1]))
     offsets = rng.random(n_components)
     # the fractional part of a long projection: as good as random, and a function of the row alone
-    extent = np.abs(sample.rows).max(axis=0)
+    extent = np.abs(rows).max(axis=0)
     scale = 1e3 / np.where(extent > 1e-300, extent, 1.0)  # a constant feature has no extent
-
-    def share(k: int) -> Array:
-        phase = np.einsum("ij,j->i", sample.rows, scale * directions[k]) + offsets[k]
-        return phase - np.floor(phase)
-
-    total = sum(share(k) for k in range(n_components))
-    for k in range(n_components):
-        yield Share(sample.rows, sample.weights * share(k) / total, np.zeros(len(scale)))
+    shares = np.einsum("kj,ij->ki", scale * directions, rows) + offsets[:, None]
+    shares -= np.floor(shares)
+    shares /= shares.sum(axis=0)
+    return np.asarray(shares)
 
 
 def k_means_plus_plus(

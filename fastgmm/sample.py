@@ -23,6 +23,7 @@ from fastgmm.statistics import Array
 SAMPLE_ROWS = 50_000
 SAMPLE_NUMBERS = 2_000_000  # features times rows: 16 MB
 SORTED_ROWS = 10_000  # sorting more would take longer than a pass
+ROUNDED_DOWN = 1.0 - 1e-12  # of exp(log(u)), so that none is let go that would have been kept
 
 
 class Sample(NamedTuple):
@@ -58,9 +59,10 @@ def sample_of(source: Source, seed: int) -> Sample:
     rows, weights = kept.rows_and_weights()
     if len(rows) <= SORTED_ROWS:
         rows, weights = merge_equal_rows(rows, weights)
-    origin = np.average(rows, axis=0, weights=weights)
+    weights = weights / weights.sum()
+    origin = np.einsum("i,ij->j", weights, rows)  # no BLAS, whose bits may follow its threads
     check_extents(source, rows)
-    return Sample(np.ascontiguousarray(rows - origin), weights / weights.sum(), origin)
+    return Sample(rows - origin, weights, origin)
 
 
 def feature_variances(sample: Sample) -> Array:
@@ -71,7 +73,11 @@ def feature_variances(sample: Sample) -> Array:
 
 
 class _Reservoir:
-    """The rows of largest keys so far; all, with their weights, until there are too many."""
+    """The rows of largest keys so far; all, with their weights, until there are too many.
+
+    What is beyond the bound is let go when as much again is held: a sorting out after every block
+    took half of the time of the pass.
+    """
 
     def __init__(self, most: int, seed: int) -> None:
         self.most, self.seed = most, seed
@@ -80,28 +86,45 @@ class _Reservoir:
 
     def offer(self, rows: npt.NDArray[Any], weights: Array | None, start: int) -> None:
         """Add a block's rows."""
-        weights = np.ones(len(rows)) if weights is None else weights
         uniform = np.random.Generator(np.random.Philox(key=[self.seed, start])).random(len(rows))
+        if weights is None:  # most are let go without a logarithm
+            good = np.flatnonzero(uniform > np.exp(self.floor) * ROUNDED_DOWN)
+            weights = np.ones(len(good))
+        else:
+            good = np.flatnonzero(weights > 0.0)
+            weights = weights[good]
         with np.errstate(divide="ignore", over="ignore"):
-            keys = np.log(uniform) / weights
+            keys = np.log(uniform[good]) / weights
         keys = np.maximum(keys, -np.finfo(np.float64).max)  # of weights below 1e-307, too
-        good = (weights > 0.0) & (keys > self.floor)
-        self.parts.append((rows[good].astype(np.float64, copy=False), weights[good], keys[good]))
-        self.held += int(good.sum())
-        if self.held > self.most:
+        chosen = np.flatnonzero(keys > self.floor)
+        if len(chosen) > self.most:
+            chosen = np.flatnonzero(keys >= self._raised(keys))
+        part = rows.take(good[chosen], axis=0).astype(np.float64, copy=False)
+        self.parts.append((part, weights[chosen], keys[chosen]))
+        self.held += len(chosen)
+        if self.held > 2 * self.most:
             self.shrink()
+
+    def _raised(self, keys: Array) -> float:
+        """Raise the floor to where no more of these keys than the bound are above it."""
+        self.drawn = True
+        self.floor = float(np.partition(keys, len(keys) - self.most)[len(keys) - self.most])
+        return self.floor
 
     def shrink(self) -> None:
         """Keep the largest keys, in the order of the rows."""
-        if len(self.parts) == 1 and self.held <= self.most:
-            return
-        rows, weights, keys = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+        keys = np.concatenate([part[2] for part in self.parts])
         if len(keys) > self.most:
-            self.drawn = True
-            self.floor = np.partition(keys, len(keys) - self.most)[len(keys) - self.most]
-            good = keys >= self.floor
-            rows, weights, keys = rows[good], weights[good], keys[good]
-        self.parts, self.held = [(rows, weights, keys)], len(keys)
+            floor = self._raised(keys)
+            chosen = [np.flatnonzero(part[2] >= floor) for part in self.parts]
+            self.parts = [
+                (rows.take(its, axis=0), weights[its], own[its])
+                for (rows, weights, own), its in zip(self.parts, chosen, strict=True)
+            ]
+        if len(self.parts) > 1:
+            rows, weights, keys = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+            self.parts = [(rows, weights, keys)]
+        self.held = len(self.parts[0][2])
 
     def rows_and_weights(self) -> tuple[Array, Array]:
         """Return the sample; rows that were drawn by weight count one each."""
@@ -125,7 +148,8 @@ def _merged(a: _Reservoir, b: _Reservoir) -> _Reservoir:
     """Keep the rows of largest keys of both; neither is changed."""
     kept = _Reservoir(a.most, a.seed)
     kept.parts, kept.drawn = a.parts + b.parts, a.drawn or b.drawn
-    kept.shrink()
+    if kept.parts:
+        kept.shrink()
     return kept
 
 

@@ -12,7 +12,7 @@ could be seen, the candidates climb by the passes instead.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from fastgmm import em, passes
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.parameters import Parameters
+from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample
 from fastgmm.sources import Source, open_source, with_weights
 from fastgmm.statistics import NEGLIGIBLE_WEIGHT, Array
@@ -68,6 +69,54 @@ def advance(
     return em.run(
         going, functools.partial(passes.statistics, source or source_of(sample)), stopping
     )
+
+
+def begun(shares: Iterable[Array], sample: Sample, rule: em.MaximumLikelihood) -> list[Parameters]:
+    """Take the M-step of each division of a sample about zero, without those that are singular.
+
+    Parameters
+    ----------
+    shares : iterable of ndarray of shape (n_components, n_rows)
+        What each component has of the rows.
+    sample : Sample
+    rule : MaximumLikelihood
+    """
+    shares = list(shares)
+    if not shares:
+        return []
+    found = _begun(shares, sample, rule) if _suits(rule, sample) else None
+    return found if found is not None else list(_one_by_one(shares, sample, rule))
+
+
+def _begun(
+    shares: Sequence[Array], sample: Sample, rule: em.MaximumLikelihood
+) -> list[Parameters] | None:
+    """Take them all from the products of the rows; None where digits would be lost."""
+    structure = rule.family.structure
+    rows = _products(sample.rows, structure)
+    sums = np.stack([(each * sample.weights) @ rows.T for each in shares], axis=1)
+    if not (sums[..., 0] > NEGLIGIBLE_WEIGHT).all():
+        return None
+    n_components, n_candidates, _ = sums.shape
+    nowhere = np.zeros((n_components, n_candidates, sample.rows.shape[1]))
+    nothing = np.zeros(0)  # would stand for components without rows
+    batch = Batch(structure, sums[..., 0], nowhere, nothing, nothing)
+    batch, singular = _maximised(batch, sums, rule)
+    if not _coefficients(batch)[1] < FARTHEST:
+        return None
+    return [batch.parameters(c) for c in range(n_candidates) if singular[c] is None]
+
+
+def _one_by_one(
+    shares: Iterable[Array], sample: Sample, rule: em.MaximumLikelihood
+) -> Iterator[Parameters]:
+    nowhere = np.zeros(sample.rows.shape[1])
+    for each in shares:
+        given = [Share(sample.rows, sample.weights * share, nowhere) for share in each]
+        try:
+            yield maximise(sample, given, rule.family, rule.reg_covar)
+        except DegenerateCovarianceError:
+            continue
 
 
 def source_of(sample: Sample) -> Source:
@@ -249,7 +298,7 @@ def _maximised(
                 covariances -= products
             variances = np.einsum("...ii->...i", covariances)
             variances[...] = np.maximum(variances, 0.0) + rule.reg_covar
-    if batch.structure != "tied":
+    if batch.structure != "tied" and not held.all():
         shape = held.shape + (1,) * (covariances.ndim - 2)
         covariances = np.where(held.reshape(shape), covariances, batch.covariances)
     factors, singular = _factors(covariances, batch.structure)

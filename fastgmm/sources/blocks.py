@@ -129,7 +129,9 @@ def check_extents(source: Source, rows: npt.NDArray[np.float64]) -> None:
     `rows` are those of the source or a sample of them.
     """
     smallest = SMALLEST[source.dtype]
-    extents = np.ptp(rows, axis=0)  # exactly 0 for a constant, which may be of any size
+    # exactly 0 for a constant, which may be of any size; features first, or each row is a loop
+    columns = np.ascontiguousarray(rows.T)
+    extents = columns.max(axis=1) - columns.min(axis=1)
     tiny = (extents > 0.0) & (extents < smallest)
     if tiny.any():
         column = int(tiny.argmax())

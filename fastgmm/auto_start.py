@@ -27,13 +27,15 @@ from fastgmm.parameters import Parameters
 from fastgmm.partitions import (
     Share,
     draw_by,
-    k_means_plus_plus,
+    far_rows,
     label,
     maximise,
     members,
     random_shares,
+    rested,
     squared_distances_to,
     standardised_k_means,
+    strata,
 )
 from fastgmm.sample import Sample
 from fastgmm.short_runs import advance, begun, source_of
@@ -182,16 +184,10 @@ def quick_k_means(
     sample: Sample, n_components: int, rng: np.random.Generator
 ) -> tuple[Array, npt.NDArray[np.int64]]:
     """Seed by k-means++, swap centres for better ones, and move them a few times."""
-    centres, _ = k_means_plus_plus(sample, n_components, rng)
+    centres = far_rows(sample, n_components, rng)
     if n_components > 2:
         centres = swapped(sample, centres, rng)
-    for _ in range(LLOYD_ROUNDS):
-        _, mass, sums = label(sample, centres)
-        held = mass > 0.0
-        moved = np.where(held[:, None], sums / np.where(held, mass, 1.0)[:, None], centres)
-        if np.array_equal(moved, centres):
-            break
-        centres = moved
+    centres = rested(sample, centres, 0.0, LLOYD_ROUNDS)
     return centres, label(sample, centres)[0]
 
 
@@ -234,11 +230,7 @@ def sub_sample(sample: Sample, leverages: Array, most: int, rng: np.random.Gener
         return sample
     mean = max(float(weights @ leverages), np.finfo(float).tiny)
     chances = weights * (1.0 + leverages / mean)
-    cumulative = np.cumsum(chances)
-    # one draw in each of `most` strata, so that rows in any order are represented evenly
-    at = (np.arange(most) + rng.random(most)) / most * cumulative[-1]
-    drawn = np.minimum(np.searchsorted(cumulative, at, side="right"), len(rows) - 1)
-    chosen, counts = np.unique(drawn, return_counts=True)
+    chosen, counts = strata(chances, most, rng)
     weighed = counts * weights[chosen] / chances[chosen]
     return sample._replace(rows=rows[chosen], weights=weighed / weighed.sum())
 

@@ -93,7 +93,7 @@ def systems(rows: Array, whitened: Whitened, n_components: int) -> Iterator[Coor
     yield Coordinates("lowest", np.ascontiguousarray(invariant[:, :1]))
     yield Coordinates("highest", np.ascontiguousarray(invariant[:, -1:]))
     yield Coordinates("directions", _directions(invariant[:, -min(max(2, several), MOST_TURNED) :]))
-    if 1 < several < rank:
+    if 1 < several <= rank // 2:  # else they are almost all of the coordinates
         yield Coordinates("low", np.ascontiguousarray(invariant[:, :several]))
         yield Coordinates("high", np.ascontiguousarray(invariant[:, -several:]))
 

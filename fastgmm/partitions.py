@@ -22,7 +22,10 @@ from fastgmm.sample import Sample
 from fastgmm.statistics import Array, SufficientStatistics
 
 LANE_ROWS = 16 * TILE  # summed on their own, so that sums do not follow the number of threads
+# centres are chosen among so many: greedy k-means++ of 50 000 rows of 32 features took 22 ms
+SEEDING_ROWS, SEEDING_ROWS_A_COMPONENT = 10_000, 500
 LLOYD_ROUNDS = 300
+LAST_ROUNDS = 8  # on all rows of a sample, where centres have come to rest on fewer of them
 LLOYD_TOLERANCE = 1e-4  # of the features' mean variance, on the squared movement of all centres
 
 
@@ -36,13 +39,36 @@ class Share(NamedTuple):
 
 def members(sample: Sample, centres: Array, labels: npt.NDArray[np.int64]) -> list[Share]:
     """Give every component the rows of its label."""
-    order = np.argsort(labels, kind="stable")  # one walk, where a mask for each is K
-    rows, weights = sample.rows[order], sample.weights[order]
-    ends = np.searchsorted(labels[order], np.arange(len(centres) + 1))
+    # one walk, where a mask for each is K; short numbers are sorted in one walk, too
+    order = np.argsort(labels.astype(np.min_scalar_type(len(centres))), kind="stable")
+    rows, weights = sample.rows.take(order, axis=0), sample.weights[order]
+    ends = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=len(centres)))])
     return [
         Share(rows[ends[k] : ends[k + 1]], weights[ends[k] : ends[k + 1]], centre)
         for k, centre in enumerate(centres)
     ]
+
+
+def strata(
+    chances: Array, count: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Draw rows by their chances, with how often each was drawn.
+
+    One draw in each of as many strata, so that rows in any order are represented evenly.
+    """
+    cumulative = np.cumsum(chances)
+    at = (np.arange(count) + rng.random(count)) / count * cumulative[-1]
+    drawn = np.minimum(np.searchsorted(cumulative, at, side="right"), len(chances) - 1)
+    return np.unique(drawn, return_counts=True)
+
+
+def thinned(sample: Sample, n_components: int, rng: np.random.Generator) -> Sample:
+    """Draw rows enough for centres to be chosen among, by weight; all, where they are few."""
+    most = max(SEEDING_ROWS, SEEDING_ROWS_A_COMPONENT * n_components)
+    if len(sample.rows) <= most:
+        return sample
+    chosen, counts = strata(sample.weights, most, rng)
+    return sample._replace(rows=sample.rows.take(chosen, axis=0), weights=counts / most)
 
 
 def random_shares(rows: Array, n_components: int, rng: np.random.Generator) -> Array:
@@ -61,6 +87,12 @@ def random_shares(rows: Array, n_components: int, rng: np.random.Generator) -> A
 def k_means_plus_plus(
     sample: Sample, n_components: int, rng: np.random.Generator
 ) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Choose rows far from one another, and label every row with the nearest."""
+    centres = far_rows(thinned(sample, n_components, rng), n_components, rng)
+    return centres, label(sample, centres)[0]
+
+
+def far_rows(sample: Sample, n_components: int, rng: np.random.Generator) -> Array:
     """Choose rows far from one another: each the best of 2 + log K drawn by squared distance."""
     rows, weights = sample.rows, sample.weights
     n_trials = 2 + int(np.log(n_components))
@@ -73,8 +105,7 @@ def k_means_plus_plus(
         best = int(np.argmin(distances @ weights))
         chosen = np.append(chosen, trials[best])
         nearest = distances[best]
-    centres = rows[chosen]
-    return centres, label(sample, centres)[0]
+    return rows[chosen]
 
 
 def random_rows(
@@ -92,17 +123,27 @@ def k_means(
     sample: Sample, n_components: int, rng: np.random.Generator
 ) -> tuple[Array, npt.NDArray[np.int64]]:
     """Move centres to the means of the rows nearest to them until they rest."""
-    centres, _ = k_means_plus_plus(sample, n_components, rng)
-    variance = sample.weights @ (sample.rows**2).mean(axis=1)
-    for _ in range(LLOYD_ROUNDS):
+    fewer = thinned(sample, n_components, rng)
+    centres = far_rows(fewer, n_components, rng)
+    squares = np.einsum("ij,ij->i", fewer.rows, fewer.rows)
+    enough = LLOYD_TOLERANCE * float(fewer.weights @ squares) / sample.rows.shape[1]
+    centres = rested(fewer, centres, enough)
+    if fewer is not sample:
+        centres = rested(sample, centres, enough, LAST_ROUNDS)
+    return centres, label(sample, centres)[0]
+
+
+def rested(sample: Sample, centres: Array, enough: float, rounds: int = LLOYD_ROUNDS) -> Array:
+    """Move centres until the squares of a round's movements add up to no more than is enough."""
+    for _ in range(rounds):
         _, mass, sums = label(sample, centres)
         held = mass > 0.0
         moved = np.where(held[:, None], sums / np.where(held, mass, 1.0)[:, None], centres)
-        movement = ((moved - centres) ** 2).sum()
+        movement = float(((moved - centres) ** 2).sum())
         centres = moved
-        if movement <= LLOYD_TOLERANCE * variance:
+        if movement <= enough:
             break
-    return centres, label(sample, centres)[0]
+    return centres
 
 
 def standardised_k_means(

@@ -23,6 +23,7 @@ from fastgmm.statistics import Array
 SAMPLE_ROWS = 50_000
 SAMPLE_NUMBERS = 2_000_000  # features times rows: 16 MB
 SORTED_ROWS = 10_000  # sorting more would take longer than a pass
+DEVIATIONS = 8.0  # of the number of rows above a floor: it is not so few in 1e15 samples
 ROUNDED_DOWN = 1.0 - 1e-12  # of exp(log(u)), so that none is let go that would have been kept
 
 
@@ -57,12 +58,14 @@ def sample_of(source: Source, seed: int) -> Sample:
     if kept is None or not kept.parts:
         raise DataError(f"{source.name} has no rows; a mixture is fitted to at least two")
     rows, weights = kept.rows_and_weights()
+    check_extents(source, rows)
     if len(rows) <= SORTED_ROWS:
         rows, weights = merge_equal_rows(rows, weights)
     weights = weights / weights.sum()
     origin = np.einsum("i,ij->j", weights, rows)  # no BLAS, whose bits may follow its threads
-    check_extents(source, rows)
-    return Sample(rows - origin, weights, origin)
+    # in place, but where they came from another process
+    rows = np.subtract(rows, origin, out=rows if rows.flags.writeable else None)
+    return Sample(rows, weights, origin)
 
 
 def feature_variances(sample: Sample) -> Array:
@@ -79,8 +82,11 @@ class _Reservoir:
     took half of the time of the pass.
     """
 
-    def __init__(self, most: int, seed: int) -> None:
+    def __init__(self, most: int, seed: int, n_rows: int | None = None) -> None:
         self.most, self.seed = most, seed
+        # where rows of weight one will surely be let go, if their number is known
+        chance = 1.0 if n_rows is None else (most + DEVIATIONS * np.sqrt(most)) / max(n_rows, 1)
+        self.expected = -np.inf if chance >= 1.0 else float(np.log1p(-chance))
         self.parts: list[tuple[npt.NDArray[np.float64], Array, Array]] = []  # rows, weights, keys
         self.held, self.drawn, self.floor = 0, False, -np.inf
 
@@ -88,6 +94,8 @@ class _Reservoir:
         """Add a block's rows."""
         uniform = np.random.Generator(np.random.Philox(key=[self.seed, start])).random(len(rows))
         if weights is None:  # most are let go without a logarithm
+            self.drawn = self.drawn or self.expected > -np.inf
+            self.floor = max(self.floor, self.expected)
             good = np.flatnonzero(uniform > np.exp(self.floor) * ROUNDED_DOWN)
             weights = np.ones(len(good))
         else:
@@ -135,7 +143,7 @@ class _Reservoir:
 
 def _kept(most: int, seed: int, source: Source, walk: Iterable[Block]) -> _Reservoir:
     """Keep the rows of largest keys of some blocks."""
-    kept = _Reservoir(most, seed)
+    kept = _Reservoir(most, seed, source.n_rows)
     for block in walk:
         check_range(source, block)
         kept.offer(block.rows, block.weights, source.first_row + block.start)

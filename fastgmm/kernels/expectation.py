@@ -2,7 +2,7 @@
 
 from numba import get_num_threads, get_thread_id, prange
 
-from fastgmm.kernels.jit import inline, kernel, parallel, step
+from fastgmm.kernels.jit import either, inline, kernel, parallel
 from fastgmm.kernels.structures import add_moments, log_densities
 from fastgmm.kernels.tiles import (
     TILE,
@@ -44,7 +44,7 @@ def normalise(n_components, densities, weights):
     return log_likelihood
 
 
-@step
+@either
 def rooms_for(count, rows, factors):
     """Make the rooms that a lane works in, for some threads."""
     return new_rooms(count, 3 * rows.shape[1] + factors.log_scale.size + 33, rows)

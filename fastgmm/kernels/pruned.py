@@ -30,7 +30,7 @@ from fastgmm.kernels.full import (
     log_densities,
     log_densities_of,
 )
-from fastgmm.kernels.jit import inline, kernel, parallel, step
+from fastgmm.kernels.jit import either, inline, kernel, parallel, step
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
@@ -257,7 +257,7 @@ def normalise_lists(chosen, counts, weights, densities):
     return log_likelihood
 
 
-@step
+@either
 def two_rooms_for(count, rows, factors):
     """Make rooms of which the second half is for float32."""
     return new_rooms(count, 2 * (3 * rows.shape[1] + factors.log_scale.size + 33), rows)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.jit import either, inline, step
 from fastgmm.kernels.transposition import transpose_block
 from fastgmm.kernels.vectors import (
     add_totals,
@@ -29,7 +29,7 @@ TILE = 192
 GROUP = 3
 
 
-@inline
+@either
 def whole(count, size):
     """Round a count up to whole groups of ``size``."""
     return (count + size - 1) // size * size
@@ -49,7 +49,7 @@ def new_tile(n_features, rows):
     return flat[start : start + size].reshape(n_features + 8, TILE)
 
 
-@step
+@either
 def new_rooms(count, n_features, rows):
     """Make a room for each thread, with space for tiles of so many features, all zeros.
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.jit import either, inline, step
 from fastgmm.kernels.tiles import (
     add_multiple,
     add_squares,
@@ -111,7 +111,7 @@ def add_outer_products(tile, n_rows, n_columns, out):
             block += 8
 
 
-@inline
+@either
 def triangle_size(n_rows):
     """Count the numbers that add_outer_products adds to."""
     single = n_rows % 4 == 1

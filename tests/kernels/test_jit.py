@@ -15,6 +15,35 @@ squared_distances(np.zeros((3, 2)), np.zeros((1, 2)), np.zeros((1, 3)))
 print(sum(squared_distances.stats.cache_misses.values()))
 """
 
+NAME_COMPILED = """
+import numpy as np
+from numba.core import compiler
+from fastgmm import GaussianMixture
+compile_extra = compiler.CompilerBase.compile_extra
+def named(self, function, *arguments):
+    print(function.__module__, function.__qualname__)
+    return compile_extra(self, function, *arguments)
+compiler.CompilerBase.compile_extra = named
+rows = np.random.default_rng(0).normal(size=(50_000, 2))
+for n_rows in (500, 50_000):  # on one thread, and shared
+    GaussianMixture(2, tol=0.1, random_state=0).fit(rows[:n_rows]).predict(rows[:n_rows])
+"""
+
+
+def test_a_process_that_finds_a_cache_compiles_nothing(tmp_path):
+    environment = os.environ | {"FASTGMM_CACHE": "1"}
+    environment.setdefault("NUMBA_CACHE_DIR", str(tmp_path))
+    command = [sys.executable, "-c", NAME_COMPILED]
+
+    def compiled():
+        found = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=120
+        )
+        return found.stdout
+
+    compiled()
+    assert compiled() == ""
+
 
 def test_an_edit_in_a_called_file_compiles_the_kernel_again(tmp_path):
     shutil.copytree(Path(fastgmm.__file__).parent, tmp_path / "fastgmm")

@@ -58,7 +58,8 @@ def start(rows, n_components, seed=0, weights=None, covariance="full", reg_covar
 
 
 def agreement(rows, labels, n_components, **more):
-    model = GaussianMixture(n_components, random_state=0, max_iter=300, **more)
+    # scikit-learn's tol: starts are judged, and a climb of 200 passes may mend one of k-means
+    model = GaussianMixture(n_components, random_state=0, tol=1e-3, **more)
     return adjusted_rand_score(labels, model.fit_predict(rows))
 
 

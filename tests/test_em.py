@@ -12,7 +12,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.mixture import GaussianMixture
 
 from fastgmm.covariance import FAMILIES
-from fastgmm.em import MaximumLikelihood, Outcome, State, Stopping, aitken, run, step
+from fastgmm.em import (
+    STOPPING_RULES,
+    MaximumLikelihood,
+    Outcome,
+    State,
+    Stopping,
+    aitken,
+    run,
+    step,
+    wanders,
+)
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.parameters import Parameters
 from fastgmm.statistics import SufficientStatistics
@@ -202,6 +212,27 @@ def test_aitken_goes_on_where_increments_are_not_geometric(objectives):
 def test_aitken_stops_where_nothing_changes():
     assert aitken((-3.0, -3.0, -3.0, -3.0)) == 0.0
     assert Stopping(1e-9, 99, "aitken").judge((-3.0,) * 4) is Outcome.CONVERGED
+
+
+WANDERING = (-3.0, -2.0, -2.3, -2.1, -2.2, -2.0, -2.3, -2.0, -2.2, -2.1, -2.3, -2.1)
+
+
+@pytest.mark.parametrize("rule", STOPPING_RULES)
+def test_a_climb_that_only_wanders_has_arrived_under_every_rule(rule):
+    stopping = Stopping(0.05, 99, rule)
+    assert stopping.judge(WANDERING[1:]) is Outcome.CONVERGED
+    assert stopping.judge(WANDERING[1:-1]) is Outcome.RUNNING  # too few passes to tell
+    assert stopping.judge((*WANDERING[1:-1], -1.7)) is Outcome.RUNNING  # the highest by 0.3
+    assert Stopping(0.0, 99, rule).judge(WANDERING[1:]) is Outcome.RUNNING
+    circle = (-2.3, -2.0, -2.1) * 4
+    assert stopping.judge(circle) is Outcome.CONVERGED
+
+
+def test_a_climb_that_rises_or_falls_does_not_wander():
+    rising = tuple(0.01 * i for i in range(20))
+    assert not wanders(rising, 0.1)
+    assert not wanders(rising[::-1], 0.1)  # as where reg_covar holds a variance up
+    assert not wanders((*rising, 0.1, *rising), 0.1)
 
 
 def test_aitken_stops_within_tol_of_the_limit_where_the_change_stops_far_from_it():

@@ -15,7 +15,6 @@ from rich.table import Table
 
 from fastgmm.cli import inputs, options, output, pictures, tables
 from fastgmm.cli.fit import (
-    DEFAULT,
     MaxIter,
     ModelFile,
     RegCovar,
@@ -29,6 +28,8 @@ from fastgmm.errors import DataError
 from fastgmm.selection import AutoGaussianMixture, Selection
 from fastgmm.selection.criteria import named
 from fastgmm.sources import Source
+
+DEFAULT = AutoGaussianMixture().get_params()
 
 Counts = Annotated[
     str,

@@ -47,8 +47,10 @@ class GaussianMixture(Mixture):
         "full": every component has a covariance matrix of its own; "tied": all share one;
         "diag": every component has a variance for each feature; "spherical": every component
         has one variance.
-    tol : float, default=1e-3
-        EM stops when the mean log-likelihood of a row changes by less.
+    tol : float, default=1e-7
+        EM stops when the mean log-likelihood of a row changes by less. scikit-learn's default is
+        1e-3, which stops long before EM has found a cluster a hundredth of its neighbour: see
+        docs/convergence.md.
     stopping : {"change", "aitken"}, default="change"
         What `tol` bounds. "change": the change in the last pass, as in scikit-learn; "aitken": the
         distance that is left to the limit, estimated from the last four passes. Where EM is slow,
@@ -60,7 +62,7 @@ class GaussianMixture(Mixture):
         not depend on the units of the features. The variances are those of a sample of the rows,
         all of them up to 50 000; with "spherical", their mean counts. A constant feature, which
         has no scale, is given `reg_covar` itself.
-    max_iter : int, default=100
+    max_iter : int, default=1000
         Most passes of EM over the rows; 0 keeps the start.
     acceleration : {"squarem", "anderson"} or None, default=None
         How to reach the same limits in fewer passes. Both extrapolate the last steps of EM, and
@@ -169,11 +171,11 @@ class GaussianMixture(Mixture):
         n_components: int = 1,
         *,
         covariance_type: str = "full",
-        tol: float = 1e-3,
+        tol: float = em.TOLERANCE,
         stopping: str = "change",
         reg_covar: float = 1e-6,
         reg_covar_relative: bool = False,
-        max_iter: int = 100,
+        max_iter: int = em.MAX_PASSES,
         acceleration: str | None = None,
         n_init: int = 1,
         init_params: str = "auto",

@@ -30,6 +30,9 @@ from fastgmm.selection.result import Selection, table_of
 from fastgmm.selection.sweep import sweep
 
 COUNTS = tuple(range(1, 21))
+# Of candidates that are compared. A million rows of 10 clusters, 1 to 20 components: 12 s, and 18 s
+# with 1e-5, 47 s with 1e-6, where only those of more than 10 components climb on, in vain.
+TOLERANCE = 1e-4
 TYPES = ("full", "tied", "diag", "spherical")
 CHOSEN = ("best_estimator_", "selection_", "n_components_", "covariance_type_")
 
@@ -45,15 +48,16 @@ class AutoGaussianMixture(Mixture):
         Covariance types to try.
     criterion : {"bic", "aic", "icl"}, default="bic"
         What the best candidate is lowest in, of those without collapsed components if there are.
-    tol : float, default=1e-3
-        What EM stops by, see `stopping`.
+    tol : float, default=1e-4
+        What EM stops by, see `stopping`. Less small than that of `GaussianMixture`, since most
+        candidates have more components than there are clusters, and those are slow.
     stopping : {"change", "aitken"}, default="change"
         What `tol` bounds, for every candidate: see `GaussianMixture`.
     reg_covar : float, default=1e-6
         Added to every variance.
     reg_covar_relative : bool, default=False
         Whether `reg_covar` is a part of each feature's variance instead, see `GaussianMixture`.
-    max_iter : int, default=100
+    max_iter : int, default=1000
         Most passes of EM over the rows.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Where the random numbers of the starts and of `sample` come from.
@@ -101,11 +105,11 @@ class AutoGaussianMixture(Mixture):
         *,
         covariance_type: str | Collection[str] = TYPES,
         criterion: str = "bic",
-        tol: float = 1e-3,
+        tol: float = TOLERANCE,
         stopping: str = "change",
         reg_covar: float = 1e-6,
         reg_covar_relative: bool = False,
-        max_iter: int = 100,
+        max_iter: int = em.MAX_PASSES,
         random_state: randomness.RandomState = None,
     ) -> None:
         self.n_components = n_components
@@ -215,11 +219,11 @@ def select(
     criterion: str = "bic",
     random_state: randomness.RandomState = None,
     *,
-    tol: float = 1e-3,
+    tol: float = TOLERANCE,
     stopping: str = "change",
     reg_covar: float = 1e-6,
     reg_covar_relative: bool = False,
-    max_iter: int = 100,
+    max_iter: int = em.MAX_PASSES,
     sample_weight: npt.ArrayLike | None = None,
 ) -> Selection:
     """Fit mixtures of several sizes and covariance types, and choose by a criterion.

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 
+from fastgmm.em import MAX_PASSES, TOLERANCE
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.estimators import GaussianMixture
 
@@ -48,7 +49,11 @@ def fitted(rows, covariance_type):
 
 
 OUR_SETTINGS = {
-    "init_params": "auto",  # the one default of theirs that we change
+    # the defaults of theirs that we change
+    "init_params": "auto",
+    "tol": TOLERANCE,
+    "max_iter": MAX_PASSES,
+    # and what they do not have
     "reg_covar_relative": False,
     "stopping": "change",
     "acceleration": None,
@@ -56,7 +61,7 @@ OUR_SETTINGS = {
 }
 
 
-def test_settings_are_scikit_learns_but_for_the_start():
+def test_settings_are_scikit_learns_but_for_the_start_and_the_stop():
     ours, theirs = GaussianMixture().get_params(), Theirs().get_params()
     assert ours == theirs | OUR_SETTINGS
 

@@ -99,7 +99,7 @@ def test_a_list_of_pairs_is_a_list_of_chunks():
 
 
 def test_a_loader_may_shuffle_but_not_augment():
-    shuffled = GaussianMixture(2, random_state=0, max_iter=20).fit(Loader(Tensor, shuffles=True))
+    shuffled = GaussianMixture(2, random_state=0, tol=1e-3).fit(Loader(Tensor, shuffles=True))
     assert shuffled.n_rows_ == 50
     rng = np.random.default_rng(0)
     noisy = Loader(lambda x: x + rng.normal(scale=0.01, size=x.shape))

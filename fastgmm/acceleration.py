@@ -17,7 +17,7 @@ from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.parameters import Parameters
 from fastgmm.statistics import Array, read_only
 
-ACCELERATIONS = ("squarem", "anderson")
+ACCELERATIONS = ("squarem", "anderson", "auto")  # the last is the first, once EM is seen to be slow
 LONGEST_STEP = 4.0  # of "squarem" at first, and the factor of its bound's growth
 ORDER = 10  # steps that "anderson" combines, at most
 SHORTEST_STEP = 1.5  # of that bound; 1 is EM's own step
@@ -45,6 +45,12 @@ class Memory:
     trust: int = 0  # of "anderson": extrapolations that have served, less those that failed
     n_failed: int = 0  # in a row
     rest: int = 0  # passes of EM alone that are still to come
+    has_begun: bool = False  # of "auto", which waits until then
+
+    @property
+    def waits(self) -> bool:
+        """Whether EM goes on alone until it is seen to be slow."""
+        return self.name == "auto" and not self.has_begun
 
     def with_step(self, point: Parameters, image: Parameters, of_trial: bool) -> Memory:
         """Remember a step of EM; one from an extrapolation tells that it has served."""
@@ -53,13 +59,13 @@ class Memory:
         if of_trial:
             grown = self.longest * (LONGEST_STEP if self.length >= self.longest else 1.0)
             memory = replace(self, longest=grown, trust=self.trust + 1, n_failed=0)
-            if self.name == "squarem":
+            if self.name != "anderson":
                 memory = memory._forgetful()
         if len(start) != len(end):  # a component has lost all its rows
             return memory._forgetful()
         if memory.points.shape[1] != len(start) or len(memory.points) > _order(len(start)):
             memory = memory._forgetful(keep=int(memory.points.shape[1] == len(start)))
-        kept = slice(-1, None) if self.name == "squarem" else slice(None)
+        kept = slice(None) if self.name == "anderson" else slice(-1, None)
         if len(memory.points) == 0:
             return replace(memory, points=read_only(start[None]), images=read_only(end[None]))
         return replace(
@@ -88,7 +94,7 @@ class Memory:
         if len(self.points) < 2:
             return self, None
         weights = metric(image)
-        if self.name == "squarem":
+        if self.name != "anderson":
             length = min(self._step_length(weights), self.longest)
             memory = replace(self, length=length)
             step = self._squared(length) if length > 1.0 else None

@@ -25,12 +25,12 @@ from fastgmm.acceleration import (
     moved,
 )
 from fastgmm.covariance import FAMILIES
-from fastgmm.em import MaximumLikelihood, Outcome, State, Stopping, run, step
+from fastgmm.em import MaximumLikelihood, Outcome, State, Stopping, is_slow, run, step
 from fastgmm.parameters import Parameters
 from fastgmm.sources import open_source
 
 FAMILY_OF = {family.structure: family for family in FAMILIES}
-each_acceleration = pytest.mark.parametrize("name", ACCELERATIONS)
+each_acceleration = pytest.mark.parametrize("name", ["squarem", "anderson"])
 
 
 def problem(structure, seed, n_features=2, n_components=3, separation=2.0, n_rows=300):
@@ -203,7 +203,47 @@ def test_aitken_finds_steps_of_em_to_judge_by(name):
     assert len(last) >= 4
 
 
-@each_acceleration
+@pytest.mark.parametrize("seed", [1, 3])
+def test_late_acceleration_is_em_s_to_the_bit_until_em_is_slow(seed, structure):
+    data_pass, start = problem(structure, seed, n_rows=1000, separation=2.5)
+    plain, found = (
+        climbed(name, data_pass, start, Stopping(1e-10, 5000)) for name in (None, "auto")
+    )
+    n_same = next(
+        i
+        for i, bounds in enumerate(zip(plain.trace, found.trace, strict=False))
+        if len({*bounds}) > 1
+    )
+    assert plain.trace[n_same - 2] > plain.trace[-1] - 1e-4  # near the end of EM's own climb
+    assert np.diff(plain.trace)[n_same - 2] < 1e-6
+    assert len(found.trace) < len(plain.trace)
+    assert found.trace[-1] > plain.trace[-1] - 1e-9
+    stop = Stopping(1e-6, 5000)  # where EM would stop before it is seen to be slow
+    bounds = {climbed(name, data_pass, start, stop).trace for name in (None, "auto")}
+    assert len(bounds) == 1
+
+
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [
+        ((0.99, 0.99, 0.99, 0.99), True),
+        ((0.99, 0.97, 0.95, 0.99), True),
+        ((0.99, 0.9, 0.99, 0.99), False),  # not steady
+        ((0.5, 0.5, 0.5, 0.5), False),  # soon done
+        ((1.0, 1.01, 1.0, 1.0), False),  # a plateau is being left
+        ((0.99, 0.99, 0.99), False),  # too few to tell
+    ],
+)
+def test_em_is_slow_where_small_increments_shrink_steadily_and_little(factors, expected):
+    increments = 1e-7 * np.cumprod([1.0, *factors])
+    objectives = [0.0, *np.cumsum(increments)]
+    assert is_slow(objectives, 1e-9) is expected
+    assert not is_slow(objectives, 0.9e-7)
+    assert not is_slow([100.0 * value for value in objectives], 1e-9)
+    assert not is_slow(objectives[::-1], 1e-9)
+
+
+@pytest.mark.parametrize("name", ACCELERATIONS)
 def test_company_and_repetition_change_no_bit(name):
     data_pass, start = problem("full", 10)
     rule, stopping = MaximumLikelihood(FAMILY_OF["full"], 1e-6), Stopping(1e-7, 200)
@@ -225,7 +265,7 @@ def test_a_state_taken_up_again_goes_on_with_the_same_bits(name):
     assert_array_equal(found.parameters.covariances, whole.parameters.covariances)
 
 
-@each_acceleration
+@pytest.mark.parametrize("name", ACCELERATIONS)
 def test_a_memory_holds_arrays_and_numbers_alone(name):
     data_pass, start = problem("full", 12)
     memory = climbed(name, data_pass, start, Stopping(0.0, 9)).memory
@@ -290,7 +330,7 @@ def test_norms_do_not_depend_on_units(structure):
     assert_allclose(norms[1], norms[0], rtol=1e-9)
 
 
-@each_acceleration
+@pytest.mark.parametrize("name", ACCELERATIONS)
 def test_the_estimator_climbs_with_it(name, tmp_path):
     rng = np.random.default_rng(0)
     rows = np.vstack([rng.normal(-1, 1, (400, 2)), rng.normal(1, 1, (400, 2))])

@@ -47,7 +47,7 @@ Acceleration = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="squarem or anderson: fewer passes where EM is slow.",
+        help="squarem, anderson or auto: fewer passes where EM is slow.",
         show_default=False,
     ),
 ]

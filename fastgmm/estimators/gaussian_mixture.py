@@ -64,10 +64,11 @@ class GaussianMixture(Mixture):
         has no scale, is given `reg_covar` itself.
     max_iter : int, default=1000
         Most passes of EM over the rows; 0 keeps the start.
-    acceleration : {"squarem", "anderson"} or None, default=None
-        How to reach the same limits in fewer passes. Both extrapolate the last steps of EM, and
+    acceleration : {"squarem", "anderson", "auto"} or None, default=None
+        How to reach the same limits in fewer passes. All extrapolate the last steps of EM, and
         go back to EM's own where the next pass does not find the likelihood raised. That pass
-        counts, too. Worth its while where EM is slow: see docs/convergence.md.
+        counts, too. Worth its while where EM is slow: see docs/convergence.md. "auto" is "squarem"
+        from where EM gains less than 1e-6 in a pass and has 20 or more to go.
     n_init : int, default=1
         Number of starts. They advance in shared passes over the rows, and the one of highest
         likelihood is kept; one whose covariance collapses is left out unless all do.

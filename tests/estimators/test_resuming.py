@@ -111,6 +111,11 @@ def test_an_accelerated_fit_ends_with_the_same_bits(rows, path, monkeypatch, acc
     check(rows, path, monkeypatch, acceleration=acceleration, every=3)
 
 
+def test_a_fit_accelerated_late_ends_with_the_same_bits(rows, path, monkeypatch):
+    settings = {"tol": 1e-13, "max_iter": 60}
+    check(rows, path, monkeypatch, acceleration="auto", every=17, **settings)
+
+
 def test_relative_regularisation_ends_with_the_same_bits(rows, path, monkeypatch):
     check(rows, path, monkeypatch, reg_covar_relative=True)
 

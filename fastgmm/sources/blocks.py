@@ -60,8 +60,8 @@ def _walk(source: Source, block_rows: int, turn: Turn) -> Generator[Block, None,
     """Walk the blocks in the memory of each turn, and check them on the way."""
     start, total = 0, 0.0
     seen = None if source.guarded else Fingerprint(source.n_features, source.dtype)
-    for block in _assembled(source, block_rows, turn):
-        finite = seen is not None and seen.add(block)
+    for block, finite in _assembled(source, block_rows, turn):
+        finite = (seen is not None and seen.add(block)) or finite
         if not source.checked:
             if not finite:
                 check_rows(source, block)
@@ -86,9 +86,8 @@ def verify(source: Source) -> None:
 
 def check_rows(source: Source, block: Block) -> None:
     """Refuse the first number that is not finite."""
-    with np.errstate(all="ignore"):
-        if np.isfinite(block.rows.sum()):  # 1.5 to 2 times faster than looking at each
-            return
+    if _add_up(block.rows):
+        return
     finite = np.isfinite(block.rows)
     if finite.all():
         return
@@ -98,6 +97,12 @@ def check_rows(source: Source, block: Block) -> None:
         f"{source.place(block.start + row)} holds {what} in column {source.labels[column]!r}; "
         "drop or impute it"
     )
+
+
+def _add_up(rows: npt.NDArray[Any]) -> bool:
+    """Whether a sum is finite, so that all its numbers are: 1.5 to 2 times faster than to look."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(rows.sum()))
 
 
 def check_range(source: Source, block: Block) -> None:
@@ -185,30 +190,66 @@ def check_total_weight(total: float, name: str) -> None:
         )
 
 
-def _assembled(source: Source, block_rows: int, turn: Turn) -> Iterator[Block]:
-    """Cut chunks at the edges of the blocks, and join the pieces of each."""
-    start = 0
-    memories: dict[int, npt.NDArray[Any]] = {}
-    begun = None
-    for chunk in source.chunks():
-        at = 0
-        while at < len(chunk.rows):
-            begun = begun or _Begun(source, block_rows, memories, turn())
-            at += begun.take(chunk, at)
-            if begun.n_rows == block_rows:
-                yield begun.block(start)
-                start, begun = start + block_rows, None
-        if begun and not source.lasting:
-            begun.keep()
-    if begun:
-        yield begun.block(start)
+def _assembled(source: Source, block_rows: int, turn: Turn) -> Iterator[tuple[Block, bool]]:
+    """Walk the blocks, each with whether its numbers were found finite while they were copied."""
+    making = _Making(source, block_rows, turn)
+    poured = source.pour(making.room)
+    yield from making.cut() if poured is None else making.filled(poured)
+
+
+class _Making:
+    """Blocks in the making, each in the memory of its turn."""
+
+    def __init__(self, source: Source, block_rows: int, turn: Turn) -> None:
+        self.source, self.block_rows, self.turn = source, block_rows, turn
+        self.memories: dict[int, npt.NDArray[Any]] = {}
+        self.begun: _Begun | None = None
+        self.start = 0
+
+    def room(self) -> npt.NDArray[Any]:
+        """Give what is free of the block that is being filled."""
+        return self._block().room()
+
+    def filled(self, poured: Iterator[int]) -> Iterator[tuple[Block, bool]]:
+        """Hand over the blocks that a source fills by itself: no number is copied twice."""
+        for n_rows in poured:
+            self._block().wrote(n_rows)
+            yield from self._full()
+        yield from self._last()
+
+    def cut(self) -> Iterator[tuple[Block, bool]]:
+        """Cut chunks at the edges of the blocks, and join the pieces of each."""
+        for chunk in self.source.chunks():
+            at = 0
+            while at < len(chunk.rows):
+                at += self._block().take(chunk, at)
+                yield from self._full()
+            if self.begun and not self.source.lasting:
+                self.begun.keep()
+        yield from self._last()
+
+    def _block(self) -> _Begun:
+        if self.begun is None:
+            self.begun = _Begun(self.source, self.block_rows, self.memories, self.turn())
+        return self.begun
+
+    def _full(self) -> Iterator[tuple[Block, bool]]:
+        if self.begun is not None and self.begun.n_rows == self.block_rows:
+            yield from self._last()
+
+    def _last(self) -> Iterator[tuple[Block, bool]]:
+        if self.begun is not None:
+            begun, start = self.begun, self.start
+            self.begun, self.start = None, start + begun.n_rows
+            yield begun.block(start), begun.finite
 
 
 class _Begun:
     """A block that is filled piece by piece.
 
     Its rows are a view of a chunk where one chunk fills them, lasts and has the right type and
-    layout; otherwise they are copied to the memory of its turn.
+    layout; otherwise they are written to the memory of its turn, and looked at while they are
+    still in cache: later that took as long as reading them.
     """
 
     def __init__(
@@ -219,18 +260,31 @@ class _Begun:
         self.view: npt.NDArray[Any] | None = None
         self.weights: list[npt.NDArray[np.float64]] = []
         self.n_rows = 0
+        self.looks = source.guarded and not source.checked  # else a fingerprint does, or nobody
+        self.finite = self.looks
+
+    def room(self) -> npt.NDArray[Any]:
+        """Give the memory that is free."""
+        return self._memory()[self.n_rows :]
+
+    def wrote(self, n_rows: int) -> None:
+        """Count rows that were written to the memory, and look at them."""
+        rows = self._memory()[self.n_rows : self.n_rows + n_rows]
+        self.finite = self.finite and _add_up(rows)
+        self.n_rows += n_rows
 
     def take(self, chunk: Chunk, at: int) -> int:
         """Take rows of a chunk from ``at`` on, as many as there is room for; return how many."""
         rows = chunk.rows[at : at + self.block_rows - self.n_rows]
-        if not self.n_rows and self._may_be_shown(rows):
-            self.view = rows
-        else:
-            self.keep()
-            self._memory()[self.n_rows : self.n_rows + len(rows)] = rows
         if chunk.weights is not None:
             self.weights.append(np.array(chunk.weights[at : at + len(rows)], np.float64))
-        self.n_rows += len(rows)
+        if not self.n_rows and self._may_be_shown(rows):
+            self.view, self.n_rows = rows, len(rows)
+            self.finite = False  # nobody has looked
+        else:
+            self.keep()
+            self.room()[: len(rows)] = rows
+            self.wrote(len(rows))
         return len(rows)
 
     def keep(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import accumulate
@@ -17,6 +18,9 @@ from fastgmm.sources.files import File
 from fastgmm.sources.tables import ArrowTable
 
 BUFFER_BYTES = 1_000_000
+# Processors, all but a few of which compute: with no more of them pyarrow's own threads take from
+# those that compute what they save the one that reads
+FEW_PROCESSORS = 4
 
 
 class ParquetSource(BatchSource):
@@ -53,13 +57,20 @@ class ParquetSource(BatchSource):
         pyarrow = require("pyarrow", "io")
         for file in self._files:
             with file.reading(pyarrow.ArrowException), _open(file) as reader:
-                batches = reader.iter_batches(self.chunk_rows, columns=self.names)
+                batches = reader.iter_batches(
+                    self.chunk_rows, columns=self.names, use_threads=_may_decode_in_threads()
+                )
                 yield from counted(file.name, batches)
 
     def place(self, row: int) -> str:
         """Name the file and the row within it."""
         at = bisect_right(self._starts, row, hi=len(self._files)) - 1
         return Place(self._files[at].name, -self._starts[at]).row(row)
+
+
+def _may_decode_in_threads() -> bool:
+    """Whether pyarrow's threads may share the work of the thread that reads."""
+    return (os.cpu_count() or 1) > FEW_PROCESSORS
 
 
 def _footer(file: File) -> tuple[Any, int]:

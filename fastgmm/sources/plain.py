@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
 from fastgmm.sources.files import File
-from fastgmm.sources.source import Chunk, Source, rows_a_chunk, rows_a_piece
+from fastgmm.sources.source import Chunk, Room, Source, rows_a_chunk, rows_a_piece
 from fastgmm.sources.tables import ArrayTable
 
 
@@ -64,6 +64,22 @@ class PlainSource(Source):
             for start in range(0, n_rows, self._step):
                 table = ArrayTable(stretch(start, min(start + self._step, n_rows)))
                 yield table.chunk(self._chosen, slice(None), Place(self.name, start))
+
+    def pour(self, room: Room) -> Iterator[int] | None:
+        """Walk the rows straight into a block, where they lie in the file as they do there."""
+        as_stored = self._layout.dtype == self.dtype and not self._layout.fortran
+        return self._poured(room) if as_stored and self._chosen.all else None
+
+    def _poured(self, room: Room) -> Iterator[int]:
+        n_rows, width = self._layout.shape
+        row_bytes = width * self._layout.dtype.itemsize
+        start = 0
+        with self._file.reading(EOFError), open(self._file.path, "rb", buffering=0) as opened:
+            while start < n_rows:
+                rows = room()[: min(self._step, n_rows - start)]
+                _fill(opened, self._layout.offset + start * row_bytes, rows)
+                start += len(rows)
+                yield len(rows)
 
 
 Stretch = Callable[[int, int], npt.NDArray[Any]]

@@ -15,6 +15,7 @@ from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources.blocks import Block, blocks
 
 Result = TypeVar("Result")
+Room = Callable[[], npt.NDArray[Any]]
 
 CHUNK_BYTES = 8_000_000  # a reader's chunk: long enough to hide its overhead, short beside a block
 PIECE_BYTES = 1_000_000  # what is converted at a time: it stays in cache
@@ -82,6 +83,22 @@ class Source(ABC):
     @abstractmethod
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows from the first to the last; every call starts anew."""
+
+    def pour(self, room: Room) -> Iterator[int] | None:
+        """Walk the rows by writing them where they are wanted, where that saves a copy.
+
+        Parameters
+        ----------
+        room : callable
+            Gives an array of rows and of the dtype of the source, C-contiguous, of at least one
+            row: the next rows belong at its beginning, as many as are at hand.
+
+        Returns
+        -------
+        poured : iterator of int or None
+            After each writing the number of rows written; None where there are only `chunks`.
+        """
+        return None
 
     @property
     def n_features(self) -> int:

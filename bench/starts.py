@@ -188,7 +188,12 @@ HELD = [
     Problem("breast_cancer diag n=569 d=30 k=2", partial(real, "breast_cancer"), 2, "diag"),
     Problem("flower n=5000 d=3 k=6", partial(real, "flower"), 6),
 ]
-HUGE = [problem(oblong, 1_000_000, 8, 3), lopsided(1_000_000, 3, 1000)]
+HUGE = [
+    problem(oblong, 1_000_000, 8, 3),
+    problem(mixed, 1_000_000, 8, 8),
+    lopsided(1_000_000, 3, 1000),
+    lopsided(1_000_000, 8, 1000),
+]
 
 
 class Runs(NamedTuple):

@@ -4,11 +4,13 @@ Labels by k-means in several coordinate systems (see `coordinates`) and random p
 first parameters; short runs of EM, advanced together, drop the losers by halves (emEM of Biernacki,
 Celeux and Govaert 2003, with the successive halving of Jamieson and Talwalkar 2016).
 
-Small clusters are kept in two ways. Rows of the sub-sample are drawn half by weight, half by their
-squared Mahalanobis distance from the mean, and weighed back, so that a far cluster of one row in a
-thousand has many times its share of rows. And the coordinate of highest kurtosis points at it,
-where k-means weighs rows by the fourth power of that distance: by weight alone it would rather cut
-the large cluster in two, which saves 0.64 of its variance, than part one row in a thousand from it.
+Small clusters are kept in two ways. Rows of the sub-sample are drawn a third each by weight, by
+squared Mahalanobis distance from the mean and by the fourth power of it, and weighed back, so that
+a far cluster of one row in a thousand has many times its share of rows: without the last third, one
+in eight features was lost from one of four seeds. And the coordinate of highest kurtosis points at
+it, where k-means weighs rows by the fourth power of that distance: by weight alone it would rather
+cut the large cluster in two, which saves 0.64 of its variance, than part one row in a thousand from
+it.
 """
 
 from __future__ import annotations
@@ -224,12 +226,13 @@ def _two_nearest(distances: Array) -> tuple[npt.NDArray[np.intp], Array, Array]:
 
 
 def sub_sample(sample: Sample, leverages: Array, most: int, rng: np.random.Generator) -> Sample:
-    """Draw rows half by weight, half by leverage, and weigh them back; all, where they are few."""
+    """Draw rows by weight, by leverage and by its square, and weigh them back; all, if few."""
     rows, weights = sample.rows, sample.weights
     if len(rows) <= most:
         return sample
     mean = max(float(weights @ leverages), np.finfo(float).tiny)
-    chances = weights * (1.0 + leverages / mean)
+    relative = leverages / mean
+    chances = weights * (1.0 + relative + relative**2 / max(float(weights @ relative**2), 1.0))
     chosen, counts = strata(chances, most, rng)
     weighed = counts * weights[chosen] / chances[chosen]
     return sample._replace(rows=rows[chosen], weights=weighed / weighed.sum())

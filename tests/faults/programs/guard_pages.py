@@ -16,7 +16,7 @@ import sys
 import numpy as np
 import twins
 
-from fastgmm.kernels import expectation, full, pruned, scoring, seeding, tiles, triangular
+from fastgmm.kernels import bits, expectation, full, pruned, scoring, seeding, tiles, triangular
 from fastgmm.kernels.structures import STRUCTURES
 
 PAGE = mmap.PAGESIZE
@@ -115,6 +115,7 @@ def kernels():
             scoring.score_serial(rows, factors, TILE, guard(out))
         if name == "spherical" and dtype.itemsize == 8:
             distances_and_assignment(values, parameters.means, rng)
+            sums_of_bits(values, rng)
     print("nothing was touched")
 
 
@@ -137,6 +138,24 @@ def distances_and_assignment(values, centres, rng):
     seeding.assign(rows, weights, centres, labels, mass, sums)
     if not np.isclose(mass.sum(), weights.sum()):
         raise AssertionError(n_rows)
+
+
+def sums_of_bits(values, rng):
+    """Call the kernel of fingerprints with words of both sizes, for rows that lie abreast."""
+    n_rows, n_words = values.shape
+    for dtype, kind, half, exponent in (
+        (np.float64, np.uint64, 31, 0x7FF0 << 48),
+        (np.float32, np.uint32, 15, 0x7F80 << 16),
+    ):
+        words = guard(values.astype(dtype).view(kind), writeable=False)
+        sign = kind(1 << (2 * half + 1))
+        for n_abreast in (0, 1, n_words):
+            factors = guard(rng.integers(0, 2**63, (n_rows, n_abreast), np.uint64))
+            sums = guard(np.zeros(n_words, kind))
+            masks = kind(half), kind(exponent), kind(int(sign) - exponent)
+            seen, _ = bits.add_bits(words, factors, sums, *masks)
+            if seen & sign or not sums.any():
+                raise AssertionError((n_rows, n_words))
 
 
 def pieces():

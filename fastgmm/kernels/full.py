@@ -12,7 +12,6 @@ from fastgmm.kernels.tiles import (
     load_vector_group,
     log_density_group,
     narrow,
-    no_group,
     product,
     roots,
     store_group,
@@ -35,7 +34,7 @@ class Factors(NamedTuple):
     log_scale: np.ndarray  # (K,) log weight - (d log 2 pi + log det) / 2
     means: np.ndarray  # (K, d)
     means_low: np.ndarray  # (K, d) what float32 means leave out; zero in float64
-    panels: np.ndarray  # (K, P / 4, P, 4) U, where the precision is U U', in panels of four columns
+    panels: np.ndarray  # (K, P / 4, d, 4) U, where the precision is U U', in panels of four columns
 
 
 def factors(log_weights, means, precisions_cholesky, dtype):
@@ -58,11 +57,8 @@ def log_densities(tile, factors, scratch, out):
 
 @inline
 def centring_room(scratch, factors):
-    """Return room for a group of centred rows, in which the features past the data are zero."""
-    centred = narrow(scratch)
-    for j in range(factors.means.shape[1], factors.panels.shape[2]):
-        store_group(centred, j, 0, no_group(scratch))
-    return centred
+    """Return room for a group of centred rows."""
+    return narrow(scratch)
 
 
 @inline

@@ -75,7 +75,7 @@ class Screen(NamedTuple):
     origin: np.ndarray  # (d,) float64
     rough_log_scale: np.ndarray  # (K,)
     rough_means: np.ndarray  # (K, d) less the origin
-    rough_panels: np.ndarray  # (K, P / 4, P, 4)
+    rough_panels: np.ndarray  # (K, P / 4, d, 4)
     slack: np.ndarray  # (K,) a squared distance's error, over |x - origin|^2 + reach
     reach: np.float32  # largest |mean - origin|^2
 

@@ -1,7 +1,7 @@
 """Triangular products held in registers: the arithmetic of full and tied covariances.
 
-Features are padded with zeros to whole groups of four, so that no loop has a ragged end. A group is
-the three registers of neighbouring rows that are worked on together.
+Columns of a triangle are padded to whole groups of four, so that no loop has a ragged end. A group
+is the three registers of neighbouring rows that are worked on together.
 """
 
 from functools import lru_cache
@@ -17,88 +17,164 @@ from fastgmm.kernels.tiles import (
     store_group,
     whole,
 )
-from fastgmm.kernels.vectors import add_totals, fma, load, splat
+from fastgmm.kernels.vectors import WIDTH, add_quick_totals, fma, load, splat
+
+# Panels worked on together: AVX-512 has registers for the sums of two, which take 0.88 of the time.
+AT_ONCE = 2 if WIDTH == 8 else 1
+BAND = 16  # rows of a tile that stay in the first cache while others pass by: 24 kB
 
 
 @inline
-def four_rows(panels, centred, i, r):
-    """Return rows i..i+3 of upper.T @ centred, for the group of columns that starts at r."""
-    p = i // 4
-    a = b = c = d = no_group(centred)
-    for j in range(i):
-        x = load_group(centred, j, r)
-        a = add_multiple(a, panels[p, j, 0], x)
-        b = add_multiple(b, panels[p, j, 1], x)
-        c = add_multiple(c, panels[p, j, 2], x)
-        d = add_multiple(d, panels[p, j, 3], x)
-    x = load_group(centred, i, r)  # from here on, the triangle on the diagonal
-    a = add_multiple(a, panels[p, i, 0], x)
-    b = add_multiple(b, panels[p, i, 1], x)
-    c = add_multiple(c, panels[p, i, 2], x)
-    d = add_multiple(d, panels[p, i, 3], x)
-    x = load_group(centred, i + 1, r)
-    b = add_multiple(b, panels[p, i + 1, 1], x)
-    c = add_multiple(c, panels[p, i + 1, 2], x)
-    d = add_multiple(d, panels[p, i + 1, 3], x)
-    x = load_group(centred, i + 2, r)
-    c = add_multiple(c, panels[p, i + 2, 2], x)
-    d = add_multiple(d, panels[p, i + 2, 3], x)
+def add_feature(panels, p, j, x, sums):
+    """Add what feature j contributes to the four columns of a panel."""
+    a, b, c, d = sums
+    a = add_multiple(a, panels[p, j, 0], x)
+    b = add_multiple(b, panels[p, j, 1], x)
+    c = add_multiple(c, panels[p, j, 2], x)
+    d = add_multiple(d, panels[p, j, 3], x)
+    return a, b, c, d
+
+
+@inline
+def add_corner(panels, p, i, centred, r, sums):
+    """Add what features i..i+3 do, which end one after another; those before the first do not."""
+    a, b, c, d = sums
+    if i >= 0:
+        x = load_group(centred, i, r)
+        a, b, c, d = add_feature(panels, p, i, x, (a, b, c, d))
+    if i >= -1:
+        x = load_group(centred, i + 1, r)
+        b = add_multiple(b, panels[p, i + 1, 1], x)
+        c = add_multiple(c, panels[p, i + 1, 2], x)
+        d = add_multiple(d, panels[p, i + 1, 3], x)
+    if i >= -2:
+        x = load_group(centred, i + 2, r)
+        c = add_multiple(c, panels[p, i + 2, 2], x)
+        d = add_multiple(d, panels[p, i + 2, 3], x)
     x = load_group(centred, i + 3, r)
     d = add_multiple(d, panels[p, i + 3, 3], x)
     return a, b, c, d
 
 
 @inline
+def no_sums(centred):
+    """Return four groups of zeros."""
+    zero = no_group(centred)
+    return zero, zero, zero, zero
+
+
+@inline
+def four_rows(panels, p, centred, r):
+    """Return four rows of upper.T @ centred, for the group of columns that starts at r."""
+    i = 4 * (p - panels.shape[0]) + panels.shape[1]
+    sums = no_sums(centred)
+    for j in range(i):
+        sums = add_feature(panels, p, j, load_group(centred, j, r), sums)
+    return add_corner(panels, p, i, centred, r, sums)
+
+
+@inline
+def eight_rows(panels, p, centred, r):
+    """Return those of two panels: 24 sums where there are 32 registers, fewer loads for each."""
+    i = 4 * (p - panels.shape[0]) + panels.shape[1]
+    low = high = no_sums(centred)
+    for j in range(i):
+        x = load_group(centred, j, r)
+        low, high = add_feature(panels, p, j, x, low), add_feature(panels, p + 1, j, x, high)
+    for j in range(max(i, 0), i + 4):
+        high = add_feature(panels, p + 1, j, load_group(centred, j, r), high)
+    low = add_corner(panels, p, i, centred, r, low)
+    return low, add_corner(panels, p + 1, i + 4, centred, r, high)
+
+
+@inline
+def add_four_squares(total, sums):
+    """Return total + the squares of four groups."""
+    a, b, c, d = sums
+    return add_squares(add_squares(add_squares(add_squares(total, a), b), c), d)
+
+
+@inline
 def squared_lengths(panels, centred, r):
     """Return |upper.T @ centred|^2 of every column of the group that starts at r."""
     total = no_group(centred)
-    for i in range(0, panels.shape[1], 4):
-        a, b, c, d = four_rows(panels, centred, i, r)
-        total = add_squares(add_squares(add_squares(add_squares(total, a), b), c), d)
+    single = panels.shape[0] % 2 if AT_ONCE == 2 else panels.shape[0]
+    for p in range(single):
+        total = add_four_squares(total, four_rows(panels, p, centred, r))
+    for p in range(single, panels.shape[0], 2):
+        low, high = eight_rows(panels, p, centred, r)
+        total = add_four_squares(add_four_squares(total, low), high)
     return total
 
 
 @inline
 def transform(panels, centred, r, out):
     """Write upper.T @ centred into out, for the group of columns that starts at r."""
-    for i in range(0, panels.shape[1], 4):
-        a, b, c, d = four_rows(panels, centred, i, r)
+    for p in range(panels.shape[0]):
+        a, b, c, d = four_rows(panels, p, centred, r)
+        i = 4 * p
         store_group(out, i, r, a)
         store_group(out, i + 1, r, b)
         store_group(out, i + 2, r, c)
         store_group(out, i + 3, r, d)
 
 
+@inline
+def add_square(tile, i, j, n_columns, out, begin):
+    """Add the products of rows i..i+3 with rows j..j+3 to sixteen numbers."""
+    zero = splat(tile, 0.0)
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
+    c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = zero
+    for r in range(0, n_columns, zero.width):
+        a, b = load(tile, (i, r)), load(tile, (i + 1, r))
+        c, d = load(tile, (i + 2, r)), load(tile, (i + 3, r))
+        x = load(tile, (j, r))
+        a0, b0, c0, d0 = fma(a, x, a0), fma(b, x, b0), fma(c, x, c0), fma(d, x, d0)
+        x = load(tile, (j + 1, r))
+        a1, b1, c1, d1 = fma(a, x, a1), fma(b, x, b1), fma(c, x, c1), fma(d, x, d1)
+        x = load(tile, (j + 2, r))
+        a2, b2, c2, d2 = fma(a, x, a2), fma(b, x, b2), fma(c, x, c2), fma(d, x, d2)
+        x = load(tile, (j + 3, r))
+        a3, b3, c3, d3 = fma(a, x, a3), fma(b, x, b3), fma(c, x, c3), fma(d, x, d3)
+    add_quick_totals(out, (begin,), (a0, a1, a2, a3, b0, b1, b2, b3))
+    add_quick_totals(out, (begin + 8,), (c0, c1, c2, c3, d0, d1, d2, d3))
+
+
+@inline
+def add_own_triangle(tile, i, n_columns, out, begin):
+    """Add the products of rows i..i+3 with themselves to the first ten of sixteen numbers."""
+    zero = splat(tile, 0.0)
+    a0 = b0 = b1 = c0 = c1 = c2 = d0 = d1 = d2 = d3 = zero
+    for r in range(0, n_columns, zero.width):
+        a, b = load(tile, (i, r)), load(tile, (i + 1, r))
+        c, d = load(tile, (i + 2, r)), load(tile, (i + 3, r))
+        a0, b0, b1 = fma(a, a, a0), fma(b, a, b0), fma(b, b, b1)
+        c0, c1, c2 = fma(c, a, c0), fma(c, b, c1), fma(c, c, c2)
+        d0, d1, d2, d3 = fma(d, a, d0), fma(d, b, d1), fma(d, c, d2), fma(d, d, d3)
+    add_quick_totals(out, (begin,), (a0, b0, b1, c0, c1, c2, d0, d1))
+    add_quick_totals(out, (begin + 8,), (d2, d3, zero, zero, zero, zero, zero, zero))
+
+
 @step
 def add_outer_products(tile, n_rows, n_columns, out):
-    """Add the lower triangle of tile @ tile.T, a block of four by four after another.
+    """Add the lower triangle of tile @ tile.T, four rows by four.
 
-    Of the tile's columns the first are read, in whole registers. A single row that is left over is
-    multiplied by eight columns at a time. The tile has scratch rows after ``n_rows``; what they
-    contribute lands outside the triangle.
+    Of the tile's columns the first are read, in whole registers. Rows j..j+3 stay in cache while
+    BAND rows visit them. A single row that is left over is multiplied by eight columns at a time.
+    The tile has scratch rows after ``n_rows``; what they contribute lands outside the triangle.
     """
-    zero = splat(tile, 0.0)
-    block = 0
     single = n_rows % 4 == 1
-    for i in range(0, n_rows - single, 4):
-        for j in range(0, i + 4, 4):
-            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
-            c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = zero
-            for r in range(0, n_columns, zero.width):
-                a, b = load(tile, (i, r)), load(tile, (i + 1, r))
-                c, d = load(tile, (i + 2, r)), load(tile, (i + 3, r))
-                x = load(tile, (j, r))
-                a0, b0, c0, d0 = fma(a, x, a0), fma(b, x, b0), fma(c, x, c0), fma(d, x, d0)
-                x = load(tile, (j + 1, r))
-                a1, b1, c1, d1 = fma(a, x, a1), fma(b, x, b1), fma(c, x, c1), fma(d, x, d1)
-                x = load(tile, (j + 2, r))
-                a2, b2, c2, d2 = fma(a, x, a2), fma(b, x, b2), fma(c, x, c2), fma(d, x, d2)
-                x = load(tile, (j + 3, r))
-                a3, b3, c3, d3 = fma(a, x, a3), fma(b, x, b3), fma(c, x, c3), fma(d, x, d3)
-            add_totals(out, (block,), (a0, a1, a2, a3, b0, b1, b2, b3))
-            add_totals(out, (block + 8,), (c0, c1, c2, c3, d0, d1, d2, d3))
-            block += 16
+    fours = n_rows - single
+    for top in range(0, fours, BAND):
+        bottom = min(top + BAND, fours)
+        for j in range(0, bottom, 4):
+            if j >= top:
+                add_own_triangle(tile, j, n_columns, out, place_of(j, j))
+            for i in range(max(top, j + 4), bottom, 4):
+                add_square(tile, i, j, n_columns, out, place_of(i, j))
     if single:
+        zero = splat(tile, 0.0)
+        block = place_of(fours, 0)
         for j in range(0, n_rows, 8):
             a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
             for r in range(0, n_columns, zero.width):
@@ -107,8 +183,14 @@ def add_outer_products(tile, n_rows, n_columns, out):
                 a2, a3 = fma(a, load(tile, (j + 2, r)), a2), fma(a, load(tile, (j + 3, r)), a3)
                 b0, b1 = fma(a, load(tile, (j + 4, r)), b0), fma(a, load(tile, (j + 5, r)), b1)
                 b2, b3 = fma(a, load(tile, (j + 6, r)), b2), fma(a, load(tile, (j + 7, r)), b3)
-            add_totals(out, (block,), (a0, a1, a2, a3, b0, b1, b2, b3))
+            add_quick_totals(out, (block,), (a0, a1, a2, a3, b0, b1, b2, b3))
             block += 8
+
+
+@inline
+def place_of(i, j):
+    """Say where the products of rows i..i+3 with j..j+3 begin: sixteen for each square before."""
+    return i * (i + 4) // 2 + 4 * j
 
 
 @either
@@ -120,15 +202,16 @@ def triangle_size(n_rows):
 
 
 def panels_of(upper, dtype):
-    """Cut upper triangular matrices (..., d, d) into panels of four columns, (..., P / 4, P, 4).
+    """Cut upper triangular matrices (..., d, d) into panels of four columns, (..., P / 4, d, 4).
 
-    P is d in whole fours. A panel is read from its start to its end; columns of the matrix as it is
-    would take half a cache line from each row.
+    P is d in whole fours; the columns that are missing stand before the first, where a triangle is
+    narrow. A panel is read from its start to its end; columns of the matrix as it is would take
+    half a cache line from each row.
     """
-    size = whole(upper.shape[-1], 4)
-    missing = size - upper.shape[-1]
-    square = np.pad(upper, [(0, 0)] * (upper.ndim - 2) + [(0, missing)] * 2).astype(dtype)
-    panels = square.reshape(*square.shape[:-1], size // 4, 4).swapaxes(-3, -2)
+    n_features = upper.shape[-1]
+    missing = whole(n_features, 4) - n_features
+    wide = np.pad(upper, [(0, 0)] * (upper.ndim - 1) + [(missing, 0)]).astype(dtype)
+    panels = wide.reshape(*wide.shape[:-1], -1, 4).swapaxes(-3, -2)
     return np.ascontiguousarray(panels)
 
 
@@ -136,8 +219,12 @@ def panels_of(upper, dtype):
 def places(n_rows):
     """Say where add_outer_products leaves the product of each row and column, (n_rows, n_rows)."""
     single = n_rows % 4 == 1
-    corners = [(i, j) for i in range(0, n_rows - single, 4) for j in range(0, i + 4, 4)]
-    left = [(i + a, j + b) for i, j in corners for a in range(4) for b in range(4)]
+    square = [(a, b) for a in range(4) for b in range(4)]
+    nowhere = [(n_rows + 3, n_rows + 7)] * 6
+    left = []
+    for i in range(0, n_rows - single, 4):
+        left += [(i + a, j + b) for j in range(0, i, 4) for a, b in square]
+        left += [(i + a, i + b) for a, b in square if b <= a] + nowhere
     if single:
         left += [(n_rows - 1, j) for j in range((n_rows + 7) // 8 * 8)]
     rows, columns = np.array(left).T

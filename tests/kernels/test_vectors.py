@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 from fastgmm.kernels import vectors
 from fastgmm.kernels.vectors import (
     REGISTER_BYTES,
+    add_quick_totals,
     add_totals,
     append_where_not_less,
     exponent,
@@ -77,6 +78,17 @@ def totals(table, sums, added):
         add_totals(added, (2,), (a, b, c, d, e, f, g, h))
         for k in range(8):
             sums[k] += total(load(table, (k, r)))
+
+
+@njit
+def quick_totals(table, added):
+    """Sum eight rows of a table register by register."""
+    for r in range(0, table.shape[1], splat(table, 0.0).width):
+        a, b = load(table, (0, r)), load(table, (1, r))
+        c, d = load(table, (2, r)), load(table, (3, r))
+        e, f = load(table, (4, r)), load(table, (5, r))
+        g, h = load(table, (6, r)), load(table, (7, r))
+        add_quick_totals(added, (2,), (a, b, c, d, e, f, g, h))
 
 
 def random_bits(rng, dtype, size):
@@ -172,6 +184,9 @@ def test_totals_of_integers_are_exact_and_each_is_added_in_its_place(rng, dtype)
     totals(table, sums, added)
     assert_array_equal(sums, table.sum(axis=1))
     assert_array_equal(added, [0.5, 0.5, *(0.5 + table.sum(axis=1)), 0.5, 0.5])
+    added = np.full(12, 0.5)
+    quick_totals(table, added)
+    assert_array_equal(added, [0.5, 0.5, *(0.5 + table.sum(axis=1)), 0.5, 0.5])
 
 
 def test_totals_are_summed_in_float64(rng, dtype):
@@ -182,6 +197,17 @@ def test_totals_are_summed_in_float64(rng, dtype):
     # 64 numbers: six additions in a tree of 64, at most 16 more to the sums of registers
     bound = 22 * np.finfo(np.float64).eps * np.abs(table.astype(np.float64)).sum(axis=1)
     assert np.all(np.abs(sums - exact) <= bound)
+    assert np.all(np.abs(added[2:10] - exact) <= bound)
+
+
+def test_quick_totals_round_as_often_as_a_register_has_halves(rng, dtype):
+    table = rng.normal(size=(8, 64)).astype(dtype)
+    added = np.zeros(12)
+    quick_totals(table, added)
+    exact = table.astype(np.longdouble).sum(axis=1)
+    # a register of at most 16 numbers in their own type, then at most 16 sums in float64
+    roundings = 4 * np.finfo(dtype).eps + 16 * np.finfo(np.float64).eps
+    bound = roundings * np.abs(table.astype(np.float64)).sum(axis=1)
     assert np.all(np.abs(added[2:10] - exact) <= bound)
 
 

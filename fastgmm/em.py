@@ -170,6 +170,7 @@ def is_slow(objectives: Sequence[float], tolerance: float) -> bool:
 
     Later than that it could not help, and earlier an extrapolation may leave EM's own way for
     another limit: of 64 climbs from default starts, 1 did so begun at 1e-4, none begun at 1e-6.
+    A tolerance of 0 asks for passes, not for the limit.
     """
     increments = np.diff(objectives[-6:])
     if len(increments) < 5 or not (np.all(increments > 0.0) and np.all(np.isfinite(increments))):
@@ -178,7 +179,7 @@ def is_slow(objectives: Sequence[float], tolerance: float) -> bool:
     is_steady = np.max(factors) < 1.0 and np.ptp(factors) <= STEADY
     last = float(increments[-1])
     still = last * float(np.min(factors)) ** SLOW_PASSES
-    return bool(is_steady and last < NEAR_THE_LIMIT and still > tolerance)
+    return bool(is_steady and last < NEAR_THE_LIMIT and still > tolerance > 0.0)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import GaussianMixture, load, passes
 from fastgmm.acceleration import (
@@ -234,6 +236,7 @@ def test_em_is_slow_where_small_increments_shrink_steadily_and_little(factors, e
     objectives = [0.0, *np.cumsum(increments)]
     assert is_slow(objectives, 1e-9) is expected
     assert not is_slow(objectives, 0.9e-7)
+    assert not is_slow(objectives, 0.0)
     assert not is_slow([100.0 * value for value in objectives], 1e-9)
     assert not is_slow(objectives[::-1], 1e-9)
 
@@ -330,7 +333,7 @@ def test_the_estimator_climbs_with_it(name, tmp_path):
     rng = np.random.default_rng(0)
     rows = np.vstack([rng.normal(-1, 1, (400, 2)), rng.normal(1, 1, (400, 2))])
     settings = {"tol": 1e-8, "max_iter": 3000, "init_params": "k-means++", "random_state": 0}
-    plain = GaussianMixture(2, n_init=2, **settings).fit(rows)
+    plain = GaussianMixture(2, n_init=2, acceleration=None, **settings).fit(rows)
     model = GaussianMixture(2, n_init=2, acceleration=name, **settings).fit(rows)
     assert model.converged_
     assert model.n_iter_ == len(model.lower_bounds_) < plain.n_iter_
@@ -342,6 +345,32 @@ def test_the_estimator_climbs_with_it(name, tmp_path):
     warm = model.set_params(warm_start=True).fit(rows)
     assert warm.converged_
     assert warm.n_iter_ < 5
+
+
+def test_by_default_em_is_hastened_from_our_starts_alone():
+    rng = np.random.default_rng(0)
+    rows = np.vstack([rng.normal(-1, 1, (400, 2)), rng.normal(1, 1, (400, 2))])
+    settings = {"tol": 1e-10, "max_iter": 3000, "init_params": "k-means++", "random_state": 0}
+    plain = GaussianMixture(2, acceleration=None, **settings).fit(rows)
+    model = GaussianMixture(2, **settings).fit(rows)
+    assert model.n_iter_ < plain.n_iter_
+    assert model.lower_bound_ > plain.lower_bound_ - 1e-8
+    given = {"weights_init": [0.5, 0.5], "means_init": rows[:2], "precisions_init": [np.eye(2)] * 2}
+    for start in (given, {"means_init": rows[:2]}):
+        plain = GaussianMixture(2, acceleration=None, **settings, **start).fit(rows)
+        model = GaussianMixture(2, **settings, **start).fit(rows)
+        assert model.lower_bounds_ == plain.lower_bounds_
+        assert model.n_iter_ > 100
+        hastened = GaussianMixture(2, acceleration="squarem", **settings, **start).fit(rows)
+        assert hastened.n_iter_ < plain.n_iter_
+    once = GaussianMixture(2, **settings).set_params(max_iter=40, warm_start=True)
+    with pytest.warns(ConvergenceWarning):
+        once.fit(rows)
+    again = clone(once).set_params(acceleration=None)
+    again.__dict__ |= {name: value for name, value in vars(once).items() if name.endswith("_")}
+    for each in (once, again):
+        each.set_params(max_iter=3000).fit(rows)
+    assert once.lower_bounds_ == again.lower_bounds_
 
 
 def test_the_estimator_stops_by_aitken_s_rule(tmp_path):

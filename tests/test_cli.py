@@ -120,6 +120,13 @@ def test_every_option_of_fit_reaches_the_estimator(data, tmp_path):
     assert {name: found[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize(("said", "expected"), [("none", None), ("auto", "auto")])
+def test_em_alone_is_a_choice_of_acceleration(data, tmp_path, said, expected):
+    arguments = ["--columns", "a,b", "--acceleration", said, "-o", tmp_path / "m.npz"]
+    run("fit", data, "-k", 1, *arguments)
+    assert load(tmp_path / "m.npz").acceleration == expected
+
+
 def test_the_same_command_goes_on_from_its_checkpoint(data, tmp_path):
     arguments = ["fit", data, "-k", 3, "--columns", "a,b", "--checkpoint", tmp_path / "run.ckpt"]
     run(*arguments, "-o", tmp_path / "one.npz")  # without a seed

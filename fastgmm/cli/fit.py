@@ -44,11 +44,10 @@ StoppingRule = Annotated[
     typer.Option("--stopping", metavar="RULE", help="What --tol bounds: change or aitken."),
 ]
 Acceleration = Annotated[
-    str | None,
+    str,
     typer.Option(
         metavar="NAME",
-        help="squarem, anderson or auto: fewer passes where EM is slow.",
-        show_default=False,
+        help="auto, squarem or anderson: fewer passes where EM is slow; none: EM alone.",
     ),
 ]
 MaxIter = Annotated[int, typer.Option(metavar="N", help="Passes over the data, at most.")]
@@ -85,7 +84,7 @@ def fit(
     tol: Tolerance = DEFAULT["tol"],
     stopping: StoppingRule = DEFAULT["stopping"],
     max_iter: MaxIter = DEFAULT["max_iter"],
-    acceleration: Acceleration = None,
+    acceleration: Acceleration = DEFAULT["acceleration"],
     reg_covar: RegCovar = DEFAULT["reg_covar"],
     reg_covar_relative: RegCovarRelative = False,
     init: Init = DEFAULT["init_params"],
@@ -103,7 +102,7 @@ def fit(
         reg_covar=reg_covar,
         reg_covar_relative=reg_covar_relative,
         max_iter=max_iter,
-        acceleration=acceleration,
+        acceleration=None if acceleration == "none" else acceleration,
         n_init=n_init,
         init_params=init,
         random_state=seed,

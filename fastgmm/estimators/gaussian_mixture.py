@@ -64,11 +64,12 @@ class GaussianMixture(Mixture):
         has no scale, is given `reg_covar` itself.
     max_iter : int, default=1000
         Most passes of EM over the rows; 0 keeps the start.
-    acceleration : {"squarem", "anderson", "auto"} or None, default=None
+    acceleration : {"auto", "squarem", "anderson"} or None, default="auto"
         How to reach the same limits in fewer passes. All extrapolate the last steps of EM, and
         go back to EM's own where the next pass does not find the likelihood raised. That pass
-        counts, too. Worth its while where EM is slow: see docs/convergence.md. "auto" is "squarem"
-        from where EM gains less than 1e-6 in a pass and has 20 or more to go.
+        counts, too. "auto" is "squarem" from where EM gains less than 1e-6 in a pass and has 20 or
+        more to go; a start of your own, and a warm one, is climbed from by EM alone. See
+        docs/convergence.md.
     n_init : int, default=1
         Number of starts. They advance in shared passes over the rows, and the one of highest
         likelihood is kept; one whose covariance collapses is left out unless all do.
@@ -177,7 +178,7 @@ class GaussianMixture(Mixture):
         reg_covar: float = 1e-6,
         reg_covar_relative: bool = False,
         max_iter: int = em.MAX_PASSES,
-        acceleration: str | None = None,
+        acceleration: str | None = "auto",
         n_init: int = 1,
         init_params: str = "auto",
         weights_init: npt.ArrayLike | None = None,
@@ -442,9 +443,14 @@ class GaussianMixture(Mixture):
             states = [em.State(rule, said.alone(rule.family.structure))]
         else:
             states = starts.fresh(self, sample, rule, said, rng)
-        if self.acceleration is not None and before is None:
+        chosen = ours and said.is_nothing  # by us: a start of the user's leads where EM leads
+        if (
+            self.acceleration is not None
+            and before is None
+            and (chosen or self.acceleration != "auto")
+        ):
             states = [replace(state, memory=Memory(self.acceleration)) for state in states]
-        climb = Climb(states, found, sample, may_repair=ours and said.is_nothing, keep=kept.keep)
+        climb = Climb(states, found, sample, may_repair=chosen, keep=kept.keep)
         if before is not None:
             climb.go_on_from(before)
         verbose = Verbose(self.verbose, self.verbose_interval, len(states))

@@ -199,6 +199,7 @@ class AutoGaussianMixture(Mixture):
             reg_covar=self.reg_covar,
             reg_covar_relative=self.reg_covar_relative,
             max_iter=self.max_iter,
+            acceleration=None,
             random_state=self.random_state,
         )
         model._publish(dict(attributes))

@@ -56,7 +56,7 @@ OUR_SETTINGS = {
     # and what they do not have
     "reg_covar_relative": False,
     "stopping": "change",
-    "acceleration": None,
+    "acceleration": "auto",
     "step_power": 0.9,
 }
 

@@ -30,6 +30,7 @@ from numba import set_num_threads
 
 from bench import data
 from fastgmm import open_source, passes
+from fastgmm.cli import output, predict
 from fastgmm.kernels.lanes import block_rows
 from fastgmm.parameters import Parameters
 from fastgmm.sources import Source, blocks
@@ -126,12 +127,12 @@ def _figures(source: Source, memory: Source, n_components: int) -> list[Seconds]
 
 
 def _print(suffix: str, k: int, threads: int, *figures: Seconds) -> None:
-    reading, computing, both = figures
-    slower = max(reading.clock, computing.clock)
-    # what all cores need for the work of both, were it shared evenly
-    shared = (reading.processors + computing.processors) / (os.cpu_count() or 1)
+    *alone, together = figures
+    slower = max(each.clock for each in alone)
+    # what all cores need for the work of all, were it shared evenly
+    shared = sum(each.processors for each in alone) / (os.cpu_count() or 1)
     shown = " ".join(f"{each.clock:7.3f}" for each in figures)
-    ratios = f"{both.clock / slower:5.2f} {max(1.0, shared / slower):5.2f}"
+    ratios = f"{together.clock / slower:5.2f} {max(1.0, shared / slower):5.2f}"
     print(f"{suffix:>8} {k:>4} {threads:>7} {shown} {ratios}", flush=True)
 
 
@@ -168,6 +169,51 @@ def _trusted_and_summed(
     in_turn(*works)
     found = [in_turn(*works) for _ in range(4)]
     return [min(each[at].processors for each in found) for at in range(2)]
+
+
+def score(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
+    print(f"{n_rows:,} rows x {FEATURES} float64 to Parquet, best of {ROUNDS}; seconds")
+    print(
+        f"{'file':>8} {'what':>8} {'K':>4} {'threads':>7} {'read':>7} {'compute':>7} {'write':>7} "
+        f"{'all':>7} ratio least"
+    )
+    memory = open_source(np.concatenate(list(parts(n_rows))))
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix, write in WRITERS.items():
+            path = Path(folder, f"x.{suffix}")
+            write(path, n_rows)
+            source = open_source(path)
+            for threads in n_threads:
+                set_num_threads(threads)
+                for k in n_components:
+                    for what in ("score", "predict", "proba"):
+                        figures = _scoring(source, memory, k, what, Path(folder, "out.parquet"))
+                        _print(f"{suffix:>8} {what:>8}", k, threads, *figures)
+
+
+KINDS = {  # of what a command writes: how it is computed, and its columns
+    "score": ("log_likelihoods", lambda found: {"log_likelihood": found}),
+    "predict": ("labels", predict._labels),
+    "proba": ("responsibilities", predict._probabilities),
+}
+
+
+def _scoring(
+    source: Source, memory: Source, n_components: int, what: str, out: Path
+) -> list[Seconds]:
+    parameters = Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))
+    kind, named = KINDS[what]
+
+    def computed(source: Source) -> Iterator[output.Columns]:
+        return (named(found) for _, found in passes.each_block(source, parameters, kind))
+
+    found = list(computed(memory))
+    return in_turn(
+        lambda: read(source),
+        lambda: sum(1 for _ in computed(memory)),
+        lambda: output.write_columns(out, iter(found)),
+        lambda: output.write_columns(out, computed(source)),
+    )
 
 
 FIT = """
@@ -227,6 +273,10 @@ def main() -> None:
     three.add_argument("--rows", type=int, default=1_000_000)
     three.add_argument("--components", type=int, nargs="+", default=[8, 32])
     three.add_argument("--threads", type=int, nargs="+", default=[2])
+    four = commands.add_parser("score")
+    four.add_argument("--rows", type=int, default=2_000_000)
+    four.add_argument("--components", type=int, nargs="+", default=[8, 32])
+    four.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     two = commands.add_parser("memory")
     two.add_argument("--gigabytes", type=float, default=4.0)
     two.add_argument("--max-iter", type=int, default=5)
@@ -237,6 +287,8 @@ def main() -> None:
         overlap(said.rows, said.components, said.threads)
     elif said.command == "fingerprint":
         fingerprint(said.rows, said.components, said.threads)
+    elif said.command == "score":
+        score(said.rows, said.components, said.threads)
     else:
         memory(said.gigabytes, said.max_iter, said.limit, said.files)
 

@@ -133,3 +133,8 @@ def test_score_marks_the_share_of_outliers_that_is_asked_for(folder, frame, tmp_
 def test_score_refuses_what_is_no_share(folder):
     result = run("score", folder / "model.npz", folder / "rows.csv", "--contamination", "0", code=2)
     assert "is no share of the rows" in result.stderr
+
+
+def test_a_model_in_the_place_of_the_rows_is_told_the_order(folder, tmp_path):
+    said = run("plot", folder / "rows.csv", folder / "model.npz", "-o", tmp_path / "a.png", code=2)
+    assert "model.npz' is no file of rows; the order is MODEL, then DATA" in said.stderr

@@ -111,7 +111,7 @@ def fit(
     seconds = _fit(model, source, checkpoint)
     if output_path is not None:
         model.save(output_path)
-    tables.show(model, {**_figures(model, source), "seconds": f"{seconds:.2f}"})
+    tables.show(model, {**_figures(model, source), "seconds with compiling": f"{seconds:.2f}"})
     if output_path is not None:
         print(f" model written to {output_path}")
 

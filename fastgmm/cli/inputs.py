@@ -58,10 +58,15 @@ def to_score(
     model_path: Path, data: str, columns: str | None, hints: Hints
 ) -> tuple[Source, Parameters]:
     """Open the rows for a model, and return the mixture that it holds."""
-    if data.lower().endswith(".npz"):
-        raise DataError(f"{data!r} is no file of rows; the order is MODEL, then DATA")
+    refuse_swapped(data)
     model = load(model_path)
     return rows_for(model, model_path, data, columns, hints), parameters(model)
+
+
+def refuse_swapped(data: str) -> None:
+    """Refuse a model where rows are wanted, before the rows are read as a model."""
+    if data.lower().endswith(".npz"):
+        raise DataError(f"{data!r} is no file of rows; the order is MODEL, then DATA")
 
 
 def rows_for(

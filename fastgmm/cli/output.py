@@ -156,4 +156,7 @@ def _length(piece: Mapping[str, np.ndarray]) -> int:
 def _writer(path: Path, file: IO[bytes], schema: Any) -> Any:
     if path.suffix.lower() == ".csv":
         return require("pyarrow.csv", "io").CSVWriter(file, schema)
-    return require("pyarrow.parquet", "io").ParquetWriter(file, schema)
+    # a dictionary of numbers that are all different is made, given up, and slows the reader, too
+    repeated = [field.name for field in schema if "int" in str(field.type)]
+    parquet = require("pyarrow.parquet", "io")
+    return parquet.ParquetWriter(file, schema, use_dictionary=repeated)

@@ -79,6 +79,8 @@ def plot(
 ) -> None:
     """Draw a model, and the rows of a file as it sees them."""
     pictures.check(output_path, read=[str(model), *([data] if data else [])])
+    if data is not None:
+        inputs.refuse_swapped(data)
     mixture = load(model)
     source = None
     if data is not None and kind != "trace":

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.sources import open_source
+from fastgmm.sources import blocks, open_source
 
 from .rows import rows_of, some_rows, walk
 
@@ -52,6 +52,33 @@ def test_a_number_that_is_not_finite_is_named_in_every_pass(path):
     for _ in range(2):
         with pytest.raises(DataError, match=r"row 17 of points.npy holds NaN in column 2"):
             walk(source)
+
+
+@pytest.mark.parametrize("row", range(23))
+def test_the_row_is_named_wherever_a_read_or_a_block_ends(path, row):
+    rows = ROWS.copy()
+    rows[row, 1] = np.inf
+    np.save(path, rows)
+    with pytest.raises(DataError, match=rf"row {row} of points.npy holds infinity in column 1"):
+        list(blocks(open_source(path, chunk_rows=3), 7))
+
+
+def test_rows_are_read_into_blocks_of_any_length_by_reads_of_any_length(path):
+    np.save(path, ROWS)
+    for chunk_rows in (1, 3, 7, 100):
+        for block_rows in (1, 5, 23, 24):
+            found = [
+                (block.start, block.rows.copy())
+                for block in blocks(open_source(path, chunk_rows=chunk_rows), block_rows)
+            ]
+            assert [start for start, _ in found] == list(range(0, 23, block_rows))
+            assert_array_equal(np.concatenate([rows for _, rows in found]), ROWS)
+
+
+def test_finite_numbers_whose_sum_is_not_are_taken(path):
+    rows = np.full((30, 2), np.finfo(np.float64).max)
+    np.save(path, rows)
+    assert_array_equal(rows_of(path), rows)
 
 
 @pytest.mark.parametrize(

@@ -102,8 +102,3 @@ def test_what_cannot_be_done_is_one_sentence(data, arguments, sentence):
     lines = run("select", data, *arguments, code=2).stderr.splitlines()
     assert len(lines) == 1
     assert sentence in lines[0]
-
-
-def test_without_a_terminal_one_line_says_that_a_first_use_compiles(data):
-    said = run("select", data, "--columns", "a,b", "-k", "2", "--covariance", "diag", "--seed", 0)
-    assert said.stderr == "fastgmm: fitting; a first use compiles, for up to a minute\n"

@@ -124,11 +124,9 @@ def counts_of(text: str) -> list[int]:
 
 
 def _fit(model: AutoGaussianMixture, source: Source) -> float:
-    """Fit with a bar on stderr if that is a terminal, else a line; return the seconds it took."""
+    """Fit with a bar on stderr if that is a terminal; return the seconds it took."""
     if sys.stderr.isatty():
         model.set_callbacks(PassProgress())
-    else:  # all kernels of all types: 50 seconds were seen, on a busy machine
-        print("fastgmm: fitting; a first use compiles, for up to a minute", file=sys.stderr)
     started = time.perf_counter()
     model.fit(source)
     return time.perf_counter() - started

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.blas import one_blas_thread
 from fastgmm.kernels import scoring
 from fastgmm.kernels.lanes import Plan, block_rows, plan
 from fastgmm.kernels.pruned import choose as choose_way
@@ -155,7 +156,8 @@ def _expectation(each: Model, block: Block) -> tuple[npt.NDArray[np.float64], fl
         weights = UNWEIGHTED if block.weights is None else block.weights[call]
         lanes = np.zeros((each.plan.n_lanes(len(rows)), len(moments)))
         log_likelihoods = np.zeros(len(lanes))
-        way = choose_way(rows, each.factors)
+        with one_blas_thread():
+            way = choose_way(rows, each.factors)
         run = _twin(each.plan, len(rows), way.parallel, way.serial)
         run(rows, weights, way.given, each.plan.lane_rows(len(rows)), lanes, log_likelihoods)
         moments += lanes.sum(axis=0)

@@ -105,6 +105,9 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
     names = header["feature_names"]
     if names is not None and len(names) != parameters.n_features:
         raise ValueError(f"it names {len(names)} of {parameters.n_features} features")
+    for name in names or ():
+        if not isinstance(name, str):
+            raise ValueError(f"it calls a feature {name!r}, which is no name")
     # a file from before the weight of the rows was kept
     history = {"row_weight_": float(header["history"]["n_rows_"])} | header["history"]
     model._publish(

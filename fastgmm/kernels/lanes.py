@@ -13,9 +13,9 @@ LANES = 32  # of a full call: enough to balance many threads, few enough to add 
 MOST_TILES, FEWEST_TILES = 16, 4  # of a full call's lane: fewer spend more on adding up partials
 SHORTEST_LANE = 2 * TILE  # of what is left for a last call
 PARTIAL_BYTES = 32 << 20  # what the partials of all lanes may take
-CALL_OPERATIONS = 4e9  # multiply-adds in one call: about 0.2 s, so that Ctrl-C is felt
+CALL_OPERATIONS = 8e9  # multiply-adds in one call: about 0.2 s, so that Ctrl-C is felt
 SHARED_OPERATIONS = 2e6  # below this (about 0.1 ms) waking threads costs more than they save
-BLOCK_BYTES = 16 << 20  # rows held at a time of a source that is not in memory
+BLOCK_BYTES = 32 << 20  # rows held at a time of a source that is not in memory
 
 
 class Plan(NamedTuple):

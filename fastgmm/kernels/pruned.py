@@ -4,9 +4,9 @@ A component whose weighted density lies e^-50 under a row's best has a responsib
 which no sum can tell from zero. Here such pairs are left out; what remains is the dense pass's
 answer to rounding. Rows are gathered by component, so that the dense kernels' registers are full.
 
-``gathered`` computes all densities and gathers for the second moments alone. ``screened`` finds the
-live pairs in float32 first, with bounds that allow for every rounding of that, and computes their
-densities in float64: nothing but the choice of the pairs comes from float32.
+``gathered`` computes all densities and gathers for the second moments alone. ``screened`` computes
+no density of a pair that a screen finds to be nothing; of every row it first takes the component
+that the screen thinks most likely, and leaves out what cannot come near that.
 """
 
 from typing import Any, NamedTuple
@@ -31,22 +31,26 @@ from fastgmm.kernels.full import (
     log_densities_of,
 )
 from fastgmm.kernels.jit import either, inline, kernel, parallel, step
+from fastgmm.kernels.screen import (
+    bound_tile,
+    centre_in_float32,
+    most_likely,
+    screen,
+    upper_bounds,
+)
 from fastgmm.kernels.tiles import (
-    GROUP,
     TILE,
     gather_tile,
     hide_unweighted,
-    load_group,
     load_tile,
     load_weights,
     new_rooms,
-    store_group,
+    tile_in,
+    whole,
 )
-from fastgmm.kernels.triangular import squared_lengths
 from fastgmm.kernels.vecmath import exp, log
 from fastgmm.kernels.vectors import (
     append_where_not_less,
-    fma,
     load,
     splat,
     store,
@@ -58,49 +62,11 @@ FAR = 50.0  # nats under a row's best: out
 NOTHING = float(np.exp(-FAR))
 FEWEST_ROWS = 3072  # below, probing costs more than it may save
 PROBE = 48  # rows, two groups in float64: under 1% of the E step of the fewest rows
-TOO_UNCERTAIN = 5.0  # nats: the float32 screen tells little, as where clusters are far or flat
-SEGMENT_PAIRS = 1 << 18  # of row and component, listed at a time: 3 MB with their densities
-# (1 - t) a^2 - (1/t - 1) b^2 <= (a - b)^2 and (a + b)^2 <= (1 + t) a^2 + (1/t + 1) b^2 for every t:
-# with t = 1/64, the error of a distance bounds its square, and no root is taken.
-SHARE = 1.0 / 64.0
-
-
-class Screen(NamedTuple):
-    """Factors, and a copy of them in float32 about an origin, with what that rounding may do."""
-
-    log_scale: np.ndarray  # (K,), and the rest of the Factors: float64
-    means: np.ndarray
-    means_low: np.ndarray
-    panels: np.ndarray
-    origin: np.ndarray  # (d,) float64
-    rough_log_scale: np.ndarray  # (K,)
-    rough_means: np.ndarray  # (K, d) less the origin
-    rough_panels: np.ndarray  # (K, P / 4, d, 4)
-    slack: np.ndarray  # (K,) a squared distance's error, over |x - origin|^2 + reach
-    reach: np.float32  # largest |mean - origin|^2
-
-
-def screen(factors):
-    """Make the Screen of float64 Factors.
-
-    With u the rounding of float32, a computed U'(x - m) is within (d + 5) u |U|_F (|x| + |m|) of
-    the true one, both lengths about the origin (Higham 2002, section 3.1).
-    """
-    n_features = factors.means.shape[1]
-    origin = factors.means.mean(axis=0)
-    means = factors.means - origin
-    error = (n_features + 5) * 2.0**-24
-    lengths = np.einsum("kpij,kpij->k", factors.panels, factors.panels)
-    with np.errstate(over="ignore"):  # what overflows lets every pair through
-        return Screen(
-            *factors,
-            origin,
-            factors.log_scale.astype(np.float32),
-            means.astype(np.float32),
-            factors.panels.astype(np.float32),
-            (2.0 * error**2 * lengths * (1.0 / SHARE + 1.0)).astype(np.float32),
-            np.float32((means * means).sum(axis=1).max()),
-        )
+SEEN = 192  # rows that show a screen where rows lie; of 96, a tenth more pairs get through
+SEGMENT_PAIRS = 1 << 18  # of row and component, listed at a time: 4 MB with densities and bounds
+GATHERING = 1.2  # densities of listed rows, in times of those of a tile
+SCREENED = 0.8  # of what all densities cost: above, a screen gains nothing that can be measured
+FARTHEST = -3e38  # a log density in float32: no row is left without a component
 
 
 @step
@@ -171,50 +137,40 @@ def gathered_lane(rows, row_weights, start, stop, factors, room, moments):
 
 
 @step
-def centre_in_float32(tile, origin, lengths, out):
-    """Write the tile less an origin in float32, and its columns' squared lengths."""
-    lengths[:] = 0.0
-    for j in range(origin.size):
-        for r in range(TILE):
-            value = np.float32(tile[j, r] - origin[j])
-            out[j, r] = value
-            lengths[r] += value * value
+def list_guesses(guesses, weights, bounds, chosen, counts):
+    """Add every row of positive weight to the list of the component it is guessed to be of."""
+    for i in range(weights.size):
+        if weights[i] > 0.0:
+            k = int(guesses[i])
+            chosen[k, counts[k]] = i
+            counts[k] += 1
+        else:
+            bounds[:, i] = -np.inf
 
 
 @step
-def squared_distances(tile, screen, scratch, out):
-    """Write |U'(x - mean)|^2 of every component k and column r into out[k, r]."""
-    centred = centring_room(scratch, screen)
-    for k in range(len(screen.rough_means)):
-        for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-            for j in range(screen.rough_means.shape[1]):
-                a, b, c = load_group(tile, j, r)
-                mean = screen.rough_means[k, j]
-                store_group(centred, j, 0, (a - mean, b - mean, c - mean))
-            store_group(
-                out,
-                k,
-                r,
-                squared_lengths(screen.rough_panels[k], centred, 0),
-            )
+def limit_rows(chosen, counts, densities, bounds, limits):
+    """Write the least bound with which another component may be live in each row.
+
+    What is known takes part no more. 2^-20 of a density is more than rounding has taken of it.
+    """
+    limits[:] = np.inf
+    for k in range(counts.size):
+        for n in range(counts[k]):
+            i, density = chosen[k, n], densities[k, n]
+            bounds[k, i] = -np.inf
+            limits[i] = max(density - FAR - abs(density) * 2.0**-20, FARTHEST)
 
 
 @step
-def list_possible(squares, lengths, weights, begin, screen, chosen, counts):
-    """Add a tile's rows to the lists of the components that may be live in them."""
-    n_components = screen.rough_log_scale.size
-    for r in range(0, TILE, splat(squares, 0.0).width):
-        reach = load(lengths, (r,)) + screen.reach
-        best = splat(squares, -np.inf)
-        for k in range(n_components):
-            error = fma(reach, -0.5 * screen.slack[k], screen.rough_log_scale[k])
-            lower = fma(load(squares, (k, r)), -0.5 * (1.0 + SHARE), error)
-            best = where_less(best, lower, lower, best)
-        limit = where_less(0.0, load(weights, (r,)), best - FAR, np.inf)
-        for k in range(n_components):
-            error = fma(reach, 0.5 * screen.slack[k], screen.rough_log_scale[k])
-            upper = fma(load(squares, (k, r)), -0.5 * (1.0 - SHARE), error)
-            counts[k] += append_where_not_less(upper, limit, chosen[k], (counts[k],), begin + r)
+def list_possible(bounds, limits, chosen, counts):
+    """Add the rows to the lists of the components that may be live in them."""
+    for k in range(counts.size):
+        count = counts[k]
+        for r in range(0, limits.size, splat(limits, 0.0).width):
+            limit, bound = load(limits, (r,)), load(bounds, (k, r))
+            count += append_where_not_less(bound, limit, chosen[k], (count,), r)
+        counts[k] = count
 
 
 @step
@@ -237,16 +193,15 @@ def normalise_lists(chosen, counts, weights, densities):
     for k in range(counts.size):
         for i in range(counts[k]):
             highest[chosen[k, i]] = max(highest[chosen[k, i]], densities[k, i])
-    width = splat(densities, 0.0).width
     for k in range(counts.size):
         for i in range(counts[k]):
             densities[k, i] -= highest[chosen[k, i]]
-        for i in range(0, counts[k], width):
+        for i in range(0, counts[k], splat(densities, 0.0).width):
             store(densities, (k, i), exp(load(densities, (k, i))))
         for i in range(counts[k]):
             mass[chosen[k, i]] += densities[k, i]
     log_likelihood = 0.0
-    for r in range(0, weights.size, width):
+    for r in range(0, weights.size, splat(weights, 0.0).width):
         weight, whole_mass = load(weights, (r,)), load(mass, (r,))
         term = weight * (load(highest, (r,)) + log(whole_mass))
         log_likelihood += total(where_less(0.0, weight, term, 0.0))
@@ -265,34 +220,43 @@ def two_rooms_for(count, rows, factors):
 
 @kernel
 def screened_lane(rows, row_weights, start, stop, screen, room, moments):
-    """Add the moments of float64 rows[start:stop]; return their log-likelihood."""
+    """Add the moments of rows[start:stop]; return their log-likelihood."""
     n_components, n_features = screen.means.shape
     tile, scratch, _, _ = furnish(room, n_features, n_components)
     half = room[room.size // 2 :].view(np.float32)
-    small, small_scratch, squares, _ = furnish(half, n_features, n_components)
-    lengths, tile_weights = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
+    centred = tile_in(half, 0, n_features)
     segment, size = segment_rows(n_components), moments.size // n_components
-    chosen, shares, counts = new_lists(n_components, min(segment, stop - start + TILE), rows)
+    longest = min(segment, (stop - start + TILE - 1) // TILE * TILE)
+    chosen, shares, counts = new_lists(n_components, longest, rows)
+    bounds = np.empty((n_components, longest), np.float32)
+    limits, guesses = np.empty(longest, np.float32), np.empty(longest, np.float32)
+    lengths = np.empty(TILE, np.float32)
+    weights = np.empty(longest)
     log_likelihood = 0.0
     for first in range(start, stop, segment):
         counts[:] = 0
         last = min(first + segment, stop)
-        weights = np.empty((last - first + TILE - 1) // TILE * TILE)
+        end = (last - first + TILE - 1) // TILE * TILE
         for begin in range(first, last, TILE):
-            live, here = min(TILE, last - begin), weights[begin - first :]
+            live, at = min(TILE, last - begin), begin - first
             load_tile(rows, begin, live, tile)
-            load_weights(row_weights, begin, live, here)
+            load_weights(row_weights, begin, live, weights[at:])
             if row_weights.size:
-                hide_unweighted(tile, here, screen.means[0])
-            for r in range(TILE):  # a weight may be too small for float32
-                tile_weights[r] = here[r] > 0.0
-            centre_in_float32(tile, screen.origin, lengths, small)
-            squared_distances(small, screen, small_scratch, squares)
-            list_possible(squares, lengths, tile_weights, begin - first, screen, chosen, counts)
+                hide_unweighted(tile, weights[at:], screen.means[0])
+            centre_in_float32(tile, screen.origin, lengths, centred)
+            bound_tile(centred, lengths, screen, at, bounds)
+            most_likely(bounds, at, guesses)
+        list_guesses(guesses, weights[:end], bounds, chosen, counts)
+        guessed = counts.copy()
         for k in range(n_components):
-            listed = chosen[k, : counts[k]]
+            listed = chosen[k, : guessed[k]]
             list_densities(rows, first, listed, k, screen, tile, scratch, shares[k])
-        log_likelihood += normalise_lists(chosen, counts, weights, shares)
+        limit_rows(chosen, guessed, shares, bounds, limits[:end])
+        list_possible(bounds, limits[:end], chosen, counts)
+        for k in range(n_components):
+            listed, out = chosen[k, guessed[k] : counts[k]], shares[k, guessed[k] :]
+            list_densities(rows, first, listed, k, screen, tile, scratch, out)
+        log_likelihood += normalise_lists(chosen, counts, weights[:end], shares)
         for k in range(n_components):
             listed, out = chosen[k, : counts[k]], moments[k * size : (k + 1) * size]
             add_listed_moments(rows, first, listed, shares[k], k, screen, tile, scratch, out)
@@ -330,20 +294,17 @@ screened_serial = serial(screened_lane, two_rooms_for)
 
 
 @kernel
-def live_share(rows, probe, factors):
-    """Return the share of components that are live in a few rows."""
+def probe_densities(rows, probe, factors, out):
+    """Write the log densities of a few rows into out (K, PROBE)."""
     n_components, n_features = factors.means.shape
     room = rooms_for(1, rows, factors)[0]
-    tile, scratch, densities, _ = furnish(room, n_features, n_components)
+    tile, scratch, _, _ = furnish(room, n_features, n_components)
+    found = np.empty(TILE, rows.dtype)
     columns = gather_tile(rows, 0, probe, probe.size, tile)
     centred = centring_room(scratch, factors)
     for k in range(n_components):
-        log_densities_of(k, tile, columns, factors, centred, densities[k])
-    live = 0
-    for r in range(probe.size):
-        best = densities[:n_components, r].max()
-        live += (densities[:n_components, r] >= best - FAR).sum()
-    return live / (n_components * probe.size)
+        log_densities_of(k, tile, columns, factors, centred, found)
+        out[k, :] = found[: probe.size]
 
 
 class Way(NamedTuple):
@@ -369,22 +330,33 @@ def choose(rows, factors):
     n_components, n_features = factors.means.shape
     # Gathering costs as much as some 12 features: timed for d = 4 to 128 and shares of 0.03 to 0.9,
     # where each way began to gain.
-    worth = n_features / 80
+    worth = min(n_features / 80, 0.4)
     if 1 / n_components > worth:
         return dense(rows, factors)
-    probe = np.linspace(0, len(rows) - 1, PROBE).astype(np.int32)
-    share = live_share(rows, probe, factors)
-    if share < min(worth, 0.3) and rows.dtype == np.float64:
-        bounds = screen(factors)
-        if uncertainty(rows[probe], bounds) < TOO_UNCERTAIN:
-            return Way(screened, screened_serial, bounds)
-    if share < min(worth, 0.4):
-        return Way(gathered, gathered_serial, factors)
-    return dense(rows, factors)
+    probe = spread(PROBE, rows)
+    densities = np.empty((n_components, PROBE), rows.dtype)
+    probe_densities(rows, probe, factors, densities)
+    live = np.mean(densities >= densities.max(axis=0) - FAR)
+    if not live < worth:
+        return dense(rows, factors)
+    # by count, in float32's multiply-adds for a pair: the density, twice that in float64
+    whole_density = n_features * n_features / 2 * rows.itemsize / 4
+    for rank in (whole(n_features // 4, 4), whole(n_features // 2, 4)):
+        budget = (SCREENED * whole_density - rank * n_features) / (GATHERING * whole_density)
+        if live < budget:
+            bounds = screen(factors, rows[spread(SEEN, rows)], rank)
+            if possible_share(rows[probe], densities, bounds) < budget:
+                return Way(screened, screened_serial, bounds)
+    return Way(gathered, gathered_serial, factors)
 
 
-def uncertainty(rows, screen):
-    """Return how far apart, in nats, the screen's bounds of most rows lie by rounding alone."""
-    centred = rows - screen.origin
-    lengths = np.einsum("ij,ij->i", centred, centred)
-    return float(np.median(lengths) + screen.reach) * float(screen.slack.max())
+def spread(count, rows):
+    """Return the numbers of some rows, from the first to the last."""
+    return np.linspace(0, len(rows) - 1, count).astype(np.int32)
+
+
+def possible_share(rows, densities, screen):
+    """Return the share of pairs that a screen lets through, of rows whose densities are known."""
+    bounds = upper_bounds(rows, screen)
+    guessed = densities[bounds.argmax(axis=0), np.arange(len(rows))]
+    return np.mean(~(bounds < guessed - FAR))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numba
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastgmm import GaussianMixture, open_source, passes
 from fastgmm.kernels import pruned
 from fastgmm.kernels.expectation import expectation, expectation_serial
+from fastgmm.kernels.screen import SHARE, screen, upper_bounds
 from fastgmm.parameters import Parameters
 
 # Features about groups of four and eight; components one, few, and more than a segment of a tile
@@ -28,18 +31,24 @@ CASES = [
 ]
 
 
-def screened_serial(rows, row_weights, factors, *rest):
-    pruned.screened_serial(rows, row_weights, pruned.screen(factors), *rest)
+def screened_serial(rows, row_weights, factors, *rest, rank=4):
+    """Run the screened pass, with directions that some of the rows have shown."""
+    seen = rows[row_weights > 0.0] if len(row_weights) else rows
+    bounds = screen(factors, seen[:: 1 + len(seen) // pruned.SEEN], rank)
+    pruned.screened_serial(rows, row_weights, bounds, *rest)
 
 
-WAYS = {"gathered": pruned.gathered_serial, "screened": screened_serial}
+WAYS = {
+    "gathered": pruned.gathered_serial,
+    "screened": screened_serial,
+    "screened by all directions": partial(screened_serial, rank=64),
+}
 
 
-@pytest.fixture(params=[("gathered", np.float64), ("gathered", np.float32), ("screened", float)])
-def way(request):
-    """A pruned pass, and the dtype of its rows."""
-    name, dtype = request.param
-    return WAYS[name], dtype
+@pytest.fixture(params=WAYS)
+def run(request):
+    """A pruned pass."""
+    return WAYS[request.param]
 
 
 def random_case(rng, case, dtype, offset=0.0):
@@ -48,9 +57,9 @@ def random_case(rng, case, dtype, offset=0.0):
     return parameters, twins.random_rows(rng, parameters, n_rows, dtype)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_pruned_pass_agrees_with_its_twin(rng, way, case):
-    run, dtype = way
+def test_a_pruned_pass_agrees_with_its_twin(rng, run, case, dtype):
     parameters, rows = random_case(rng, case, dtype)
     found = twins.sums_of(run, rows, None, parameters)
     exact, bounds = twins.sums(rows, None, parameters)
@@ -147,23 +156,47 @@ def test_pairs_that_are_nothing_choose_the_pruned_pass(rng):
 
 def test_a_screen_that_float32_blinds_is_not_used(rng):
     parameters, rows = far_apart(rng)
+    means, rows = parameters.means.copy(), rows.copy()
+    own = np.argmin(((rows[:, None] - means) ** 2).sum(axis=-1), axis=1) == 0
+    means[0] += 1e8  # beside which the others are all at one place
+    rows[own] += 1e8
     distant = Parameters(
         "full",
         parameters.weights,
-        parameters.means * 1e6,
+        means,
         parameters.covariances,
         parameters.precisions_cholesky,
     )
-    labels = rng.integers(16, size=len(rows))
-    rows = twins.read_only(distant.means[labels] + rng.normal(size=rows.shape))
+    rows = twins.read_only(rows)
     way = pruned.choose(rows, twins.factors_of(distant, rows.dtype))
     assert way.parallel is pruned.gathered
 
 
-def test_float32_rows_are_gathered(rng):
-    parameters, rows = far_apart(rng, np.float32)
-    way = pruned.choose(rows, twins.factors_of(parameters, rows.dtype))
-    assert way.parallel is pruned.gathered
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("rank", [1, 4, 7, 33])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_screen_bounds_densities_from_above(rng, case, rank, dtype):
+    parameters, rows = random_case(rng, case, dtype, offset=100.0)
+    bounds = upper_bounds(rows, screen(twins.factors_of(parameters, rows.dtype), rows[:192], rank))
+    centred = rows.astype(float) - parameters.means[:, None]
+    lengths = ((centred @ parameters.precisions_cholesky) ** 2).sum(axis=-1)
+    log_scale = np.log(parameters.weights) + np.log(
+        np.einsum("kii->ki", parameters.precisions_cholesky)
+    ).sum(axis=1)
+    exact = log_scale[:, None] - 0.5 * (case[0] * np.log(2 * np.pi) + lengths)
+    # float32 rounds the log scale, and a sum of three terms
+    assert np.all(bounds > exact - 2.0**-21 * (1.0 + np.abs(exact)))
+
+
+def test_all_directions_bound_tightly(rng):
+    parameters, rows = random_case(rng, (13, 6, 1537, 8.0), np.float64)
+    factors = twins.factors_of(parameters, rows.dtype)
+    all_of_them, few = (upper_bounds(rows, screen(factors, rows, rank)) for rank in (13, 4))
+    densities = np.empty((6, len(rows)))
+    pruned.probe_densities(rows[:100], np.arange(100, dtype=np.int32), factors, densities[:, :100])
+    gap = all_of_them[:, :100] - densities[:, :100]
+    assert np.all(gap <= 1.1 * SHARE * np.abs(densities[:, :100]) + 0.1)
+    assert np.mean(few >= all_of_them - 1.0) > 0.99
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -95,7 +95,7 @@ def kernels():
         if n_rows % 2:
             values[::3] *= 1e4  # so far away that shares are dropped
         for weights in (np.empty(0), rng.integers(0, 3, n_rows).astype(float)):
-            for run, given in passes_of(made[1], dtype):
+            for run, given in passes_of(made[1], values):
                 guard.round(at_end)
                 rows, factors = guard(values, writeable=False), guard.factors(given)
                 moments = guard(np.zeros((-(-n_rows // TILE), made[0].n_moments(made[1]))))
@@ -119,13 +119,12 @@ def kernels():
     print("nothing was touched")
 
 
-def passes_of(factors, dtype):
+def passes_of(factors, rows):
     """The passes that may be chosen for these factors, and what they take in their place."""
     yield expectation.expectation_serial, factors
     if isinstance(factors, full.Factors):
         yield pruned.gathered_serial, factors
-        if dtype.itemsize == 8:
-            yield pruned.screened_serial, pruned.screen(factors)
+        yield pruned.screened_serial, pruned.screen(factors, rows, 4)
 
 
 def distances_and_assignment(values, centres, rng):

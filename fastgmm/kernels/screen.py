@@ -1,0 +1,169 @@
+"""Which pairs of row and component cannot be live, told from a few projections in float32.
+
+The squared distance |U'(x - m)|^2 of a row to a component is at least the length of its projection
+on a few directions B of that component's own coordinates, |B'U'(x - m)|^2. With a quarter of the
+directions, and those along which rows at large lie farthest, most pairs are found to be nothing for
+half the arithmetic that their densities would take.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.tiles import (
+    GROUP,
+    TILE,
+    add_multiple,
+    add_squares,
+    load_group,
+    load_vector_group,
+    no_group,
+    store_group,
+    whole,
+    with_columns,
+)
+from fastgmm.kernels.vectors import load, splat, store, where_less
+
+# (1 - t) a^2 - (1/t - 1) b^2 <= (a - b)^2 for every t: with t = 1/64, the error of a length bounds
+# that of its square, and no root is taken.
+SHARE = 1.0 / 64.0
+RIDGE = 1e-10  # of a Gram matrix's trace: keeps it definite, and shortens directions by as much
+
+
+class Screen(NamedTuple):
+    """Factors, and a few directions of each component in float32 about an origin."""
+
+    log_scale: np.ndarray  # (K,), and the rest of the Factors, in the dtype of the rows
+    means: np.ndarray
+    means_low: np.ndarray
+    panels: np.ndarray
+    origin: np.ndarray  # (d,) float64
+    rough_log_scale: np.ndarray  # (K,) float32, as all that follows
+    directions: np.ndarray  # (K, R / 4, d, 4) V = U B, in panels of four
+    shifts: np.ndarray  # (K, R) V'(mean - origin)
+    slack: np.ndarray  # (K,) what rounding may do to half a squared length, over |x|^2 + reach
+    reach: np.float32  # largest |mean - origin|^2
+
+
+def screen(factors, rows, rank):
+    """Make the Screen of Factors, with ``rank`` directions, for rows like these.
+
+    With u the rounding of float32, a computed V'x - V'm is within (d + 5) u |V|_F (|x| + |m|) of
+    the true one, both lengths about the origin (Higham 2002, section 3.1).
+    """
+    n_features = factors.means.shape[1]
+    rows = rows.astype(np.float64)
+    origin = rows.mean(axis=0)
+    means = factors.means + factors.means_low.astype(np.float64) - origin
+    error = (n_features + 5) * 2.0**-24
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows lets every pair through
+        directions = widest(upper_of(factors.panels, n_features), means, rows - origin, rank)
+        lengths = np.einsum("kij,kij->k", directions, directions)
+        shifts = np.matmul(means[:, None], directions)[:, 0]
+        panels = directions.reshape(*directions.shape[:2], -1, 4).swapaxes(1, 2)
+        return Screen(
+            *factors,
+            origin,
+            factors.log_scale.astype(np.float32),
+            np.ascontiguousarray(panels.astype(np.float32)),
+            shifts.astype(np.float32),
+            (error**2 * lengths * (1.0 / SHARE - 1.0)).astype(np.float32),
+            np.float32((means * means).sum(axis=1).max()),
+        )
+
+
+def upper_of(panels, n_features):
+    """Return U (K, d, d) of panels (K, P / 4, d, 4), whose missing columns stand first."""
+    wide = panels.swapaxes(1, 2).reshape(len(panels), n_features, -1)
+    return wide[:, :, wide.shape[2] - n_features :].astype(np.float64, copy=False)
+
+
+def widest(upper, means, rows, rank):
+    """Return V = U B, with B' B <= 1, for directions along which the rows lie far from the means.
+
+    B is one step of the power method on U'SU, with S the scatter of the rows about a mean, from the
+    coordinates in which that is widest, were features uncorrelated. V has ``rank`` columns in whole
+    fours. Rows and means are about the mean of the rows.
+    """
+    n_components, n_features = means.shape
+    rank = min(rank, n_features)
+    scatter = rows.T @ rows / len(rows)
+    wide = np.einsum("kij,kij,ki->kj", upper, upper, np.diag(scatter) + means**2)
+    chosen = np.argsort(-wide, axis=1, kind="stable")[:, None, :rank]
+    first = np.take_along_axis(upper, chosen, axis=2)
+    seen = np.matmul(scatter, first) + means[:, :, None] * np.matmul(means[:, None], first)
+    found = np.matmul(upper.swapaxes(1, 2), seen)
+    found /= np.maximum(np.abs(found).max(axis=(1, 2), keepdims=True), np.finfo(np.float64).tiny)
+    gram = np.matmul(found.swapaxes(1, 2), found)
+    ridge = RIDGE * np.einsum("kii->k", gram) + np.finfo(np.float64).tiny
+    if not np.isfinite(gram).all():
+        return np.full((n_components, n_features, whole(rank, 4)), np.nan)
+    lower = np.linalg.cholesky(gram + ridge[:, None, None] * np.eye(rank))
+    orthonormal = np.matmul(found, np.linalg.inv(lower).swapaxes(1, 2))
+    return with_columns(np.matmul(upper, orthonormal), whole(rank, 4))
+
+
+def upper_bounds(rows, screen):
+    """Return an upper bound of the log density of every component and row, (K, n)."""
+    centred = (rows - screen.origin).astype(np.float32)
+    lengths = np.einsum("ij,ij->i", centred, centred)
+    panels = screen.directions.swapaxes(1, 2).reshape(len(screen.shifts), centred.shape[1], -1)
+    found = np.matmul(centred, panels) - screen.shifts[:, None]
+    squares = np.einsum("kir,kir->ki", found, found)
+    doubt = screen.slack[:, None] * (lengths + screen.reach)
+    return screen.rough_log_scale[:, None] + 0.5 * (doubt - (1.0 - SHARE) * squares)
+
+
+@step
+def centre_in_float32(tile, origin, lengths, out):
+    """Write the tile less an origin in float32, and its columns' squared lengths."""
+    lengths[:] = 0.0
+    for j in range(origin.size):
+        for r in range(TILE):
+            value = np.float32(tile[j, r] - origin[j])
+            out[j, r] = value
+            lengths[r] += value * value
+
+
+@inline
+def minus(group, scalar):
+    """Subtract a scalar from a group."""
+    return group[0] - scalar, group[1] - scalar, group[2] - scalar
+
+
+@step
+def bound_tile(centred, lengths, screen, first, out):
+    """Write the upper bound of every component k and column r of a tile into out[k, first + r]."""
+    for k in range(screen.rough_log_scale.size):
+        for r in range(0, TILE, GROUP * splat(centred, 0.0).width):
+            squares = no_group(centred)
+            for p in range(screen.directions.shape[1]):
+                a = b = c = d = no_group(centred)
+                for j in range(screen.directions.shape[2]):
+                    x = load_group(centred, j, r)
+                    a = add_multiple(a, screen.directions[k, p, j, 0], x)
+                    b = add_multiple(b, screen.directions[k, p, j, 1], x)
+                    c = add_multiple(c, screen.directions[k, p, j, 2], x)
+                    d = add_multiple(d, screen.directions[k, p, j, 3], x)
+                squares = add_squares(squares, minus(a, screen.shifts[k, 4 * p]))
+                squares = add_squares(squares, minus(b, screen.shifts[k, 4 * p + 1]))
+                squares = add_squares(squares, minus(c, screen.shifts[k, 4 * p + 2]))
+                squares = add_squares(squares, minus(d, screen.shifts[k, 4 * p + 3]))
+            reach = load_vector_group(lengths, r)
+            doubt = screen.rough_log_scale[k] + 0.5 * screen.slack[k] * screen.reach
+            bound = splat(centred, doubt), splat(centred, doubt), splat(centred, doubt)
+            bound = add_multiple(bound, 0.5 * screen.slack[k], reach)
+            store_group(out, k, first + r, add_multiple(bound, -0.5 * (1.0 - SHARE), squares))
+
+
+@step
+def most_likely(bounds, first, guesses):
+    """Write the component of the largest bound of columns first to first + TILE into guesses."""
+    for r in range(first, first + TILE, splat(bounds, 0.0).width):
+        best, guess = load(bounds, (0, r)), splat(bounds, 0.0)
+        for k in range(1, len(bounds)):
+            bound = load(bounds, (k, r))
+            guess = where_less(best, bound, np.float32(k), guess)
+            best = where_less(best, bound, bound, best)
+        store(guesses, (r,), guess)

@@ -12,35 +12,49 @@ from fastgmm.kernels.tiles import (
     new_rooms,
     tile_in,
 )
-from fastgmm.kernels.vecmath import exp, log
-from fastgmm.kernels.vectors import load, splat, store, total, where_less
+from fastgmm.kernels.vecmath import exp_of_normal, log
+from fastgmm.kernels.vectors import fma, load, splat, store, total, where_less
 
 # A responsibility under 1e-30 adds nothing to any sum, but its products with rows are subnormal
 # numbers in float32, which cost a hundred cycles each.
 NEGLIGIBLE = -69.0
+# Registers whose sums are multiplied before one logarithm is taken of them: each sum is at most K,
+# so that in float32, too, their product overflows only from 4e9 components on.
+LOGARITHM_SHARED = 4
 
 
 @inline
-def normalise(n_components, densities, weights):
-    """Turn log densities into weighted responsibilities; return the log-likelihood."""
+def normalise(n_components, densities, weights, alike):
+    """Turn log densities into weighted responsibilities; return the log-likelihood.
+
+    ``alike`` says that every weight is one.
+    """
     zero = splat(densities, 0.0)
     log_likelihood = 0.0
-    for r in range(0, TILE, zero.width):
-        highest = load(densities, (0, r))
-        for k in range(1, n_components):
-            density = load(densities, (k, r))
-            highest = where_less(highest, density, density, highest)
-        mass = zero
-        for k in range(n_components):
-            gap = load(densities, (k, r)) - highest
-            share = where_less(gap, NEGLIGIBLE, 0.0, exp(gap))
-            store(densities, (k, r), share)
-            mass = mass + share
-        weight = load(weights, (r,))
-        log_likelihood += total(weight * (highest + log(mass)))
-        scale = weight / mass
-        for k in range(n_components):
-            store(densities, (k, r), load(densities, (k, r)) * scale)
+    for first in range(0, TILE, LOGARITHM_SHARED * zero.width):
+        masses, evidence = zero + 1.0, zero
+        for r in range(first, first + LOGARITHM_SHARED * zero.width, zero.width):
+            highest = load(densities, (0, r))
+            for k in range(1, n_components):
+                density = load(densities, (k, r))
+                highest = where_less(highest, density, density, highest)
+            mass = zero
+            for k in range(n_components):
+                gap = load(densities, (k, r)) - highest
+                share = where_less(gap, NEGLIGIBLE, 0.0, exp_of_normal(gap))
+                store(densities, (k, r), share)
+                mass = mass + share
+            weight = load(weights, (r,))
+            if alike:
+                masses, evidence = masses * mass, evidence + highest
+            else:
+                evidence = fma(weight, highest + log(mass), evidence)
+            scale = weight / mass
+            for k in range(n_components):
+                store(densities, (k, r), load(densities, (k, r)) * scale)
+        if alike:
+            evidence = evidence + log(masses)
+        log_likelihood += total(evidence)
     return log_likelihood
 
 
@@ -77,7 +91,8 @@ def lane(rows, row_weights, start, stop, factors, room, moments):
         if row_weights.size:
             hide_unweighted(tile, weights, factors.means[0])
         log_densities(tile, factors, scratch, densities)
-        log_likelihood += normalise(n_components, densities, weights)
+        alike = live == TILE and row_weights.size == 0
+        log_likelihood += normalise(n_components, densities, weights, alike)
         add_moments(tile, densities, factors, scratch, moments)
     return log_likelihood
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm.kernels.jit import inline
+from fastgmm.kernels.pairs import add_moments_of_pairs, log_densities_of_pairs
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
@@ -50,6 +51,9 @@ def factors(log_weights, means, precisions_cholesky, dtype):
 @inline
 def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
+    if factors.means.shape[1] == 2:
+        log_densities_of_pairs(tile, factors, out)
+        return
     centred = centring_room(scratch, factors)
     for k in range(len(factors.means)):
         log_densities_of(k, tile, TILE, factors, centred, out[k])
@@ -81,6 +85,9 @@ def add_moments(tile, responsibilities, factors, scratch, out):
     """
     n_components = len(factors.means)
     size = out.size // n_components
+    if factors.means.shape[1] == 2:
+        add_moments_of_pairs(tile, responsibilities, factors, out)
+        return
     for k in range(n_components):
         add_moments_of(k, tile, responsibilities[k], TILE, factors, scratch, out[k * size :])
 

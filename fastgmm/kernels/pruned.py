@@ -125,7 +125,8 @@ def gathered_lane(rows, row_weights, start, stop, factors, room, moments):
             if row_weights.size:
                 hide_unweighted(tile, weights, factors.means[0])
             log_densities(tile, factors, scratch, densities)
-            log_likelihood += normalise(n_components, densities, weights)
+            alike = live == TILE and row_weights.size == 0
+            log_likelihood += normalise(n_components, densities, weights, alike)
             for k in range(n_components):
                 counts[k] = list_live(
                     densities[k], weights, begin - first, chosen[k], shares[k], counts[k]

@@ -10,7 +10,7 @@ from numba import types
 from numba.extending import overload
 
 from fastgmm.kernels.jit import either, inline, step
-from fastgmm.kernels.transposition import transpose_block
+from fastgmm.kernels.transposition import split_pairs, transpose_block
 from fastgmm.kernels.vectors import (
     add_totals,
     fma,
@@ -78,6 +78,10 @@ def narrow(tile):
 def load_tile(rows, begin, live, tile):
     """Transpose rows[begin : begin + live] into the tile, the last of them repeated to its end."""
     end = begin + live - 1
+    if rows.shape[1] == 2 and live == TILE:
+        for r in range(0, TILE, splat(rows, 0.0).width):
+            split_pairs(rows, begin + r, tile, r)
+        return
     for r in range(0, TILE, 8):
         i = begin + r
         a, b, c, d = min(i, end), min(i + 1, end), min(i + 2, end), min(i + 3, end)

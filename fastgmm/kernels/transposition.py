@@ -9,7 +9,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastgmm.kernels.vectors import FLOATS, shuffle, splat_value
+from fastgmm.kernels.vectors import (
+    FLOATS,
+    VectorType,
+    llvm_type,
+    register_pointer,
+    shuffle,
+    splat_value,
+)
 
 BLOCK = 8  # rows, and features, that are transposed at a time
 
@@ -58,6 +65,32 @@ def transpose_block(typingctx, rows, places, j, tile, indices):
         return context.get_dummy_value()
 
     return types.void(rows, places, types.int64, tile, indices), generate
+
+
+@intrinsic
+def split_pairs(typingctx, rows, begin, tile, r):
+    """Copy as many rows of two features as a register has lanes to columns of a tile.
+
+    The rows lie one after another, so that two registers hold them, and two shuffles part them.
+    """
+    vector = VectorType(rows.dtype)
+
+    def generate(context, builder, signature, arguments):
+        rows_value, first, tile_value, column = arguments
+        zero = ir.Constant(ir.IntType(64), 0)
+        at = cgutils.pack_array(builder, [first, zero])
+        source = register_pointer(context, builder, vector, rows, rows_value, at)
+        align, kind = rows.dtype.bitwidth // 8, llvm_type(vector)
+        places = [source, builder.gep(source, [ir.Constant(ir.IntType(64), 1)])]
+        low, high = (builder.load(place, align=align, typ=kind) for place in places)
+        for j in range(2):
+            at = cgutils.pack_array(builder, [ir.Constant(ir.IntType(64), j), column])
+            target = register_pointer(context, builder, vector, tile, tile_value, at)
+            part = shuffle(builder, low, high, list(range(j, 2 * vector.width, 2)))
+            builder.store(part, target, align=align)
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64, tile, types.int64), generate
 
 
 def transposed(builder, registers):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import njit, typeof
 from numpy.testing import assert_array_equal
 
-from fastgmm.kernels.transposition import transpose_block
+from fastgmm.kernels.transposition import split_pairs, transpose_block
+from fastgmm.kernels.vectors import VectorType
 
 
 @njit
@@ -29,3 +30,19 @@ def test_chosen_rows_become_columns_and_missing_features_zeros(rng, dtype, n_fea
     assert np.isnan(tile[:, :8]).all()
     assert np.isnan(tile[:, 16:]).all()
     assert np.isnan(tile[written:]).all()
+
+
+@njit
+def part(rows, begin, tile, column):
+    split_pairs(rows, begin, tile, column)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_pairs_are_parted_into_two_columns_of_a_register_each(rng, dtype):
+    width = VectorType(typeof(np.empty(0, dtype)).dtype).width
+    rows = rng.normal(size=(width + 3, 2)).astype(dtype)
+    tile = np.full((3, 2 * width), np.nan, dtype)
+    part(rows, 3, tile, width)
+    assert_array_equal(tile[:2, width:], rows[3:].T)
+    assert np.isnan(tile[:, :width]).all()
+    assert np.isnan(tile[2]).all()

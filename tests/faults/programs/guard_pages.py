@@ -177,7 +177,7 @@ def pieces():
         structure.log_densities(tile, factors, scratch, densities)
         write(n_components, densities, live, rng)
         structure.log_densities(tile, factors, scratch, densities)
-        expectation.normalise(n_components, densities, weights)
+        expectation.normalise(n_components, densities, weights, False)
         out = guard(np.zeros(structure.n_moments(factors)))
         structure.add_moments(tile, densities, factors, scratch, out)
         weight, *_ = structure.unpack(out, factors, n_features)

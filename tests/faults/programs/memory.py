@@ -123,7 +123,7 @@ class Allocator:
 
 
 def model(**settings):
-    return GaussianMixture(2, random_state=0, max_iter=2, tol=0.0, **settings)
+    return GaussianMixture(2, random_state=0, max_iter=6, tol=0.0, **settings)
 
 
 def same(a, b):

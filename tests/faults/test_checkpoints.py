@@ -31,7 +31,8 @@ def _every_pass_is_kept(monkeypatch):
 
 @pytest.fixture
 def rows():
-    return np.random.default_rng(0).normal(size=(3000, 4))
+    rng = np.random.default_rng(0)  # six groups: noise would be fitted with components of few rows
+    return rng.normal(size=(3000, 4)) + 4.0 * rng.normal(size=(6, 4))[rng.integers(6, size=3000)]
 
 
 @pytest.fixture

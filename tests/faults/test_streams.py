@@ -185,16 +185,25 @@ def npy(rows, folder):
 
 
 def at_pass(source, n, change):
-    """Change a file just before the n-th pass over its source."""
-    walk, begun = source.chunks, []
+    """Change a file just before the n-th pass over its source, whichever way that is walked."""
+    walk, fill, begun = source.chunks, source.pour, []
 
-    def chunks():
+    def begin():
         begun.append(1)
         if len(begun) == n:
             change()
+
+    def chunks():
+        begin()
         return walk()
 
-    source.chunks = chunks
+    def pour(room):
+        poured = fill(room)  # nothing is opened before its first step
+        if poured is not None:
+            begin()
+        return poured
+
+    source.chunks, source.pour = chunks, pour
     return source
 
 

@@ -188,7 +188,10 @@ def list_densities(rows, begin, chosen, k, factors, tile, scratch, out):
 
 @step
 def normalise_lists(chosen, counts, weights, densities):
-    """Turn listed log densities into weighted responsibilities; return the log-likelihood."""
+    """Turn listed log densities into weighted responsibilities; return the log-likelihood.
+
+    Pairs that are nothing leave the lists: moments cost more than densities.
+    """
     highest = np.full(weights.size, -np.inf)
     mass = np.zeros(weights.size)
     for k in range(counts.size):
@@ -208,8 +211,14 @@ def normalise_lists(chosen, counts, weights, densities):
         log_likelihood += total(where_less(0.0, weight, term, 0.0))
         store(mass, (r,), weight / whole_mass)
     for k in range(counts.size):
+        kept = 0
         for i in range(counts[k]):
-            densities[k, i] *= mass[chosen[k, i]]
+            row = chosen[k, i]
+            share = densities[k, i] * mass[row]
+            if not share < weights[row] * NOTHING:
+                chosen[k, kept], densities[k, kept] = row, share
+                kept += 1
+        counts[k] = kept
     return log_likelihood
 
 
@@ -342,12 +351,16 @@ def choose(rows, factors):
         return dense(rows, factors)
     # by count, in float32's multiply-adds for a pair: the density, twice that in float64
     whole_density = n_features * n_features / 2 * rows.itemsize / 4
+    least, best = SCREENED * whole_density, None
     for rank in (whole(n_features // 4, 4), whole(n_features // 2, 4)):
-        budget = (SCREENED * whole_density - rank * n_features) / (GATHERING * whole_density)
-        if live < budget:
+        if rank * n_features + live * GATHERING * whole_density < least:
             bounds = screen(factors, rows[spread(SEEN, rows)], rank)
-            if possible_share(rows[probe], densities, bounds) < budget:
-                return Way(screened, screened_serial, bounds)
+            possible = possible_share(rows[probe], densities, bounds)
+            cost = rank * n_features + possible * GATHERING * whole_density
+            if cost < least:
+                least, best = cost, bounds
+    if best is not None:
+        return Way(screened, screened_serial, best)
     return Way(gathered, gathered_serial, factors)
 
 

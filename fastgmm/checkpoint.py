@@ -9,7 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -42,10 +42,11 @@ class Moment:
     """All that a fit needs to go on."""
 
     states: tuple[em.State, ...]  # of every start, those that have stopped included
-    repairing: em.State | None = None  # what may take the place of the best of them
+    repairing: tuple[em.State, ...] = ()  # what may take the place of some of them
     n_repairs: int = 0
     n_rows: int | None = None  # of positive weight
     row_weight: float | None = None  # of all rows
+    failures: Mapping[int, Exception] = field(default_factory=dict)  # of starts, by their number
 
 
 class Sampled(NamedTuple):
@@ -181,11 +182,12 @@ class Checkpoint:
 
 def _packed(moment: Moment) -> tuple[Header, Arrays]:
     """A moment as a header and arrays: what may be infinite is an array, JSON having no such."""
-    states = list(moment.states) + ([] if moment.repairing is None else [moment.repairing])
+    states = (*moment.states, *moment.repairing)
     arrays: Arrays = {}
     header = {
         "states": [_described(state, c, arrays) for c, state in enumerate(states)],
-        "is_repairing": moment.repairing is not None,
+        "n_repairing": len(moment.repairing),
+        "failures": {str(c): _told(failure) for c, failure in moment.failures.items()},
         "n_repairs": moment.n_repairs,
         "n_rows": moment.n_rows,
         "row_weight": moment.row_weight,
@@ -195,26 +197,29 @@ def _packed(moment: Moment) -> tuple[Header, Arrays]:
 
 def _described(state: em.State, c: int, arrays: Arrays) -> Header:
     """A state, its numbers in `arrays`."""
-    failure: Header | None = None
-    if isinstance(state.failure, DegenerateCovarianceError):
-        failure = {"component": state.failure.component, "feature": state.failure.feature}
-    elif state.failure is not None:
-        failure = {"message": str(state.failure)}
     arrays[f"trace_{c}"] = np.array(state.trace)
     numbers = {
-        field.name: _numbers(getattr(state, field.name), f"{field.name}_{c}", arrays)
-        for field in fields(state)
-        if field.name not in NO_NUMBERS
+        each.name: _numbers(getattr(state, each.name), f"{each.name}_{c}", arrays)
+        for each in fields(state)
+        if each.name not in NO_NUMBERS
     }
+    failure = None if state.failure is None else _told(state.failure)
     return {"outcome": state.outcome.value, "failure": failure, "numbers": numbers}
+
+
+def _told(failure: Exception) -> Header:
+    """Describe what went wrong."""
+    if isinstance(failure, DegenerateCovarianceError):
+        return {"component": failure.component, "feature": failure.feature}
+    return {"message": str(failure)}
 
 
 def _numbers(value: Any, name: str, arrays: Arrays) -> Any:
     """A value as JSON has it; arrays, and floats, which JSON cannot all hold, by name."""
     if is_dataclass(value):
         parts = {
-            field.name: _numbers(getattr(value, field.name), f"{name}_{field.name}", arrays)
-            for field in fields(value)
+            each.name: _numbers(getattr(value, each.name), f"{name}_{each.name}", arrays)
+            for each in fields(value)
         }
         return {"class": type(value).__name__, "parts": parts}
     if isinstance(value, np.ndarray | float):
@@ -236,9 +241,15 @@ def _value(described: Any, arrays: Arrays) -> Any:
 
 def _unpacked(header: Header, arrays: Arrays, rule: em.UpdateRule) -> Moment:
     states = [_state(c, each, arrays, rule) for c, each in enumerate(header["states"])]
-    repairing = states.pop() if header["is_repairing"] else None
-    n_rows, row_weight = header["n_rows"], header["row_weight"]
-    return Moment(tuple(states), repairing, header["n_repairs"], n_rows, row_weight)
+    n_alone = len(states) - header["n_repairing"]
+    return Moment(
+        tuple(states[:n_alone]),
+        tuple(states[n_alone:]),
+        header["n_repairs"],
+        header["n_rows"],
+        header["row_weight"],
+        {int(c): _failure(each) for c, each in header["failures"].items()},
+    )
 
 
 def _state(c: int, described: Header, arrays: Arrays, rule: em.UpdateRule) -> em.State:
@@ -246,14 +257,13 @@ def _state(c: int, described: Header, arrays: Arrays, rule: em.UpdateRule) -> em
         rule,
         trace=tuple(arrays[f"trace_{c}"].tolist()),
         outcome=em.Outcome(described["outcome"]),
-        failure=_failure(described["failure"]),
+        failure=None if described["failure"] is None else _failure(described["failure"]),
         **{name: _value(each, arrays) for name, each in described["numbers"].items()},
     )
 
 
-def _failure(described: Mapping[str, Any] | None) -> Exception | None:
-    if described is None:
-        return None
+def _failure(described: Mapping[str, Any]) -> Exception:
+    """What `_told` has described."""
     if "message" in described:
         return DataError(described["message"])
     return DegenerateCovarianceError(described["component"], described["feature"])

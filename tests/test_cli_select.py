@@ -46,6 +46,15 @@ def test_select_writes_the_model_that_select_finds(data, blobs, tmp_path):
     assert f"{expected.table['bic'].min():,.1f} *" in result.stdout
 
 
+def test_the_same_select_goes_on_from_its_checkpoint(data, tmp_path):
+    arguments = ["select", data, "--columns", "a,b", "-k", "1:3", "--covariance", "full"]
+    arguments += ["--checkpoint", tmp_path / "run.ckpt"]  # without a seed
+    run(*arguments, "-o", tmp_path / "one.npz")
+    run(*arguments, "-o", tmp_path / "two.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    assert "tol was 0.0001 and is 0.1" in run(*arguments, "--tol", 0.1, code=2).stderr
+
+
 def test_select_takes_weights_and_criteria(data, blobs, tmp_path):
     weights = 1.0 + np.arange(300) % 2
     run(

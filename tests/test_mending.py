@@ -103,5 +103,7 @@ def test_a_curve_without_dips_is_left_as_it_is(rows, monkeypatch):
     runs = []
     monkeypatch.setattr(em, "run", lambda states, *_: runs.append(list(states)) or [])
     monkeypatch.setattr(passes, "totals", lambda *_: pytest.fail("no pass is needed"))
-    assert sweep.mended([], open_source(rows), em.Stopping(1e-3, 10)) == []
+    assert (
+        sweep.mended([], open_source(rows), em.Stopping(1e-3, 10), lambda states, _: states) == []
+    )
     assert runs in ([], [[]])

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from fastgmm.cli import inputs, options, output, pictures, tables
 from fastgmm.cli.fit import (
+    CheckpointFile,
     MaxIter,
     ModelFile,
     RegCovar,
@@ -67,6 +68,7 @@ def select(
     max_iter: MaxIter = DEFAULT["max_iter"],
     reg_covar: RegCovar = DEFAULT["reg_covar"],
     reg_covar_relative: RegCovarRelative = False,
+    checkpoint: CheckpointFile = None,
 ) -> None:
     """Fit mixtures of several sizes and types in shared passes, and show which is best."""
     if output_path is not None:
@@ -86,7 +88,7 @@ def select(
         random_state=seed,
     )
     source = inputs.rows(data, columns, weight, inputs.hints_of(dtype, n_features, dataset))
-    seconds = _fit(model, source)
+    seconds = _fit(model, source, checkpoint)
     if output_path is not None:
         model.best_estimator_.save(output_path)
     if plot is not None:
@@ -123,12 +125,12 @@ def counts_of(text: str) -> list[int]:
     return counts
 
 
-def _fit(model: AutoGaussianMixture, source: Source) -> float:
+def _fit(model: AutoGaussianMixture, source: Source, checkpoint: Path | None) -> float:
     """Fit with a bar on stderr if that is a terminal; return the seconds it took."""
     if sys.stderr.isatty():
         model.set_callbacks(PassProgress())
     started = time.perf_counter()
-    model.fit(source)
+    model.fit(source, checkpoint=checkpoint)
     return time.perf_counter() - started
 
 

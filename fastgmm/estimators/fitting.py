@@ -87,10 +87,16 @@ class Climb:
             self.was_stopped = True
         progress.end_pass(self.attributes)
 
+    @property
+    def moment(self) -> Moment:
+        """All that is needed to go on from here."""
+        repairing = () if self.repairing is None else (self.repairing,)
+        return Moment(tuple(self.states), repairing, self.n_repairs, self.n_rows, self.row_weight)
+
     def go_on_from(self, moment: Moment) -> None:
         """Stand where another climb of the same rows has stood."""
-        self.states, self.repairing = list(moment.states), moment.repairing
-        self.n_repairs = moment.n_repairs
+        self.states, self.n_repairs = list(moment.states), moment.n_repairs
+        self.repairing = next(iter(moment.repairing), None)
         self.n_rows, self.row_weight = moment.n_rows, moment.row_weight
 
     def _repair(self, sample: Sample, data_pass: em.DataPass, stopping: em.Stopping) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm.checkpoint import Checkpoint, Moment, Record, Sampled
+from fastgmm.checkpoint import Checkpoint, Record, Sampled
 from fastgmm.estimators.fitting import Climb
 from fastgmm.identity import digest, identity_of
 from fastgmm.sample import Sample, draw_seed, sample_of
@@ -68,7 +68,5 @@ class Kept:
     def keep(self, climb: Climb, is_finished: bool = False, at_once: bool = False) -> None:
         """Write down how far a climb has come."""
         if self.checkpoint is not None and not self.is_finished:
-            seen = climb.n_rows, climb.row_weight
-            moment = Moment(tuple(climb.states), climb.repairing, climb.n_repairs, *seen)
             sampled = Sampled(self.source.n_rows, self.seed, self.sample_digest)
-            self.checkpoint.write(moment, sampled, is_finished, at_once)
+            self.checkpoint.write(climb.moment, sampled, is_finished, at_once)

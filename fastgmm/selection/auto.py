@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Collection
 from numbers import Integral, Real
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import em
@@ -23,6 +25,7 @@ from fastgmm.estimators.fitting import advice
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.published import FITTED, parameters_of
 from fastgmm.estimators.reporting import Progress
+from fastgmm.estimators.resuming import Kept
 from fastgmm.parameters import Parameters
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.criteria import named
@@ -87,6 +90,8 @@ class AutoGaussianMixture(Mixture):
     2
     """
 
+    __metadata_request__fit: ClassVar[dict[str, str]] = {"checkpoint": UNUSED}
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "covariance_type": [str, "array-like"],
@@ -123,7 +128,14 @@ class AutoGaussianMixture(Mixture):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Fit all candidates in shared passes over the rows, and keep the best.
 
         Parameters
@@ -136,14 +148,25 @@ class AutoGaussianMixture(Mixture):
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
             How often each row counts: 0 is the same as leaving it out, 2 as writing it twice.
+        checkpoint : str or path-like, optional
+            A file to keep all candidates in, beside the one before it, from which the same call
+            goes on after a kill: see `GaussianMixture.fit`.
 
         Returns
         -------
         AutoGaussianMixture
             The fitted object itself.
 
+        Raises
+        ------
+        CheckpointError
+            If the checkpoint is of other rows or other arguments (it says which), or damaged
+            together with the one before it.
+
         Warns
         -----
+        CheckpointWarning
+            If a checkpoint cannot be written, or the one before the newest is used.
         DegenerateComponentWarning
             If the best candidate has components or features that describe nothing, see
             `GaussianMixture.fit`.
@@ -160,8 +183,9 @@ class AutoGaussianMixture(Mixture):
             self.reg_covar,
             self.reg_covar_relative,
             em.Stopping(self.tol, self.max_iter, self.stopping),
-            randomness.generator(self.random_state),
+            self.random_state,
             progress,
+            Kept(checkpoint, self._settings(counts, families), found.source),
         )
         best = best_of(candidates, criterion)
         attributes = best.attributes(found)
@@ -182,6 +206,14 @@ class AutoGaussianMixture(Mixture):
         kept = {k: v for k, v in vars(self).items() if k not in (*FITTED, *CHOSEN)}
         self.__dict__ = kept | attributes
         return self
+
+    def _settings(self, counts: list[int], families: list[Family]) -> dict[str, Any]:
+        """Return what a sweep follows from, beside the rows."""
+        return self.get_params(deep=False) | {
+            "n_components": ", ".join(map(str, counts)),
+            "covariance_type": ", ".join(each.covariance_type for each in families),
+            "the start": "grown on a sample",
+        }
 
     def _smallest(self, count: int) -> Self:
         """Return what stands for the candidate of fewest components when rows are checked."""
@@ -226,6 +258,7 @@ def select(
     reg_covar_relative: bool = False,
     max_iter: int = em.MAX_PASSES,
     sample_weight: npt.ArrayLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Selection:
     """Fit mixtures of several sizes and covariance types, and choose by a criterion.
 
@@ -253,6 +286,10 @@ def select(
         As for `GaussianMixture`, for every candidate.
     sample_weight : array-like of shape (n_samples,), optional
         How often each row counts; their sum takes the place of the number of rows.
+    checkpoint : str or path-like, optional
+        A file to keep all candidates in between passes, beside the one before it,
+        ``<checkpoint>.previous``: the same call goes on from there after a kill, and ends with
+        the bits of a search that was not disturbed. See `GaussianMixture.fit`.
 
     Returns
     -------
@@ -265,6 +302,9 @@ def select(
         If there is nothing to try, or a name is not known; the message lists those that are.
     DataError
         If a row is not of finite numbers; it is named.
+    CheckpointError
+        If the checkpoint is of other rows or other arguments (it says which), or damaged
+        together with the one before it.
 
     Notes
     -----
@@ -294,7 +334,7 @@ def select(
         max_iter=max_iter,
         random_state=random_state,
     )
-    return chooser.fit(data, sample_weight=sample_weight).selection_
+    return chooser.fit(data, sample_weight=sample_weight, checkpoint=checkpoint).selection_
 
 
 def _counts(n_components: Any) -> list[int]:

@@ -9,7 +9,7 @@ else the component stays twice in its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,17 +19,23 @@ from fastgmm.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.selection.candidate import Candidate
 from fastgmm.sources import Source
-from fastgmm.statistics import Array, SufficientStatistics
+from fastgmm.statistics import Array
 
 GENTLE = 0.4  # standard deviations: costs less than 1e-4 nats a row of the component
 # Sums of the same terms in another order: 1e-16 each, and more where many are added
 ROUNDING = 1e-13
 
 
-def mended(candidates: list[Candidate], source: Source, stopping: em.Stopping) -> list[Candidate]:
+# climbs from some states over all rows, until all have stopped
+Climbing = Callable[[list[em.State], em.Stopping], list[em.State]]
+
+
+def mended(
+    candidates: list[Candidate], source: Source, stopping: em.Stopping, climbing: Climbing
+) -> list[Candidate]:
     """Return the candidates with none below a smaller one of its family."""
     fallen = dict(_fallen(candidates))
-    again = _climbed(candidates, fallen, source, stopping)
+    again = _climbed(candidates, fallen, stopping, climbing)
     found = list(candidates)
     for at, other in zip(again, _totalled(list(again.values()), source), strict=True):
         if _log_likelihood(other) > _log_likelihood(found[at]):
@@ -60,8 +66,8 @@ def _fallen(candidates: Sequence[Candidate]) -> Iterator[tuple[int, int]]:
 def _climbed(
     candidates: Sequence[Candidate],
     fallen: dict[int, int],
-    source: Source,
     stopping: em.Stopping,
+    climbing: Climbing,
 ) -> dict[int, Candidate]:
     """Divide smaller candidates gently, and climb from there in shared passes."""
     starts = {
@@ -83,15 +89,9 @@ def _climbed(
         )
         for candidate in found.values()
     ]
-
-    def data_pass(running: list[Parameters]) -> Sequence[SufficientStatistics]:
-        return passes.statistics(source, running)
-
     longest = max((len(_state(candidate).trace) for candidate in found.values()), default=0)
     rest = replace(stopping, max_passes=stopping.max_passes - longest)
-    for (at, candidate), state in zip(
-        list(found.items()), em.run(states, data_pass, rest), strict=True
-    ):
+    for (at, candidate), state in zip(list(found.items()), climbing(states, rest), strict=True):
         trace = _state(candidate).trace + state.trace
         whole = replace(state, trace=trace, previous_objective=-np.inf)
         found[at] = replace(candidate, state=whole, failure=state.failure)

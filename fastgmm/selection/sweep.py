@@ -2,34 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fastgmm import em, passes
+from fastgmm.checkpoint import Moment
 from fastgmm.covariance import Family
 from fastgmm.estimators.fitting import Climb
+from fastgmm.estimators.randomness import RandomState, generator
 from fastgmm.estimators.reporting import Progress, Verbose
+from fastgmm.estimators.resuming import Kept
 from fastgmm.estimators.rows import Rows
 from fastgmm.estimators.starts import regularisation
 from fastgmm.parameters import Parameters
-from fastgmm.sample import Sample, draw_sample
+from fastgmm.sample import Sample, sample_of
 from fastgmm.selection.candidate import Candidate
-from fastgmm.selection.growth import Grown, Growth
+from fastgmm.selection.growth import Growth
 from fastgmm.selection.mending import mended
-from fastgmm.statistics import Array
+
+# the state of every candidate, or why it has no start
+Begun = dict[tuple[Family, int], em.State | Exception]
 
 
 class Sweep(Climb):
     """EM from the starts of all candidates over the rows of one source.
 
     Callbacks are shown the candidate of lowest BIC so far.
+
+    Parameters
+    ----------
+    begun : dict
+        The state of every candidate, or why it has no start.
+    rows : Rows
+    keep : callable
+        Called before every pass, to write down how far the sweep has come.
     """
 
-    def __init__(self, states: list[em.State], families: Sequence[Family], rows: Rows) -> None:
-        super().__init__(states, rows)
-        self.families = families
+    def __init__(self, begun: Begun, rows: Rows, keep: Callable[[Climb], None]) -> None:
+        super().__init__([e for e in begun.values() if isinstance(e, em.State)], rows, keep=keep)
+        self.families = [key[0] for key, each in begun.items() if isinstance(each, em.State)]
+        self.failures = {
+            c: each for c, each in enumerate(begun.values()) if isinstance(each, Exception)
+        }
+        self.mending: list[em.State] = []
+
+    @property
+    def moment(self) -> Moment:
+        """All that is needed to go on from here."""
+        return replace(super().moment, repairing=tuple(self.mending), failures=self.failures)
+
+    def go_on_from(self, moment: Moment) -> None:
+        """Stand where another sweep over the same rows has stood."""
+        states = self.states  # the same, each with the rule of its family
+        super().go_on_from(replace(moment, repairing=()))
+        self.states, self.mending = states, list(moment.repairing)
+
+    def again(self, states: list[em.State], stopping: em.Stopping) -> list[em.State]:
+        """Climb from other states, or from where an earlier call has brought them."""
+
+        def report(at: int, state: em.State) -> None:
+            self.mending[at] = state
+
+        kept = self.mending or states
+        self.mending = [
+            replace(state, rule=fresh.rule) for state, fresh in zip(kept, states, strict=True)
+        ]
+        return em.run(self.mending, self._pass, stopping, report)
 
     @property
     def best(self) -> em.State:
@@ -63,8 +104,9 @@ def sweep(
     reg_covar: float,
     is_relative: bool,
     stopping: em.Stopping,
-    rng: np.random.Generator,
+    random_state: RandomState,
     progress: Progress,
+    kept: Kept,
 ) -> list[Candidate]:
     """Fit every number of components in every family.
 
@@ -78,21 +120,26 @@ def sweep(
     Exception
         What the first candidate failed of, if all of them failed.
     """
-    sample = draw_sample(rows.source, rng)
+    rng = generator(None if kept.record is not None else random_state)
+    sample = sample_of(rows.source, kept.choose_seed(rng))
+    kept.compare(sample)
     added = regularisation(reg_covar, is_relative, sample)
-    grown = _starts(rows, sample, counts, families, added, stopping.tolerance, rng)
-    sound = [
-        (family, em.State(em.MaximumLikelihood(family, added), start))
-        for (family, _), start in grown.items()
-        if isinstance(start, Parameters)
-    ]
-    if not sound:
-        raise next(failure for failure in grown.values() if isinstance(failure, Exception))
-    climb = Sweep([state for _, state in sound], [family for family, _ in sound], rows)
+    rules = [em.MaximumLikelihood(family, added) for family in families]
+    before = None if kept.record is None else kept.record.moment(rules[0])
+    if before is not None:
+        begun = _taken_up(before, counts, rules)
+    else:
+        begun = _starts(rows, sample, counts, rules, stopping.tolerance, rng)
+    climb = Sweep(begun, rows, kept.keep)
+    if not climb.states:
+        raise climb.failures[0]
+    if before is not None:
+        climb.go_on_from(before)
     climb.run(stopping, Verbose(0, 1, 0), progress)
-    found = _judged(grown, climb)
+    found = _judged(begun, climb)
     if not climb.was_stopped:
-        found = mended(found, rows.source, stopping)
+        found = mended(found, rows.source, stopping, climb.again)
+    kept.keep(climb, is_finished=not climb.was_stopped, at_once=True)
     if all(candidate.totals is None for candidate in found):
         raise next(each.failure for each in found if each.failure is not None)
     return found
@@ -102,23 +149,37 @@ def _starts(
     rows: Rows,
     sample: Sample,
     counts: Sequence[int],
-    families: Sequence[Family],
-    added: float | Array,
+    rules: Sequence[em.MaximumLikelihood],
     tolerance: float,
     rng: np.random.Generator,
-) -> dict[tuple[Family, int], Grown]:
+) -> Begun:
     """Grow the starts of every family on one sample."""
     n_rows = rows.source.n_rows
     possible = [count for count in counts if n_rows is None or count <= n_rows]
-    found: dict[tuple[Family, int], Grown] = {}
-    for family in families:
-        rule = em.MaximumLikelihood(family, added)
+    found: Begun = {}
+    for rule in rules:
         starts = Growth(sample, rule, tolerance, rng).starts(possible)
-        found |= {(family, count): starts.get(count, _too_many(count)) for count in counts}
+        for count in counts:
+            start = starts.get(count, _too_many(count))
+            found[rule.family, count] = (
+                em.State(rule, start) if isinstance(start, Parameters) else start
+            )
     return found
 
 
-def _judged(grown: dict[tuple[Family, int], Grown], climb: Sweep) -> list[Candidate]:
+def _taken_up(
+    before: Moment, counts: Sequence[int], rules: Sequence[em.MaximumLikelihood]
+) -> Begun:
+    """Return the states that an earlier call has left, each with its own rule."""
+    states = iter(before.states)
+    each = ((rule, count) for rule in rules for count in counts)
+    return {
+        (rule.family, count): before.failures.get(c) or replace(next(states), rule=rule)
+        for c, (rule, count) in enumerate(each)
+    }
+
+
+def _judged(begun: Begun, climb: Sweep) -> list[Candidate]:
     """Find the totals of all that are sound, in one pass."""
     sound = [state for state in climb.states if state.failure is None]
     totals = iter(passes.totals(climb.source, [state.parameters for state in sound]))
@@ -126,7 +187,7 @@ def _judged(grown: dict[tuple[Family, int], Grown], climb: Sweep) -> list[Candid
     found = []
     state: em.State | None
     failure: Exception | None
-    for (family, count), start in grown.items():
+    for (family, count), start in begun.items():
         if isinstance(start, Exception):
             state, failure = None, start
         else:

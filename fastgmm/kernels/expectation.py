@@ -2,7 +2,7 @@
 
 from numba import get_num_threads, get_thread_id, prange
 
-from fastgmm.kernels.jit import either, inline, kernel, parallel
+from fastgmm.kernels.jit import either, inline, kernel, parallel, view
 from fastgmm.kernels.structures import add_moments, log_densities
 from fastgmm.kernels.tiles import (
     TILE,
@@ -64,7 +64,7 @@ def rooms_for(count, rows, factors):
     return new_rooms(count, 3 * rows.shape[1] + factors.log_scale.size + 33, rows)
 
 
-@inline
+@view
 def furnish(room, n_features, n_components):
     """Return the tile of rows, scratch for twice as many, that of densities, and weights.
 

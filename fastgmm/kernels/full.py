@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.kernels.jit import inline
+from fastgmm.kernels.jit import inline, view
 from fastgmm.kernels.pairs import add_moments_of_pairs, log_densities_of_pairs
 from fastgmm.kernels.tiles import (
     GROUP,
@@ -59,7 +59,7 @@ def log_densities(tile, factors, scratch, out):
         log_densities_of(k, tile, TILE, factors, centred, out[k])
 
 
-@inline
+@view
 def centring_room(scratch, factors):
     """Return room for a group of centred rows."""
     return narrow(scratch)

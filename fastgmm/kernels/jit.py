@@ -34,7 +34,7 @@ def compiled(function=None, **options):
     """
     if function is None:
         return partial(compiled, **options)
-    options |= {"nogil": True, "error_model": "numpy"}
+    options |= {"nogil": True, "error_model": "numpy", "forceinline": False, "_nrt": True}
     if not CACHE:
         return safe(njit(**options)(function))
     try:
@@ -52,11 +52,15 @@ def compiled(function=None, **options):
 kernel = compiled
 parallel = partial(compiled, parallel=True)
 # Called once a tile, and left a function of its own: tied compiles in 4 s where inlined it took 8.
-step = partial(njit, nogil=True, error_model="numpy")
-# Called once a register, and inlined by Numba before types are known: LLVM leaves functions of this
-# size as calls, whose array arguments travel over the stack and are counted in and out: 3.3 times
-# the E step's time at d = 2, 1.3 at d = 32.
-inline = partial(njit, nogil=True, error_model="numpy", inline="always")
+# What is called from a piece takes over its options, where they are not set.
+step = partial(njit, nogil=True, error_model="numpy", forceinline=False, _nrt=True)
+# Called once a register, and inlined by LLVM whatever its size: a call of it took 3.3 times the E
+# step's time at d = 2, 1.3 at d = 32, since array arguments travel over the stack. They are counted
+# neither in nor out (``_nrt``), which took as long again; so a piece may return no array.
+# Inlined by Numba, before types are known, the first fit compiled for 12.8 s in place of 7.3.
+inline = partial(njit, nogil=True, error_model="numpy", forceinline=True, _nrt=False)
+# Returns views of arrays, and is inlined by Numba.
+view = partial(njit, nogil=True, error_model="numpy", inline="always")
 # Called by drivers in Python, too, and there not compiled: what is no kernel cannot be cached, and
 # would be compiled anew in every process: for 0.8 s, more than all else of the first fit.
 either = register_jitable(nogil=True, error_model="numpy")

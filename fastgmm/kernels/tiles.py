@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastgmm.kernels.jit import either, inline, step
+from fastgmm.kernels.jit import either, inline, step, view
 from fastgmm.kernels.transposition import split_pairs, transpose_block
 from fastgmm.kernels.vectors import (
     add_totals,
@@ -62,13 +62,13 @@ def new_rooms(count, n_features, rows):
     return flat[start : start + size].reshape(count, n_features * TILE)
 
 
-@inline
+@view
 def tile_in(room, begin, n_features):
     """View features begin to begin + n_features of a room as a tile."""
     return room[begin * TILE : (begin + n_features) * TILE].reshape(n_features, TILE)
 
 
-@inline
+@view
 def narrow(tile):
     """View a tile as rows of one group each: a group's features lie side by side."""
     return tile.reshape(-1, GROUP * splat(tile, 0.0).width)

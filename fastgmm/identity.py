@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import closing
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.sources import Source, blocks
+from fastgmm.sources import Source
 from fastgmm.version import __version__
 
 Identity = dict[str, str | None]  # None where something is not known, which contradicts nothing
@@ -64,11 +63,10 @@ def _rows(source: Source) -> Identity:
 
 
 def _first_rows(source: Source) -> str | None:
-    with closing(blocks(source, FIRST_ROWS)) as walk:
-        for block in walk:
-            weights = () if block.weights is None else (block.weights,)
-            return digest(block.rows, *weights)
-    return None
+    block = source.first_rows(FIRST_ROWS)
+    if block is None:
+        return None
+    return digest(block.rows, *(() if block.weights is None else (block.weights,)))
 
 
 def _said(value: Any) -> str:

@@ -143,7 +143,7 @@ class _Reservoir:
 
 def _kept(most: int, seed: int, source: Source, walk: Iterable[Block]) -> _Reservoir:
     """Keep the rows of largest keys of some blocks."""
-    kept = _Reservoir(most, seed, source.n_rows)
+    kept = _Reservoir(most, seed, source.whole_rows)
     for block in walk:
         check_range(source, block)
         kept.offer(block.rows, block.weights, source.first_row + block.start)

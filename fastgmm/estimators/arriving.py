@@ -14,7 +14,7 @@ from fastgmm.covariance import family
 from fastgmm.estimators import rows
 from fastgmm.estimators.published import attributes_of, is_fitted, parameters_of
 from fastgmm.parameters import Parameters
-from fastgmm.sources import Block, Source, blocks
+from fastgmm.sources import Block, Source
 from fastgmm.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
 
 # Rows a component and feature that EM sees again and again before they are let go. After 4000 rows
@@ -87,9 +87,8 @@ def _fewer_than(least: int, source: Source) -> tuple[npt.NDArray[Any], Array] | 
     """Return all rows with their weights, if there are fewer; else None."""
     if source.n_rows is not None and source.n_rows >= least:
         return None
-    with closing(blocks(source, least)) as found:
-        first = next(found, None)
-        return _values(first) if first is not None and len(first.rows) < least else None
+    first = source.first_rows(least)
+    return _values(first) if first is not None and len(first.rows) < least else None
 
 
 def _values(block: Block) -> tuple[npt.NDArray[Any], Array]:

@@ -24,7 +24,17 @@ from fastgmm.sources.arrays import as_weights, refuse_shape
 from fastgmm.sources.blocks import Block, check_total_weight
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
-from fastgmm.sources.partition import Fill, Layout, Partition, Stand, Walk, combined, done, versions
+from fastgmm.sources.partition import (
+    Begin,
+    Fill,
+    Layout,
+    Partition,
+    Stand,
+    Walk,
+    combined,
+    done,
+    versions,
+)
 from fastgmm.sources.source import Chunk, Source
 from fastgmm.sources.tables import as_table, is_instance
 
@@ -54,10 +64,11 @@ class DaskSource(Source):
         self._lengths = _lengths(data)
         n_rows = None if self._lengths is None else sum(self._lengths)
         super().__init__(name, labels, dtype, n_rows, weight)
-        self._layout = Layout(name, table.labels, labels, chosen, dtype, 0)
+        self._layout = Layout(name, table.labels, labels, chosen, dtype, 0, n_rows)
         self._data = data  # keeps what is persisted from being released while passes need it
         self._partitions = _partitions(data)
         self._weights: list[Any] | None = None
+        self._weighed_by: Any = None  # as is what weights are persisted
 
     def weighted(self, weights: Any) -> DaskSource:
         """Give every row a weight, from a Dask collection cut as the rows are or from an array."""
@@ -66,9 +77,9 @@ class DaskSource(Source):
                 f"{self.name} takes weights from its column {self.weight!r}; "
                 "give weights there or as an array, not both"
             )
-        given = _partitions(self._cut(weights))
+        cut = self._cut(weights)
         found = copy.copy(self)
-        found.weight, found._weights = "sample_weight", given
+        found.weight, found._weights, found._weighed_by = "sample_weight", _partitions(cut), cut
         if len(found._weights) != len(self._partitions):
             raise DataError(
                 f"{self.name} has {len(self._partitions)} partitions and its sample weights "
@@ -79,6 +90,7 @@ class DaskSource(Source):
     def _cut(self, weights: Any) -> Any:
         """Cut weights as the rows are cut."""
         if is_dask(weights):
+            _refuse_loose(weights, "the sample weights are")
             if weights.ndim != 1:
                 raise DataError(f"sample weights must be 1-d; these have {weights.ndim} dimensions")
             given = _lengths(weights)
@@ -102,6 +114,28 @@ class DaskSource(Source):
             rows, given = self._compute([self._partitions[stand.number], weights])
             yield from Partition(self._layout, rows, given, stand).chunks()
 
+    def first_rows(self, most: int) -> Block | None:
+        """Take the first rows where they are: no more of them travel."""
+        parts: list[Block] = []
+        n_rows = 0
+        for at in range(len(self._partitions)):
+            if n_rows == most:
+                break
+            part = self._begin(at, most - n_rows)
+            if part is not None:
+                parts.append(part)
+                n_rows += len(part.rows)
+        if not parts:
+            return None
+        rows = np.concatenate([part.rows for part in parts])
+        weights = [part.weights for part in parts if part.weights is not None]
+        return Block(rows, np.concatenate(weights) if weights else None, 0)
+
+    def _begin(self, at: int, most: int) -> Block | None:
+        name = (f"fastgmm-first-{uuid.uuid4().hex}", at)
+        graph = self._tasks(Begin(self._layout, most), self._weights, [name], [self._stands()[at]])
+        return self._compute(self._delayed(name, graph))
+
     def gather(
         self,
         walk: Callable[[Source, Iterable[Block]], Any],
@@ -110,9 +144,9 @@ class DaskSource(Source):
     ) -> Any:
         """Have every partition walked where it lives; combine what is found by a tree."""
         token = uuid.uuid4().hex
-        work = Walk(self._layout._replace(block_rows=block_rows), walk)
+        work = Walk(self._layout._replace(block_rows=block_rows, n_rows=self.n_rows), walk)
         names = [(f"fastgmm-pass-{token}", at) for at in range(len(self._partitions))]
-        graph, level = self._tasks(work, self._weights, names), names
+        graph, level = self._tasks(work, self._weights, names, self._stands()), names
         spec = require("dask._task_spec", "dask")
         while len(level) > 1:
             groups = [level[at : at + FAN_IN] for at in range(0, len(level), FAN_IN)]
@@ -137,7 +171,8 @@ class DaskSource(Source):
         layout = self._layout._replace(block_rows=block_rows)
         name = f"fastgmm-entries-{token}"
         names = [(name, at, *(0 for _ in width)) for at in range(len(self._partitions))]
-        graph = self._tasks(Fill(layout, fill, width, np.dtype(dtype)), None, names)
+        work = Fill(layout, fill, width, np.dtype(dtype))
+        graph = self._tasks(work, None, names, self._stands())
         return require("dask.array", "dask").Array(
             self._holding(self._highlevel(name, graph)),
             name,
@@ -146,9 +181,13 @@ class DaskSource(Source):
         )
 
     def _tasks(
-        self, work: Walk | Fill, weights: list[Any] | None, names: Sequence[Any]
+        self,
+        work: Walk | Fill | Begin,
+        weights: list[Any] | None,
+        names: Sequence[Any],
+        stands: Sequence[Stand],
     ) -> dict[Any, Any]:
-        """Write a graph that does some work on every partition.
+        """Write a graph that does some work on some partitions.
 
         The work is one node of the graph, not scattered beside it: so it is there again after the
         worker that held it is lost.
@@ -157,7 +196,7 @@ class DaskSource(Source):
         sent = f"fastgmm-work-{uuid.uuid4().hex}"
         packed = pickle.dumps((versions(), pickle.dumps(work)))
         graph = {sent: spec.DataNode(sent, packed)}
-        for name, stand in zip(names, self._stands(), strict=True):
+        for name, stand in zip(names, stands, strict=True):
             rows = spec.TaskRef(self._partitions[stand.number].key)
             given = None if weights is None else spec.TaskRef(weights[stand.number].key)
             graph[name] = spec.Task(name, done, spec.TaskRef(sent), rows, given, *stand)
@@ -166,9 +205,9 @@ class DaskSource(Source):
     def _stands(self) -> list[Stand]:
         """Say where the partitions stand."""
         if self._lengths is None:
-            return [Stand(number, None) for number in range(len(self._partitions))]
+            return [Stand(number, None, None) for number in range(len(self._partitions))]
         starts = accumulate(self._lengths[:-1], initial=0)
-        return [Stand(number, start) for number, start in enumerate(starts)]
+        return list(map(Stand, range(len(self._partitions)), starts, self._lengths))
 
     def _highlevel(self, name: str, graph: dict[Any, Any]) -> Any:
         """Put our tasks on top of those that make the partitions."""
@@ -200,6 +239,14 @@ class DaskSource(Source):
             (found,) = dask.compute(wanted)
         except Exception as error:
             said = _failure(error, self.name, [each.key for each in self._partitions])
+            is_unmade = said is None or "lost dependencies" in str(error)
+            if is_unmade and (_are_lost(self._data) or _are_lost(self._weighed_by)):
+                said = (
+                    f"partitions of {self.name} or their weights, which were persisted or "
+                    "scattered, are held by no worker of the cluster that is active: another has "
+                    "them, or they died with a worker and nothing says how to make them; load and "
+                    "persist them anew"
+                )
             if said is None:
                 raise
             raise ClusterError(said) from error
@@ -207,14 +254,31 @@ class DaskSource(Source):
 
 
 def is_dask(data: object) -> bool:
-    """Whether it is a Dask array, dataframe or series."""
-    return is_instance(data, "dask.array", "Array") or is_instance(
-        data, "dask.dataframe", "DataFrame", "Series"
+    """Whether it is Dask's: an array, dataframe or series, or what may be made one of those."""
+    return (
+        is_instance(data, "dask.array", "Array")
+        or is_instance(data, "dask.dataframe", "DataFrame", "Series")
+        or _is_loose(data)
     )
+
+
+def _is_loose(data: Any) -> bool:
+    """Whether Dask itself does not know what it holds."""
+    return is_instance(data, "dask.delayed", "Delayed") or is_instance(data, "dask.bag", "Bag")
+
+
+def _refuse_loose(data: Any, who: str) -> None:
+    if _is_loose(data):
+        raise DataError(
+            f"{who} a Dask {type(data).__name__}, which does not say what it holds; make it an "
+            "array or a dataframe, with dask.array.from_delayed, dask.dataframe.from_delayed or "
+            "Bag.to_dataframe"
+        )
 
 
 def _empty(data: Any, name: str) -> Any:
     """Return no rows of the collection, which show its columns and their types."""
+    _refuse_loose(data, "this is")
     if not is_instance(data, "dask.array", "Array"):
         if data.ndim == 1:
             raise DataError(f"{name} is one column; make it a table with .to_frame()")
@@ -248,6 +312,11 @@ def _futures(data: Any) -> dict[Any, Any]:
     """Return what a cluster keeps of a collection, as a graph."""
     distributed = sys.modules.get("distributed")
     return {} if distributed is None else {each.key: each for each in distributed.futures_of(data)}
+
+
+def _are_lost(data: Any) -> bool:
+    """Whether a cluster keeps nothing any more of what it was to keep."""
+    return any(each.status in ("cancelled", "lost") for each in _futures(data).values())
 
 
 def _check_length(n_weights: int, n_rows: int, name: str) -> None:

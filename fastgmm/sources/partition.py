@@ -31,6 +31,7 @@ class Layout(NamedTuple):
     chosen: Chosen
     dtype: np.dtype[Any]
     block_rows: int
+    n_rows: int | None  # of all partitions, if it is known
 
 
 class Found(NamedTuple):
@@ -47,6 +48,7 @@ class Stand(NamedTuple):
 
     number: int
     start: int | None  # the number of its first row, if it is known
+    n_rows: int | None  # as the collection announces them
 
     def name(self, whole: str) -> str:
         """What messages call the partition."""
@@ -65,9 +67,20 @@ class Partition(Source):
         self._given = weights
         self.first_row = stand.number * APART if stand.start is None else stand.start
         self.row_weight = 0.0
+        self._whole_rows = layout.n_rows
         super().__init__(place.name, layout.labels, layout.dtype, self._table.n_rows)
+        if stand.n_rows not in (None, self.n_rows):
+            raise DataError(
+                f"{self.name} has {self.n_rows} rows where the collection announces "
+                f"{stand.n_rows}; give Dask the right shape, or call compute_chunk_sizes()"
+            )
         if weights is not None:
             self._given = _checked_weights(weights, self._table.n_rows, place)
+
+    @property
+    def whole_rows(self) -> int | None:
+        """How many rows all partitions have together, if it is known."""
+        return self._whole_rows
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows: views of an array, where nothing had to be chosen."""
@@ -143,8 +156,19 @@ class Fill(NamedTuple):
         return partition.tabulate(self.fill, self.width, self.dtype, self.layout.block_rows)
 
 
-def done(sent: bytes, rows: Any, weights: Any, number: int, start: int | None) -> Any:
-    """Do the work that was sent on one partition."""
+class Begin(NamedTuple):
+    """Work that takes the first rows of one partition."""
+
+    layout: Layout
+    most: int
+
+    def __call__(self, partition: Partition) -> Block | None:
+        """Do it."""
+        return partition.first_rows(self.most)
+
+
+def done(sent: bytes, rows: Any, weights: Any, *stand: Any) -> Any:
+    """Do the work that was sent on one partition, which stands where `Stand` says."""
     of_client, packed = pickle.loads(sent)
     if of_client != versions():
         raise ClusterError(
@@ -153,7 +177,7 @@ def done(sent: bytes, rows: Any, weights: Any, number: int, start: int | None) -
         )
     work = pickle.loads(packed)
     with _one_thread():
-        return work(Partition(work.layout, rows, weights, Stand(number, start)))
+        return work(Partition(work.layout, rows, weights, Stand(*stand)))
 
 
 def combined(combine: Callable[[Any, Any], Any], total: Found, *others: Found) -> Found:

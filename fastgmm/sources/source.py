@@ -111,6 +111,16 @@ class Source(ABC):
         names = tuple(label for label in self.labels if isinstance(label, str))
         return names if len(names) == len(self.labels) else None
 
+    @property
+    def whole_rows(self) -> int | None:
+        """How many rows there are where this is a part of another source; else its own."""
+        return self.n_rows
+
+    def first_rows(self, most: int) -> Block | None:
+        """Return the first rows, so many at most; None where there is none."""
+        with closing(blocks(self, most)) as walk:
+            return next(walk, None)
+
     def place(self, row: int) -> str:
         """Say where a row stands; rows count from 0."""
         return f"row {row} of {self.name}"

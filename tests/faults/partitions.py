@@ -30,11 +30,11 @@ def made(visited=None):
     return da.map_blocks(block, chunks=((ROWS,) * PARTITIONS, (3,)), dtype=float)
 
 
-def fitted(rows, max_iter=6, checkpoint=None):
+def fitted(rows, max_iter=6, checkpoint=None, sample_weight=None):
     """The bits of what a fit of some passes finds."""
     model = GaussianMixture(2, max_iter=max_iter, tol=0.0, random_state=0)
     with pytest.warns(match="did not converge"):
-        model.fit(rows, checkpoint=checkpoint)
+        model.fit(rows, sample_weight=sample_weight, checkpoint=checkpoint)
     return b"".join(
         values.tobytes() for values in (model.weights_, model.means_, model.covariances_)
     )

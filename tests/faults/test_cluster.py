@@ -16,6 +16,7 @@ import pytest
 from distributed import Client, LocalCluster, wait
 from faults import processes
 from faults.partitions import (
+    PARTITIONS,
     ROWS,
     computing_threads,
     counting,
@@ -31,6 +32,7 @@ import fastgmm
 from fastgmm import GaussianMixture, open_source, passes
 from fastgmm import checkpoint as checkpoints
 from fastgmm.errors import ClusterError, DataError
+from fastgmm.identity import FIRST_ROWS, identity_of
 
 PATIENCE = 120  # seconds until a test counts as one that hangs; it takes 5
 pytestmark = [
@@ -171,6 +173,38 @@ def test_only_parameters_and_statistics_travel(connect, make_case):
     most = 1.3 * (3 * parameters + (n_tasks + 2) * statistics) + 4_000 * (n_tasks + n_partitions)
     assert statistics + parameters < written() - (moved_rows(client, rows) - before) < most
     assert most < 0.04 * rows.nbytes
+
+
+def test_of_the_rows_that_a_checkpoint_compares_no_more_travel(connect):
+    client = connect(2)
+    rows = da.map_blocks(
+        lambda block_info=None: np.random.default_rng(0).normal(size=(100_000, 10)),
+        chunks=((100_000, 100_000), (10,)),
+        dtype=float,
+    ).persist()
+    wait(rows, timeout=PATIENCE)
+    source = open_source(rows)
+    whole = identity_of({}, source)  # compiled and connected
+    with counted_bytes(client) as written:
+        assert identity_of({}, source) == whole
+    first = FIRST_ROWS * 10 * 8
+    assert first < written() < 2.1 * first + 20_000  # to the scheduler, and on to the client
+    local = identity_of({}, open_source(rows.compute()))
+    assert whole["the checksum of the first rows"] == local["the checksum of the first rows"]
+
+
+def test_weights_of_the_client_are_kept_by_the_workers(connect, expected):
+    connect(2)
+    assert fitted(made(), sample_weight=np.ones(PARTITIONS * ROWS)) == expected
+
+
+def test_rows_that_no_worker_holds_any_more_are_named(connect):
+    client = connect(2)
+    rows = made().persist()
+    wait(rows, timeout=PATIENCE)
+    client.cancel(rows, force=True)
+    with pytest.raises(ClusterError, match=r"held by no worker.* persist them anew"):
+        GaussianMixture(2, random_state=0).fit(rows)
 
 
 def moved_rows(client, rows):

@@ -3,16 +3,16 @@ from operator import or_
 
 import dask
 import dask.array as da
+import dask.bag as db
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
 from numba import get_num_threads
 
-from fastgmm import GaussianMixture, open_source, passes, select
+from fastgmm import GaussianMixture, open_source, passes, sample, select
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.kernels.lanes import block_rows
-from fastgmm.sample import draw_sample
 from fastgmm.sources import with_weights
 from fastgmm.sources.dask import DaskSource
 
@@ -68,10 +68,50 @@ def test_partitions_of_whole_blocks_give_the_sample_of_memory(rng):
     rows = rng.normal(size=(2 * block_rows(8) + 5, 8)).astype(np.float32)
     array = da.from_array(rows, chunks=(block_rows(8), 8))
     found, expected = (
-        draw_sample(open_source(each), np.random.default_rng(0)) for each in (array, rows)
+        sample.draw_sample(open_source(each), np.random.default_rng(0)) for each in (array, rows)
     )
     assert len(found.rows) == 50_000
     np.testing.assert_array_equal(found.rows, expected.rows)
+
+
+def test_partitions_of_known_length_offer_a_sample_no_more_than_their_share(rng, monkeypatch):
+    rows = rng.normal(size=(200_000, 2))
+    source = open_source(da.from_array(rows, chunks=(2_000, 2)))
+    offered = []
+
+    def counted(a, b, merged=sample._merged):
+        offered.extend(len(part[0]) for each in (a, b) for part in each.parts)
+        return merged(a, b)
+
+    monkeypatch.setattr(sample, "_merged", counted)
+    assert len(sample.draw_sample(source, np.random.default_rng(0)).rows) == 50_000
+    # a quarter of the 2000 rows of each partition, and by chance a few more; then sums of several
+    assert sum(n_rows < 700 for n_rows in offered) == 100
+    assert max(offered) <= 50_000
+
+
+def test_the_first_rows_alone_are_taken_from_the_partitions_that_hold_them(rows):
+    visited = []
+
+    def seen(block, block_info=None):
+        if block_info:
+            visited.append(block_info[0]["chunk-location"][0])
+        return block
+
+    weights = np.arange(800.0)
+    for array in (
+        da.from_array(rows, chunks=(90, 3)),
+        unknown(da.from_array(rows, chunks=(90, 3))),
+    ):
+        visited.clear()
+        source = with_weights(open_source(array.map_blocks(seen, dtype=float)), weights)
+        visited.clear()
+        found = source.first_rows(100)
+        np.testing.assert_array_equal(found.rows, rows[:100])
+        np.testing.assert_array_equal(found.weights, weights[:100])
+        assert visited == [0, 1]
+    assert len(source.first_rows(900).rows) == 800
+    assert open_source(da.zeros((0, 3), chunks=(1, 3))).first_rows(5) is None
 
 
 def test_the_same_bits_come_from_every_scheduler(rows):
@@ -211,6 +251,23 @@ def test_what_is_no_table_of_numbers_is_refused_before_any_pass(make, complaint)
         open_source(make())
 
 
+@pytest.mark.parametrize("make", [lambda: dask.delayed(np.ones)((4, 2)), lambda: db.range(9, 2)])
+def test_what_dask_itself_does_not_know_is_refused_with_the_way_to_tell_it(make):
+    for give in (lambda: fitted(make()), lambda: fitted(da.ones((9, 3)), make())):
+        with pytest.raises(DataError, match=r"does not say what it holds; .*from_delayed"):
+            give()
+
+
+def test_partitions_of_another_length_than_announced_are_refused(rows):
+    short = da.from_delayed(dask.delayed(lambda: rows[:100])(), shape=(200, 3), dtype=float)
+    array = da.concatenate([da.from_array(rows, chunks=(400, 3)), short])
+    message = "partition 2 of the Dask Array, which begins at row 800 has 100 rows where .* 200"
+    with pytest.raises(DataError, match=message):
+        fitted(array)
+    with pytest.raises(DataError, match=message):
+        fitted(rows).predict(array).compute()
+
+
 def test_partitions_unlike_their_meta_are_refused(rows):
     array = da.from_array(rows, chunks=(400, 3))
     lies = array.map_blocks(
@@ -244,9 +301,14 @@ def test_predictions_are_lazy_and_cut_as_the_rows_are(rows):
 
 
 def test_predictions_of_a_frame_are_an_array_that_fits_beside_it(rows):
-    frame = dd.from_pandas(pd.DataFrame(rows, columns=list("xyz")), npartitions=3)
+    table = pd.DataFrame(rows, columns=list("xyz"), index=3 * np.arange(800))
+    frame = dd.from_pandas(table, npartitions=3)
     model = fitted(frame)
-    beside = frame.assign(label=model.predict(frame)).compute()
+    lazy = frame.assign(label=model.predict(frame))
+    assert lazy.divisions == frame.divisions
+    assert lazy.dtypes["label"] == np.int64
+    beside = lazy.compute()
+    np.testing.assert_array_equal(beside.index, table.index)
     np.testing.assert_array_equal(beside["label"], model.predict(beside[["x", "y", "z"]]))
     assert model.predict_proba(frame).compute().shape == (800, 2)
 

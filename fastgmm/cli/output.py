@@ -17,7 +17,9 @@ TABLES = (".parquet", ".csv")
 SUFFIXES = (*TABLES, ".npy")
 Columns = Mapping[str, np.ndarray]
 NPY_HEADER = 128  # bytes, room for any shape of two dimensions
-ROWS_A_GROUP = 262_144  # fewer, and the footer of a long Parquet file grows; more, and memory does
+# A group is written while the next is computed: with groups of 262 144 rows a million took 1.1 to
+# 1.3 times as long. With fewer rows the footer of a long Parquet file would grow.
+ROWS_A_GROUP = 98_304
 
 
 def check(output: Path, suffixes: Sequence[str], read: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """The fused E and M pass: one visit to rows leaves the moments of every component."""
 
-from numba import get_num_threads, get_thread_id, prange
+from numba import get_num_threads, prange
 
 from fastgmm.kernels.jit import either, inline, kernel, parallel, view
 from fastgmm.kernels.structures import add_moments, log_densities
@@ -12,6 +12,7 @@ from fastgmm.kernels.tiles import (
     new_rooms,
     tile_in,
 )
+from fastgmm.kernels.turns import new_turns, take_turn
 from fastgmm.kernels.vecmath import exp_of_normal, log
 from fastgmm.kernels.vectors import fma, load, splat, store, total, where_less
 
@@ -98,14 +99,17 @@ def lane(rows, row_weights, start, stop, factors, room, moments):
 
 
 @parallel
-def share_lanes(rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods):
-    """Let the threads take lane after lane, each thread in its own room."""
-    for share in prange(log_likelihoods.size):
-        start = share * lane_rows
-        stop = min(start + lane_rows, rows.shape[0])
-        log_likelihoods[share] = lane(
-            rows, row_weights, start, stop, factors, rooms[get_thread_id()], moments[share]
-        )
+def share_lanes(turns, rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods):
+    """Let the threads take lane after lane, each in a room of its own."""
+    for room in prange(len(rooms)):
+        share = take_turn(turns)
+        while share < log_likelihoods.size:
+            start = share * lane_rows
+            stop = min(start + lane_rows, rows.shape[0])
+            log_likelihoods[share] = lane(
+                rows, row_weights, start, stop, factors, rooms[room], moments[share]
+            )
+            share = take_turn(turns)
 
 
 def shared(share_lanes, rooms_for):
@@ -117,7 +121,9 @@ def shared(share_lanes, rooms_for):
 
     def walk(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
         rooms = rooms_for(get_num_threads(), rows, factors)
-        share_lanes(rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods)
+        share_lanes(
+            new_turns(), rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods
+        )
 
     return walk
 

@@ -12,7 +12,7 @@ that the screen thinks most likely, and leaves out what cannot come near that.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import prange
 
 from fastgmm.kernels.expectation import (
     expectation,
@@ -48,6 +48,7 @@ from fastgmm.kernels.tiles import (
     tile_in,
     whole,
 )
+from fastgmm.kernels.turns import take_turn
 from fastgmm.kernels.vecmath import exp, log
 from fastgmm.kernels.vectors import (
     append_where_not_less,
@@ -274,25 +275,35 @@ def screened_lane(rows, row_weights, start, stop, screen, room, moments):
 
 
 @parallel
-def share_gathered_lanes(rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods):
-    """Let the threads take lane after lane, each thread in its own room."""
-    for share in prange(log_likelihoods.size):
-        start = share * lane_rows
-        stop = min(start + lane_rows, rows.shape[0])
-        log_likelihoods[share] = gathered_lane(
-            rows, row_weights, start, stop, factors, rooms[get_thread_id()], moments[share]
-        )
+def share_gathered_lanes(
+    turns, rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods
+):
+    """Let the threads take lane after lane, each in a room of its own."""
+    for room in prange(len(rooms)):
+        share = take_turn(turns)
+        while share < log_likelihoods.size:
+            start = share * lane_rows
+            stop = min(start + lane_rows, rows.shape[0])
+            log_likelihoods[share] = gathered_lane(
+                rows, row_weights, start, stop, factors, rooms[room], moments[share]
+            )
+            share = take_turn(turns)
 
 
 @parallel
-def share_screened_lanes(rooms, rows, row_weights, screen, lane_rows, moments, log_likelihoods):
-    """Let the threads take lane after lane, each thread in its own room."""
-    for share in prange(log_likelihoods.size):
-        start = share * lane_rows
-        stop = min(start + lane_rows, rows.shape[0])
-        log_likelihoods[share] = screened_lane(
-            rows, row_weights, start, stop, screen, rooms[get_thread_id()], moments[share]
-        )
+def share_screened_lanes(
+    turns, rooms, rows, row_weights, screen, lane_rows, moments, log_likelihoods
+):
+    """Let the threads take lane after lane, each in a room of its own."""
+    for room in prange(len(rooms)):
+        share = take_turn(turns)
+        while share < log_likelihoods.size:
+            start = share * lane_rows
+            stop = min(start + lane_rows, rows.shape[0])
+            log_likelihoods[share] = screened_lane(
+                rows, row_weights, start, stop, screen, rooms[room], moments[share]
+            )
+            share = take_turn(turns)
 
 
 gathered, gathered_serial = (

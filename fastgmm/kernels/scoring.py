@@ -4,13 +4,14 @@ What is wanted follows from the array to fill: (n,) of floating point, (n, K), o
 """
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, prange, types
+from numba import get_num_threads, prange, types
 from numba.extending import overload
 
 from fastgmm.kernels.expectation import furnish, rooms_for
 from fastgmm.kernels.jit import inline, kernel, parallel, step
 from fastgmm.kernels.structures import log_densities
 from fastgmm.kernels.tiles import TILE, load_tile
+from fastgmm.kernels.turns import new_turns, take_turn
 from fastgmm.kernels.vecmath import exp, log
 from fastgmm.kernels.vectors import load, splat, store, where_less
 
@@ -99,17 +100,19 @@ def lane(rows, start, stop, factors, room, out):
 
 
 @parallel
-def share_lanes(rooms, rows, factors, lane_rows, out):
-    """Let the threads take lane after lane, each thread in its own room."""
-    for share in prange((rows.shape[0] + lane_rows - 1) // lane_rows):
-        start = share * lane_rows
-        stop = min(start + lane_rows, rows.shape[0])
-        lane(rows, start, stop, factors, rooms[get_thread_id()], out)
+def share_lanes(turns, rooms, rows, factors, lane_rows, out):
+    """Let the threads take lane after lane, each in a room of its own."""
+    for room in prange(len(rooms)):
+        start = take_turn(turns) * lane_rows
+        while start < rows.shape[0]:
+            lane(rows, start, min(start + lane_rows, rows.shape[0]), factors, rooms[room], out)
+            start = take_turn(turns) * lane_rows
 
 
 def score(rows, factors, lane_rows, out):
     """Fill ``out`` for every row of a block, each lane on its own."""
-    share_lanes(rooms_for(get_num_threads(), rows, factors), rows, factors, lane_rows, out)
+    rooms = rooms_for(get_num_threads(), rows, factors)
+    share_lanes(new_turns(), rooms, rows, factors, lane_rows, out)
 
 
 def score_serial(rows, factors, lane_rows, out):

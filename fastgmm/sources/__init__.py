@@ -46,6 +46,7 @@ __all__ = [
 READERS: dict[str, Callable[..., Source]] = {
     ".npy": NpySource,
     ".csv": CsvSource,
+    ".csv.gz": CsvSource,
     ".arrow": FeatherSource,
     ".arrows": FeatherSource,
     ".feather": FeatherSource,
@@ -71,9 +72,9 @@ def open_source(
     data : array-like, frame, Arrow table or stream, path, iterable, callable or Source
         - an array-like of shape (n_rows, n_columns); a pandas or polars frame; an Arrow table or
           record batch; an object that gives an Arrow stream whenever asked (a DuckDB relation);
-        - a path to a .npy, .csv (with a header), .parquet, .arrow, .arrows, .feather, .h5 or .zarr
-          file or store, or to a file of raw numbers (.f64, .f32, .bin, .raw), or to a folder of
-          Parquet files, or a pattern of them (``"data/*.parquet"``);
+        - a path to a .npy, .csv or .csv.gz (with a header), .parquet, .arrow, .arrows, .feather,
+          .h5 or .zarr file or store, or to a file of raw numbers (.f64, .f32, .bin, .raw), or to a
+          folder of Parquet files, or a pattern of them (``"data/*.parquet"``);
         - an h5py.Dataset, a zarr.Array, a lazy polars frame or a pyarrow Dataset, none of which
           is read whole;
         - a list or another re-iterable of chunks, or a callable that returns a fresh iterable of
@@ -155,7 +156,7 @@ def _open_path(path: Path, hints: Hints, *choices: Any) -> Source:
 
 
 def _open_file(file: File, hints: Hints, *choices: Any) -> Source:
-    suffix = file.path.suffix.lower()
+    suffix = _suffix(file.path)
     if suffix in HDF5:
         hints.refuse_but(("dataset",), file.name)
         return Hdf5Source(file, hints, *choices)
@@ -175,6 +176,12 @@ def _open_file(file: File, hints: Hints, *choices: Any) -> Source:
         f"{file.name} has the unknown suffix {suffix!r}; {known} are read; for raw "
         "numbers in any file give dtype and n_features"
     )
+
+
+def _suffix(path: Path) -> str:
+    """Return what the name ends in: of a compressed file, what is compressed as well."""
+    last = path.suffix.lower()
+    return Path(path.stem).suffix.lower() + last if last == ".gz" else last
 
 
 def _reader(data: Any) -> Callable[..., Source]:

@@ -30,6 +30,15 @@ def test_a_file_gives_its_rows_and_names(path, chunk_rows):
     assert_array_equal(walk(source, 1000)[0], ROWS)
 
 
+def test_a_compressed_file_gives_its_rows_and_one_that_is_cut_is_an_error(tmp_path):
+    path = tmp_path / "points.csv.gz"
+    pd.DataFrame(ROWS, columns=["a", "b", "c"]).to_csv(path, index=False, compression="gzip")
+    assert_array_equal(walk(counted(open_source(path)), 1000)[0], ROWS)
+    path.write_bytes(path.read_bytes()[:-30_000])
+    with pytest.raises(DataError, match=r"points\.csv\.gz"):
+        counted(open_source(path))
+
+
 def test_columns_and_weights_are_chosen_and_text_beside_them_is_not_read(path):
     path.write_text("name,x,n\nA,1,2\nB,3.5,4\n")
     rows, weights = walk(counted(open_source(path, ["x"], "n")))

@@ -1,0 +1,35 @@
+"""Threads that wait sleep soon, so that others have their cores."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from fastgmm import sharing
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What the environment says of spinning while Numba's threads are started."""
+    for name in (sharing.SPINS, "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    found = []
+    monkeypatch.setattr(
+        sharing, "get_num_threads", lambda: found.append(os.environ.get(sharing.SPINS))
+    )
+    return found
+
+
+def test_threads_are_started_so_that_they_spin_briefly(seen):
+    assert sharing._launch()
+    assert seen == ["10000"]
+    assert sharing.SPINS not in os.environ
+
+
+@pytest.mark.parametrize("said", [sharing.SPINS, "OMP_WAIT_POLICY"])
+def test_what_the_user_says_of_spinning_stays(seen, monkeypatch, said):
+    monkeypatch.setenv(said, "7")
+    assert sharing._launch()
+    assert seen == [os.environ.get(sharing.SPINS)]
+    assert os.environ[said] == "7"

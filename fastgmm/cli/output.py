@@ -124,12 +124,14 @@ def _table(path: Path, file: IO[bytes]) -> Iterator[Callable[[Columns], None]]:
     """Give a function that writes a group of rows below those before."""
     pa = require("pyarrow", "io")
     with ExitStack() as stack:
+        # a file of pyarrow's own: each write to one of Python's copies what it writes
+        sink = stack.enter_context(pa.OSFile(os.fspath(file.name), "wb"))
         writers: list[Any] = []
 
         def write(group: Columns) -> None:
             table = pa.table(dict(group))
             if not writers:
-                writers.append(stack.enter_context(_writer(path, file, table.schema)))
+                writers.append(stack.enter_context(_writer(path, sink, table.schema)))
             writers[0].write_table(table)
 
         yield write
@@ -148,6 +150,8 @@ def _groups(pieces: Iterator[Columns]) -> Iterator[dict[str, np.ndarray]]:
 
 
 def _joined(pieces: Sequence[Columns]) -> dict[str, np.ndarray]:
+    if len(pieces) == 1:
+        return dict(pieces[0])
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
@@ -155,7 +159,7 @@ def _length(piece: Mapping[str, np.ndarray]) -> int:
     return len(next(iter(piece.values())))
 
 
-def _writer(path: Path, file: IO[bytes], schema: Any) -> Any:
+def _writer(path: Path, file: Any, schema: Any) -> Any:
     if path.suffix.lower() == ".csv":
         return require("pyarrow.csv", "io").CSVWriter(file, schema)
     # a dictionary of numbers that are all different is made, given up, and slows the reader, too

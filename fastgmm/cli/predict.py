@@ -11,6 +11,7 @@ import typer
 from fastgmm import passes
 from fastgmm.cli import inputs, options, output
 from fastgmm.cli.progress import counted
+from fastgmm.passes import CACHED_ROWS
 
 
 def predict(
@@ -47,8 +48,17 @@ def _labels(labels: np.ndarray) -> output.Columns:
 
 
 def _probabilities(responsibilities: np.ndarray) -> output.Columns:
-    columns = {f"p{k}": column for k, column in enumerate(responsibilities.T)}
+    columns = {f"p{k}": column for k, column in enumerate(_lying(responsibilities))}
     return {"label": responsibilities.argmax(axis=1), **columns}
+
+
+def _lying(rows: np.ndarray) -> np.ndarray:
+    """Return the columns, each in one piece: turned in cache, in half the time."""
+    columns = np.empty(rows.shape[::-1], rows.dtype)
+    for start in range(0, len(rows), CACHED_ROWS):
+        piece = slice(start, start + CACHED_ROWS)
+        columns[:, piece] = rows[piece].T
+    return columns
 
 
 def _array(responsibilities: np.ndarray) -> output.Columns:

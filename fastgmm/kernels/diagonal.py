@@ -5,12 +5,15 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.near import LOSS, cancelled, centre, gaps, in_panels, middle
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
     add_row_totals,
     add_squares,
+    centred,
     centred_group,
+    load_group,
     log_density_group,
     no_group,
     store_group,
@@ -18,7 +21,8 @@ from fastgmm.kernels.tiles import (
     whole,
     with_columns,
 )
-from fastgmm.kernels.vectors import add_totals, fma, load, splat
+from fastgmm.kernels.triangular import no_sums
+from fastgmm.kernels.vectors import add_quick_totals, add_totals, fma, load, splat
 
 
 class Factors(NamedTuple):
@@ -28,6 +32,10 @@ class Factors(NamedTuple):
     means: np.ndarray  # (K, P)
     means_low: np.ndarray  # (K, P) what float32 means leave out; zero in float64
     inverse_deviations: np.ndarray  # (K, P)
+    origin: np.ndarray  # (2, P) the middle of the means, in two parts
+    scales: np.ndarray  # (E / 4, P, 4) inverse deviations, E being K in whole fours
+    shifts: np.ndarray  # (E / 4, P, 4) (origin - mean) / deviation
+    near: bool  # moments may be taken about the origin
 
 
 def factors(log_weights, means, precisions_cholesky, dtype):
@@ -36,37 +44,99 @@ def factors(log_weights, means, precisions_cholesky, dtype):
     padded = whole(n_features, 4)
     half_log_det = np.log(precisions_cholesky).sum(axis=1)
     log_scale = log_weights + half_log_det - 0.5 * n_features * np.log(2 * np.pi)
-    inverse_deviations = with_columns(precisions_cholesky, padded).astype(dtype)
+    inverse_deviations = with_columns(precisions_cholesky, padded)
     means = with_columns(means, padded)
-    return Factors(log_scale.astype(dtype), *two_parts(means, dtype), inverse_deviations)
+    origin = middle(means, dtype)
+    shifts = -gaps(means, origin) * inverse_deviations
+    return Factors(
+        log_scale.astype(dtype),
+        *two_parts(means, dtype),
+        inverse_deviations.astype(dtype),
+        origin,
+        in_panels(inverse_deviations, dtype),
+        in_panels(shifts, dtype),
+        bool(1 + np.square(shifts).max() <= LOSS[np.dtype(dtype)]),
+    )
 
 
 @inline
 def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
+    for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
+        if factors.near:
+            centre(tile, r, factors.origin)
+            log_densities_about_origin(tile, r, factors, out)
+        else:
+            log_densities_about_means(tile, r, factors, out)
+
+
+@inline
+def log_densities_about_means(tile, r, factors, out):
+    """Do so for a group of columns."""
     n_components, n_features = factors.means.shape
     for k in range(n_components):
-        for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-            squares = no_group(tile)
-            for j in range(n_features):
-                a, b, c = centred_group(tile, j, r, factors.means[k, j], factors.means_low[k, j])
-                scale = factors.inverse_deviations[k, j]
-                squares = add_squares(squares, (a * scale, b * scale, c * scale))
-            store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+        squares = no_group(tile)
+        for j in range(n_features):
+            a, b, c = centred_group(tile, j, r, factors.means[k, j], factors.means_low[k, j])
+            scale = factors.inverse_deviations[k, j]
+            squares = add_squares(squares, (a * scale, b * scale, c * scale))
+        store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+
+
+@inline
+def log_densities_about_origin(tile, r, factors, out):
+    """Do so for a group of columns that the origin has been subtracted from."""
+    n_features = factors.means.shape[1]
+    scales, shifts = factors.scales, factors.shifts
+    for p in range(len(scales)):
+        a, b, c, d = no_sums(tile)
+        for j in range(n_features):
+            x = load_group(tile, j, r)
+            a = add_squares(a, scaled(scales[p, j, 0], x, shifts[p, j, 0]))
+            b = add_squares(b, scaled(scales[p, j, 1], x, shifts[p, j, 1]))
+            c = add_squares(c, scaled(scales[p, j, 2], x, shifts[p, j, 2]))
+            d = add_squares(d, scaled(scales[p, j, 3], x, shifts[p, j, 3]))
+        store_density(out, 4 * p, r, factors, a)
+        store_density(out, 4 * p + 1, r, factors, b)
+        store_density(out, 4 * p + 2, r, factors, c)
+        store_density(out, 4 * p + 3, r, factors, d)
+
+
+@inline
+def store_density(out, k, r, factors, squares):
+    """Write the log density of a group, if there is such a component."""
+    if k < factors.log_scale.size:
+        store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+
+
+@inline
+def scaled(scale, group, shift):
+    """Return scale * group + shift."""
+    return fma(scale, group[0], shift), fma(scale, group[1], shift), fma(scale, group[2], shift)
 
 
 @inline
 def add_moments(tile, responsibilities, factors, scratch, out):
-    """Add, for every k, responsibilities and their products with x - mean and its square."""
-    n_components, n_features = factors.means.shape
-    add_centred_moments(tile, responsibilities, factors.means, factors.means_low, out)
-    add_row_totals(responsibilities, n_components, out[2 * n_components * n_features :])
+    """Add, for every k, responsibilities and their products with x - mean and its square.
+
+    Where components are near, it is the origin in place of the mean.
+    """
+    if factors.near:
+        n_components, n_features = factors.means.shape
+        add_moments_about_origin(tile, n_features, responsibilities, whole(n_components, 4), out)
+        add_row_totals(
+            responsibilities, n_components, out[whole(n_components, 4) * 2 * n_features :]
+        )
+    else:
+        add_moments_about_means(tile, responsibilities, factors, out)
 
 
 @inline
-def centred(tile, j, r, mean, mean_low):
-    """Return one register of feature j less its mean."""
-    return (load(tile, (j, r)) - mean) - mean_low
+def add_moments_about_means(tile, responsibilities, factors, out):
+    """Add responsibilities and their products with x - mean and its square."""
+    n_components, n_features = factors.means.shape
+    add_centred_moments(tile, responsibilities, factors.means, factors.means_low, out)
+    add_row_totals(responsibilities, n_components, out[whole(n_components, 4) * 2 * n_features :])
 
 
 @step
@@ -96,6 +166,35 @@ def add_centred_moments(tile, responsibilities, means, means_low, out):
             block += 8
 
 
+@step
+def add_moments_about_origin(tile, n_features, responsibilities, n_components, out):
+    """Add r x and r x**2: of four components and two features, sixteen sums."""
+    zero = splat(tile, 0.0)
+    block = 0
+    for j in range(0, n_features, 2):
+        for k in range(0, n_components, 4):
+            a0 = a1 = b0 = b1 = c0 = c1 = d0 = d1 = zero
+            aa0 = aa1 = bb0 = bb1 = cc0 = cc1 = dd0 = dd1 = zero
+            for r in range(0, TILE, zero.width):
+                x, y = load(tile, (j, r)), load(tile, (j + 1, r))
+                xx, yy = x * x, y * y
+                share = load(responsibilities, (k, r))
+                a0, a1 = fma(share, x, a0), fma(share, y, a1)
+                aa0, aa1 = fma(share, xx, aa0), fma(share, yy, aa1)
+                share = load(responsibilities, (k + 1, r))
+                b0, b1 = fma(share, x, b0), fma(share, y, b1)
+                bb0, bb1 = fma(share, xx, bb0), fma(share, yy, bb1)
+                share = load(responsibilities, (k + 2, r))
+                c0, c1 = fma(share, x, c0), fma(share, y, c1)
+                cc0, cc1 = fma(share, xx, cc0), fma(share, yy, cc1)
+                share = load(responsibilities, (k + 3, r))
+                d0, d1 = fma(share, x, d0), fma(share, y, d1)
+                dd0, dd1 = fma(share, xx, dd0), fma(share, yy, dd1)
+            add_quick_totals(out, (block,), (a0, a1, aa0, aa1, b0, b1, bb0, bb1))
+            add_quick_totals(out, (block + 8,), (c0, c1, cc0, cc1, d0, d1, dd0, dd1))
+            block += 16
+
+
 def row_operations(factors):
     """Estimate the multiply-adds that a row costs, exponentials included."""
     n_components, n_features = factors.means.shape
@@ -105,14 +204,42 @@ def row_operations(factors):
 def n_moments(factors):
     """Count the numbers that add_moments adds to."""
     n_components, n_features = factors.means.shape
-    return 2 * n_components * n_features + whole(n_components, 8)
+    return 2 * whole(n_components, 4) * n_features + whole(n_components, 8)
 
 
-def unpack(moments, factors, n_features):
-    """Name the sums that add_moments left: weight (K,), first (K, d), second (K, d)."""
+def unpack_about_means(moments, factors, n_features):
+    """Name the sums about the means: weight (K,), first (K, d), second (K, d)."""
     n_components, padded = factors.means.shape
     products = moments[: 2 * n_components * padded].reshape(n_components, -1, 2, 4)
     first = products[:, :, 0].reshape(n_components, padded)
     second = products[:, :, 1].reshape(n_components, padded)
-    weight = moments[2 * n_components * padded :][:n_components]
+    weight = moments[whole(n_components, 4) * 2 * padded :][:n_components]
     return weight, first[:, :n_features], second[:, :n_features]
+
+
+def about_origin(moments, factors):
+    """Name the sums about the origin: weight (K,), first (K, P), second (K, P), and gaps (K, P)."""
+    n_components, padded = factors.means.shape
+    size = 2 * whole(n_components, 4) * padded
+    # (feature pairs, K / 4, 4, which moment, 2) to (which moment, K, features)
+    blocks = moments[:size].reshape(padded // 2, -1, 2, 2).transpose(2, 1, 0, 3)
+    first, second = blocks.reshape(2, -1, padded)[:, :n_components]
+    means = factors.means.astype(np.float64) + factors.means_low
+    return moments[size:][:n_components], first, second, gaps(means, factors.origin)
+
+
+def unpack(moments, factors, n_features):
+    """Name the sums that add_moments left: weight (K,), first (K, d), second (K, d)."""
+    if not factors.near:
+        return unpack_about_means(moments, factors, n_features)
+    weight, sums, squares, gap = about_origin(moments, factors)
+    first = sums - weight[:, None] * gap
+    return weight, first[:, :n_features], (squares - gap * (sums + first))[:, :n_features]
+
+
+def cancels(moments, factors):
+    """Tell whether second moments about the means are too little of those about the origin."""
+    if not factors.near:
+        return False
+    weight, _, _, gap = about_origin(moments, factors)
+    return cancelled(unpack(moments, factors, None)[2], weight[:, None] * np.square(gap))

@@ -121,3 +121,8 @@ def unpack(moments, factors, n_features):
     """Name the sums that add_moments left: weight (K,), first (K, d), second (K, d, d)."""
     products = from_triangle(moments.reshape(len(factors.means), -1), n_features + 1)
     return products[:, -1, -1], products[:, -1, :-1], products[:, :-1, :-1]
+
+
+def cancels(moments, factors):
+    """Say that second moments, which are about the means, have not cancelled."""
+    return False

@@ -6,11 +6,23 @@ import numpy as np
 
 from fastgmm.kernels import diagonal
 from fastgmm.kernels.jit import inline
+from fastgmm.kernels.near import (
+    LOSS,
+    add_products,
+    cancelled,
+    centre,
+    distance,
+    from_products,
+    gaps,
+    in_panels,
+    middle,
+)
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
     add_squares,
     centred_group,
+    load_group,
     log_density_group,
     no_group,
     store_group,
@@ -18,6 +30,7 @@ from fastgmm.kernels.tiles import (
     whole,
     with_columns,
 )
+from fastgmm.kernels.triangular import add_feature, no_sums
 from fastgmm.kernels.vectors import splat
 
 
@@ -28,6 +41,10 @@ class Factors(NamedTuple):
     means: np.ndarray  # (K, P)
     means_low: np.ndarray  # (K, P) what float32 means leave out; zero in float64
     inverse_deviations: np.ndarray  # (K,)
+    origin: np.ndarray  # (2, P) the middle of the means, in two parts
+    panels: np.ndarray  # (E / 4, P, 4) means less the origin, E being K in whole fours
+    squares: np.ndarray  # (K,) their squared lengths
+    near: bool  # moments may be taken about the origin
 
 
 def factors(log_weights, means, precisions_cholesky, dtype):
@@ -36,33 +53,115 @@ def factors(log_weights, means, precisions_cholesky, dtype):
     log_peaks = np.log(precisions_cholesky) - 0.5 * np.log(2 * np.pi)
     log_scale = log_weights + n_features * log_peaks
     means = with_columns(means, whole(n_features, 4))
+    origin = middle(means, dtype)
+    from_origin = gaps(means, origin)
+    squares = np.square(from_origin).sum(axis=1)
+    far = np.max(squares * np.square(precisions_cholesky))
     return Factors(
-        log_scale.astype(dtype), *two_parts(means, dtype), precisions_cholesky.astype(dtype)
+        log_scale.astype(dtype),
+        *two_parts(means, dtype),
+        precisions_cholesky.astype(dtype),
+        origin,
+        in_panels(from_origin, dtype),
+        squares.astype(dtype),
+        bool(1 + far / n_features <= LOSS[np.dtype(dtype)]),
     )
 
 
 @inline
 def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
+    for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
+        if factors.near:
+            log_densities_about_origin(tile, r, factors, out)
+        else:
+            log_densities_about_means(tile, r, factors, out)
+
+
+@inline
+def log_densities_about_means(tile, r, factors, out):
+    """Do so for a group of columns."""
     n_components, n_features = factors.means.shape
     for k in range(n_components):
-        scale = factors.inverse_deviations[k]
-        for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-            squares = no_group(tile)
-            for j in range(n_features):
-                centred = centred_group(tile, j, r, factors.means[k, j], factors.means_low[k, j])
-                squares = add_squares(squares, centred)
-            a, b, c = squares
-            squares = (a * scale) * scale, (b * scale) * scale, (c * scale) * scale
-            store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+        squares = no_group(tile)
+        for j in range(n_features):
+            centred = centred_group(tile, j, r, factors.means[k, j], factors.means_low[k, j])
+            squares = add_squares(squares, centred)
+        store_density(out, k, r, factors, squares)
 
 
-add_moments = diagonal.add_moments
+@inline
+def log_densities_about_origin(tile, r, factors, out):
+    """Do so by |x - m|^2 = |x|^2 - 2 x m + |m|^2; leave the tile centred, then ones and |x|^2."""
+    n_features, panels = factors.means.shape[1], factors.panels
+    centre(tile, r, factors.origin)
+    lengths = no_group(tile)
+    for j in range(n_features):
+        lengths = add_squares(lengths, load_group(tile, j, r))
+    one = splat(tile, 1.0)
+    store_group(tile, n_features, r, (one, one, one))
+    store_group(tile, n_features + 1, r, lengths)
+    for p in range(len(panels)):
+        a, b, c, d = no_sums(tile)
+        for j in range(n_features):
+            a, b, c, d = add_feature(panels, p, j, load_group(tile, j, r), (a, b, c, d))
+        store_about_origin(out, 4 * p, r, factors, lengths, a)
+        store_about_origin(out, 4 * p + 1, r, factors, lengths, b)
+        store_about_origin(out, 4 * p + 2, r, factors, lengths, c)
+        store_about_origin(out, 4 * p + 3, r, factors, lengths, d)
+
+
+@inline
+def store_about_origin(out, k, r, factors, lengths, products):
+    """Write the log density of a group, if there is such a component."""
+    if k < factors.log_scale.size:
+        store_density(out, k, r, factors, distance(lengths, products, factors.squares[k]))
+
+
+@inline
+def store_density(out, k, r, factors, squares):
+    """Write the log density of a group whose rows lie so far from the mean of a component."""
+    (a, b, c), scale = squares, factors.inverse_deviations[k]
+    squares = (a * scale) * scale, (b * scale) * scale, (c * scale) * scale
+    store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+
+
+@inline
+def add_moments(tile, responsibilities, factors, scratch, out):
+    """Add weights, first moments and squares: about the origin, or feature by feature."""
+    if factors.near:
+        n_components, n_features = factors.means.shape
+        add_products(responsibilities, whole(n_components, 4), tile, n_features + 4, out)
+    else:
+        diagonal.add_moments_about_means(tile, responsibilities, factors, out)
+
+
 n_moments = diagonal.n_moments
 row_operations = diagonal.row_operations
 
 
+def about_origin(moments, factors):
+    """Name the sums about the origin: weight (K,), first (K, P), squares (K,), and K gaps."""
+    n_components, padded = factors.means.shape
+    products = from_products(moments, whole(n_components, 4), padded + 4)[:n_components]
+    means = factors.means.astype(np.float64) + factors.means_low
+    weight, squares = products[:, padded], products[:, padded + 1]
+    return weight, products[:, :padded], squares, gaps(means, factors.origin)
+
+
 def unpack(moments, factors, n_features):
     """Name the sums that add_moments left: weight (K,), first (K, d), second (K,)."""
-    weight, first, second = diagonal.unpack(moments, factors, n_features)
+    if factors.near:
+        weight, sums, squares, gap = about_origin(moments, factors)
+        first = sums - weight[:, None] * gap
+        return weight, first[:, :n_features], squares - (gap * (sums + first)).sum(axis=1)
+    weight, first, second = diagonal.unpack_about_means(moments, factors, n_features)
     return weight, first, second.sum(axis=1)
+
+
+def cancels(moments, factors):
+    """Tell whether second moments about the means are too little of those about the origin."""
+    if not factors.near:
+        return False
+    weight, _, _, gap = about_origin(moments, factors)
+    return cancelled(unpack(moments, factors, None)[2], weight * np.square(gap).sum(axis=1))

@@ -15,6 +15,17 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.near import (
+    LOSS,
+    add_products,
+    cancelled,
+    centre,
+    distance,
+    from_products,
+    gaps,
+    in_panels,
+    middle,
+)
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
@@ -30,8 +41,10 @@ from fastgmm.kernels.tiles import (
     with_columns,
 )
 from fastgmm.kernels.triangular import (
+    add_feature,
     add_outer_products,
     from_triangle,
+    no_sums,
     panels_of,
     squared_lengths,
     transform,
@@ -54,6 +67,9 @@ class Factors(NamedTuple):
     whitened: np.ndarray  # (K, P) U' (mean - origin)
     origin: np.ndarray  # (2, P) the middle of the means, in two parts
     far: bool  # components so far apart that each needs its own centred rows
+    squares: np.ndarray  # (K,) squared lengths of whitened means
+    directions: np.ndarray  # (E / 4, P, 4) whitened means in panels
+    near: bool  # moments may be taken about the origin
 
 
 def factors(log_weights, means, precisions_cholesky, dtype):
@@ -63,8 +79,12 @@ def factors(log_weights, means, precisions_cholesky, dtype):
     upper = np.zeros((padded, padded))
     upper[:n_features, :n_features] = precisions_cholesky
     means = with_columns(means, padded)
-    origin = 0.5 * (means.min(axis=0) + means.max(axis=0))
-    whitened = (means - origin) @ upper
+    origin = middle(means, dtype)
+    from_origin = gaps(means, origin)
+    whitened = from_origin @ upper
+    squares = np.square(whitened).sum(axis=1)
+    variances = np.square(np.linalg.inv(precisions_cholesky)).sum(axis=0)
+    apart = (np.square(from_origin[:, :n_features]) / variances).max()
     means = np.pad(means, [(0, whole(len(means), 8) - len(means)), (0, 0)])
     half_log_det = np.log(np.diagonal(precisions_cholesky)).sum()
     log_scale = log_weights + half_log_det - 0.5 * n_features * np.log(2 * np.pi)
@@ -73,8 +93,11 @@ def factors(log_weights, means, precisions_cholesky, dtype):
         *two_parts(means, dtype),
         panels_of(upper, dtype),
         whitened.astype(dtype),
-        np.stack(two_parts(origin, dtype)),
+        origin,
         bool(np.abs(whitened).max() > FAR[np.dtype(dtype)]),
+        squares.astype(dtype),
+        in_panels(whitened, dtype),
+        bool(1 + max(apart, squares.max() / n_features) <= LOSS[np.dtype(dtype)]),
     )
 
 
@@ -83,7 +106,11 @@ def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
     n_components, n_features = factors.whitened.shape
     for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-        if factors.far:
+        if factors.near:
+            centre(tile, r, factors.origin)
+            transform(factors.panels, tile, r, scratch)
+            log_densities_about_origin(scratch, r, factors, out)
+        elif factors.far:
             for k in range(n_components):
                 for j in range(n_features):
                     mean, mean_low = factors.means[k, j], factors.means_low[k, j]
@@ -105,15 +132,49 @@ def log_densities(tile, factors, scratch, out):
 
 
 @inline
+def log_densities_about_origin(whitened, r, factors, out):
+    """Do so by |w - v|^2 = |w|^2 - 2 w v + |v|^2, for a group of whitened columns."""
+    n_features, panels = factors.whitened.shape[1], factors.directions
+    lengths = no_group(whitened)
+    for j in range(n_features):
+        lengths = add_squares(lengths, load_group(whitened, j, r))
+    for p in range(len(panels)):
+        a, b, c, d = no_sums(whitened)
+        for j in range(n_features):
+            a, b, c, d = add_feature(panels, p, j, load_group(whitened, j, r), (a, b, c, d))
+        store_density(out, 4 * p, r, factors, lengths, a)
+        store_density(out, 4 * p + 1, r, factors, lengths, b)
+        store_density(out, 4 * p + 2, r, factors, lengths, c)
+        store_density(out, 4 * p + 3, r, factors, lengths, d)
+
+
+@inline
+def store_density(out, k, r, factors, lengths, products):
+    """Write the log density of a group, if there is such a component."""
+    if k < factors.log_scale.size:
+        squares = distance(lengths, products, factors.squares[k])
+        store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+
+
+@inline
 def add_moments(tile, responsibilities, factors, scratch, out):
-    """Add weights, first moments, products of x - c, and products of responsibilities."""
+    """Add weights, first moments and products of rows: about the origin, or about c.
+
+    About c, products of responsibilities follow.
+    """
     n_components, n_features = factors.whitened.shape
     first, products, pairs, _ = sections(n_components, n_features)
     add_row_totals(responsibilities, n_components, out[:first])
-    add_first_moments(tile, responsibilities, factors, scratch, out[first:products])
-    divide_by_root_weight(responsibilities, n_components, scratch, n_features)
-    add_outer_products(scratch, n_features, TILE, out[products:pairs])
-    add_outer_products(responsibilities, n_components, TILE, out[pairs:])
+    if factors.near:
+        n_sums = whole(n_components, 4)
+        add_products(responsibilities, n_sums, tile, n_features, out[first:products])
+        multiply_by_root_weight(responsibilities, n_components, tile, n_features)
+        add_outer_products(tile, n_features, TILE, out[products:pairs])
+    else:
+        add_first_moments(tile, responsibilities, factors, scratch, out[first:products])
+        divide_by_root_weight(responsibilities, n_components, scratch, n_features)
+        add_outer_products(scratch, n_features, TILE, out[products:pairs])
+        add_outer_products(responsibilities, n_components, TILE, out[pairs:])
 
 
 @inline
@@ -159,6 +220,19 @@ def add_first_moments(tile, responsibilities, factors, scratch, out):
 
 
 @step
+def multiply_by_root_weight(responsibilities, n_components, tile, n_features):
+    """Multiply by the root of each row's weight."""
+    zero = splat(tile, 0.0)
+    for r in range(0, TILE, zero.width):
+        weight = zero
+        for k in range(n_components):
+            weight = weight + load(responsibilities, (k, r))
+        root = square_root(weight)
+        for j in range(n_features):
+            store(tile, (j, r), load(tile, (j, r)) * root)
+
+
+@step
 def divide_by_root_weight(responsibilities, n_components, scratch, n_features):
     """Divide by the root of each row's weight; rows of weight zero become zero."""
     zero = splat(scratch, 0.0)
@@ -184,14 +258,38 @@ def n_moments(factors):
     return sections(*factors.whitened.shape)[-1]
 
 
+def about_origin(moments, factors):
+    """Name the sums about the origin: weight (K,), first (K, P), second (P, P), and gaps (K, P)."""
+    n_components, padded = factors.whitened.shape
+    first, products, pairs, _ = sections(n_components, padded)
+    sums = from_products(moments[first:products], whole(n_components, 4), padded)[:n_components]
+    means = factors.means[:n_components].astype(np.float64) + factors.means_low[:n_components]
+    second = from_triangle(moments[products:pairs], padded)
+    return moments[:n_components], sums, second, gaps(means, factors.origin)
+
+
 def unpack(moments, factors, n_features):
     """Name the sums that add_moments left: weight (K,), first (K, d), pooled second (d, d)."""
+    if factors.near:
+        weight, sums, second, gap = about_origin(moments, factors)
+        moved = weight[:, None] * gap
+        half = gap.T @ (sums - 0.5 * moved)  # and its transpose: symmetric to the last bit
+        second = second - (half + half.T)
+        return weight, (sums - moved)[:, :n_features], second[:n_features, :n_features]
     n_components, padded = factors.whitened.shape
     first, products, pairs, _ = sections(n_components, padded)
     sums = moments[first:products].reshape(padded, -1)[:n_features, :n_components].T
     within = from_triangle(moments[products:pairs], padded)[:n_features, :n_features]
     shared = from_triangle(moments[pairs:], n_components)
     means = factors.means.astype(np.float64) + factors.means_low
-    gaps = means[:n_components, None, :n_features] - means[None, :n_components, :n_features]
-    between = 0.25 * np.einsum("kl,kli,klj->ij", shared * (1 - np.eye(n_components)), gaps, gaps)
+    apart = means[:n_components, None, :n_features] - means[None, :n_components, :n_features]
+    between = 0.25 * np.einsum("kl,kli,klj->ij", shared * (1 - np.eye(n_components)), apart, apart)
     return moments[:n_components], sums, within + (between + between.T)
+
+
+def cancels(moments, factors):
+    """Tell whether second moments about the means are too little of those about the origin."""
+    if not factors.near:
+        return False
+    weight, _, _, gap = about_origin(moments, factors)
+    return cancelled(np.diagonal(unpack(moments, factors, None)[2]), weight @ np.square(gap))

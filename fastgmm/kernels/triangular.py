@@ -120,21 +120,21 @@ def transform(panels, centred, r, out):
 
 
 @inline
-def add_square(tile, i, j, n_columns, out, begin):
-    """Add the products of rows i..i+3 with rows j..j+3 to sixteen numbers."""
-    zero = splat(tile, 0.0)
+def add_square(left, i, right, j, n_columns, out, begin):
+    """Add the products of rows i..i+3 of one tile with j..j+3 of another to sixteen numbers."""
+    zero = splat(left, 0.0)
     a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
     c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = zero
     for r in range(0, n_columns, zero.width):
-        a, b = load(tile, (i, r)), load(tile, (i + 1, r))
-        c, d = load(tile, (i + 2, r)), load(tile, (i + 3, r))
-        x = load(tile, (j, r))
+        a, b = load(left, (i, r)), load(left, (i + 1, r))
+        c, d = load(left, (i + 2, r)), load(left, (i + 3, r))
+        x = load(right, (j, r))
         a0, b0, c0, d0 = fma(a, x, a0), fma(b, x, b0), fma(c, x, c0), fma(d, x, d0)
-        x = load(tile, (j + 1, r))
+        x = load(right, (j + 1, r))
         a1, b1, c1, d1 = fma(a, x, a1), fma(b, x, b1), fma(c, x, c1), fma(d, x, d1)
-        x = load(tile, (j + 2, r))
+        x = load(right, (j + 2, r))
         a2, b2, c2, d2 = fma(a, x, a2), fma(b, x, b2), fma(c, x, c2), fma(d, x, d2)
-        x = load(tile, (j + 3, r))
+        x = load(right, (j + 3, r))
         a3, b3, c3, d3 = fma(a, x, a3), fma(b, x, b3), fma(c, x, c3), fma(d, x, d3)
     add_quick_totals(out, (begin,), (a0, a1, a2, a3, b0, b1, b2, b3))
     add_quick_totals(out, (begin + 8,), (c0, c1, c2, c3, d0, d1, d2, d3))
@@ -171,7 +171,7 @@ def add_outer_products(tile, n_rows, n_columns, out):
             if j >= top:
                 add_own_triangle(tile, j, n_columns, out, place_of(j, j))
             for i in range(max(top, j + 4), bottom, 4):
-                add_square(tile, i, j, n_columns, out, place_of(i, j))
+                add_square(tile, i, tile, j, n_columns, out, place_of(i, j))
     if single:
         zero = splat(tile, 0.0)
         block = place_of(fours, 0)

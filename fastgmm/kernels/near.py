@@ -10,8 +10,8 @@ deviations shrink by orders of magnitude in one pass.
 import numpy as np
 
 from fastgmm.kernels.jit import inline, step
-from fastgmm.kernels.tiles import TILE, centred_group, store_group, two_parts, whole
-from fastgmm.kernels.triangular import add_square
+from fastgmm.kernels.tiles import TILE, centred_group, load_group, store_group, two_parts, whole
+from fastgmm.kernels.triangular import AT_ONCE, add_feature, add_square, no_sums, store_four
 from fastgmm.kernels.vectors import fma
 
 LOSS = {np.dtype(np.float64): 10.0, np.dtype(np.float32): 2.0}
@@ -45,7 +45,25 @@ def centre(tile, r, origin):
 
 
 @inline
-def distance(lengths, products, square):
+def write_products(panels, tile, r, out):
+    """Write the product of every row of the panels with every column of a group into out[k, r]."""
+    single = len(panels) % 2 if AT_ONCE == 2 else len(panels)
+    for p in range(single):
+        sums = no_sums(tile)
+        for j in range(panels.shape[1]):
+            sums = add_feature(panels, p, j, load_group(tile, j, r), sums)
+        store_four(out, 4 * p, r, sums)
+    for p in range(single, len(panels), 2):
+        low = high = no_sums(tile)
+        for j in range(panels.shape[1]):
+            x = load_group(tile, j, r)
+            low, high = add_feature(panels, p, j, x, low), add_feature(panels, p + 1, j, x, high)
+        store_four(out, 4 * p, r, low)
+        store_four(out, 4 * p + 4, r, high)
+
+
+@inline
+def squares_about(lengths, products, square):
     """Return |x|^2 - 2 x m + |m|^2 of a group."""
     return (
         fma(-2.0, products[0], lengths[0]) + square,

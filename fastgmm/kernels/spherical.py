@@ -11,11 +11,12 @@ from fastgmm.kernels.near import (
     add_products,
     cancelled,
     centre,
-    distance,
     from_products,
     gaps,
     in_panels,
     middle,
+    squares_about,
+    write_products,
 )
 from fastgmm.kernels.tiles import (
     GROUP,
@@ -30,7 +31,6 @@ from fastgmm.kernels.tiles import (
     whole,
     with_columns,
 )
-from fastgmm.kernels.triangular import add_feature, no_sums
 from fastgmm.kernels.vectors import splat
 
 
@@ -93,7 +93,7 @@ def log_densities_about_means(tile, r, factors, out):
 @inline
 def log_densities_about_origin(tile, r, factors, out):
     """Do so by |x - m|^2 = |x|^2 - 2 x m + |m|^2; leave the tile centred, then ones and |x|^2."""
-    n_features, panels = factors.means.shape[1], factors.panels
+    n_features = factors.means.shape[1]
     centre(tile, r, factors.origin)
     lengths = no_group(tile)
     for j in range(n_features):
@@ -101,21 +101,10 @@ def log_densities_about_origin(tile, r, factors, out):
     one = splat(tile, 1.0)
     store_group(tile, n_features, r, (one, one, one))
     store_group(tile, n_features + 1, r, lengths)
-    for p in range(len(panels)):
-        a, b, c, d = no_sums(tile)
-        for j in range(n_features):
-            a, b, c, d = add_feature(panels, p, j, load_group(tile, j, r), (a, b, c, d))
-        store_about_origin(out, 4 * p, r, factors, lengths, a)
-        store_about_origin(out, 4 * p + 1, r, factors, lengths, b)
-        store_about_origin(out, 4 * p + 2, r, factors, lengths, c)
-        store_about_origin(out, 4 * p + 3, r, factors, lengths, d)
-
-
-@inline
-def store_about_origin(out, k, r, factors, lengths, products):
-    """Write the log density of a group, if there is such a component."""
-    if k < factors.log_scale.size:
-        store_density(out, k, r, factors, distance(lengths, products, factors.squares[k]))
+    write_products(factors.panels, tile, r, out)
+    for k in range(factors.log_scale.size):
+        squares = squares_about(lengths, load_group(out, k, r), factors.squares[k])
+        store_density(out, k, r, factors, squares)
 
 
 @inline

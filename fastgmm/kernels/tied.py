@@ -20,11 +20,12 @@ from fastgmm.kernels.near import (
     add_products,
     cancelled,
     centre,
-    distance,
     from_products,
     gaps,
     in_panels,
     middle,
+    squares_about,
+    write_products,
 )
 from fastgmm.kernels.tiles import (
     GROUP,
@@ -41,10 +42,8 @@ from fastgmm.kernels.tiles import (
     with_columns,
 )
 from fastgmm.kernels.triangular import (
-    add_feature,
     add_outer_products,
     from_triangle,
-    no_sums,
     panels_of,
     squared_lengths,
     transform,
@@ -134,25 +133,12 @@ def log_densities(tile, factors, scratch, out):
 @inline
 def log_densities_about_origin(whitened, r, factors, out):
     """Do so by |w - v|^2 = |w|^2 - 2 w v + |v|^2, for a group of whitened columns."""
-    n_features, panels = factors.whitened.shape[1], factors.directions
     lengths = no_group(whitened)
-    for j in range(n_features):
+    for j in range(factors.whitened.shape[1]):
         lengths = add_squares(lengths, load_group(whitened, j, r))
-    for p in range(len(panels)):
-        a, b, c, d = no_sums(whitened)
-        for j in range(n_features):
-            a, b, c, d = add_feature(panels, p, j, load_group(whitened, j, r), (a, b, c, d))
-        store_density(out, 4 * p, r, factors, lengths, a)
-        store_density(out, 4 * p + 1, r, factors, lengths, b)
-        store_density(out, 4 * p + 2, r, factors, lengths, c)
-        store_density(out, 4 * p + 3, r, factors, lengths, d)
-
-
-@inline
-def store_density(out, k, r, factors, lengths, products):
-    """Write the log density of a group, if there is such a component."""
-    if k < factors.log_scale.size:
-        squares = distance(lengths, products, factors.squares[k])
+    write_products(factors.directions, whitened, r, out)
+    for k in range(factors.log_scale.size):
+        squares = squares_about(lengths, load_group(out, k, r), factors.squares[k])
         store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
 
 

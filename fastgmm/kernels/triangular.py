@@ -110,13 +110,22 @@ def squared_lengths(panels, centred, r):
 @inline
 def transform(panels, centred, r, out):
     """Write upper.T @ centred into out, for the group of columns that starts at r."""
-    for p in range(panels.shape[0]):
-        a, b, c, d = four_rows(panels, p, centred, r)
-        i = 4 * p
-        store_group(out, i, r, a)
-        store_group(out, i + 1, r, b)
-        store_group(out, i + 2, r, c)
-        store_group(out, i + 3, r, d)
+    single = panels.shape[0] % 2 if AT_ONCE == 2 else panels.shape[0]
+    for p in range(single):
+        store_four(out, 4 * p, r, four_rows(panels, p, centred, r))
+    for p in range(single, panels.shape[0], 2):
+        low, high = eight_rows(panels, p, centred, r)
+        store_four(out, 4 * p, r, low)
+        store_four(out, 4 * p + 4, r, high)
+
+
+@inline
+def store_four(out, i, r, sums):
+    """Write four rows of the group of columns that starts at r."""
+    store_group(out, i, r, sums[0])
+    store_group(out, i + 1, r, sums[1])
+    store_group(out, i + 2, r, sums[2])
+    store_group(out, i + 3, r, sums[3])
 
 
 @inline

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpotrf, dtrtri
 
-from fastgmm.blas import one_blas_thread
+from fastgmm.blas import each_matrix, one_blas_thread
 from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.lapack import invert_lower
 from fastgmm.statistics import Array, read_only
 
 LARGEST_FACTOR = 1e150  # of a precision: its square is still a number, and the inverse of one
@@ -151,22 +152,25 @@ def _positive(values: Array) -> Array:
 
 def _each(factor: Callable[[Array, int | None], Array], matrices: Array) -> Array:
     """Apply `factor` to one shared matrix, or to that of every component."""
-    with one_blas_thread():
-        if matrices.ndim == 2:
+    if matrices.ndim == 2:
+        with one_blas_thread():
             return np.ascontiguousarray(factor(matrices, None))
-        factors = np.empty(matrices.shape)
-        for k, matrix in enumerate(matrices):
-            factors[k] = factor(matrix, k)
-        return factors
+    factors = np.empty(matrices.shape)
+
+    def work(k: int) -> None:
+        factors[k] = factor(matrices[k], k)
+
+    each_matrix(work, len(matrices), len(matrices) * float(matrices.shape[1]) ** 3 / 3)
+    return factors
 
 
 def _inverse_factor(covariance: Array, component: int | None) -> Array:
     """Upper triangular U with U U' the inverse of the covariance."""
     lower = _lower_factor(covariance, component)
-    inverse, _ = dtrtri(lower, lower=1)
-    if not np.max(np.abs(inverse)) < LARGEST_FACTOR:
+    invert_lower(lower)
+    if not np.max(np.abs(lower)) < LARGEST_FACTOR:
         raise DegenerateCovarianceError(component)
-    return np.asarray(inverse.T)
+    return lower.T
 
 
 def _upper_factor(precision: Array, component: int | None) -> Array:

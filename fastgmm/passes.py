@@ -177,7 +177,7 @@ def _expectation(each: Model, block: Block) -> tuple[npt.NDArray[np.float64], fl
     for call in _calls(each.plan, len(block.rows)):
         rows = block.rows[call]
         weights = UNWEIGHTED if block.weights is None else block.weights[call]
-        lanes = np.zeros((each.plan.n_lanes(len(rows)), len(moments)))
+        lanes = np.empty((each.plan.n_lanes(len(rows)), len(moments)))
         log_likelihoods = np.zeros(len(lanes))
         with one_blas_thread():
             way = choose_way(rows, each.factors)

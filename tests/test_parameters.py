@@ -11,7 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
+from fastgmm import blas
 from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.lapack import invert_lower
 from fastgmm.parameters import Parameters
 
 ARRAYS = ("weights", "means", "covariances", "precisions_cholesky")
@@ -138,6 +140,43 @@ def test_arrays_are_read_only_float64_even_after_pickling(structure):
             assert_array_equal(array, getattr(made, name))
             with pytest.raises(ValueError, match="read-only"):
                 array[...] = 0.0
+
+
+def many_covariances(n_components, n_features):
+    roots = np.random.default_rng(0).normal(size=(n_components, n_features, 2 * n_features))
+    return np.einsum("kia,kja->kij", roots, roots) / n_features
+
+
+def test_factors_of_many_large_matrices_are_made_in_threads_to_the_same_bits():
+    covariances, means = many_covariances(24, 64), np.zeros((24, 64))
+    assert len(covariances) * 64**3 / 3 > blas.SHARED_OPERATIONS
+    with threadpool_limits(1, user_api="blas"):
+        alone = Parameters.from_covariances("full", np.full(24, 1 / 24), means, covariances)
+    with threadpool_limits(3, user_api="blas"):
+        shared = Parameters.from_covariances("full", np.full(24, 1 / 24), means, covariances)
+    assert_array_equal(alone.precisions_cholesky, shared.precisions_cholesky)
+    product = shared.precisions @ covariances
+    assert_allclose(product, np.broadcast_to(np.eye(64), product.shape), atol=1e-11)
+
+
+def test_of_several_components_that_fail_in_threads_the_first_is_named():
+    covariances = many_covariances(24, 64)
+    covariances[[5, 11, 23], 3, 3] = -1.0
+    with (
+        threadpool_limits(3, user_api="blas"),
+        pytest.raises(DegenerateCovarianceError) as info,
+    ):
+        Parameters.from_covariances("full", np.full(24, 1 / 24), np.zeros((24, 64)), covariances)
+    assert (info.value.component, info.value.feature) == (5, 3)
+
+
+def test_only_a_matrix_in_fortran_s_order_is_inverted_in_place():
+    lower = np.tril(np.arange(1.0, 10.0).reshape(3, 3))
+    with pytest.raises(ValueError, match="Fortran's order"):
+        invert_lower(lower)
+    inverse = np.asfortranarray(lower)
+    invert_lower(inverse)
+    assert_allclose(inverse @ lower, np.eye(3), atol=1e-15)
 
 
 def test_factors_are_the_same_bits_whatever_blas_may_use():

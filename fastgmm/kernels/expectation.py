@@ -81,7 +81,8 @@ def furnish(room, n_features, n_components):
 
 @kernel
 def lane(rows, row_weights, start, stop, factors, room, moments):
-    """Add the moments of rows[start:stop], tile by tile; return their log-likelihood."""
+    """Write the moments of rows[start:stop], tile by tile; return their log-likelihood."""
+    moments[:] = 0.0  # by its thread: 17 MB at d = 128, K = 16 are 2.8 ms of the calling one
     n_components, n_features = factors.log_scale.size, rows.shape[1]
     tile, scratch, densities, weights = furnish(room, n_features, n_components)
     log_likelihood = 0.0

@@ -111,7 +111,8 @@ def list_live(responsibilities, weights, begin, chosen, shares, count):
 
 @kernel
 def gathered_lane(rows, row_weights, start, stop, factors, room, moments):
-    """Add the moments of rows[start:stop]; return their log-likelihood."""
+    """Write the moments of rows[start:stop]; return their log-likelihood."""
+    moments[:] = 0.0
     n_components, n_features = factors.means.shape
     tile, scratch, densities, weights = furnish(room, n_features, n_components)
     segment, size = segment_rows(n_components), moments.size // n_components
@@ -231,7 +232,8 @@ def two_rooms_for(count, rows, factors):
 
 @kernel
 def screened_lane(rows, row_weights, start, stop, screen, room, moments):
-    """Add the moments of rows[start:stop]; return their log-likelihood."""
+    """Write the moments of rows[start:stop]; return their log-likelihood."""
+    moments[:] = 0.0
     n_components, n_features = screen.means.shape
     tile, scratch, _, _ = furnish(room, n_features, n_components)
     half = room[room.size // 2 :].view(np.float32)

@@ -89,9 +89,9 @@ def widest(upper, means, rows, rank):
     n_components, n_features = means.shape
     rank = min(rank, n_features)
     scatter = rows.T @ rows / len(rows)
-    wide = np.einsum("kij,kij,ki->kj", upper, upper, np.diag(scatter) + means**2)
-    chosen = np.argsort(-wide, axis=1, kind="stable")[:, None, :rank]
-    first = np.take_along_axis(upper, chosen, axis=2)
+    wide = np.matmul((np.diag(scatter) + means**2)[:, None], upper * upper)[:, 0]
+    chosen = np.argsort(-wide, axis=1, kind="stable")[:, :rank]
+    first = np.stack([each[:, columns] for each, columns in zip(upper, chosen, strict=True)])
     seen = np.matmul(scatter, first) + means[:, :, None] * np.matmul(means[:, None], first)
     found = np.matmul(upper.swapaxes(1, 2), seen)
     found /= np.maximum(np.abs(found).max(axis=(1, 2), keepdims=True), np.finfo(np.float64).tiny)

@@ -23,6 +23,7 @@ from fastgmm.kernels.tiles import (
     whole,
     with_columns,
 )
+from fastgmm.kernels.triangular import AT_ONCE, add_feature, no_sums
 from fastgmm.kernels.vectors import load, splat, store, where_less
 
 # (1 - t) a^2 - (1/t - 1) b^2 <= (a - b)^2 for every t: with t = 1/64, the error of a length bounds
@@ -132,26 +133,42 @@ def minus(group, scalar):
     return group[0] - scalar, group[1] - scalar, group[2] - scalar
 
 
+@inline
+def add_projections(total, sums, shifts, i):
+    """Return total + the squares of four groups less their shifts, which stand from i on."""
+    a, b, c, d = sums
+    total = add_squares(add_squares(total, minus(a, shifts[i])), minus(b, shifts[i + 1]))
+    return add_squares(add_squares(total, minus(c, shifts[i + 2])), minus(d, shifts[i + 3]))
+
+
+@inline
+def squared_projections(panels, shifts, centred, r):
+    """Return |V'x - shift|^2 of every column x of the group that starts at r."""
+    total = no_group(centred)
+    single = panels.shape[0] % 2 if AT_ONCE == 2 else panels.shape[0]
+    for p in range(single):
+        sums = no_sums(centred)
+        for j in range(panels.shape[1]):
+            sums = add_feature(panels, p, j, load_group(centred, j, r), sums)
+        total = add_projections(total, sums, shifts, 4 * p)
+    for p in range(single, panels.shape[0], 2):
+        low = high = no_sums(centred)
+        for j in range(panels.shape[1]):
+            x = load_group(centred, j, r)
+            low, high = add_feature(panels, p, j, x, low), add_feature(panels, p + 1, j, x, high)
+        total = add_projections(total, low, shifts, 4 * p)
+        total = add_projections(total, high, shifts, 4 * p + 4)
+    return total
+
+
 @step
 def bound_tile(centred, lengths, screen, first, out):
     """Write the upper bound of every component k and column r of a tile into out[k, first + r]."""
     for k in range(screen.rough_log_scale.size):
+        doubt = screen.rough_log_scale[k] + 0.5 * screen.slack[k] * screen.reach
         for r in range(0, TILE, GROUP * splat(centred, 0.0).width):
-            squares = no_group(centred)
-            for p in range(screen.directions.shape[1]):
-                a = b = c = d = no_group(centred)
-                for j in range(screen.directions.shape[2]):
-                    x = load_group(centred, j, r)
-                    a = add_multiple(a, screen.directions[k, p, j, 0], x)
-                    b = add_multiple(b, screen.directions[k, p, j, 1], x)
-                    c = add_multiple(c, screen.directions[k, p, j, 2], x)
-                    d = add_multiple(d, screen.directions[k, p, j, 3], x)
-                squares = add_squares(squares, minus(a, screen.shifts[k, 4 * p]))
-                squares = add_squares(squares, minus(b, screen.shifts[k, 4 * p + 1]))
-                squares = add_squares(squares, minus(c, screen.shifts[k, 4 * p + 2]))
-                squares = add_squares(squares, minus(d, screen.shifts[k, 4 * p + 3]))
+            squares = squared_projections(screen.directions[k], screen.shifts[k], centred, r)
             reach = load_vector_group(lengths, r)
-            doubt = screen.rough_log_scale[k] + 0.5 * screen.slack[k] * screen.reach
             bound = splat(centred, doubt), splat(centred, doubt), splat(centred, doubt)
             bound = add_multiple(bound, 0.5 * screen.slack[k], reach)
             store_group(out, k, first + r, add_multiple(bound, -0.5 * (1.0 - SHARE), squares))

@@ -21,7 +21,7 @@ from fastgmm.kernels.vectors import WIDTH, add_quick_totals, fma, load, splat
 
 # Panels worked on together: AVX-512 has registers for the sums of two, which take 0.88 of the time.
 AT_ONCE = 2 if WIDTH == 8 else 1
-BAND = 16  # rows of a tile that stay in the first cache while others pass by: 24 kB
+BAND = 20  # rows of a tile that stay in the first cache while others pass by: 30 kB
 
 
 @inline

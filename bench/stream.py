@@ -33,6 +33,7 @@ from fastgmm import open_source, passes
 from fastgmm.cli import output, predict
 from fastgmm.kernels.lanes import block_rows
 from fastgmm.parameters import Parameters
+from fastgmm.sharing import share
 from fastgmm.sources import Source, blocks
 
 FEATURES = 10
@@ -262,6 +263,11 @@ def fit(path: Path, max_iter: int, limit: float) -> list[float]:
     return [float(word) for word in done.stdout.split()]
 
 
+def start_threads() -> None:
+    """Start Numba's threads as a fit does; set_num_threads would start them to spin for long."""
+    share(lambda: None, lambda: None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -283,6 +289,7 @@ def main() -> None:
     two.add_argument("--limit", type=float, default=1.0, help="GB of address space; 0: none")
     two.add_argument("--files", nargs="+", default=["npy"], choices=WRITERS)
     said = parser.parse_args()
+    start_threads()
     if said.command == "overlap":
         overlap(said.rows, said.components, said.threads)
     elif said.command == "fingerprint":

@@ -106,6 +106,8 @@ def _openmp() -> list[LibController]:
 
 def _launch() -> bool:
     """Start Numba's threads; tell whether there are any."""
+    if getattr(numba_threads, "_is_initialized", False):
+        return _usable
     try:
         with _briefly_spinning():
             get_num_threads()

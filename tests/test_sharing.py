@@ -14,11 +14,18 @@ def seen(monkeypatch):
     """What the environment says of spinning while Numba's threads are started."""
     for name in (sharing.SPINS, "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sharing.numba_threads, "_is_initialized", False)
     found = []
     monkeypatch.setattr(
         sharing, "get_num_threads", lambda: found.append(os.environ.get(sharing.SPINS))
     )
     return found
+
+
+def test_threads_that_run_are_not_started_again(seen, monkeypatch):
+    monkeypatch.setattr(sharing.numba_threads, "_is_initialized", True)
+    assert sharing._launch()
+    assert not seen
 
 
 def test_threads_are_started_so_that_they_spin_briefly(seen):

@@ -5,14 +5,17 @@ costs a root a row and component, and the block of four by four sixteen products
 """
 
 from fastgmm.kernels.jit import inline, step
-from fastgmm.kernels.tiles import TILE
+from fastgmm.kernels.tiles import TILE, centred
 from fastgmm.kernels.vectors import add_quick_totals, fma, load, splat, store
 
 
 @inline
-def centred(tile, j, r, factors, k):
-    """Return one register of feature j less its mean, in two parts."""
-    return (load(tile, (j, r)) - factors.means[k, j]) - factors.means_low[k, j]
+def centred_pair(tile, r, factors, k):
+    """Return one register of each feature less its mean."""
+    means, lows = factors.means, factors.means_low
+    x = centred(tile, 0, r, means[k, 0], lows[k, 0])
+    y = centred(tile, 1, r, means[k, 1], lows[k, 1])
+    return x, y
 
 
 @step
@@ -21,7 +24,7 @@ def log_densities_of_pairs(tile, factors, out):
     for k in range(len(factors.means)):
         upper = factors.panels[k, 0]
         for r in range(0, TILE, splat(tile, 0.0).width):
-            x, y = centred(tile, 0, r, factors, k), centred(tile, 1, r, factors, k)
+            x, y = centred_pair(tile, r, factors, k)
             a = x * upper[0, 2]  # a panel ends with the last column: two of padding are first
             b = fma(y, upper[1, 3], x * upper[0, 3])
             store(out, (k, r), fma(fma(b, b, a * a), -0.5, factors.log_scale[k]))
@@ -35,7 +38,7 @@ def add_moments_of_pairs(tile, responsibilities, factors, out):
         weight = first_x = first_y = xx = xy = yy = zero
         for r in range(0, TILE, zero.width):
             share = load(responsibilities, (k, r))
-            x, y = centred(tile, 0, r, factors, k), centred(tile, 1, r, factors, k)
+            x, y = centred_pair(tile, r, factors, k)
             rx, ry = share * x, share * y
             weight, first_x, first_y = weight + share, first_x + rx, first_y + ry
             xx, xy, yy = fma(rx, x, xx), fma(ry, x, xy), fma(ry, y, yy)

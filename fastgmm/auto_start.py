@@ -19,29 +19,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from fastgmm import coordinates, em, passes
+from fastgmm import coordinates, em
 from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import Family
 from fastgmm.exchange import exchanges
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import (
     Share,
-    draw_by,
-    far_rows,
-    label,
     maximise,
     members,
+    quick_k_means,
     random_shares,
-    rested,
-    squared_distances_to,
     standardised_k_means,
     strata,
 )
 from fastgmm.sample import Sample
-from fastgmm.short_runs import advance, begun, source_of
-from fastgmm.sources import Source
+from fastgmm.short_runs import advance, begun, responsibilities
 from fastgmm.statistics import Array
 
 FEWEST_ROWS = 2_000  # of the sub-sample
@@ -117,7 +111,6 @@ def _best(
     whitened = whitening.of(fewer.rows)
     begin = begun(candidates(fewer, whitened, n_components, rng), fewer, rule)
     states = advance([em.State(rule, parameters) for parameters in begin], fewer, FIRST_PASSES)
-    source = source_of(fewer)
     finalists = FINALISTS if fewer is centred else 2
     if agree(states):
         states = leaders(states, 1)
@@ -128,7 +121,7 @@ def _best(
     if n_components > 2:
         thorough = fewer is centred and n_components > FEW_COMPONENTS and len(fewer.rows) > FEW_ROWS
         best = states if thorough else states[:1]
-        better = [exchanged(state, fewer, source, rule) for state in best]
+        better = [exchanged(state, fewer, rule) for state in best]
         states = leaders([*better, *states[len(best) :]], finalists)
     states = [state for state in states if state.trace[-1] > states[0].trace[-1] - DOUBT]
     if len(states) > 1 and fewer is not centred:
@@ -145,21 +138,19 @@ def agree(states: Sequence[em.State]) -> bool:
     return sum(state.outcome is em.Outcome.CONVERGED for state in same) >= AGREEING
 
 
-def exchanged(
-    state: em.State, sample: Sample, source: Source, rule: em.MaximumLikelihood
-) -> em.State:
+def exchanged(state: em.State, sample: Sample, rule: em.MaximumLikelihood) -> em.State:
     """Exchange components while that raises the log-likelihood."""
     for _ in range(EXCHANGES):
-        shares = passes.responsibilities(source, state.parameters)
+        shares = responsibilities(sample, state.parameters, rule)
         found = begun(exchanges(sample, state.parameters, shares), sample, rule)
         trials = [em.State(rule, parameters) for parameters in found]
-        trials = advance(trials, sample, FIRST_TRIAL_PASSES, source)
+        trials = advance(trials, sample, FIRST_TRIAL_PASSES)
         hopeful = [
             trial
             for trial in trials
             if trial.failure is None and trial.trace[-1] > state.trace[-1] - HOPELESS
         ]
-        better = leaders(advance(hopeful, sample, TRIAL_PASSES - FIRST_TRIAL_PASSES, source), 1)
+        better = leaders(advance(hopeful, sample, TRIAL_PASSES - FIRST_TRIAL_PASSES), 1)
         if not better or better[0].trace[-1] < state.trace[-1] + WORTH_IT:
             break
         state = better[0]
@@ -176,53 +167,10 @@ def candidates(
     for system in coordinates.systems(sample.rows, whitened, n_components):
         weights = emphasised if system.name in ("highest", "high") else sample.weights
         seen = sample._replace(rows=system.rows, weights=weights)
-        _, labels = quick_k_means(seen, n_components, rng)
+        labels = quick_k_means(seen, n_components, rng, LLOYD_ROUNDS)
         yield (labels == np.arange(n_components)[:, None]).astype(np.float64)
     for _ in range(RANDOM_PARTITIONS):
         yield random_shares(sample.rows, n_components, rng)
-
-
-def quick_k_means(
-    sample: Sample, n_components: int, rng: np.random.Generator
-) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Seed by k-means++, swap centres for better ones, and move them a few times."""
-    centres = far_rows(sample, n_components, rng)
-    if n_components > 2:
-        centres = swapped(sample, centres, rng)
-    centres = rested(sample, centres, 0.0, LLOYD_ROUNDS)
-    return centres, label(sample, centres)[0]
-
-
-def swapped(sample: Sample, centres: Array, rng: np.random.Generator) -> Array:
-    """Put rows drawn by squared distance in the place of centres, wherever that brings rows nearer.
-
-    The local search of Lattanzi and Sohler (2019), a trial for each component.
-    """
-    weights, centres = sample.weights, centres.copy()
-    distances = squared_distances_to(sample.rows, centres)
-    labels, nearest, second = _two_nearest(distances)
-    for _ in range(len(centres)):
-        potential = weights * nearest
-        if not potential.sum() > 0.0:
-            break
-        row = sample.rows[draw_by(potential, rng, 1)]
-        own = squared_distances_to(sample.rows, row)[0]
-        with_all = weights * np.minimum(own, nearest)
-        loss = weights * np.minimum(own, second) - with_all
-        lost = np.bincount(labels, loss, minlength=len(centres))
-        k = int(lost.argmin())
-        if with_all.sum() + lost[k] < potential.sum():
-            centres[k], distances[k] = row[0], own
-            labels, nearest, second = _two_nearest(distances)
-    return centres
-
-
-def _two_nearest(distances: Array) -> tuple[npt.NDArray[np.intp], Array, Array]:
-    """Label of the nearest of several centres, its distance, and that of the second, (m,) each."""
-    nearest = distances.min(axis=0)
-    labels = (distances == nearest).argmax(axis=0)
-    second = np.where(np.arange(len(distances))[:, None] == labels, np.inf, distances).min(axis=0)
-    return labels, nearest, second
 
 
 def sub_sample(sample: Sample, leverages: Array, most: int, rng: np.random.Generator) -> Sample:

@@ -8,6 +8,7 @@ oblong they are and whatever the units.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from fastgmm.statistics import Array
 # Of the largest eigenvalue of a correlation matrix: less is a sum of other features, and rounding
 NEGLIGIBLE_VARIANCE = 1e-10
 CONSTANT = 1e-7  # of a feature's extent: 1e14 rows of one value and one of another vary more
+TILE = 4096  # rows whitened while they sit in cache: 50 000 of 8 features took 6 ms in one piece
 MOST_TURNED = 4  # coordinates whose directions are looked at: their products are ten
 
 
@@ -59,22 +61,36 @@ def whiten(rows: Array, weights: Array) -> Whitened:
 
 def whitening(rows: Array, weights: Array) -> tuple[Whitening, Array]:
     """Find how centred rows are whitened, and the squared length (m,) of each when they are."""
-    columns = rows.T.copy()  # features first: each is one long loop
-    extent = np.maximum(columns.max(axis=1), -columns.min(axis=1))
+    tiles = [rows[start : start + TILE].T.copy() for start in range(0, len(rows), TILE)]
+    parts = [weights[start : start + TILE] for start in range(0, len(rows), TILE)]
+    extent = np.max([np.abs(columns).max(axis=1) for columns in tiles], axis=0)
     scale = 1.0 / np.where(extent > 0.0, extent, 1.0)
-    columns *= scale[:, None]
-    centre = columns @ weights  # of a constant, the first centring may leave a rounding error
-    columns -= centre[:, None]
-    scatter = (columns * weights) @ columns.T
+    for columns in tiles:
+        columns *= scale[:, None]
+    # of a constant, the first centring may leave a rounding error
+    centre = _sum(columns @ weight for columns, weight in zip(tiles, parts, strict=True))
+    for columns in tiles:
+        columns -= centre[:, None]
+    scatter = _sum((columns * w) @ columns.T for columns, w in zip(tiles, parts, strict=True))
     deviations = np.sqrt(np.diagonal(scatter))
     inverse = np.where(deviations > CONSTANT, 1.0 / np.maximum(deviations, CONSTANT), 0.0)
     variances, axes = np.linalg.eigh(scatter * np.outer(inverse, inverse))
     kept = variances > NEGLIGIBLE_VARIANCE * max(variances[-1], np.finfo(float).tiny)
     whitener = _pointed(axes[:, kept] / np.sqrt(variances[kept]))
-    whitened = (inverse[:, None] * whitener).T @ columns
-    leverages = np.einsum("im,im->m", whitened, whitened)
-    _, turned = np.linalg.eigh((whitened * (weights * leverages)) @ whitened.T)
-    return Whitening(scale, centre, inverse, whitener @ _pointed(turned)), leverages
+    whitened = [(inverse[:, None] * whitener).T @ columns for columns in tiles]
+    leverages = [(columns**2).sum(axis=0) for columns in whitened]
+    fourth = _sum(
+        (columns * (w * lengths)) @ columns.T
+        for columns, w, lengths in zip(whitened, parts, leverages, strict=True)
+    )
+    _, turned = np.linalg.eigh(fourth)
+    found = Whitening(scale, centre, inverse, whitener @ _pointed(turned))
+    return found, np.concatenate(leverages)
+
+
+def _sum(values: Iterator[Array]) -> Array:
+    """Add up arrays, the first to the second and so on."""
+    return functools.reduce(np.add, values)
 
 
 def systems(rows: Array, whitened: Whitened, n_components: int) -> Iterator[Coordinates]:

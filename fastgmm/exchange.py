@@ -53,7 +53,7 @@ def exchanges(sample: Sample, parameters: Parameters, responsibilities: Array) -
 def _exchanged(responsibilities: Array, pair: tuple[int, int], split: Split) -> Array:
     """Give every component its shares of the rows after an exchange."""
     (i, j), k = pair, split.component
-    shares = responsibilities.T.copy()
+    shares = responsibilities.copy()
     shares[i] += shares[j]
     shares[j] = shares[k] * split.above
     shares[k] *= ~split.above
@@ -95,7 +95,7 @@ def _matrices(parameters: Parameters) -> Array:
 def splits(sample: Sample, responsibilities: Array) -> Iterator[Split]:
     """Walk the best cut of each component that has rows enough."""
     fewest = 2 * (sample.rows.shape[1] + 1)
-    for k, shares in enumerate(responsibilities.T):
+    for k, shares in enumerate(responsibilities):
         held = np.flatnonzero(shares > SHARE_OF_A_ROW)
         weights = sample.weights[held] * shares[held]
         if len(held) < fewest or not weights.sum() > 0.0:

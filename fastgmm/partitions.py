@@ -1,7 +1,7 @@
 """Ways to divide the rows of a sample among components, and the M-step of what each is given.
 
 k-means++ is Arthur and Vassilvitskii (2007), greedy as in their experiments; k-means is Lloyd
-(1982).
+(1982), and where few rounds are taken, swaps come before (Lattanzi and Sohler 2019).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from fastgmm import sharing
 from fastgmm.covariance import Family
+from fastgmm.kernels import seeding
 from fastgmm.kernels.lanes import SHARED_OPERATIONS
-from fastgmm.kernels.seeding import assign, share_assignment, share_distances, squared_distances
 from fastgmm.kernels.tiles import TILE
 from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
@@ -94,17 +94,10 @@ def k_means_plus_plus(
 
 def far_rows(sample: Sample, n_components: int, rng: np.random.Generator) -> Array:
     """Choose rows far from one another: each the best of 2 + log K drawn by squared distance."""
-    rows, weights = sample.rows, sample.weights
     n_trials = 2 + int(np.log(n_components))
-    chosen = draw_by(weights, rng, 1)
-    nearest = squared_distances_to(rows, rows[chosen])[0]
-    while len(chosen) < n_components:
-        potential = weights * nearest
-        trials = draw_by(potential if potential.sum() > 0.0 else weights, rng, n_trials)
-        distances = np.minimum(squared_distances_to(rows, rows[trials]), nearest)
-        best = int(np.argmin(distances @ weights))
-        chosen = np.append(chosen, trials[best])
-        nearest = distances[best]
+    uniforms = rng.random(1 + max(1, n_components - 1) * n_trials)
+    rows, chosen = np.ascontiguousarray(sample.rows), np.empty(n_components, np.int64)
+    seeding.far_rows(rows, sample.weights, uniforms, chosen)
     return rows[chosen]
 
 
@@ -133,6 +126,17 @@ def k_means(
     return centres, label(sample, centres)[0]
 
 
+def quick_k_means(
+    sample: Sample, n_components: int, rng: np.random.Generator, rounds: int
+) -> npt.NDArray[np.int64]:
+    """Label by centres seeded by k-means++, swapped for better ones, and moved a few times."""
+    centres = far_rows(sample, n_components, rng)
+    if n_components > 2:
+        uniforms = rng.random(n_components)
+        seeding.swap(np.ascontiguousarray(sample.rows), sample.weights, uniforms, centres)
+    return label(sample, rested(sample, centres, 0.0, rounds))[0]
+
+
 def rested(sample: Sample, centres: Array, enough: float, rounds: int = LLOYD_ROUNDS) -> Array:
     """Move centres until the squares of a round's movements add up to no more than is enough."""
     for _ in range(rounds):
@@ -156,28 +160,6 @@ def standardised_k_means(
     return centres * scale, labels
 
 
-def draw_by(weights: Array, rng: np.random.Generator, count: int) -> npt.NDArray[np.intp]:
-    """Draw indices with probability proportional to weights."""
-    cumulative = np.cumsum(weights)
-    found = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
-    return np.minimum(found, len(weights) - 1)
-
-
-def squared_distances_to(rows: Array, centres: Array) -> Array:
-    """Squared distances (K, m)."""
-    out = np.empty((len(centres), len(rows)))
-    rows = np.ascontiguousarray(rows)
-    if _is_small(len(rows), centres):
-        squared_distances(rows, centres, out)
-    else:
-        sharing.share(share_distances, _distances, rows, centres, LANE_ROWS, out)
-    return out
-
-
-def _distances(rows: Array, centres: Array, _lane_rows: int, out: Array) -> None:
-    squared_distances(rows, centres, out)
-
-
 def _is_small(n_rows: int, centres: Array) -> bool:
     """Tell whether this is too little work to share among threads."""
     return n_rows <= LANE_ROWS or n_rows * centres.size < SHARED_OPERATIONS
@@ -193,7 +175,7 @@ def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array,
     if _is_small(len(rows), centres):
         _assign(*arguments)
     else:
-        sharing.share(share_assignment, _assign, *arguments)
+        sharing.share(seeding.share_assignment, _assign, *arguments)
     return labels, mass.sum(axis=0), sums.sum(axis=0)
 
 
@@ -209,7 +191,7 @@ def _assign(
     """Take the same sums in the same order, on one thread."""
     for lane in range(len(mass)):
         its = slice(lane * lane_rows, (lane + 1) * lane_rows)
-        assign(rows[its], weights[its], centres, labels[its], mass[lane], sums[lane])
+        seeding.assign(rows[its], weights[its], centres, labels[its], mass[lane], sums[lane])
 
 
 def maximise(

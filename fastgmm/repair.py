@@ -19,7 +19,7 @@ from fastgmm.exchange import TRIALS, splits
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample
-from fastgmm.short_runs import advance, source_of
+from fastgmm.short_runs import advance, responsibilities, source_of
 from fastgmm.statistics import Array
 
 
@@ -38,11 +38,10 @@ def repaired(
     """
     with one_blas_thread():  # else the bits of a product may follow the number of threads
         centred = sample._replace(origin=np.zeros_like(sample.origin))
-        source = source_of(centred)
         here = replace(parameters, means=parameters.means - sample.origin)
-        (before,) = passes.statistics(source, [here])
+        (before,) = passes.statistics(source_of(centred), [here])
         trials = [em.State(rule, each) for each in _alternatives(here, failing, centred, rule)]
-        better = leaders(advance(trials, centred, TRIAL_PASSES, source), 1)
+        better = leaders(advance(trials, centred, TRIAL_PASSES), 1)
         if not better or better[0].trace[-1] <= before.mean_log_likelihood:
             return None
         found = better[0].parameters
@@ -53,15 +52,15 @@ def _alternatives(
     parameters: Parameters, failing: Sequence[int], sample: Sample, rule: em.MaximumLikelihood
 ) -> Iterator[Parameters]:
     """Walk the parameters after the splits that promise most; singular ones are left out."""
-    shares = _without(parameters, failing, sample)
+    shares = _without(parameters, failing, sample, rule)
     ranked = sorted(splits(sample, shares), key=lambda split: -split.gain)
     for first in range(min(TRIALS, len(ranked))):
         moved = shares.copy()
         for k, split in zip(failing, ranked[first:], strict=False):
-            moved[:, k] = moved[:, split.component] * split.above
-            moved[:, split.component] *= ~split.above
+            moved[k] = moved[split.component] * split.above
+            moved[split.component] *= ~split.above
         given = [
-            Share(sample.rows, sample.weights * moved[:, k], mean)
+            Share(sample.rows, sample.weights * moved[k], mean)
             for k, mean in enumerate(parameters.means)
         ]
         try:
@@ -70,9 +69,11 @@ def _alternatives(
             continue
 
 
-def _without(parameters: Parameters, failing: Sequence[int], sample: Sample) -> Array:
-    """Responsibilities (m, K) for the rows if the failing components were not there."""
+def _without(
+    parameters: Parameters, failing: Sequence[int], sample: Sample, rule: em.MaximumLikelihood
+) -> Array:
+    """Responsibilities (K, m) for the rows if the failing components were not there."""
     weights = parameters.weights.copy()
     weights[list(failing)] = 0.0
     rest = replace(parameters, weights=weights / weights.sum())
-    return np.array(passes.responsibilities(source_of(sample), rest))
+    return responsibilities(sample, rest, rule)

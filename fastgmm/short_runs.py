@@ -36,9 +36,7 @@ PLAIN = ("VII", "VVI", "EEE", "VVV")
 NO_WEIGHT = -1e300  # its logarithm, finite so that products stay numbers
 
 
-def advance(
-    states: Sequence[em.State], sample: Sample, n_passes: int, source: Source | None = None
-) -> list[em.State]:
+def advance(states: Sequence[em.State], sample: Sample, n_passes: int) -> list[em.State]:
     """Give the states that have not arrived so many passes more over a sample about zero.
 
     Parameters
@@ -47,8 +45,6 @@ def advance(
         Of one rule and one number of components.
     sample : Sample
     n_passes : int
-    source : Source, optional
-        The same rows, if it has been opened.
     """
     going = [
         replace(state, outcome=em.Outcome.RUNNING)
@@ -66,9 +62,7 @@ def advance(
             for c, state in zip(running, found, strict=True):
                 going[c] = state
             return going
-    return em.run(
-        going, functools.partial(passes.statistics, source or source_of(sample)), stopping
-    )
+    return em.run(going, functools.partial(passes.statistics, source_of(sample)), stopping)
 
 
 def begun(shares: Iterable[Array], sample: Sample, rule: em.MaximumLikelihood) -> list[Parameters]:
@@ -117,6 +111,19 @@ def _one_by_one(
             yield maximise(sample, given, rule.family, rule.reg_covar)
         except DegenerateCovarianceError:
             continue
+
+
+def responsibilities(sample: Sample, parameters: Parameters, rule: em.MaximumLikelihood) -> Array:
+    """Return what each component has of each row of a sample about zero, (K, m)."""
+    if _suits(rule, sample):
+        batch = _stacked([parameters])
+        coefficients, farthest = _coefficients(batch)
+        if farthest < FARTHEST:
+            shares = coefficients @ _products(sample.rows, batch.structure)
+            _, total = _softened(shares)
+            shares /= total
+            return shares
+    return passes.responsibilities(source_of(sample), parameters).T
 
 
 def source_of(sample: Sample) -> Source:
@@ -259,14 +266,20 @@ def _expectation(
         tile, weight = rows[:, start : start + n_tile], weights[start : start + n_tile]
         densities = coefficients @ tile
         shares = densities.reshape(-1, n_candidates * len(weight))  # a view: components first
-        top = shares.max(axis=0)
-        shares -= top
-        np.exp(shares, out=shares)
-        total = shares.sum(axis=0)
-        log_likelihoods += (np.log(total) + top).reshape(n_candidates, -1) @ weight
+        likelihoods, total = _softened(shares)
+        log_likelihoods += likelihoods.reshape(n_candidates, -1) @ weight
         shares *= (weight / total.reshape(n_candidates, -1)).ravel()
         sums += densities @ tile.T
     return sums, log_likelihoods
+
+
+def _softened(densities: Array) -> tuple[Array, Array]:
+    """Put shares, but for their total, in the place of log densities (K, m); return their log."""
+    top = densities.max(axis=0)
+    densities -= top
+    np.exp(densities, out=densities)
+    total = densities.sum(axis=0)
+    return np.log(total) + top, total
 
 
 def _maximised(

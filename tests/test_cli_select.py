@@ -7,11 +7,14 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_iris, make_blobs
-from typer.testing import CliRunner
+from typer.testing import CliRunner, _NamedTextIOWrapper
 
 import fastgmm
+from fastgmm.cli import progress
+from fastgmm.cli import select as cli_select
 from fastgmm.cli.app import app
 from fastgmm.cli.select import counts_of
+from fastgmm.selection import sweep
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,27 @@ def test_the_stopping_rule_reaches_every_candidate(data, blobs, tmp_path):
     assert_array_equal(found.means_, expected.best_estimator_.means_)
     table = fastgmm.select(blobs, range(2, 5), "diag", "bic", 0).table
     assert not np.array_equal(table["n_passes"], expected.table["n_passes"])
+
+
+def test_a_terminal_is_told_of_starts_and_compiling_before_there_are_any(data, monkeypatch):
+    monkeypatch.setattr(_NamedTextIOWrapper, "isatty", lambda self: True)
+    told, grow = [], sweep._starts
+
+    class Bar(progress.PassProgress):
+        def setup(self, estimator, context):
+            super().setup(estimator, context)
+            told.extend(task.description for task in self.bar.tasks)
+
+    def watched(*arguments):
+        told.append("starts")
+        return grow(*arguments)
+
+    monkeypatch.setattr(cli_select, "PassProgress", Bar)
+    monkeypatch.setattr(sweep, "_starts", watched)
+    run("select", data, "-k", "5:1", code=2)
+    assert told == []
+    run("select", data, "-k", "1:2", "--covariance", "diag", "--seed", 0)
+    assert told == ["growing starts, and compiling for the first time", "starts"]
 
 
 def test_candidates_that_have_collapsed_are_in_brackets(tmp_path):

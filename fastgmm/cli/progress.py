@@ -13,11 +13,17 @@ from fastgmm.sources import Block
 
 
 class PassProgress:
-    """A callback in scikit-learn's protocol: one bar for a fit, one step for a pass."""
+    """A callback in scikit-learn's protocol: one bar for a fit, one step for a pass.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    doing : str
+        What is done before the first pass, and compiled, when it is for the first time.
+    """
+
+    def __init__(self, doing: str = "starting") -> None:
         self.bar = _bar("passes")
-        self.task = self.bar.add_task("starting", total=None)
+        self.task = self.bar.add_task(doing, total=None)
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Show the bar."""

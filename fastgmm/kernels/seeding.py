@@ -1,4 +1,9 @@
-"""k-means on a sample: distances to candidate centres, and Lloyd's assignment with its sums."""
+"""k-means on a sample: rows far from one another, better ones swapped in, Lloyd's assignment.
+
+Greedy k-means++ is Arthur and Vassilvitskii (2007), swaps are the local search of Lattanzi and
+Sohler (2019). A call goes through all rounds: from Python, a round of 2000 rows took five times as
+long as its arithmetic.
+"""
 
 import numpy as np
 from numba import prange
@@ -76,13 +81,130 @@ def assign(rows, weights, centres, labels, mass, sums):
     return inertia
 
 
-@parallel
-def share_distances(rows, centres, lane_rows, out):
-    """Fill out (K, n), each lane of rows on its own."""
-    for share in prange((len(rows) + lane_rows - 1) // lane_rows):
-        start = share * lane_rows
-        stop = min(start + lane_rows, len(rows))
-        squared_distances(rows[start:stop], centres, out[:, start:stop])
+@step
+def drawn(cumulative, uniform):
+    """Return the first place whose cumulated weight is above a part of them all, or the last."""
+    low, high = 0, len(cumulative) - 1
+    sought = uniform * cumulative[high]
+    while low < high:
+        middle = (low + high) // 2
+        if cumulative[middle] > sought:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@step
+def least(values):
+    """Return the place of the least of some values, the first of equal ones."""
+    found = 0
+    for i in range(1, len(values)):
+        if values[i] < values[found]:
+            found = i
+    return found
+
+
+@step
+def cumulate(weights, nearest, out):
+    """Cumulate weights times squared distances; the weights alone where all distances are zero."""
+    running = 0.0
+    for i in range(len(weights)):
+        running += weights[i] * nearest[i]
+        out[i] = running
+    if not running > 0.0:
+        running = 0.0
+        for i in range(len(weights)):
+            running += weights[i]
+            out[i] = running
+
+
+@kernel
+def far_rows(rows, weights, uniforms, chosen):
+    """Choose rows far from one another: each the best of a few drawn by squared distance.
+
+    uniforms (1 + rounds * trials,) of [0, 1) say what is drawn, chosen (K,) is filled.
+    """
+    n_rows, n_features = rows.shape
+    n_trials = (len(uniforms) - 1) // max(1, len(chosen) - 1)
+    centres, distances = np.empty((n_trials, n_features)), np.empty((n_trials, n_rows))
+    nearest, cumulative = np.empty(n_rows), np.empty(n_rows)
+    trials, potentials = np.empty(n_trials, np.int64), np.empty(n_trials)
+    for i in range(n_rows):
+        nearest[i] = 1.0
+    cumulate(weights, nearest, cumulative)
+    chosen[0] = drawn(cumulative, uniforms[0])
+    for i in range(n_rows):
+        nearest[i] = np.inf
+    for k in range(len(chosen)):
+        for t in range(n_trials):
+            if k:
+                trials[t] = drawn(cumulative, uniforms[1 + (k - 1) * n_trials + t])
+            else:
+                trials[t] = chosen[0]
+            for j in range(n_features):
+                centres[t, j] = rows[trials[t], j]
+        squared_distances(rows, centres, distances)
+        for t in range(n_trials):
+            potentials[t] = 0.0
+            for i in range(n_rows):
+                distances[t, i] = min(distances[t, i], nearest[i])
+                potentials[t] += weights[i] * distances[t, i]
+        best = least(potentials)
+        chosen[k] = trials[best]
+        for i in range(n_rows):
+            nearest[i] = distances[best, i]
+        cumulate(weights, nearest, cumulative)
+
+
+@step
+def rank(distances, labels, nearest, second):
+    """Tell the nearest centre of each row, its squared distance, and that of the second."""
+    for i in range(distances.shape[1]):
+        labels[i], nearest[i], second[i] = 0, distances[0, i], np.inf
+    for k in range(1, len(distances)):
+        for i in range(distances.shape[1]):
+            distance = distances[k, i]
+            if distance < nearest[i]:
+                second[i], nearest[i], labels[i] = nearest[i], distance, k
+            elif distance < second[i]:
+                second[i] = distance
+
+
+@kernel
+def swap(rows, weights, uniforms, centres):
+    """Put rows drawn by squared distance in the place of centres, where that brings rows nearer.
+
+    A trial for each of uniforms (trials,), numbers of [0, 1).
+    """
+    n_rows, n_centres, n_features = len(rows), len(centres), rows.shape[1]
+    distances, own = np.empty((n_centres, n_rows)), np.empty((1, n_rows))
+    drawn_row, lost = np.empty((1, n_features)), np.empty(n_centres)
+    labels, nearest = np.empty(n_rows, np.int64), np.empty(n_rows)
+    second, cumulative = np.empty(n_rows), np.empty(n_rows)
+    squared_distances(rows, centres, distances)
+    rank(distances, labels, nearest, second)
+    for uniform in uniforms:
+        cumulate(weights, nearest, cumulative)
+        row = drawn(cumulative, uniform)
+        for j in range(n_features):
+            drawn_row[0, j] = rows[row, j]
+        squared_distances(rows, drawn_row, own)
+        potential, with_all = 0.0, 0.0
+        for k in range(n_centres):
+            lost[k] = 0.0
+        for i in range(n_rows):
+            potential += weights[i] * nearest[i]
+            kept = min(own[0, i], nearest[i])
+            with_all += weights[i] * kept
+            lost[labels[i]] += weights[i] * (min(own[0, i], second[i]) - kept)
+        k = least(lost)
+        if with_all + lost[k] < potential:
+            for j in range(n_features):
+                centres[k, j] = rows[row, j]
+            for i in range(n_rows):
+                distances[k, i] = own[0, i]
+            rank(distances, labels, nearest, second)
 
 
 @parallel

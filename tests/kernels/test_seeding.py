@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastgmm.kernels.seeding import assign, squared_distances
+from fastgmm.kernels.seeding import assign, far_rows, squared_distances, swap
 
 SHAPES = [(1, 1, 1), (1, 3, 192), (3, 2, 193), (5, 9, 191), (13, 17, 1000), (32, 8, 2)]
 
@@ -55,3 +55,41 @@ def test_the_first_of_equal_centres_is_chosen(rng):
     assign(rows, np.ones(400), centres, labels, mass, np.zeros((3, 2)))
     assert_array_equal(labels, 0)
     assert_array_equal(mass, [400.0, 0.0, 0.0])
+
+
+def test_far_rows_are_the_best_of_those_drawn_by_squared_distance(rng):
+    rows, weights = rng.normal(size=(500, 3)), rng.choice([0.0, 1.0, 3.0], size=500)
+    uniforms, chosen = rng.random(1 + 5 * 4), np.empty(6, np.int64)
+    far_rows(rows, weights, uniforms, chosen)
+    nearest, expected = np.ones(500), []
+    for draws in (uniforms[:1], *uniforms[1:].reshape(5, 4)):
+        cumulative = np.cumsum(weights * nearest)
+        trials = np.searchsorted(cumulative, draws * cumulative[-1], side="right")
+        distances = ((rows[trials, None] - rows) ** 2).sum(axis=2)
+        distances = np.minimum(distances, nearest if expected else np.inf)
+        best = (distances @ weights).argmin()
+        expected.append(trials[best])
+        nearest = distances[best]
+    assert_array_equal(chosen, expected)
+    assert len(set(expected)) == 6
+
+
+def test_equal_rows_are_chosen_by_weight():
+    rows, chosen = np.ones((5, 2)), np.empty(3, np.int64)
+    far_rows(rows, np.array([0.0, 1.0, 1.0, 2.0, 0.0]), np.array([0.1, 0.3, 0.9]), chosen)
+    assert_array_equal(chosen, [1, 2, 3])
+
+
+def test_swaps_bring_rows_nearer_and_keep_what_is_good(rng):
+    means = 20.0 * np.arange(6)[:, None] * [1.0, -1.0]
+    rows = means[rng.integers(6, size=600)] + rng.normal(size=(600, 2))
+    weights = rng.choice([0.5, 2.0], size=600)
+    centres = rows[:6].copy()  # several of one cluster, none of another
+    before = weights @ naive_distances(rows, centres).min(axis=0)
+    swap(rows, weights, rng.random(30), centres)
+    apart = naive_distances(means, centres).min(axis=0)
+    assert apart.max() < 20.0  # every cluster has a centre
+    assert weights @ naive_distances(rows, centres).min(axis=0) < before
+    kept = centres.copy()
+    swap(rows, weights, np.zeros(0), centres)
+    assert_array_equal(centres, kept)

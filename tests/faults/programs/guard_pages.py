@@ -135,6 +135,10 @@ def distances_and_assignment(values, centres, rng):
     labels, mass = guard(np.empty(n_rows, np.int64)), guard(np.zeros(n_centres))
     sums, weights = guard(np.zeros_like(centres)), guard(rng.random(n_rows))
     seeding.assign(rows, weights, centres, labels, mass, sums)
+    seeding.far_rows(
+        rows, weights, guard(rng.random(n_centres * 3 + 1)), guard(np.empty(n_centres, np.int64))
+    )
+    seeding.swap(rows, weights, guard(rng.random(3)), centres)
     if not np.isclose(mass.sum(), weights.sum()):
         raise AssertionError(n_rows)
 

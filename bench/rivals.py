@@ -337,10 +337,11 @@ def draw(results: dict[Case, dict[str, tuple[float, float]]], names: list[str], 
                 color=str(0.8 * (i + 0.5) / len(others)),
             )
         axes.axvline(1.0, color="black", linewidth=0.8)
-        axes.set(xscale="log", xlim=(0.5, None), title=dtype, xlabel="time, in times of fastgmm's")
+        axes.set(xscale="log", title=dtype, xlabel="time, in times of fastgmm's")
         axes.set_yticks(range(len(cases)), [case.title.rsplit(",", 1)[0] for case in cases])
         axes.invert_yaxis()
-    panels[0].legend(loc="lower right")
+    panels[0].set_xlim(left=0.5)  # once all bars are drawn: a limit ends the search for others
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=9)
     figure.savefig(path, dpi=110)
 
 

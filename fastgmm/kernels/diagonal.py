@@ -37,6 +37,11 @@ class Factors(NamedTuple):
     shifts: np.ndarray  # (E / 4, P, 4) (origin - mean) / deviation
     near: bool  # moments may be taken about the origin
 
+    def __reduce__(self):
+        """Send what does not follow from the rest."""
+        kept = self.log_scale, self.means, self.means_low, self.inverse_deviations, self.near
+        return arranged, kept
+
 
 def factors(log_weights, means, precisions_cholesky, dtype):
     """Make Factors of log weights (K,), means (K, d) and inverse deviations (K, d), in float64."""
@@ -44,18 +49,27 @@ def factors(log_weights, means, precisions_cholesky, dtype):
     padded = whole(n_features, 4)
     half_log_det = np.log(precisions_cholesky).sum(axis=1)
     log_scale = log_weights + half_log_det - 0.5 * n_features * np.log(2 * np.pi)
-    inverse_deviations = with_columns(precisions_cholesky, padded)
-    means = with_columns(means, padded)
-    origin = middle(means, dtype)
-    shifts = -gaps(means, origin) * inverse_deviations
+    inverse_deviations = with_columns(precisions_cholesky, padded).astype(dtype)
+    means, means_low = two_parts(with_columns(means, padded), dtype)
+    made = arranged(log_scale.astype(dtype), means, means_low, inverse_deviations, True)
+    far = np.square(made.shifts, dtype=np.float64).max()
+    return made._replace(near=bool(1 + far <= LOSS[np.dtype(dtype)]))
+
+
+def arranged(log_scale, means, means_low, inverse_deviations, near):
+    """Add what follows from the rest, number by number, and so need not travel to a worker."""
+    exact = means.astype(np.float64) + means_low
+    origin = middle(exact, means.dtype)
+    shifts = -gaps(exact, origin) * inverse_deviations
     return Factors(
-        log_scale.astype(dtype),
-        *two_parts(means, dtype),
-        inverse_deviations.astype(dtype),
+        log_scale,
+        means,
+        means_low,
+        inverse_deviations,
         origin,
-        in_panels(inverse_deviations, dtype),
-        in_panels(shifts, dtype),
-        bool(1 + np.square(shifts).max() <= LOSS[np.dtype(dtype)]),
+        in_panels(inverse_deviations, means.dtype),
+        in_panels(shifts, means.dtype),
+        near,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 
+import numba
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -248,6 +249,27 @@ def test_a_first_call_of_few_rows_begins_anew_as_more_arrive():
     model.partial_fit(rows[100:])
     whole = GaussianMixture(K, random_state=0).fit(rows)
     assert model.score(rows) > whole.score(rows) - 0.05
+
+
+def test_threads_do_not_change_a_bit_of_what_is_learned():
+    rng = np.random.default_rng(0)
+    rows = 3.0 * rng.normal(size=(6, 8))[rng.integers(6, size=40_000)]
+    rows += rng.normal(size=rows.shape)
+
+    def learned():
+        model = GaussianMixture(6, random_state=0, tol=1e-3)
+        for batch in np.split(rows, [3_000, 7_000, 7_100, 25_000]):
+            model.partial_fit(batch)
+        return model
+
+    expected, before = learned(), numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        found = learned()
+    finally:
+        numba.set_num_threads(before)
+    for name in ("weights_", "means_", "covariances_"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 def test_names_are_compared_and_kept():

@@ -26,6 +26,7 @@ warnings.simplefilter("ignore")
 rng = np.random.default_rng(0)
 small = rng.normal(size=(200_000, 10))
 model.fit(small)  # libraries, compiled code and threads are there from here on
+getattr(model, method)(small)
 small = None
 rows = np.empty((n_rows, 10))
 for start in range(0, n_rows, 100_000):  # draw it without a copy of its length

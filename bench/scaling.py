@@ -2,18 +2,19 @@
 
     python -m bench.scaling
 
-Measured: doubled rows, and one thread beside two. Simulated: the lanes of one call handed out to
+Measured: doubled rows on one thread, and one thread beside two, where a product of matrices by BLAS
+says what a second thread of this machine is worth. Simulated: the lanes of one call handed out to
 more cores than this machine has, from the time of a lane and of what one thread does alone.
 """
 
 from __future__ import annotations
 
 import heapq
-import os
 import time
 
 import numba
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from bench import data
 from fastgmm import open_source, passes
@@ -26,35 +27,43 @@ CASES = [(2, 4), (10, 10), (32, 16)]
 def prepare(n_rows: int, d: int, n_components: int):
     """Return a function that makes one pass."""
     mixture = data.mixture(d, n_components)
+    return over(data.rows(mixture, n_rows), mixture)
+
+
+def over(rows: np.ndarray, mixture):
+    """Return a function that makes one pass over these rows."""
     parameters = Parameters.from_covariances("full", *mixture)
-    source = open_source(data.rows(mixture, n_rows))
+    source = open_source(rows)
     return lambda: passes.statistics(source, [parameters])
 
 
-def best(*functions, turns: int = 25) -> list[float]:
-    """Return the seconds of every function's fastest turn, all of them in turn.
+def beside(function, other, *, threads: tuple[int, int], turns: int = 40):
+    """Return median seconds of both functions, and quartiles of the second's in the first's.
 
-    Machines are faster in one minute than in the next: one after another, twice the rows took 1.7
-    to 2.5 times as long.
+    Each has so many threads of Numba and BLAS.
+
+    Machines are faster in one moment than in the next, so each turn of the second stands between
+    two of the first, and is compared with their mean. The least of several turns flatters the
+    shorter one, which fits into a fast moment: by it twice the rows took 1.8 to 2.4 times as long.
     """
-    found = [np.inf] * len(functions)
-    for turn in range(turns + 1):
-        for i, function in enumerate(functions):
+    function(), other()  # compiled and warm
+    blas = ThreadpoolController()
+    seconds = []
+    for turn in range(2 * turns + 1):
+        numba.set_num_threads(threads[turn % 2])
+        with blas.limit(limits=threads[turn % 2]):
             began = time.perf_counter()
-            function()
-            if turn:  # the first one compiles
-                found[i] = min(found[i], time.perf_counter() - began)
-    return found
+            (other if turn % 2 else function)()
+            seconds.append(time.perf_counter() - began)
+    firsts, others = np.array(seconds[::2]), np.array(seconds[1::2])
+    ratios = others / (0.5 * (firsts[:-1] + firsts[1:]))
+    return np.median(firsts), np.median(others), np.quantile(ratios, [0.25, 0.5, 0.75])
 
 
-def on_threads(n_threads: int, function):
-    """Return the function on so many of Numba's threads."""
-
-    def run():
-        numba.set_num_threads(n_threads)
-        function()
-
-    return run
+def product(size: int = 1500):
+    """Return a function that multiplies two matrices."""
+    a, b = np.random.default_rng(0).standard_normal((2, size, size))
+    return lambda: a @ b
 
 
 def makespan(lanes: np.ndarray, n_cores: int) -> float:
@@ -65,21 +74,26 @@ def makespan(lanes: np.ndarray, n_cores: int) -> float:
     return max(free)
 
 
+def row(name: str, one: float, two: float, ratios: np.ndarray) -> str:
+    """Return a row of a table: medians, and of the ratio the quartiles, too."""
+    low, middle, high = ratios
+    return f"| {name} | {one * 1e3:.2f} | {two * 1e3:.2f} | {middle:.2f} | {low:.2f}-{high:.2f} |"
+
+
 def main() -> None:
     """Print the three tables."""
-    print("| d, K | rows | ms | twice the rows, ms | ratio |\n| --- | --: | --: | --: | --: |")
+    head = "ratio | half of the turns |\n| --- | --: | --: | --: | --: |"
+    print(f"| d, K, one thread | {4 * block_rows(2)} rows, ms | twice as many, ms | {head}")
     for d, n_components in CASES:
-        n_rows = 4 * block_rows(d)
-        one, two = best(*(prepare(n, d, n_components) for n in (n_rows, 2 * n_rows)))
-        print(
-            f"| {d}, {n_components} | {n_rows} | {one * 1e3:.2f} | {two * 1e3:.2f} "
-            f"| {two / one:.2f} |"
-        )
-    print("\n| d, K | 1 thread, ms | 2 threads, ms | ratio |\n| --- | --: | --: | --: |")
-    for d, n_components in CASES:
-        run = prepare(4 * block_rows(d), d, n_components)
-        one, two = best(*(on_threads(min(n, os.cpu_count() or 1), run) for n in (1, 2)))
-        print(f"| {d}, {n_components} | {one * 1e3:.2f} | {two * 1e3:.2f} | {one / two:.2f} |")
+        mixture = data.mixture(d, n_components)
+        rows = data.rows(mixture, 8 * block_rows(d))
+        # of one array: another copy of the same rows took up to a quarter longer
+        half, whole = over(rows[: len(rows) // 2], mixture), over(rows, mixture)
+        print(row(f"{d}, {n_components}", *beside(half, whole, threads=(1, 1))))
+    print(f"\n| d, K | 2 threads, ms | 1 thread, ms | {head}")
+    works = {f"{d}, {k}": prepare(4 * block_rows(d), d, k) for d, k in CASES} | {"dgemm": product()}
+    for name, work in works.items():
+        print(row(name, *beside(work, work, threads=(2, 1))))
     print("\n| cores | 32 lanes a call | 128 lanes a call |\n| --: | --: | --: |")
     # lanes differ by a tenth (other work, memory far away); 0.5% of a call's work is done alone
     rng = np.random.default_rng(0)

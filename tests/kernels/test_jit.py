@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
+
 import fastgmm
+from fastgmm.kernels import jit
 
 COUNT_MISSES = """
 import numpy as np
@@ -83,3 +86,18 @@ def test_kernels_compile_in_memory_where_no_folder_can_be_written():
     environment = os.environ | {"FASTGMM_CACHE": "1"}
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert found.stdout.strip() == "6.0", found.stderr
+
+
+def test_a_piece_is_callable_from_python_before_and_after_a_kernel_has_compiled_it():
+    @jit.inline
+    def doubled(number):
+        return 2.0 * number
+
+    @numba.njit
+    def kernel(number):
+        return doubled(number) + 1.0
+
+    assert doubled(3.0) == 6.0
+    assert kernel(3.0) == 7.0
+    assert doubled(4.0) == 8.0
+    assert list(doubled.overloads) == [(numba.float64,)]

@@ -2,8 +2,9 @@
 
     python -m bench.online
 
-Two Markdown tables: nats a row of held-out rows below the batch fit of the same rows, best seed to
-worst, with the rows a second; and nats a row below the present mixture, where means move.
+Markdown tables: nats a row of held-out rows below the batch fit of the same rows, best seed to
+worst, with the rows a second; the same where many components overlap, as a stream goes on; and nats
+a row below the present mixture, where means move. Ten minutes.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ import warnings
 
 import numpy as np
 
+from bench import data
 from fastgmm import GaussianMixture
 
 K, D = 4, 3
+MANY = 20  # components that overlap
+LONG, SHORTER = 100_000, (30_000, 60_000)  # rows of such a stream
+CLOSE = 0.5  # what brings means so near that EM is slow
 SIZES = (1, 10, 100, 1000)
 SEEDS = (0, 7, 8)
+SEEDS_OF_MIXTURES = (0, 1, 2)
 POWERS = (0.6, 0.7, 0.8, 0.9, 1.0)
 
 
@@ -60,6 +66,45 @@ def stationary(n_rows: int = 4_000) -> None:
         print(f"| {size} | {min(lost):.4f} to {max(lost):.4f} | {rate:,.0f} |")
 
 
+def overlapping() -> None:
+    """Print what is lost where many components overlap, on the way and by the size of batches.
+
+    In brackets what a fit to so many rows must lose: parameters / 2n.
+    """
+    print(
+        "\n| features, distance, data set | batch fit below the truth | stream below it, "
+        "in batches of 100, 1000, 10 000 | below the truth after 30 000, 60 000 | rows a second |"
+    )
+    print("| --- | --: | --: | --: | --: |")
+    for d, scale, seed in itertools.product((10, 32), (1.0, CLOSE), SEEDS_OF_MIXTURES):
+        made_of = data.mixture(d, MANY, seed)
+        made_of = made_of._replace(means=scale * made_of.means)
+        rows, held_out = data.rows(made_of, LONG, seed=seed), data.rows(made_of, 20_001, seed=99)
+        truth = GaussianMixture.from_parameters(*made_of).score(held_out)
+        whole = GaussianMixture(MANY, random_state=0).fit(rows).score(held_out)
+        lost, clock, on_the_way = [], 0.0, []
+        for size in (100, 1000, 10_000):
+            model = GaussianMixture(MANY, random_state=0)
+            for start in range(0, LONG, size):
+                began = time.perf_counter()
+                model.partial_fit(rows[start : start + size])
+                clock += time.perf_counter() - began
+                if size == 1000 and start + size in SHORTER:
+                    on_the_way.append(truth - model.score(held_out))
+            lost.append(whole - model.score(held_out))
+        n_parameters = MANY * (d + 1) * (d + 2) // 2 - 1
+        print(
+            f"| {d}, {scale}, {seed} | {truth - whole:.4f} "
+            f"| {', '.join(f'{each:.4f}' for each in lost)} | "
+            + ", ".join(
+                f"{each:.4f} ({n_parameters / 2 / n:.4f})"
+                for each, n in zip(on_the_way, SHORTER, strict=True)
+            )
+            + f" | {3 * LONG / clock:,.0f} |",
+            flush=True,
+        )
+
+
 def drift(n_batches: int = 100, speed: float = 0.05) -> None:
     """Print what is lost by power, where every batch of 500 rows has moved all means."""
     now = drawn(20_000, seed=999, shift=speed * (n_batches - 1))
@@ -75,3 +120,4 @@ if __name__ == "__main__":
         warnings.simplefilter("ignore")
         stationary()
         drift()
+        overlapping()

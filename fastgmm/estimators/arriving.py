@@ -10,39 +10,58 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import em, online, passes
-from fastgmm.covariance import family
+from fastgmm.covariance import Family, family
 from fastgmm.estimators import rows
 from fastgmm.estimators.published import attributes_of, is_fitted, parameters_of
 from fastgmm.parameters import Parameters
-from fastgmm.sources import Block, Source
+from fastgmm.sample import SAMPLE_ROWS
+from fastgmm.sources import Block, Source, open_source, with_weights
 from fastgmm.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
 
-# Rows a component and feature that EM sees again and again before they are let go. After 4000 rows
+# Rows a component and feature in a step at least, and that make a start that lasts. After 4000 rows
 # (K = 4, d = 3, three seeds) batches of 10 ended at worst 0.075 nats a row under the batch fit
 # with 10 of them, 0.026 with 30, 0.006 with 100; a start from the first batch alone 0.12.
-FIRST_ROWS = 100
+ENOUGH_ROWS = 100
+# Rows a free parameter that are kept, and seen by EM again and again, before they are let go: a fit
+# to n rows is parameters / 2n nats a row below the best there is, so 0.0125 below with 40 of them.
+KEPT_ROWS = 40
+KEPT_POWER = 0.9  # and above; less, and fewer are kept, since rows are to be forgotten the sooner
+MOST_NUMBERS = 16_000_000  # that are kept: 128 MB
+GROWTH = 1.25  # of the rows that are kept, until EM goes on over all of them
+STEPS, LEAST_GAIN = 10, 1e-5  # of EM then, at most; and nats a row that are worth another
+SOUND_ROWS = 5  # a feature, of the smallest component: fewer may be a cluster by chance
 LARGEST_STEP = 0.1  # of the rows before: how many of a large batch are scored by one mixture
 
 Attributes = dict[str, Any]
 
 
+class Part(NamedTuple):
+    """Some rows, and the weight of each."""
+
+    rows: npt.NDArray[Any]
+    weights: Array
+
+
 class FirstRows(NamedTuple):
     """Rows that are kept until there are enough of them for a start that lasts."""
 
-    values: npt.NDArray[Any]
-    weights: Array
+    parts: tuple[Part, ...]  # in the order in which they came
+    n_rows: int
     n_at_start: int  # how many there were when EM last began anew
+    n_at_step: int  # and when it last saw all
 
-    def and_more(self, values: npt.NDArray[Any], weights: Array) -> FirstRows:
+    def and_more(self, part: Part) -> FirstRows:
         """Return these rows and others."""
-        dtype = np.result_type(self.values, values)
-        together = np.concatenate([self.values, values]).astype(dtype)
-        return self._replace(values=together, weights=np.concatenate([self.weights, weights]))
+        return self._replace(parts=(*self.parts, part), n_rows=self.n_rows + len(part.rows))
 
-    @property
-    def block(self) -> Block:
-        """The rows with their weights, which were checked when they came."""
-        return Block(self.values, self.weights, 0)
+    def joined(self) -> FirstRows:
+        """Return the same rows in one part."""
+        if len(self.parts) == 1:
+            return self
+        dtype = np.result_type(*(part.rows for part in self.parts))
+        rows = np.concatenate([part.rows for part in self.parts], dtype=dtype)
+        weights = np.concatenate([part.weights for part in self.parts])
+        return self._replace(parts=(Part(rows, weights),))
 
 
 def learned(
@@ -67,8 +86,15 @@ def learned(
 
 
 def enough(n_components: int, n_features: int) -> int:
+    """Count the rows of a step, and those that a mixture made of parameters counts as."""
+    return ENOUGH_ROWS * n_components * n_features
+
+
+def to_keep(kind: Family, n_components: int, n_features: int, power: float) -> int:
     """Count the rows that EM is to see again and again."""
-    return FIRST_ROWS * n_components * n_features
+    wanted = KEPT_ROWS * kind.n_parameters(n_components, n_features)
+    wanted = int(wanted ** (min(power, KEPT_POWER) / KEPT_POWER))
+    return min(max(wanted, enough(n_components, n_features)), MOST_NUMBERS // n_features)
 
 
 def _begun(
@@ -76,26 +102,28 @@ def _begun(
 ) -> Attributes:
     """Fit to the rows of the first call; keep them where they are few."""
     source = rows.to_fit(model, X, sample_weight).source
-    few = _fewer_than(enough(model.n_components, source.n_features), source)
+    kind = family(model.covariance_type)
+    most = to_keep(kind, model.n_components, source.n_features, model.step_power)
+    few = _fewer_than(most, source)
     attributes = climb(X, sample_weight, few is not None)
     if few is not None:
-        attributes["_first_rows"] = FirstRows(*few, len(few[0]))
+        n_rows = len(few.rows)
+        attributes["_first_rows"] = FirstRows((few,), n_rows, n_rows, n_rows)
     return attributes
 
 
-def _fewer_than(least: int, source: Source) -> tuple[npt.NDArray[Any], Array] | None:
+def _fewer_than(most: int, source: Source) -> Part | None:
     """Return all rows with their weights, if there are fewer; else None."""
-    if source.n_rows is not None and source.n_rows >= least:
+    if source.n_rows is not None and source.n_rows >= most:
         return None
-    first = source.first_rows(least)
-    return _values(first) if first is not None and len(first.rows) < least else None
+    first = source.first_rows(most)
+    return _copied(first) if first is not None and len(first.rows) < most else None
 
 
-def _values(block: Block) -> tuple[npt.NDArray[Any], Array]:
-    """Copy a block: its memory is used again."""
-    n_rows = len(block.rows)
-    weights = np.ones(n_rows) if block.weights is None else np.array(block.weights)
-    return np.array(block.rows), weights
+def _copied(block: Block) -> Part:
+    """Copy a block, whose memory is used again, and write its weights out."""
+    weights = np.ones(len(block.rows)) if block.weights is None else np.array(block.weights)
+    return Part(np.array(block.rows), weights)
 
 
 def _check_shape(model: Any, before: Mapping[str, Any]) -> None:
@@ -118,6 +146,8 @@ class _Learner:
         self.parameters = parameters_of(before, model.covariance_type)
         shape = self.parameters.means.shape
         self.least = enough(*shape)
+        self.kind = family(model.covariance_type)
+        self.to_keep = to_keep(self.kind, shape[0], shape[1], model.step_power)
         self.n_rows = int(before.get("n_rows_", 0))
         weight = float(before.get("row_weight_", self.n_rows))
         self.row_weight = weight if weight > 0.0 else float(self.least)  # made of its parameters
@@ -129,8 +159,9 @@ class _Learner:
     def learn(self, block: Block) -> None:
         """Go on by one block."""
         if self.first is not None:
-            self._learn_first(self.first.and_more(*_values(block)))
-            return
+            self.first = self.first.and_more(_copied(block))
+            if self._learned_anew(self.first):
+                return
         found = passes.block_statistics(block, self.parameters)
         self.pending = found if self.pending is None else self.pending + found
         if self.pending.n_rows >= self.step_rows:
@@ -141,33 +172,70 @@ class _Learner:
         found, self.pending = self.pending, None
         if found is None or found.row_weight <= NEGLIGIBLE_WEIGHT * len(found.weight):
             return  # nothing to divide by
-        kept = online.retained(self.row_weight, found.row_weight, self.model.step_power)
+        # what is not let go yet counts alike, whatever the power
+        power = 1.0 if self.first is not None else self.model.step_power
+        kept = online.retained(self.row_weight, found.row_weight, power)
         memory = online.remembered(self.parameters, self.row_weight, self._regularisation())
         self._estimate(online.faded(memory, found, kept))
         self.trace.append(found.mean_log_likelihood)
         self.n_rows += found.n_rows
         self.row_weight += found.row_weight
 
-    def _learn_first(self, first: FirstRows) -> None:
-        """See all first rows once more, or begin anew with them where they are twice as many."""
-        is_enough = len(first.values) >= self.least
-        if is_enough or len(first.values) >= 2 * first.n_at_start:
-            begun = self.climb(first.values, first.weights, not is_enough)
-            self.before |= begun
-            self.parameters = parameters_of(begun, self.model.covariance_type)
-            self.n_rows, self.row_weight = begun["n_rows_"], begun["row_weight_"]
-            self.trace += begun["lower_bounds_"][-1:]
-            self.first = None if is_enough else first._replace(n_at_start=len(first.values))
-            return
-        found = passes.block_statistics(first.block, self.parameters)
-        self._estimate(found)
-        self.trace.append(found.mean_log_likelihood)
-        self.first, self.n_rows, self.row_weight = first, found.n_rows, found.row_weight
+    def _learned_anew(self, first: FirstRows) -> bool:
+        """Have EM see all first rows, if they have become many more; return whether they have.
+
+        It begins anew, too, where a sample of twice as many may hold a better start.
+        """
+        is_enough = first.n_rows >= self.to_keep
+        begins = first.n_at_start < SAMPLE_ROWS and (
+            is_enough or first.n_rows >= 2 * first.n_at_start
+        )
+        if not (is_enough or begins or first.n_rows >= GROWTH * first.n_at_step):
+            return False
+        first = first.joined()._replace(n_at_step=first.n_rows)
+        (whole,) = first.parts
+        source = with_weights(open_source(whole.rows), whole.weights)
+        self._go_on(source)
+        if begins:
+            self._begin_anew(whole, source, is_first=not is_enough)
+            first = first._replace(n_at_start=first.n_rows)
+        self.first = None if is_enough else first
+        self.pending = None  # of rows that EM has seen now
+        return True
+
+    def _go_on(self, source: Source) -> None:
+        """Take steps of EM over all first rows, from where the mixture is."""
+
+        def data_pass(candidates: list[Parameters]) -> list[SufficientStatistics]:
+            found = passes.statistics(source, candidates)
+            self.n_rows, self.row_weight = found[0].n_rows, found[0].row_weight
+            return found
+
+        stopping = em.Stopping(LEAST_GAIN, STEPS)
+        (found,) = em.run([em.State(self._rule(), self.parameters)], data_pass, stopping)
+        if found.failure is not None:
+            raise found.failure
+        self.parameters = found.parameters
+        self.trace += found.trace
+
+    def _begin_anew(self, whole: Part, source: Source, is_first: bool) -> None:
+        """Fit to all first rows; stay where the mixture is if that is sound, and likelier."""
+        begun = self.climb(whole.rows, whole.weights, is_first)
+        found = parameters_of(begun, self.model.covariance_type)
+        if _is_sound(self.parameters, self.n_rows):
+            anew, now = passes.statistics(source, [found, self.parameters])
+            is_likelier = now.mean_log_likelihood > anew.mean_log_likelihood
+            if is_likelier or not _is_sound(found, self.n_rows):
+                return
+        self.before |= begun
+        self.parameters = found
+        self.trace += begun["lower_bounds_"][-1:]
 
     def _estimate(self, statistics: SufficientStatistics) -> None:
-        kind = family(self.model.covariance_type)
-        rule = em.MaximumLikelihood(kind, self._regularisation())
-        self.parameters = rule.estimate(statistics, self.parameters)
+        self.parameters = self._rule().estimate(statistics, self.parameters)
+
+    def _rule(self) -> em.MaximumLikelihood:
+        return em.MaximumLikelihood(self.kind, self._regularisation())
 
     def _regularisation(self) -> float | Array:
         """Return what is added to each variance; a part of the mixture's own, if relative."""
@@ -193,6 +261,12 @@ class _Learner:
             "row_weight_": self.row_weight,
         }
         return found if self.first is None else found | {"_first_rows": self.first}
+
+
+def _is_sound(parameters: Parameters, n_rows: int) -> bool:
+    """Whether no component is of so few rows that it may be one by chance, and very likely."""
+    fewest = float(parameters.weights.min()) * n_rows
+    return fewest >= SOUND_ROWS * parameters.n_features
 
 
 def variances_of(parameters: Parameters) -> Array:

@@ -350,12 +350,12 @@ class GaussianMixture(Mixture):
 
         Stepwise EM: what is remembered of the rows before are their sufficient statistics, which
         fade as rows arrive. The step follows from the weight of the rows alone, so that the size of
-        batches does not matter. The first call is a fit; as long as all rows together are fewer
-        than 100 a component and feature, they are kept, and fitted again whenever they have doubled
-        (a pickle keeps these rows, a saved file does not). After `fit`, `load` or `from_parameters`
-        it goes on from there, and the mixture counts as the weight of the rows it was fitted to
-        (one made from parameters, as 100 rows a component and feature). Steps are not averaged:
-        with the default `step_power` they count nearly all rows alike, as averaging would.
+        batches does not matter. The first call is a fit; the first rows, up to 40 a free parameter
+        or 128 MB, are kept, and fitted again as they become more (a pickle keeps these rows, a
+        saved file does not). After `fit`, `load` or `from_parameters` it goes on from there, and
+        the mixture counts as the weight of the rows it was fitted to (one made from parameters, as
+        100 rows a component and feature). Steps are not averaged: with the default `step_power`
+        they count nearly all rows alike, as averaging would.
 
         Parameters
         ----------

@@ -12,7 +12,9 @@ from sklearn.base import clone
 
 import fastgmm
 from fastgmm import DataError, GaussianMixture, em, passes
-from fastgmm.estimators.arriving import enough, variances_of
+from fastgmm.covariance import family
+from fastgmm.estimators import arriving
+from fastgmm.estimators.arriving import enough, to_keep, variances_of
 from fastgmm.parameters import Parameters
 
 K, D = 4, 3
@@ -152,13 +154,13 @@ def test_a_model_made_of_parameters_learns_from_few_rows_as_from_many():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_model_goes_on_from_its_file_and_from_a_pickle_with_the_same_bits(tmp_path, dtype):
     rows = stream(2_000).astype(dtype)
-    model = GaussianMixture(K, random_state=0).partial_fit(rows[:1500])  # past the first rows
+    model = GaussianMixture(K, random_state=0).partial_fit(rows[:1600])  # past the first rows
     model.save(tmp_path / "model.npz")
     others = [fastgmm.load(tmp_path / "model.npz"), pickle.loads(pickle.dumps(model))]
-    model.partial_fit(rows[1500:])
+    model.partial_fit(rows[1600:])
     assert model.means_.dtype == dtype
     for other in others:
-        other.partial_fit(rows[1500:])
+        other.partial_fit(rows[1600:])
         np.testing.assert_array_equal(other.covariances_, model.covariances_)
         assert other.row_weight_ == model.row_weight_
 
@@ -228,7 +230,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(monkeypatch):
         model.partial_fit(np.where(np.arange(50)[:, None] == 3, np.nan, stream(50)))
     with pytest.raises(ValueError, match="from 4 components"):
         clone_with(model, n_components=5).partial_fit(stream(50))
-    monkeypatch.setattr(em.MaximumLikelihood, "estimate", lambda *_: 1 / 0)
+    monkeypatch.setattr(em.MaximumLikelihood, "estimate", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.partial_fit(stream(20, seed=1))
     assert all(vars(model)[name] is before[name] for name in before)
@@ -249,6 +251,80 @@ def test_a_first_call_of_few_rows_begins_anew_as_more_arrive():
     model.partial_fit(rows[100:])
     whole = GaussianMixture(K, random_state=0).fit(rows)
     assert model.score(rows) > whole.score(rows) - 0.05
+
+
+def test_rows_are_kept_for_the_sake_of_parameters_within_a_bound():
+    # (d + 1)(d + 2) / 2 parameters a component, less one; 40 rows for each
+    assert to_keep(family("full"), 20, 32, 0.9) == 40 * (20 * 561 - 1)
+    assert to_keep(family("full"), 20, 32, 1.0) == 40 * (20 * 561 - 1)
+    assert to_keep(family("full"), 20, 32, 0.6) == enough(20, 32) == 64_000
+    assert to_keep(family("spherical"), 20, 32, 0.9) == enough(20, 32)
+    assert to_keep(family("full"), 100, 100, 0.9) * 100 == 16_000_000
+
+
+def kept_numbers(model):
+    first = vars(model).get("_first_rows")
+    return 0 if first is None else sum(part.rows.size for part in first.parts)
+
+
+def test_rows_are_kept_and_count_alike_until_they_are_let_go_at_once():
+    rows = stream(1_700)
+    model = GaussianMixture(1, random_state=0, step_power=0.6, reg_covar=0.0)
+    kept = []
+    for batch in batches(rows, 85):
+        model.partial_fit(batch)
+        kept.append(kept_numbers(model))
+        if kept[-1]:
+            seen = rows[: model.n_rows_]
+            np.testing.assert_allclose(model.means_[0], seen.mean(axis=0), rtol=1e-12)
+            np.testing.assert_allclose(model.covariances_[0], np.cov(seen.T, bias=True), rtol=1e-11)
+    n_kept = sum(n_numbers > 0 for n_numbers in kept)
+    assert n_kept == (enough(1, D) - 1) // 85
+    assert not any(kept[n_kept:])
+
+
+def test_what_is_kept_has_a_bound(monkeypatch):
+    monkeypatch.setattr(arriving, "MOST_NUMBERS", 900)
+    model, most = GaussianMixture(K, random_state=0), 0
+    for batch in batches(stream(600), 20):
+        model.partial_fit(batch)
+        most = max(most, kept_numbers(model))
+    assert most == 840  # 300 rows, or more, would be let go
+    assert kept_numbers(model) == 0
+
+
+def overlapping(n_rows):
+    """Rows of eight components in five dimensions, which EM tells apart in many passes."""
+    rng = np.random.default_rng(1)
+    means = rng.normal(size=(8, 5))
+    return means[rng.integers(8, size=n_rows)] + 0.7 * rng.normal(size=(n_rows, 5))
+
+
+@pytest.mark.parametrize("size", [100, 1000])
+@pytest.mark.parametrize("n_rows", [3_300, 8_000])  # of which 6680 are kept
+def test_components_that_overlap_are_learned_as_from_all_rows_together(size, n_rows):
+    rows, held_out = np.split(overlapping(n_rows + 10_000), [n_rows])
+    whole = GaussianMixture(8, random_state=0, tol=1e-5).fit(rows).score(held_out)
+    model = GaussianMixture(8, random_state=0, tol=1e-5)
+    for batch in batches(rows, size):
+        model.partial_fit(batch)
+    assert model.score(held_out) > whole - 0.02
+
+
+def test_a_mixture_that_is_likelier_than_a_new_start_stays(monkeypatch):
+    def no_better(self, *arguments, original=GaussianMixture._begun):
+        attributes = original(self, *arguments)
+        return attributes | {"means_": np.zeros_like(attributes["means_"])}
+
+    rows = stream(1_000)
+    sound = GaussianMixture(K, random_state=0).partial_fit(rows[:500])
+    # four rows at one place are a component by chance, and very likely: it does not stay
+    rare = np.r_[rows[:496], 40.0 + 1e-3 * rows[:4]]
+    by_chance = GaussianMixture(K, random_state=0).partial_fit(rare)
+    assert by_chance.weights_.min() * 500 == pytest.approx(4.0, rel=1e-6)
+    monkeypatch.setattr(GaussianMixture, "_begun", no_better)
+    assert sound.partial_fit(rows[500:]).means_.any()
+    assert not by_chance.partial_fit(rows[500:]).means_.any()
 
 
 def test_threads_do_not_change_a_bit_of_what_is_learned():

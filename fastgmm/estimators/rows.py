@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import validate_data
 
+from fastgmm.errors import DataError
 from fastgmm.sources import Source, is_dask, is_elsewhere, is_stored, open_source, with_weights
 
 Names = tuple[str, ...] | None
@@ -102,7 +103,13 @@ def _opened(estimator: Any, X: Any, reset: bool, least_rows: int) -> Source:
 def _weighted(source: Source, sample_weight: npt.ArrayLike | None) -> Source:
     if sample_weight is None:
         return source
-    if isinstance(sample_weight, Real) and source.n_rows is not None:
+    if isinstance(sample_weight, Real):
+        if source.n_rows is None:
+            raise DataError(
+                f"sample_weight={sample_weight} is one weight for all rows, and how many rows "
+                f"{source.name} has is not known; give one weight for each row (a Dask array knows "
+                "its rows after compute_chunk_sizes())"
+            )
         sample_weight = np.full(source.n_rows, float(sample_weight))
     return with_weights(source, sample_weight)
 

@@ -108,7 +108,7 @@ class DaskSource(Source):
         return dask_array.from_array(array, chunks=(self._lengths,)).persist()
 
     def chunks(self) -> Iterator[Chunk]:
-        """Fetch partition after partition; no pass of an estimator does so."""
+        """Fetch partition after partition, for `partial_fit`; no pass of a fit does so."""
         for stand in self._stands():
             weights = None if self._weights is None else self._weights[stand.number]
             rows, given = self._compute([self._partitions[stand.number], weights])

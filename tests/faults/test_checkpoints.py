@@ -68,9 +68,9 @@ def test_fits_that_are_interrupted_in_the_midst_of_a_write_go_on(tmp_path, rows)
     process = checkpointed(tmp_path, "model.npz", *PLACES)
     try:
         for place in PLACES:
-            assert process.stdout.readline() == f"{place}\n"
+            assert processes.next_line(process) == place
             process.send_signal(signal.SIGINT)
-            assert process.stdout.readline() == "interrupted\n"
+            assert processes.next_line(process) == "interrupted"
     except AssertionError:
         process.kill()
     finally:

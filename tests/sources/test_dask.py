@@ -1,4 +1,5 @@
 import pickle
+import weakref
 from operator import or_
 
 import dask
@@ -336,6 +337,44 @@ def test_a_walk_on_the_client_gives_the_rows(rows):
     chunks = list(source.chunks())
     np.testing.assert_array_equal(np.concatenate([chunk.rows for chunk in chunks]), rows)
     np.testing.assert_array_equal(np.concatenate([chunk.weights for chunk in chunks]), weights)
+
+
+def test_one_weight_for_rows_of_unknown_number_is_refused_with_the_way_out(rows):
+    array = da.from_array(rows, chunks=(90, 3))
+    message = r"sample_weight=2\.0 is one weight .* rows the Dask Array has .*compute_chunk_sizes"
+    for method in (GaussianMixture(2).fit, fitted(rows).partial_fit):
+        with pytest.raises(DataError, match=message):
+            method(unknown(array), sample_weight=2.0)
+    counted = unknown(array).compute_chunk_sizes()
+    assert fitted(counted, 2.0).row_weight_ == 1600.0
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_partial_fit_learns_what_it_learns_of_the_rows_in_memory(rows, is_first):
+    weights, found = np.arange(800.0), []
+    for cut in (lambda each: each, lambda each: da.from_array(each, chunks=(90, 3)[: each.ndim])):
+        model = GaussianMixture(2, random_state=0, reg_covar=1e-3)
+        model = model if is_first else model.fit(rows[:300])
+        found.append(model.partial_fit(cut(rows), sample_weight=cut(weights)))
+    assert_same_fit(*found)
+
+
+def test_partial_fit_brings_one_partition_after_the_other(rows):
+    held, most = [], []
+
+    def made(block_info=None):
+        number, _ = block_info[None]["chunk-location"]
+        most.append(sum(each() is not None for each in held))
+        found = np.random.default_rng(number).normal(size=(500, 3))
+        held.append(weakref.ref(found))
+        return found
+
+    model = fitted(rows)
+    array = da.map_blocks(made, chunks=((500,) * 8, (3,)), dtype=float)
+    most.clear()
+    model.partial_fit(array)
+    assert len(most) == 8  # each is made once
+    assert max(most) == 1  # and is let go when the next but one is made
 
 
 def test_a_partition_is_computed_by_one_thread(rows):

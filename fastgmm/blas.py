@@ -32,7 +32,8 @@ class _OneThread:
         with self.lock:
             self.found = self.found or {pool: pool.num_threads for pool in _pools(shared=True)}
             for pool in self.found:
-                _set(pool, 1)
+                if pool.num_threads != 1:  # to ask is a third of the time of setting it
+                    _set(pool, 1)
             self.inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -43,7 +44,8 @@ class _OneThread:
 
     def put_back(self) -> None:
         for pool, n_threads in self.found.items():
-            _set(pool, n_threads)
+            if n_threads != 1:
+                _set(pool, n_threads)
             _let_go(pool)
         self.found = {}
 

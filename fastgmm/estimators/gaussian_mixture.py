@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -424,7 +425,7 @@ class GaussianMixture(Mixture):
         said = starts.checked(self, source.n_features)
         resuming = self.warm_start and is_fitted(vars(self)) and not is_silent
         ours = not (resuming or said.is_complete)
-        kept = Kept(checkpoint, starts.settings(self, resuming), source)
+        kept = Kept(checkpoint, partial(starts.settings, self, resuming), source)
         rng, sample = None, None
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         progress = Progress(self, self.max_iter, {"X": X, "y": y, "metadata": metadata})

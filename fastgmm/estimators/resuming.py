@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ class Kept:
     Parameters
     ----------
     path : path or None
-    settings : dict
-        What the fit depends on beside the rows.
+    settings : callable
+        Returns what the fit depends on beside the rows, a dict; asked if there is a path.
     source : Source
 
     Attributes
@@ -31,7 +32,10 @@ class Kept:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None, settings: dict[str, Any], source: Source
+        self,
+        path: str | os.PathLike[str] | None,
+        settings: Callable[[], dict[str, Any]],
+        source: Source,
     ) -> None:
         self.source = source
         self.seed, self.sample_digest = 0, ""
@@ -39,7 +43,7 @@ class Kept:
         self.record: Record | None = None
         if path is None:
             return
-        self.checkpoint = Checkpoint(path, identity_of(settings, source))
+        self.checkpoint = Checkpoint(path, identity_of(settings(), source))
         self.record = self.checkpoint.read()
         if self.record is not None and source.n_rows is None:
             source.n_rows = self.record.sampled.n_rows  # every pass is held to it

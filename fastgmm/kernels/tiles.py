@@ -251,4 +251,6 @@ def two_parts(values, dtype):
 
 def with_columns(values, count):
     """Pad the last axis with zeros to ``count``."""
-    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, count - values.shape[-1])])
+    wide = np.zeros((*values.shape[:-1], count), values.dtype)
+    wide[..., : values.shape[-1]] = values
+    return wide

@@ -219,7 +219,8 @@ def panels_of(upper, dtype):
     """
     n_features = upper.shape[-1]
     missing = whole(n_features, 4) - n_features
-    wide = np.pad(upper, [(0, 0)] * (upper.ndim - 1) + [(missing, 0)]).astype(dtype)
+    wide = np.zeros((*upper.shape[:-1], missing + n_features), dtype)
+    wide[..., missing:] = upper
     panels = wide.reshape(*wide.shape[:-1], -1, 4).swapaxes(-3, -2)
     return np.ascontiguousarray(panels)
 

@@ -6,6 +6,7 @@ import copy
 import os
 import warnings
 from collections.abc import Collection
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -185,7 +186,7 @@ class AutoGaussianMixture(Mixture):
             em.Stopping(self.tol, self.max_iter, self.stopping),
             self.random_state,
             progress,
-            Kept(checkpoint, self._settings(counts, families), found.source),
+            Kept(checkpoint, partial(self._settings, counts, families), found.source),
         )
         best = best_of(candidates, criterion)
         attributes = best.attributes(found)

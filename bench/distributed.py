@@ -42,6 +42,8 @@ CHECKS = [  # rows, features, components, partitions
 FEW, MANY = 64, 512  # partitions, whose passes differ by the price of the tasks
 NETWORK = 1.25e9  # 10 Gbit/s, bytes a second
 TURNS = 5  # the best of which counts
+CHECK_TURNS = 5  # of a pass beside its constants, the median of which counts
+PROBE = 50_000  # rows that tell how fast the kernel is now
 
 
 def parameters(d: int, k: int) -> Parameters:
@@ -66,7 +68,7 @@ class OnePartition(NamedTuple):
     rows: np.ndarray
 
     def __call__(self) -> tasks.Found:
-        return tasks.done(self.sent, self.rows, None, 0, 0)
+        return tasks.done(self.sent, self.rows, None, 0, 0, None)
 
 
 def one_partition(d: int, k: int, n_rows: int) -> OnePartition:
@@ -149,10 +151,10 @@ def one_pass(rows: Any, d: int, k: int) -> Callable[[], Any]:
     return partial(passes.statistics, source, [parameters(d, k)])
 
 
-def processors(client: Client, work: Callable[[], Any]) -> tuple[float, float]:
+def processors(client: Client, work: Callable[[], Any], turns: int = TURNS) -> tuple[float, float]:
     """Seconds of processors in client and scheduler, and in the workers: the least of turns."""
     found = []
-    for _ in range(TURNS):
+    for _ in range(turns):
         here, there = time.process_time(), client.run(time.process_time)
         work()
         here = time.process_time() - here
@@ -161,18 +163,30 @@ def processors(client: Client, work: Callable[[], Any]) -> tuple[float, float]:
     return tuple(min(each) for each in zip(*found, strict=True))
 
 
+class Tasks(NamedTuple):
+    """Passes of next to no rows, which differ by the price of the tasks."""
+
+    few: Callable[[], Any]
+    many: Callable[[], Any]
+
+    def costs(self, client: Client, turns: int) -> dict[str, float]:
+        """Measure what a task costs beside its work."""
+        apart = cost.n_tasks(MANY) - cost.n_tasks(FEW)
+        spent = (processors(client, work, turns) for work in self)
+        scheduler, workers = ((many - few) / apart for few, many in zip(*spent, strict=True))
+        return {"scheduler_task": max(scheduler, 0.0), "worker_task": max(workers, 0.0)}
+
+
+def tasks_alone() -> Tasks:
+    found = Tasks(*(one_pass(made(8 * n, 2, 4, n), 2, 4) for n in (FEW, MANY)))
+    for work in found:
+        work()  # not counted
+    return found
+
+
 def overheads(client: Client) -> dict[str, float]:
     """Measure what tasks cost beside their work, on a cluster of two workers."""
-    spent = []
-    for n_partitions in (FEW, MANY):
-        work = one_pass(made(8 * n_partitions, 2, 4, n_partitions), 2, 4)
-        work()
-        spent.append(processors(client, work))
-    apart = cost.n_tasks(MANY) - cost.n_tasks(FEW)
-    scheduler, workers = ((many - few) / apart for few, many in zip(*spent, strict=True))
-    return {
-        "scheduler_task": scheduler,
-        "worker_task": workers,
+    return tasks_alone().costs(client, TURNS) | {
         "link": link(client),
         "fixed": best(one_pass(made(8, 2, 4, 1), 2, 4)),
         "bandwidth": bandwidth(client),
@@ -211,15 +225,47 @@ def bandwidth(client: Client) -> float:
 
 
 def check(machine: cost.Machine, n_workers: int) -> None:
-    with cluster(n_workers):
+    """Print passes beside the model.
+
+    A shared processor is twice as fast in one minute as in another. So each turn measures the
+    constants of the kernel and of the tasks once more, and then the pass; the median turn is shown.
+    """
+    with cluster(n_workers) as client:
+        tasks = tasks_alone()
         for n_rows, d, k, n_partitions in CHECKS:
-            took = best(one_pass(made(n_rows, d, k, n_partitions), d, k))
-            seconds = cost.predict(machine, cost.Job(n_rows, d, k, n_workers, n_partitions))
+            work, probe = (
+                one_pass(made(n_rows, d, k, n_partitions), d, k),
+                one_partition(d, k, PROBE),
+            )
+            asked = cost.Job(n_rows, d, k, n_workers, n_partitions)
+            work()
+            probe()
+            turns = []
+            for _ in range(CHECK_TURNS):
+                now = at_present(machine, probe, (d, k))._replace(**tasks.costs(client, 1))
+                began = time.perf_counter()
+                work()
+                turns.append((time.perf_counter() - began, cost.predict(now, asked)))
+            turns.sort(key=lambda turn: sum(turn[1]) / turn[0])
+            took, seconds = turns[CHECK_TURNS // 2]
             print(
                 f"| {n_workers} | {n_rows:,} | {d}, {k} | {n_partitions} | {took:.3f} "
                 f"| {sum(seconds):.3f} | {sum(seconds) / took:.2f} | {cost.limit(seconds)} |",
                 flush=True,
             )
+
+
+def at_present(machine: cost.Machine, probe: OnePartition, shape: tuple[int, int]) -> cost.Machine:
+    """Return the machine with a kernel as fast as it is now, on rows of a shape."""
+    began = time.perf_counter()
+    probe()
+    seconds = (time.perf_counter() - began) / len(probe.rows)
+    factor = seconds / cost.row_seconds(machine, *shape)
+    return machine._replace(
+        row_component=factor * machine.row_component,
+        multiplication=factor * machine.multiplication,
+        number=factor * machine.number,
+    )
 
 
 # The model far beyond

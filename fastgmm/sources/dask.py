@@ -7,9 +7,11 @@ show. What travels is the function, one bytes object a pass, and what was found.
 
 from __future__ import annotations
 
+import ast
 import copy
 import math
 import pickle
+import re
 import sys
 import uuid
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -38,6 +40,8 @@ from fastgmm.sources.partition import (
 from fastgmm.sources.source import Chunk, Source
 from fastgmm.sources.tables import as_table, is_instance
 
+_GIVEN_UP = re.compile(r"Task (.+) marked as failed because \d+ workers died")
+_AT_ONCE = 20  # tasks that a worker may have held: so far apart are lines of one death at most
 FAN_IN = 8  # results that one task combines: a pass of P partitions has P / 7 such tasks
 
 
@@ -332,7 +336,10 @@ def _failure(error: Exception, name: str, partitions: list[Any]) -> str | None:
     kind = type(error).__name__
     if kind == "KilledWorker":
         key = error.args[0]
-        at = key[1] if str(key[0]).startswith("fastgmm-pass-") else _index(key, partitions)
+        at = _partition(key, partitions)
+        if at is None and (others := _blamed_with(key)):
+            found = [_partition(each, partitions) for each in others]
+            at = next((each for each in found if each is not None), None)
         where = f"the task {key!r}" if at is None else f"partition {at} of {name}"
         return (
             f"{where} was given to {error.args[2] + 1} workers, and each died with it: this task, "
@@ -348,5 +355,22 @@ def _failure(error: Exception, name: str, partitions: list[Any]) -> str | None:
     return None
 
 
-def _index(key: Any, partitions: list[Any]) -> int | None:
+def _partition(key: Any, partitions: list[Any]) -> int | None:
+    """Tell which partition a task makes or sums, if it is of one."""
+    if str(key[0]).startswith("fastgmm-pass-"):
+        return int(key[1])
     return partitions.index(key) if key in partitions else None
+
+
+def _blamed_with(key: Any) -> list[Any]:
+    """Return the other tasks that Dask gave up in the same breath, out of the scheduler's log.
+
+    What dies takes along what waits on the same worker, sums of other partitions among it, and any
+    of those may be the one that Dask reports: one of 15 fits was ended by a sum.
+    """
+    clients = sys.modules["distributed"]
+    lines = [line for _, line in clients.default_client().get_scheduler_logs()]  # newest first
+    said = [match[1] for line in lines if (match := _GIVEN_UP.search(line))]
+    at = said.index(str(key)) if str(key) in said else 0
+    near = said[max(at - _AT_ONCE, 0) : at + _AT_ONCE + 1]
+    return [ast.literal_eval(each) for each in near if each.startswith("(")]

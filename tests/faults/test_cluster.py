@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import signal
 from contextlib import ExitStack, contextmanager
 from operator import or_
@@ -13,7 +14,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster, wait
+from distributed import Client, KilledWorker, LocalCluster, wait
 from faults import processes
 from faults.partitions import (
     PARTITIONS,
@@ -33,6 +34,7 @@ from fastgmm import GaussianMixture, open_source, passes
 from fastgmm import checkpoint as checkpoints
 from fastgmm.errors import ClusterError, DataError
 from fastgmm.identity import FIRST_ROWS, identity_of
+from fastgmm.sources.dask import _failure
 
 PATIENCE = 120  # seconds until a test counts as one that hangs; it takes 5
 pytestmark = [
@@ -118,6 +120,11 @@ def test_a_partition_that_kills_every_worker_is_named(cluster, connect, tmp_path
     ) as caught:
         GaussianMixture(2, random_state=0, tol=0.0).fit(rows)
     assert caught.value.model.n_iter_ == 2  # after the sample's pass and two of EM
+    # so it is where Dask reports a sum that waited on a dead worker, which did it no harm
+    blamed = caught.value.__cause__
+    sums = KilledWorker(("fastgmm-combine-of-others", 13), *blamed.args[1:])
+    keys = [each.key for each in rows.to_delayed().ravel()]
+    assert re.match(r"partition \d+ of them was given to 2 workers", _failure(sums, "them", keys))
     assert fitted(made())  # the cluster lives on
 
 

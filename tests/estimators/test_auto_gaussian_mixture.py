@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -65,6 +66,18 @@ def test_it_works_in_a_pipeline(blobs):
         StandardScaler(), AutoGaussianMixture(range(1, 7), covariance_type="full", random_state=0)
     )
     assert len(np.unique(pipeline.fit(blobs).predict(blobs))) == 4
+
+
+def test_it_is_searched_by_cross_validation(blobs):
+    pipeline = make_pipeline(StandardScaler(), AutoGaussianMixture(range(1, 4), random_state=0))
+    types = ["spherical", "tied"]
+    search = GridSearchCV(pipeline, {"autogaussianmixture__covariance_type": types}, cv=2)
+    found = search.fit(blobs).cv_results_["mean_test_score"]
+    first = pipeline.set_params(autogaussianmixture__covariance_type=types[0])
+    assert cross_val_score(first, blobs, cv=2).mean() == found[0]
+    assert search.best_params_ == {
+        "autogaussianmixture__covariance_type": types[int(found.argmax())]
+    }
 
 
 def test_a_range_survives_a_clone():

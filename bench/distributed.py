@@ -3,7 +3,7 @@
     python -m bench.distributed [docs/distributed.png]
 
 Measured on this machine, on clusters of 1 and 2 processes with a thread each; the chart takes a
-network of NETWORK bytes a second in place of this machine's own. About two minutes.
+network of NETWORK bytes a second in place of this machine's own. About four minutes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CHECKS = [  # rows, features, components, partitions
 FEW, MANY = 64, 512  # partitions, whose passes differ by the price of the tasks
 NETWORK = 1.25e9  # 10 Gbit/s, bytes a second
 TURNS = 5  # the best of which counts
-CHECK_TURNS = 5  # of a pass beside its constants, the median of which counts
+CHECK_TURNS = 3  # of a pass beside its constants, the median of which counts
 PROBE = 50_000  # rows that tell how fast the kernel is now
 
 

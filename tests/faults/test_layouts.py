@@ -409,5 +409,5 @@ def test_rows_that_change_during_a_fit_crash_nothing(rng):
         return
     finally:
         done.set()
-        meddler.join()
+        meddler.join(60)
     assert np.isfinite(model.means_).all()

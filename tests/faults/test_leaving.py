@@ -34,7 +34,7 @@ def test_a_thread_that_may_not_handle_signals_fits(rows):
         target=lambda: found.append(GaussianMixture(2, random_state=0).fit(rows))
     )
     thread.start()
-    thread.join()
+    thread.join(60)
     np.testing.assert_array_equal(
         found[0].means_, GaussianMixture(2, random_state=0).fit(rows).means_
     )

@@ -23,7 +23,7 @@ def ask_from_another_thread():
 
     thread = threading.Thread(target=ask)
     thread.start()
-    thread.join()
+    thread.join(60)
     return answers[0]
 
 

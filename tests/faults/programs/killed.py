@@ -1,6 +1,6 @@
 """Fits that are killed at random moments until enough kills have hit; each must end as undisturbed.
 
-python killed.py folder kills
+python killed.py fit|select folder kills
 
 Children are forked from a process that has compiled and started no thread, so that a kill is a
 matter of milliseconds. Printed: kills, fits that came to their end, kills that left a half file.
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import CheckpointWarning, GaussianMixture, checkpoint
+from fastgmm import CheckpointWarning, GaussianMixture, checkpoint, select
 
 warnings.simplefilter("ignore", ConvergenceWarning)
 # a kill between two renamings leaves the older file alone, and that is told
@@ -35,7 +35,13 @@ def fit(model, **options):
     fitted.fit(ROWS, **options).save(model)
 
 
-def in_child(model, run, seconds):
+def search(model, **options):
+    """Choose between two mixtures of 15 passes each, and save the better one."""
+    found = select(ROWS[:500], (1, 2), "full", tol=0.0, max_iter=15, random_state=0, **options)
+    found.best_estimator_.save(model)
+
+
+def in_child(fit, model, run, seconds):
     """Fit in a child that is killed after some seconds; return whether it has ended before."""
     child = os.fork()
     if child == 0:
@@ -54,7 +60,7 @@ def in_child(model, run, seconds):
     return False
 
 
-def main(folder, wanted):
+def main(fit, folder, wanted):
     run, model = folder / "run.ckpt", folder / "model.npz"
     fit(folder / "expected.npz")
     started = time.perf_counter()
@@ -68,7 +74,7 @@ def main(folder, wanted):
         while True:
             # the last fit of all is left to end
             seconds = moments.uniform(0.0, whole / 2) if kills < wanted else 60 * whole
-            if in_child(model, run, seconds):
+            if in_child(fit, model, run, seconds):
                 break
             kills += 1
             halves += len(list(folder.glob(".fastgmm-*")))
@@ -80,4 +86,4 @@ def main(folder, wanted):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main({"fit": fit, "select": search}[sys.argv[1]], Path(sys.argv[2]), int(sys.argv[3]))

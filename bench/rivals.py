@@ -21,6 +21,7 @@ import logging
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -29,6 +30,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+if not __package__:  # called by its path, not by its name
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import data
 from fastgmm import GaussianMixture

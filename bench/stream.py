@@ -28,6 +28,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import set_num_threads
 
+if not __package__:  # called by its path, not by its name
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from bench import data
 from fastgmm import open_source, passes
 from fastgmm.cli import output, predict

@@ -50,7 +50,7 @@ def smallest_gain(table, n_rows: int) -> float:
         np.diff(table["log_likelihood"][table["covariance_type"] == name]).min()
         for name in np.unique(table["covariance_type"])
     ]
-    return min(gains) / n_rows
+    return np.min(gains) / n_rows  # not a number where a candidate's is none
 
 
 def main() -> None:

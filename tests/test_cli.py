@@ -448,6 +448,7 @@ def test_a_terminal_sees_the_passes_and_ctrl_c_ends_the_fit(tmp_path):
             child.kill()  # else a failure would wait for a million passes
     os.close(terminal)
     assert child.returncode == 130
+    assert b"starting, compiling if it is the first time" in seen
     assert b"/1000000" in seen
     assert b"Traceback" not in seen
     assert not (tmp_path / "m.npz").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,6 +49,15 @@ def test_select_writes_the_model_that_select_finds(data, blobs, tmp_path):
     assert_array_equal(found.means_, expected.best_estimator_.means_)
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
     assert f"{expected.table['bic'].min():,.1f} *" in result.stdout
+
+
+def test_the_line_that_a_new_user_types(blobs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("points.npy", blobs)
+    line = "select points.npy -k 1:20 --criterion bic --plot bic.png -o best.npz"
+    run(*line.split(), "--covariance", "spherical", "--seed", 0)
+    assert fastgmm.load("best.npz").n_components == 4
+    assert Path("bic.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_select_goes_on_from_its_checkpoint(data, tmp_path):
@@ -98,7 +109,7 @@ def test_a_terminal_is_told_of_starts_and_compiling_before_there_are_any(data, m
     run("select", data, "-k", "5:1", code=2)
     assert told == []
     run("select", data, "-k", "1:2", "--covariance", "diag", "--seed", 0)
-    assert told == ["growing starts, and compiling for the first time", "starts"]
+    assert told == ["growing starts, compiling if it is the first time", "starts"]
 
 
 def test_candidates_that_have_collapsed_are_in_brackets(tmp_path):

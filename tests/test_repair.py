@@ -75,6 +75,17 @@ def test_a_fit_puts_a_component_without_rows_elsewhere(starving_start):
     assert (np.diff(model.lower_bounds_) > -1e-12).all()
 
 
+def test_a_fit_puts_a_component_of_one_row_elsewhere(monkeypatch):
+    rows, means = clusters()
+    rows = np.append(rows, [[3.0, 3.0]], axis=0)  # likelier alone than with others, but not by much
+    centres = np.array([means[0], (means[1] + means[2]) / 2, means[3], rows[-1]])
+    covariances = np.array([2.0, 30.0, 2.0, 1e-6])[:, None, None] * np.eye(2)
+    start = Parameters.from_covariances("full", [0.25, 0.5, 0.248, 0.002], centres, covariances)
+    monkeypatch.setattr("fastgmm.estimators.starts.start_from", lambda *_: start)
+    model = GaussianMixture(4, random_state=0).fit(rows)  # without a warning: those are errors
+    assert_allclose(np.sort(model.means_[:, 0]), means[:, 0], atol=0.5)
+
+
 def test_a_repair_keeps_within_max_iter(starving_start):
     rows, _ = starving_start
     model = GaussianMixture(4, random_state=0, max_iter=2, tol=0.0)

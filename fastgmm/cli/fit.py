@@ -119,7 +119,7 @@ def fit(
 def _fit(model: GaussianMixture, source: Source, checkpoint: Path | None) -> float:
     """Fit with a bar on stderr if that is a terminal; return the seconds it took."""
     if sys.stderr.isatty():
-        model.set_callbacks(PassProgress())
+        model.set_callbacks(PassProgress("starting, compiling if it is the first time"))
     started = time.perf_counter()
     model.fit(source, checkpoint=checkpoint)
     seconds = time.perf_counter() - started

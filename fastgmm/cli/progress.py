@@ -21,7 +21,7 @@ class PassProgress:
         What is done before the first pass, and compiled, when it is for the first time.
     """
 
-    def __init__(self, doing: str = "starting") -> None:
+    def __init__(self, doing: str) -> None:
         self.bar = _bar("passes")
         self.task = self.bar.add_task(doing, total=None)
 

@@ -128,7 +128,7 @@ def counts_of(text: str) -> list[int]:
 def _fit(model: AutoGaussianMixture, source: Source, checkpoint: Path | None) -> float:
     """Fit with a bar on stderr if that is a terminal; return the seconds it took."""
     if sys.stderr.isatty():
-        model.set_callbacks(PassProgress("growing starts, and compiling for the first time"))
+        model.set_callbacks(PassProgress("growing starts, compiling if it is the first time"))
     started = time.perf_counter()
     model.fit(source, checkpoint=checkpoint)
     return time.perf_counter() - started

@@ -145,8 +145,16 @@ def test_single_precision_is_told_of_where_it_is_too_coarse():
 def test_an_outlier_of_1e10_is_told_of_as_one_row(kind):
     rows = blobs()
     rows[0] = 1e10
-    model = warned(rows, "component [012] holds one row", 3, covariance_type=kind)
+    way_out = "drop it if it is an outlier, or use fewer components"
+    model = warned(rows, f"component [012] holds one row: {way_out}", 3, covariance_type=kind)
     assert_allclose(np.sort(model.weights_), [1 / 300, 149 / 300, 150 / 300], rtol=1e-3)
+
+
+def test_a_component_on_a_line_is_named_with_the_way_out():
+    rows = blobs()
+    rows[:8] = 40.0 + np.arange(8)[:, None] * [1.0, 2.0, 3.0]
+    way_out = "about 8 rows: use fewer components, a larger reg_covar, or covariance_type='tied'"
+    warned(rows, f"component [012] has no variance but reg_covar's .*{way_out}", 3)
 
 
 @pytest.mark.fault(23)

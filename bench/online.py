@@ -72,7 +72,7 @@ def overlapping() -> None:
     In brackets what a fit to so many rows must lose: parameters / 2n.
     """
     print(
-        "\n| features, distance, data set | batch fit below the truth | stream below it, "
+        "\n| features, distance, data set | batch fit below the truth | stream below that fit, "
         "in batches of 100, 1000, 10 000 | below the truth after 30 000, 60 000 | rows a second |"
     )
     print("| --- | --: | --: | --: | --: |")

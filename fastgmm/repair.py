@@ -19,7 +19,7 @@ from fastgmm.exchange import TRIALS, splits
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample
-from fastgmm.short_runs import advance, responsibilities, source_of
+from fastgmm.short_runs import ShortRuns, source_of
 from fastgmm.statistics import Array
 
 
@@ -40,8 +40,9 @@ def repaired(
         centred = sample._replace(origin=np.zeros_like(sample.origin))
         here = replace(parameters, means=parameters.means - sample.origin)
         (before,) = passes.statistics(source_of(centred), [here])
-        trials = [em.State(rule, each) for each in _alternatives(here, failing, centred, rule)]
-        better = leaders(advance(trials, centred, TRIAL_PASSES), 1)
+        short = ShortRuns(centred, rule)
+        trials = [em.State(rule, each) for each in _alternatives(here, failing, short)]
+        better = leaders(short.advance(trials, TRIAL_PASSES), 1)
         if not better or better[0].trace[-1] <= before.mean_log_likelihood:
             return None
         found = better[0].parameters
@@ -49,10 +50,11 @@ def repaired(
 
 
 def _alternatives(
-    parameters: Parameters, failing: Sequence[int], sample: Sample, rule: em.MaximumLikelihood
+    parameters: Parameters, failing: Sequence[int], short: ShortRuns
 ) -> Iterator[Parameters]:
     """Walk the parameters after the splits that promise most; singular ones are left out."""
-    shares = _without(parameters, failing, sample, rule)
+    sample, rule = short.sample, short.rule
+    shares = _without(parameters, failing, short)
     ranked = sorted(splits(sample, shares), key=lambda split: -split.gain)
     for first in range(min(TRIALS, len(ranked))):
         moved = shares.copy()
@@ -69,11 +71,9 @@ def _alternatives(
             continue
 
 
-def _without(
-    parameters: Parameters, failing: Sequence[int], sample: Sample, rule: em.MaximumLikelihood
-) -> Array:
+def _without(parameters: Parameters, failing: Sequence[int], short: ShortRuns) -> Array:
     """Responsibilities (K, m) for the rows if the failing components were not there."""
     weights = parameters.weights.copy()
     weights[list(failing)] = 0.0
     rest = replace(parameters, weights=weights / weights.sum())
-    return responsibilities(sample, rest, rule)
+    return short.responsibilities(rest)

@@ -21,6 +21,8 @@ import numpy.typing as npt
 
 from fastgmm import em, passes
 from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.kernels import softmax
+from fastgmm.kernels.vectors import WIDTH
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample
@@ -36,69 +38,144 @@ PLAIN = ("VII", "VVI", "EEE", "VVV")
 NO_WEIGHT = -1e300  # its logarithm, finite so that products stay numbers
 
 
-def advance(states: Sequence[em.State], sample: Sample, n_passes: int) -> list[em.State]:
-    """Give the states that have not arrived so many passes more over a sample about zero.
+class ShortRuns:
+    """Short runs of EM over a sample about zero.
 
     Parameters
     ----------
-    states : sequence of State
-        Of one rule and one number of components.
-    sample : Sample
-    n_passes : int
-    """
-    going = [
-        replace(state, outcome=em.Outcome.RUNNING)
-        if state.outcome is em.Outcome.OUT_OF_PASSES
-        else state
-        for state in states
-    ]
-    passed = max((len(state.trace) for state in states), default=0)
-    stopping = em.Stopping(TOLERANCE, passed + n_passes)
-    running = [c for c, state in enumerate(going) if state.outcome is em.Outcome.RUNNING]
-    rule = states[0].rule if states else None
-    if running and isinstance(rule, em.MaximumLikelihood) and _suits(rule, sample):
-        found = _run([going[c] for c in running], sample, rule, stopping)
-        if found is not None:
-            for c, state in zip(running, found, strict=True):
-                going[c] = state
-            return going
-    return em.run(going, functools.partial(passes.statistics, source_of(sample)), stopping)
-
-
-def begun(shares: Iterable[Array], sample: Sample, rule: em.MaximumLikelihood) -> list[Parameters]:
-    """Take the M-step of each division of a sample about zero, without those that are singular.
-
-    Parameters
-    ----------
-    shares : iterable of ndarray of shape (n_components, n_rows)
-        What each component has of the rows.
     sample : Sample
     rule : MaximumLikelihood
+        The M-step of all of them.
     """
-    shares = list(shares)
-    if not shares:
-        return []
-    found = _begun(shares, sample, rule) if _suits(rule, sample) else None
-    return found if found is not None else list(_one_by_one(shares, sample, rule))
 
+    def __init__(self, sample: Sample, rule: em.MaximumLikelihood) -> None:
+        self.sample, self.rule = sample, rule
 
-def _begun(
-    shares: Sequence[Array], sample: Sample, rule: em.MaximumLikelihood
-) -> list[Parameters] | None:
-    """Take them all from the products of the rows; None where digits would be lost."""
-    structure = rule.family.structure
-    rows = _products(sample.rows, structure)
-    sums = np.stack([(each * sample.weights) @ rows.T for each in shares], axis=1)
-    if not (sums[..., 0] > NEGLIGIBLE_WEIGHT).all():
-        return None
-    n_components, n_candidates, _ = sums.shape
-    nowhere = np.zeros((n_components, n_candidates, sample.rows.shape[1]))
-    nothing = np.zeros(0)  # would stand for components without rows
-    batch = Batch(structure, sums[..., 0], nowhere, nothing, nothing)
-    batch, singular = _maximised(batch, sums, rule)
-    if not _coefficients(batch)[1] < FARTHEST:
-        return None
-    return [batch.parameters(c) for c in range(n_candidates) if singular[c] is None]
+    def advance(self, states: Sequence[em.State], n_passes: int) -> list[em.State]:
+        """Give states of one number of components so many passes more, but those that arrived."""
+        going = [
+            replace(state, outcome=em.Outcome.RUNNING)
+            if state.outcome is em.Outcome.OUT_OF_PASSES
+            else state
+            for state in states
+        ]
+        passed = max((len(state.trace) for state in states), default=0)
+        stopping = em.Stopping(TOLERANCE, passed + n_passes)
+        running = [c for c, state in enumerate(going) if state.outcome is em.Outcome.RUNNING]
+        if running and self._suits:
+            found = self._run([going[c] for c in running], stopping)
+            if found is not None:
+                for c, state in zip(running, found, strict=True):
+                    going[c] = state
+                return going
+        return em.run(going, functools.partial(passes.statistics, source_of(self.sample)), stopping)
+
+    def begun(self, shares: Iterable[Array]) -> list[Parameters]:
+        """Take the M-step of each division of the rows, without those that are singular.
+
+        Parameters
+        ----------
+        shares : iterable of ndarray of shape (n_components, n_rows)
+            What each component has of the rows.
+        """
+        shares = list(shares)
+        if not shares:
+            return []
+        found = self._begun(shares) if self._suits else None
+        return found if found is not None else list(_one_by_one(shares, self.sample, self.rule))
+
+    def responsibilities(self, parameters: Parameters) -> Array:
+        """Return what each component has of each row, (K, m)."""
+        if self._suits:
+            coefficients, farthest = _coefficients(_stacked([parameters]))
+            if farthest < FARTHEST:
+                shares = coefficients @ self._products
+                softmax.share(shares, np.ones(shares.shape[1]), np.zeros(1))
+                return shares[:, : len(self.sample.rows)]
+        return passes.responsibilities(source_of(self.sample), parameters).T
+
+    @property
+    def _suits(self) -> bool:
+        """Whether the products of the rows are few, and the M-step one of those known here."""
+        n_rows, d = self.sample.rows.shape
+        products = {"spherical": d + 2, "diagonal": 2 * d + 1}
+        n_products = products.get(self.rule.family.structure, (d + 1) * (d + 2) // 2)
+        return self.rule.family.name in PLAIN and n_rows * n_products <= MOST_PRODUCTS
+
+    @functools.cached_property
+    def _products(self) -> Array:
+        """What log densities are linear in, (p, m): 1, x, and the products of x that matter.
+
+        Columns of zeros fill up the last register.
+        """
+        columns = self.sample.rows.T
+        n_features, n_rows = columns.shape
+        match self.rule.family.structure:
+            case "spherical":
+                squares = (columns**2).sum(axis=0, keepdims=True)
+            case "diagonal":
+                squares = columns**2
+            case _:
+                i, j = _triangle(n_features)
+                squares = columns[i] * columns[j]
+        found = np.zeros((1 + n_features + len(squares), -(-n_rows // WIDTH) * WIDTH))
+        found[0, :n_rows] = 1.0
+        found[1 : 1 + n_features, :n_rows] = columns
+        found[1 + n_features :, :n_rows] = squares
+        return found
+
+    @functools.cached_property
+    def _weights(self) -> Array:
+        """Weights of the columns of the products."""
+        found = np.zeros(self._products.shape[1])
+        found[: len(self.sample.weights)] = self.sample.weights
+        return found
+
+    def _begun(self, shares: Sequence[Array]) -> list[Parameters] | None:
+        """Take them all from the products of the rows; None where digits would be lost."""
+        columns = self._products[:, : len(self.sample.rows)].T
+        sums = np.stack([(each * self.sample.weights) @ columns for each in shares], axis=1)
+        if not (sums[..., 0] > NEGLIGIBLE_WEIGHT).all():
+            return None
+        n_components, n_candidates, _ = sums.shape
+        nowhere = np.zeros((n_components, n_candidates, self.sample.rows.shape[1]))
+        nothing = np.zeros(0)  # would stand for components without rows
+        structure = self.rule.family.structure
+        batch = Batch(structure, sums[..., 0], nowhere, nothing, nothing)
+        batch, singular = _maximised(batch, sums, self.rule)
+        if not _coefficients(batch)[1] < FARTHEST:
+            return None
+        return [batch.parameters(c) for c in range(n_candidates) if singular[c] is None]
+
+    def _run(self, states: Sequence[em.State], stopping: em.Stopping) -> list[em.State] | None:
+        """Step all candidates until each has stopped; None where digits would be lost."""
+        found, running = list(states), list(range(len(states)))
+        batch = _stacked([state.parameters for state in states])
+        coefficients, farthest = _coefficients(batch)
+        if not farthest < FARTHEST:
+            return None
+        while running:
+            sums, objectives = _expectation(
+                self._products, self._weights, coefficients, len(running)
+            )
+            batch, singular = _maximised(batch, sums, self.rule)
+            coefficients, farthest = _coefficients(batch)
+            if not farthest < FARTHEST:  # or a variance is what rounding left of nothing
+                return None
+            going = []
+            for place, c in enumerate(running):
+                found[c] = state = _stepped(found[c], objectives[place], singular[place], stopping)
+                if state.outcome is em.Outcome.RUNNING:
+                    going.append(place)
+                elif state.failure is None:
+                    found[c] = replace(state, parameters=batch.parameters(place))
+            if len(going) < len(running):
+                running = [running[place] for place in going]
+                batch = batch.of(going)
+                n_products = coefficients.shape[1]
+                coefficients = coefficients.reshape(len(batch.weights), -1, n_products)[:, going]
+                coefficients = coefficients.reshape(-1, n_products)
+        return found
 
 
 def _one_by_one(
@@ -113,30 +190,9 @@ def _one_by_one(
             continue
 
 
-def responsibilities(sample: Sample, parameters: Parameters, rule: em.MaximumLikelihood) -> Array:
-    """Return what each component has of each row of a sample about zero, (K, m)."""
-    if _suits(rule, sample):
-        batch = _stacked([parameters])
-        coefficients, farthest = _coefficients(batch)
-        if farthest < FARTHEST:
-            shares = coefficients @ _products(sample.rows, batch.structure)
-            _, total = _softened(shares)
-            shares /= total
-            return shares
-    return passes.responsibilities(source_of(sample), parameters).T
-
-
 def source_of(sample: Sample) -> Source:
     """Return the rows of a sample, weighted, as what a pass reads."""
     return with_weights(open_source(sample.rows), sample.weights)
-
-
-def _suits(rule: em.MaximumLikelihood, sample: Sample) -> bool:
-    """Whether the products of the rows are few, and the M-step one of those known here."""
-    n_rows, d = sample.rows.shape
-    products = {"spherical": d + 2, "diagonal": 2 * d + 1}
-    n_products = products.get(rule.family.structure, (d + 1) * (d + 2) // 2)
-    return rule.family.name in PLAIN and n_rows * n_products <= MOST_PRODUCTS
 
 
 class Batch(NamedTuple):
@@ -176,37 +232,6 @@ def _stacked(candidates: Sequence[Parameters]) -> Batch:
     return Batch(structure, *columns)
 
 
-def _run(
-    states: Sequence[em.State], sample: Sample, rule: em.MaximumLikelihood, stopping: em.Stopping
-) -> list[em.State] | None:
-    """Step all candidates until each has stopped; None where digits would be lost."""
-    found, running = list(states), list(range(len(states)))
-    batch = _stacked([state.parameters for state in states])
-    rows = _products(sample.rows, batch.structure)
-    coefficients, farthest = _coefficients(batch)
-    if not farthest < FARTHEST:
-        return None
-    while running:
-        sums, objectives = _expectation(rows, sample.weights, coefficients, len(running))
-        batch, singular = _maximised(batch, sums, rule)
-        coefficients, farthest = _coefficients(batch)
-        if not farthest < FARTHEST:  # or a variance is what rounding left of nothing
-            return None
-        going = []
-        for place, c in enumerate(running):
-            found[c] = state = _stepped(found[c], objectives[place], singular[place], stopping)
-            if state.outcome is em.Outcome.RUNNING:
-                going.append(place)
-            elif state.failure is None:
-                found[c] = replace(state, parameters=batch.parameters(place))
-        if len(going) < len(running):
-            running = [running[place] for place in going]
-            batch = batch.of(going)
-            coefficients = coefficients.reshape(len(batch.weights), -1, len(rows))[:, going]
-            coefficients = coefficients.reshape(-1, len(rows))
-    return found
-
-
 def _stepped(
     state: em.State, objective: float, singular: int | None, stopping: em.Stopping
 ) -> em.State:
@@ -216,20 +241,6 @@ def _stepped(
         failure = DegenerateCovarianceError(singular if singular >= 0 else None)
         return replace(state, trace=trace, outcome=em.Outcome.DEGENERATE, failure=failure)
     return replace(state, trace=trace, outcome=stopping.judge(trace))
-
-
-def _products(rows: Array, structure: str) -> Array:
-    """What log densities are linear in, (p, m): 1, x, and the products of x that matter."""
-    columns = rows.T
-    match structure:
-        case "spherical":
-            squares = (columns**2).sum(axis=0, keepdims=True)
-        case "diagonal":
-            squares = columns**2
-        case _:
-            i, j = _triangle(len(columns))
-            squares = columns[i] * columns[j]
-    return np.concatenate([np.ones((1, len(rows))), columns, squares])
 
 
 def _coefficients(batch: Batch) -> tuple[Array, float]:
@@ -260,26 +271,15 @@ def _expectation(
     rows: Array, weights: Array, coefficients: Array, n_candidates: int
 ) -> tuple[Array, Array]:
     """Sum the products of all rows by responsibility, (K C, p), and the log-likelihoods, (C,)."""
-    n_tile = max(FEWEST_IN_A_TILE, TILE_NUMBERS // len(coefficients))
+    n_tile = max(FEWEST_IN_A_TILE, TILE_NUMBERS // len(coefficients) // WIDTH * WIDTH)
     sums, log_likelihoods = np.zeros(coefficients.shape), np.zeros(n_candidates)
     for start in range(0, len(weights), n_tile):
         tile, weight = rows[:, start : start + n_tile], weights[start : start + n_tile]
         densities = coefficients @ tile
-        shares = densities.reshape(-1, n_candidates * len(weight))  # a view: components first
-        likelihoods, total = _softened(shares)
-        log_likelihoods += likelihoods.reshape(n_candidates, -1) @ weight
-        shares *= (weight / total.reshape(n_candidates, -1)).ravel()
+        side_by_side = densities.reshape(-1, n_candidates * len(weight))  # a view: components first
+        softmax.share(side_by_side, weight, log_likelihoods)
         sums += densities @ tile.T
     return sums, log_likelihoods
-
-
-def _softened(densities: Array) -> tuple[Array, Array]:
-    """Put shares, but for their total, in the place of log densities (K, m); return their log."""
-    top = densities.max(axis=0)
-    densities -= top
-    np.exp(densities, out=densities)
-    total = densities.sum(axis=0)
-    return np.log(total) + top, total
 
 
 def _maximised(

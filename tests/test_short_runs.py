@@ -15,7 +15,7 @@ from fastgmm.em import MaximumLikelihood, Outcome, State
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
-from fastgmm.short_runs import advance, source_of
+from fastgmm.short_runs import ShortRuns, source_of
 
 
 def sample_of(rows, weights=None):
@@ -68,7 +68,7 @@ def test_they_agree_with_passes(structure, n_features, reg_covar, no_passes):
     rng = np.random.default_rng(1)
     states = [started(sample, rule, 3, rng) for _ in range(4)]
     for found, expected in zip(
-        advance(states, sample, 7), by_passes(states, sample, 7), strict=True
+        ShortRuns(sample, rule).advance(states, 7), by_passes(states, sample, 7), strict=True
     ):
         assert found.outcome == expected.outcome
         # means lie within ten deviations of zero: 100 eps, and seven passes
@@ -83,14 +83,14 @@ def test_they_stop_one_by_one_and_go_on_later(no_passes):
     rule = MaximumLikelihood(family("full"), 1e-6)
     rng = np.random.default_rng(3)
     states = [started(sample, rule, 2, rng) for _ in range(3)]
-    there = advance(states[:1], sample, 200)[0]
+    there = ShortRuns(sample, rule).advance(states[:1], 200)[0]
     assert there.outcome is Outcome.CONVERGED
-    mixed = advance([there, *states[1:]], sample, 2)
+    mixed = ShortRuns(sample, rule).advance([there, *states[1:]], 2)
     assert mixed[0] is there
     for state in mixed[1:]:
         most = len(there.trace) + 2
         assert (len(state.trace) == most) != (state.outcome is Outcome.CONVERGED)
-    again = advance(mixed, sample, 5)
+    again = ShortRuns(sample, rule).advance(mixed, 5)
     for before, after in zip(mixed, again, strict=True):
         assert after.trace[: len(before.trace)] == before.trace
 
@@ -102,7 +102,7 @@ def test_a_component_without_rows_stays_where_it_is(structure, no_passes):
     start = started(sample, rule, 2, np.random.default_rng(0)).parameters
     means = np.vstack([start.means[0], np.full(3, 1e4)])
     lost = Parameters.from_covariances(structure, start.weights, means, start.covariances)
-    (found,) = advance([State(rule, lost)], sample, 5)
+    (found,) = ShortRuns(sample, rule).advance([State(rule, lost)], 5)
     assert found.parameters.weights[1] == 0.0
     assert_allclose(found.parameters.means[1], 1e4)
     assert_allclose(found.parameters.covariances[1], start.covariances[1])
@@ -123,7 +123,7 @@ def test_singular_components_fail_alone(structure):
         State(rule, Parameters.from_covariances(structure, np.full(3, 1 / 3), each, matrices))
         for each in (means, sample.rows[[41, 45, 50]])
     ]
-    found, expected = advance(states, sample, 30), by_passes(states, sample, 30)
+    found, expected = ShortRuns(sample, rule).advance(states, 30), by_passes(states, sample, 30)
     for ours, theirs in zip(found, expected, strict=True):
         assert (ours.failure is None) == (theirs.failure is None)
     if structure != "tied":
@@ -143,7 +143,7 @@ def test_narrow_components_far_away_climb_by_passes(monkeypatch):
     monkeypatch.setattr(
         short_runs, "source_of", lambda *given: asked.append(given) or source_of(*given)
     )
-    (found,) = advance([start], sample, 3)
+    (found,) = ShortRuns(sample, rule).advance([start], 3)
     assert asked
     exact = np.cov(rows[100:].T, ddof=0)
     assert_allclose(found.parameters.covariances[1], exact, rtol=1e-6)

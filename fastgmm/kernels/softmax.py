@@ -1,0 +1,39 @@
+"""Log densities of many candidates become responsibilities, in one walk over them.
+
+NumPy walks five times: on 2000 rows of 64 components in all that took as long as both products of
+matrices of the pass.
+"""
+
+from fastgmm.kernels.jit import kernel
+from fastgmm.kernels.vecmath import exp, log
+from fastgmm.kernels.vectors import WIDTH, load, splat, store, total, where_less
+
+
+@kernel
+def share(densities, weights, log_likelihoods):
+    """Put weighted responsibilities in the place of log densities; add up the log-likelihoods.
+
+    densities (K, C m) has the rows of each candidate side by side, whose weights are (m,), whole
+    registers of them; log_likelihoods is (C,).
+    """
+    n_components, n_rows = len(densities), len(weights)
+    for c in range(len(log_likelihoods)):
+        found = splat(densities, 0.0)
+        for r in range(0, n_rows, WIDTH):
+            at = c * n_rows + r
+            highest = load(densities, (0, at))
+            for k in range(1, n_components):
+                density = load(densities, (k, at))
+                highest = where_less(highest, density, density, highest)
+            mass = splat(densities, 0.0)
+            for k in range(n_components):
+                part = exp(load(densities, (k, at)) - highest)
+                store(densities, (k, at), part)
+                mass = mass + part
+            weight = load(weights, (r,))
+            # the logarithm of NaN is a number here, mass - mass is not
+            found = found + weight * (highest + log(mass) + (mass - mass))
+            scale = weight / mass
+            for k in range(n_components):
+                store(densities, (k, at), load(densities, (k, at)) * scale)
+        log_likelihoods[c] += total(found)

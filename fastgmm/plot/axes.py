@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastgmm.errors import DataError, require
 from fastgmm.estimators.base import Mixture
 
@@ -76,6 +78,19 @@ def name_both(model: Mixture, pair: Sequence[int], ax: Axes) -> None:
 def line_of(label: str, **style: Any) -> Any:
     """Make a line for a legend."""
     return require("matplotlib.lines", "plot").Line2D([], [], label=label, **style)
+
+
+def outside_lines(outside: np.ndarray) -> list[Any]:
+    """Make the line, if any, that says in a legend how many rows are not shown."""
+    if not outside.any():
+        return []
+    return [line_of(f"{outside.sum()} of {len(outside)} rows lie outside", linestyle="none")]
+
+
+def count_across(ax: Axes) -> None:
+    """Let the numbers across be whole, and as many as there is room for."""
+    locator = require("matplotlib.ticker", "plot").MaxNLocator
+    ax.xaxis.set_major_locator(locator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
 
 def legend(ax: Axes, **options: Any) -> None:

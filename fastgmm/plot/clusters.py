@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from fastgmm import passes
 from fastgmm.estimators.base import Mixture
-from fastgmm.plot.axes import Feature, legend, name_both, new_axes, pair_of
+from fastgmm.plot.axes import Feature, legend, name_both, new_axes, outside_lines, pair_of
 from fastgmm.plot.colours import component_colours, point_size, soft_colours
-from fastgmm.plot.ellipses import draw_ellipses, draw_numbers, legend_line
+from fastgmm.plot.ellipses import corners, draw_ellipses, draw_numbers, legend_line
 from fastgmm.plot.marginal import marginal
-from fastgmm.plot.rows import sample, source_of
+from fastgmm.plot.rows import outside, reach, sample, source_of
 from fastgmm.sources import open_source
 
 if TYPE_CHECKING:
@@ -44,11 +44,14 @@ def clusters(
     -------
     matplotlib.axes.Axes
         A row of several components has a mix of their colours, by responsibility. The ellipses
-        lie at one and at two standard deviations, and a component's number at its mean.
+        lie at one and at two standard deviations, and a component's number at its mean. The
+        legend counts the rows that are too far away to be shown.
     """
     parameters = model._parameters()
     pair = pair_of(model, features, "clusters")
     rows = sample(source_of(model, data), max_rows)
+    mixture, inks = marginal(parameters, pair), 0.6 * component_colours(len(parameters.weights))
+    ends = reach(rows[:, pair], corners(mixture))
     responsibilities = passes.responsibilities(open_source(rows), parameters)
     ax = ax or new_axes()
     ax.scatter(
@@ -59,9 +62,9 @@ def clusters(
         linewidths=0,
         rasterized=True,
     )
-    mixture, inks = marginal(parameters, pair), 0.6 * component_colours(len(parameters.weights))
+    ax.set(xlim=ends[:, 0], ylim=ends[:, 1])
     draw_ellipses(mixture, inks, ax)
     draw_numbers(mixture, inks, ax)
-    legend(ax, handles=[legend_line()])
+    legend(ax, handles=[legend_line(), *outside_lines(outside(rows[:, pair], ends))])
     name_both(model, pair, ax)
     return ax

@@ -13,7 +13,7 @@ from fastgmm.estimators.base import Mixture
 from fastgmm.parameters import Parameters
 from fastgmm.plot.axes import Feature, line_of, name_of, numbers_of
 from fastgmm.plot.colours import component_colours, point_size, soft_colours
-from fastgmm.plot.ellipses import draw_ellipses
+from fastgmm.plot.ellipses import corners, draw_ellipses
 from fastgmm.plot.histogram import draw_densities
 from fastgmm.plot.marginal import marginal
 from fastgmm.plot.rows import reach, sample, source_of
@@ -70,7 +70,7 @@ def corner(
     )
     axes = figure.subplots(len(chosen), len(chosen), squeeze=False)
     size = min(point_size(len(rows)), LARGEST)
-    ends = reach(rows[:, chosen], parameters.means[:, chosen])
+    ends = reach(rows[:, chosen], corners(marginal(parameters, chosen)))
     for i, j in np.ndindex(axes.shape):
         ax = axes[i, j]
         if j > i:

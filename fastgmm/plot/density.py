@@ -23,7 +23,9 @@ DRAWN_ROWS = 20_000  # from the mixture: shares are right to 0.0005
 CELLS = 150  # each way, in which rows are counted
 GRID = 160  # lines each way, and for each component as many as there are
 LEGEND_SIZE = (0.4, 0.25)  # of the axes
-NEAR = np.linspace(-3.0, 3.0, 13)  # standard deviations: or a small component slips through
+# standard deviations: or a small component slips through; its contours may lie 9 away, where its
+# density is 1e-18 of its highest, if another is as much wider
+NEAR = np.array([-9.0, -6.5, -4.5, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.5, 6.5, 9.0])
 
 
 def density(

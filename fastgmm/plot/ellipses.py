@@ -38,6 +38,12 @@ def shape_of(covariance: np.ndarray) -> Shape:
     return Shape(float(np.sqrt(longer)), float(np.sqrt(shorter)), float(degrees))
 
 
+def corners(mixture: Parameters, deviations: int = 2) -> np.ndarray:
+    """Corners of the boxes about all ellipses, lowest and highest, (2 K, features)."""
+    away = deviations * np.sqrt(np.diagonal(mixture.covariances, axis1=1, axis2=2))
+    return np.vstack([mixture.means - away, mixture.means + away])
+
+
 def draw_ellipses(
     mixture: Parameters,
     inks: Sequence[Any] | np.ndarray,
@@ -49,10 +55,6 @@ def draw_ellipses(
     for mean, covariance, ink in zip(mixture.means, mixture.covariances, inks, strict=True):
         for times in deviations:
             _draw_ellipse(mean, shape_of(covariance), times, ax, ink, linewidth / times)
-        # autoscaling knows of ellipses only their middle
-        reach = max(deviations) * np.sqrt(np.diagonal(covariance))
-        ax.update_datalim([mean - reach, mean + reach])
-    ax.autoscale_view()
 
 
 def draw_numbers(mixture: Parameters, inks: np.ndarray, ax: Axes) -> None:

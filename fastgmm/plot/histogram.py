@@ -42,7 +42,7 @@ def histogram(model: Mixture, data: Any, ax: Axes | None = None, *, feature: Fea
     -------
     matplotlib.axes.Axes
         Densities: the bars have an area of 1 in sum, but for rows beyond the edges (at most 1 in
-        1000), and each component has that of its weight. A peak of more than 2.5 times the
+        100), and each component has that of its weight. A peak of more than 2.5 times the
         height of the bars is cut.
     """
     parameters = model._parameters()

@@ -15,7 +15,7 @@ from fastgmm.estimators.base import Mixture
 from fastgmm.sources import Block, Source, blocks
 
 BLOCK_ROWS = 65_536
-TAIL = 5e-4  # of the rows on either side do not decide how far a picture reaches
+TAIL = 5e-3  # of the rows on either side do not decide what is far away
 MARGIN = 0.05  # of the reach, on either side
 
 
@@ -45,16 +45,23 @@ def sample(source: Source, n_rows: int) -> np.ndarray:
     return rows
 
 
-def reach(rows: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """From where to where a picture of these rows goes, (2, features): few of them are outside.
+def reach(rows: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """From where to where a picture of these rows goes, (2, features).
 
-    It holds the means of the components in any case.
+    It holds some places, such as means, in any case; and all rows but those that are farther from
+    them, and from 99 % of the rows, than these are from each other: they would press all else flat.
     """
-    inner = np.quantile(rows, [TAIL, 1.0 - TAIL], axis=0) if len(rows) else means
-    low = np.minimum(inner[0], means.min(axis=0))
-    high = np.maximum(inner[-1], means.max(axis=0))
+    inner = np.quantile(rows, [TAIL, 1.0 - TAIL], axis=0) if len(rows) else shown
+    low, high = _ends(np.vstack([inner, shown]))
+    near = (rows >= low - (high - low)) & (rows <= high + (high - low))
+    low, high = _ends(np.vstack([np.where(near, rows, low), shown]))
     width = np.where(high > low, high - low, np.maximum(1e-3 * np.abs(high), 1e-12))
     return np.array([low - MARGIN * width, high + MARGIN * width])
+
+
+def outside(rows: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Tell which rows a picture of this reach does not show, (n,)."""
+    return np.asarray(((rows < ends[0]) | (rows > ends[1])).any(axis=1))
 
 
 def counts(
@@ -76,6 +83,10 @@ def _of_block(
     index = np.ravel_multi_index(tuple(place[inside].T), shape)
     found = np.bincount(index, weights[inside], minlength=int(cells.prod()))
     return found.reshape(shape)
+
+
+def _ends(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return places.min(axis=0), places.max(axis=0)
 
 
 def _beyond(ends: np.ndarray) -> np.ndarray:

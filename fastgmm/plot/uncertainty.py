@@ -9,18 +9,18 @@ import numpy as np
 from fastgmm import passes
 from fastgmm.errors import require
 from fastgmm.estimators.base import Mixture
-from fastgmm.plot.axes import Feature, name_both, new_axes, pair_of
-from fastgmm.plot.colours import INK, PALE
-from fastgmm.plot.ellipses import draw_ellipses
+from fastgmm.plot.axes import Feature, legend, name_both, new_axes, outside_lines, pair_of
+from fastgmm.plot.colours import INK, PALE, point_size
+from fastgmm.plot.ellipses import corners, draw_ellipses
 from fastgmm.plot.marginal import marginal
-from fastgmm.plot.rows import sample, source_of
+from fastgmm.plot.rows import outside, reach, sample, source_of
 from fastgmm.sources import open_source
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CERTAIN = 0.01  # a row that belongs elsewhere by less is drawn as background
-SMALL, LARGE = 4.0, 26.0  # areas of points
+LARGE = 22.0  # area by which a point may be larger than those of rows that are certain
 
 
 def uncertainty(
@@ -61,12 +61,14 @@ def uncertainty(
     rows, doubt = rows[order], doubt[order]
     across, up = rows[:, pair].T
     doubtful = doubt >= CERTAIN
+    mixture, small = marginal(parameters, pair), point_size(len(rows))
+    ends = reach(rows[:, pair], corners(mixture, 1))
     ax = ax or new_axes()
-    ax.scatter(across[~doubtful], up[~doubtful], s=SMALL, c=PALE, linewidths=0, rasterized=True)
+    ax.scatter(across[~doubtful], up[~doubtful], s=small, c=PALE, linewidths=0, rasterized=True)
     points = ax.scatter(
         across[doubtful],
         up[doubtful],
-        s=SMALL + (LARGE - SMALL) * doubt[doubtful] / most,
+        s=small + LARGE * doubt[doubtful] / most,
         c=doubt[doubtful],
         cmap=_dark_where_high(),
         vmin=0.0,
@@ -74,8 +76,11 @@ def uncertainty(
         linewidths=0,
         rasterized=True,
     )
-    draw_ellipses(marginal(parameters, pair), [INK] * len(parameters.weights), ax, [1], 1.2)
+    ax.set(xlim=ends[:, 0], ylim=ends[:, 1])
+    draw_ellipses(mixture, [INK] * len(parameters.weights), ax, [1], 1.2)
     ax.figure.colorbar(points, ax=ax, label="1 – largest responsibility")
+    if lines := outside_lines(outside(rows[:, pair], ends)):
+        legend(ax, handles=lines)
     name_both(model, pair, ax)
     return ax
 
@@ -83,5 +88,5 @@ def uncertainty(
 def _dark_where_high() -> Any:
     """Colours from light to dark that begin darker than the pale rows."""
     matplotlib = require("matplotlib", "plot")
-    shades = matplotlib.colormaps["viridis_r"](np.linspace(0.15, 1.0, 256))
+    shades = matplotlib.colormaps["viridis_r"](np.linspace(0.25, 1.0, 256))
     return require("matplotlib.colors", "plot").ListedColormap(shades, name="doubt")

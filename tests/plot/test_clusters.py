@@ -96,6 +96,15 @@ def test_each_component_has_its_number_and_a_legend_says_what_ellipses_are(model
     assert legend(ax) == ["1 and 2 standard deviations"]
 
 
+def test_the_legend_counts_rows_that_are_too_far_away(model, rows, ax, legend):
+    far = np.vstack([rows, [[1e5, 0.0, 0.0]]])
+    plot.clusters(model, far, ax)
+    assert legend(ax) == ["1 and 2 standard deviations", "1 of 2001 rows lie outside"]
+    assert ax.get_xlim()[1] < 20.0
+    note = plot.uncertainty(model, np.vstack([far, -far[-1:]]))
+    assert legend(note) == ["2 of 2002 rows lie outside"]
+
+
 def test_axes_have_the_names_of_the_features(rows, ax):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(rows, columns=["red", "green", "blue"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm import plot
-from fastgmm.plot.rows import counts, reach, sample
+from fastgmm.plot.rows import counts, outside, reach, sample
 from fastgmm.sources import open_source
 
 
@@ -50,6 +50,20 @@ def test_a_picture_reaches_over_the_means_and_nearly_all_rows(long):
     ends = reach(np.vstack([long, [[1e6, 0.0]]]), np.array([[9.0, 0.0]]))
     assert 9.0 < ends[1, 0] < 20.0
     assert ((long > ends[0]) & (long < ends[1])).mean() > 0.999
+
+
+@pytest.mark.parametrize("n_rows", [300, 100_000])
+def test_few_rows_far_away_do_not_press_a_picture_flat(rng, n_rows):
+    rows = rng.normal(size=(n_rows, 2))
+    far = np.vstack([rows, [[1e4, 0.0], [0.0, -1e9]]])
+    ends = reach(far, np.zeros((1, 2)))
+    assert np.abs(ends).max() < 10.0  # 3 times the 99 % of the rows, which are within 2.6
+    assert_array_equal(outside(far, ends), [*([False] * n_rows), True, True])
+
+
+def test_a_picture_reaches_no_farther_than_what_it_shows(rng):
+    rows = rng.uniform(size=(500, 2))
+    assert_allclose(reach(rows, rows[:1]), [rows.min(0), rows.max(0)], atol=0.051)
 
 
 @pytest.mark.parametrize("kind", ["clusters", "density", "uncertainty", "histogram", "scores"])

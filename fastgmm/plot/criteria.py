@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.errors import require
-from fastgmm.plot.axes import new_axes
+from fastgmm.plot.axes import count_across, legend, new_axes
 from fastgmm.plot.colours import component_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+HIGHEST = 10.0  # times as far above the least value as three quarters of them are; cut above it
 
 
 def criteria(
@@ -50,13 +51,23 @@ def criteria(
             n_components[least],
             values[least],
             marker="o",
-            markersize=11,
+            markersize=9 + 4 * index,  # rings about one place lie in each other
             markerfacecolor="none",
             markeredgewidth=1.8,
             color=colours[index],
         )
     ax.set_xlabel("number of components")
     ax.set_ylabel("criterion (lower is better)")
-    ax.xaxis.set_major_locator(require("matplotlib.ticker", "plot").MaxNLocator(integer=True))
-    ax.legend(frameon=False)
+    _cut(np.concatenate([np.ravel(values) for values in curves.values()]), ax)
+    count_across(ax)
+    legend(ax)
     return ax
+
+
+def _cut(values: np.ndarray, ax: Axes) -> None:
+    """Leave out what is so high that it would press the minima flat."""
+    finite = values[np.isfinite(values)]
+    least, most = finite.min(), finite.max()
+    highest = least + HIGHEST * (np.quantile(finite, 0.75) - least)
+    if least < highest < most:
+        ax.set_ylim(least - 0.05 * (highest - least), highest)

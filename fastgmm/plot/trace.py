@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastgmm.errors import DataError, require
+from fastgmm.errors import DataError
 from fastgmm.estimators.base import Mixture
-from fastgmm.plot.axes import legend, new_axes
+from fastgmm.plot.axes import count_across, legend, new_axes
 from fastgmm.plot.colours import component_colours
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def trace(model: Mixture, ax: Axes | None = None) -> Axes:
     )
     ax.set_xlabel("pass over the rows")
     ax.set_ylabel("mean log-likelihood of a row")
-    ax.xaxis.set_major_locator(require("matplotlib.ticker", "plot").MaxNLocator(integer=True))
+    count_across(ax)
     legend(ax)
     return ax
 

@@ -86,6 +86,19 @@ def test_a_fit_puts_a_component_of_one_row_elsewhere(monkeypatch):
     assert_allclose(np.sort(model.means_[:, 0]), means[:, 0], atol=0.5)
 
 
+def test_a_fit_puts_a_singular_component_elsewhere(monkeypatch):
+    rows, means = clusters()
+    rows = np.append(rows, [[3.0, 2.5], [3.0, 3.0], [3.0, 3.5]], axis=0)  # on a line
+    centres = np.array([means[0], (means[1] + means[2]) / 2, means[3], rows[-2]])
+    covariances = np.array([2.0, 30.0, 2.0, 1.0])[:, None, None] * np.eye(2)
+    covariances[3] = np.diag([1e-6, 1.0 / 6.0])
+    start = Parameters.from_covariances("full", [0.25, 0.5, 0.248, 0.002], centres, covariances)
+    assert diagnosis.failing(start, 4 * len(rows), 1e-6).singular == (3,)
+    monkeypatch.setattr("fastgmm.estimators.starts.start_from", lambda *_: start)
+    model = GaussianMixture(4, random_state=0).fit(rows)  # without a warning: those are errors
+    assert_allclose(np.sort(model.means_[:, 0]), means[:, 0], atol=0.5)
+
+
 def test_a_repair_keeps_within_max_iter(starving_start):
     rows, _ = starving_start
     model = GaussianMixture(4, random_state=0, max_iter=2, tol=0.0)

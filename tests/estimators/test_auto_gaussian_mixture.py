@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -84,6 +87,13 @@ def test_a_range_survives_a_clone():
     model = clone(AutoGaussianMixture(range(2, 9), covariance_type=["full", "diag"]))
     assert model.n_components == range(2, 9)
     assert model.covariance_type == ["full", "diag"]
+
+
+def test_it_is_pickled_and_copied(blobs, fitted):
+    for again in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        assert_array_equal(again.predict_proba(blobs), fitted.predict_proba(blobs))
+        assert again.get_params() == fitted.get_params()
+        assert_array_equal(again.selection_.table["bic"], fitted.selection_.table["bic"])
 
 
 def test_a_fit_that_fails_leaves_the_model_as_it_was(blobs, fitted):

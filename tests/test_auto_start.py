@@ -76,6 +76,12 @@ def test_crossing_clusters_are_found(n_features):
     assert agreement(rows, labels, 3) >= 0.8  # rows near the crossing are anybody's
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_many_that_cross_in_a_plane_are_found_among_other_features(seed):
+    rows, labels = crossing(2000, 12, n_components=4, seed=seed)
+    assert agreement(rows, labels, 4) >= 0.8
+
+
 @pytest.mark.parametrize(("n_rows", "small"), [(2000, 20), (30_000, 30)])
 def test_a_small_cluster_is_not_lost(n_rows, small):
     rows, labels = unequal(n_rows, small, 3)

@@ -79,6 +79,7 @@ def test_equal_rows_have_no_coordinates():
         (2, 2, "standardised raw whitened lowest highest directions"),
         (2, 3, "standardised raw whitened lowest highest directions"),
         (4, 3, "standardised raw whitened lowest highest directions low high"),
+        (4, 4, "standardised raw whitened lowest highest directions directions"),
     ],
 )
 def test_every_system_comes_once(two_kinds, n_features, n_components, expected):

@@ -172,14 +172,13 @@ def is_slow(objectives: Sequence[float], tolerance: float) -> bool:
     another limit: of 64 climbs from default starts, 1 did so begun at 1e-4, none begun at 1e-6.
     A tolerance of 0 asks for passes, not for the limit.
     """
-    increments = np.diff(objectives[-6:])
-    if len(increments) < 5 or not (np.all(increments > 0.0) and np.all(np.isfinite(increments))):
+    increments = [after - before for before, after in pairwise(objectives[-6:])]
+    if len(increments) < 5 or not all(0.0 < each < math.inf for each in increments):
         return False
-    factors = increments[1:] / increments[:-1]
-    is_steady = np.max(factors) < 1.0 and np.ptp(factors) <= STEADY
-    last = float(increments[-1])
-    still = last * float(np.min(factors)) ** SLOW_PASSES
-    return bool(is_steady and last < NEAR_THE_LIMIT and still > tolerance > 0.0)
+    factors = [after / before for before, after in pairwise(increments)]
+    is_steady = max(factors) < 1.0 and max(factors) - min(factors) <= STEADY
+    still = increments[-1] * min(factors) ** SLOW_PASSES
+    return is_steady and increments[-1] < NEAR_THE_LIMIT and still > tolerance > 0.0
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ def is_slow(objectives: Sequence[float], tolerance: float) -> bool:
     factors = [after / before for before, after in pairwise(increments)]
     is_steady = max(factors) < 1.0 and max(factors) - min(factors) <= STEADY
     still = increments[-1] * min(factors) ** SLOW_PASSES
-    return is_steady and increments[-1] < NEAR_THE_LIMIT and still > tolerance > 0.0
+    return bool(is_steady and increments[-1] < NEAR_THE_LIMIT and still > tolerance > 0.0)
 
 
 @dataclass(frozen=True)

@@ -271,6 +271,8 @@ def at_present(machine: cost.Machine, probe: OnePartition, shape: tuple[int, int
 # The model far beyond
 
 
+LEVELS = (1, 10, 100, 1e3, 1e4, 1e5, 1e6)  # seconds
+LABELLED = 5  # workers, where lines are labelled
 COLOURS = {
     "compute": "#dfe8f2",
     "workers": "#9db8d9",
@@ -312,9 +314,13 @@ def _map(ax: Any, machine: cost.Machine, d: int, k: int) -> None:
     ax.pcolormesh(
         workers, n_rows, kinds, cmap=ListedColormap(list(COLOURS.values())), vmin=0, vmax=5
     )
-    lines = ax.contour(workers, n_rows, seconds, [1, 10, 100, 1e3, 1e4, 1e5], colors="k")
-    ax.clabel(lines, fmt=lambda level: f"{level:g} s")
     ax.set(xscale="log", yscale="log", xlabel="workers", ylabel="rows")
+    at = int(np.searchsorted(workers, LABELLED))
+    levels = [level for level in LEVELS if seconds[0, at] < level < seconds[-1, at]]
+    lines = ax.contour(workers, n_rows, seconds, levels, colors="k")
+    # at a column of their own: by itself, matplotlib lets them cross the frame
+    places = [(LABELLED, np.interp(level, seconds[:, at], n_rows)) for level in levels]
+    ax.clabel(lines, fmt=lambda level: f"{level:g} s", manual=places)
     ax.set_title(f"seconds a pass, and the longest term\nd = {d}, K = {k}", fontsize=10)
 
 

@@ -13,7 +13,12 @@ from fastgmm.estimators.base import Mixture
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LONGEST = 40  # characters of a name beside an axis of ordinary size
+LONGEST = 40  # characters of a name
+SMALLEST = 6.5  # points of letters beside axes, before a name loses its middle
+LETTER = 0.6  # of their size is the width of letters, on average
+LETTERS = 8.3  # points of letters inside of axes
+ORDINARY = (3.2, 2.2)  # inches of axes, in smaller ones letters are smaller
+LEAST = (2.0, 1.3)  # inches: in smaller axes a legend would hide more than it says
 
 Feature = int | str  # its number from 0, or its name
 
@@ -71,8 +76,38 @@ def name_of(model: Mixture, feature: int, longest: int = LONGEST) -> str:
 
 def name_both(model: Mixture, pair: Sequence[int], ax: Axes) -> None:
     """Write the names of two features beside the axes."""
-    ax.set_xlabel(name_of(model, pair[0]))
-    ax.set_ylabel(name_of(model, pair[1]))
+    name_axes(ax, *(name_of(model, *each) for each in zip(pair, most_letters(ax), strict=True)))
+
+
+def name_axes(ax: Axes, across: str, up: str) -> None:
+    """Write what is across and up, in letters that have room beside the axes."""
+    for axis, text, inches in zip((ax.xaxis, ax.yaxis), (across, up), inches_of(ax), strict=True):
+        axis.set_label_text(text)
+        numbers, room = axis.get_major_formatter(), inches
+        if isinstance(numbers, require("matplotlib.ticker", "plot").ScalarFormatter):
+            numbers.set_useMathText(True)  # 1e-5+1 is hard to read
+            numbers.format_ticks(axis.get_majorticklocs())
+            if numbers.get_offset() and axis is ax.xaxis:
+                ax.set_xlabel(text, loc="left")  # the offset stands on the right
+                room = 0.7 * inches
+        fitting = room * 72.0 / (LETTER * max(len(text), 1))
+        axis.label.set_fontsize(float(np.clip(fitting, SMALLEST, axis.label.get_fontsize())))
+
+
+def most_letters(ax: Axes) -> list[int]:
+    """How many letters of a name have room across and up."""
+    room = inches_of(ax) * 72.0 / (LETTER * SMALLEST)
+    return [int(letters) for letters in np.minimum(room, LONGEST)]
+
+
+def inches_of(ax: Axes) -> np.ndarray:
+    """Width and height of axes on paper."""
+    return np.asarray(ax.bbox.size) / ax.figure.dpi
+
+
+def letters_of(ax: Axes) -> float:
+    """Points of letters inside of axes."""
+    return float(LETTERS * np.clip((inches_of(ax) / ORDINARY).min(), 0.7, 1.0))
 
 
 def line_of(label: str, **style: Any) -> Any:
@@ -95,7 +130,8 @@ def count_across(ax: Axes) -> None:
 
 def legend(ax: Axes, **options: Any) -> None:
     """Put a legend where it hides least, on paper that lets it be read above rows."""
-    ax.legend(fontsize="small", framealpha=0.85, edgecolor="none", **options)
+    if (inches_of(ax) >= LEAST).all():
+        ax.legend(fontsize=letters_of(ax), framealpha=0.85, edgecolor="none", **options)
 
 
 def _not_there(features: Sequence[Feature], names: list[str], n_features: int) -> DataError:

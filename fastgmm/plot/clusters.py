@@ -64,7 +64,7 @@ def clusters(
     )
     ax.set(xlim=ends[:, 0], ylim=ends[:, 1])
     draw_ellipses(mixture, inks, ax)
-    draw_numbers(mixture, inks, ax)
+    draw_numbers(mixture.means, inks, ax)
     legend(ax, handles=[legend_line(), *outside_lines(outside(rows[:, pair], ends))])
     name_both(model, pair, ax)
     return ax

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.plot.axes import count_across, legend, new_axes
+from fastgmm.plot.axes import count_across, legend, name_axes, new_axes
 from fastgmm.plot.colours import component_colours
 
 if TYPE_CHECKING:
@@ -51,13 +51,12 @@ def criteria(
             n_components[least],
             values[least],
             marker="o",
-            markersize=9 + 4 * index,  # rings about one place lie in each other
+            markersize=9 + 3 * index,  # rings about one place lie in each other
             markerfacecolor="none",
             markeredgewidth=1.8,
             color=colours[index],
         )
-    ax.set_xlabel("number of components")
-    ax.set_ylabel("criterion (lower is better)")
+    name_axes(ax, "number of components", "criterion (lower is better)")
     _cut(np.concatenate([np.ravel(values) for values in curves.values()]), ax)
     count_across(ax)
     legend(ax)

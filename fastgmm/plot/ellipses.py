@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastgmm.errors import require
 from fastgmm.parameters import Parameters
-from fastgmm.plot.axes import line_of
+from fastgmm.plot.axes import LETTERS, letters_of, line_of
 from fastgmm.plot.colours import INK
 
 if TYPE_CHECKING:
@@ -57,23 +58,24 @@ def draw_ellipses(
             _draw_ellipse(mean, shape_of(covariance), times, ax, ink, linewidth / times)
 
 
-def draw_numbers(mixture: Parameters, inks: np.ndarray, ax: Axes) -> None:
-    """Write each component's number at its mean, or beside it with a line where two would meet."""
-    moves = _apart(_on_paper(mixture.means, ax))
-    for k, (mean, move, ink) in enumerate(zip(mixture.means, moves, inks, strict=True)):
+def draw_numbers(places: np.ndarray, inks: np.ndarray, ax: Axes) -> None:
+    """Write components' numbers at their places, (K, 2), or beside where two would meet."""
+    paper_of = _Paper(places, ax)
+    moves = paper_of.middles() - paper_of.places()
+    for k, (place, move, ink) in enumerate(zip(places, moves, inks, strict=True)):
         paper = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": ink, "alpha": 0.9}
         line = {"arrowstyle": "-", "color": ink, "shrinkA": 0, "shrinkB": 0}
         ax.annotate(
             str(k),
-            mean,
-            xytext=move,
-            textcoords="offset points",
+            place,
+            xytext=(0.0, 0.0),
+            textcoords=partial(paper_of.middle, k),
             ha="center",
             va="center",
             color=INK,
-            size="small",
+            size=letters_of(ax),
             bbox=paper,
-            arrowprops=line if move.any() else None,
+            arrowprops=line if np.hypot(*move) > 0.5 * paper_of.badge else None,
         )
 
 
@@ -101,32 +103,47 @@ def _draw_ellipse(
     ax.add_patch(ellipse)
 
 
-def _on_paper(places: np.ndarray, ax: Axes) -> np.ndarray:
-    """Where places lie in points of paper, (K, 2)."""
-    return np.asarray(ax.transData.transform(places)) * 72.0 / ax.figure.dpi
+class _Paper:
+    """Where numbers stand on paper, which is known when they are drawn: a layout may come first."""
+
+    def __init__(self, places: np.ndarray, ax: Axes) -> None:
+        self._places, self._ax = places, ax
+        self.badge = BADGE * letters_of(ax) / LETTERS
+        self._known: tuple[bytes, np.ndarray] = (b"", places)
+
+    def places(self) -> np.ndarray:
+        """Where their places are, in points of paper, (K, 2)."""
+        return np.asarray(self._ax.transData.transform(self._places)) * 72.0 / self._ax.figure.dpi
+
+    def middles(self) -> np.ndarray:
+        """Where their middles are, apart from each other and inside of the axes, (K, 2)."""
+        places, box = self.places(), self._ax.bbox.get_points() * 72.0 / self._ax.figure.dpi
+        key = places.tobytes() + box.tobytes()
+        if key != self._known[0]:
+            inside = box + 0.5 * self.badge * np.array([[1.0], [-1.0]])
+            self._known = (key, _apart(places, self.badge, inside))
+        return self._known[1]
+
+    def middle(self, k: int, renderer: Any) -> Any:
+        """From nothing to the middle of a number in dots, as annotations ask for it."""
+        dots = self.middles()[k] * self._ax.figure.dpi / 72.0
+        return require("matplotlib.transforms", "plot").Affine2D().translate(*dots)
 
 
-def _apart(places: np.ndarray) -> np.ndarray:
-    """How far to move each place so that none is nearer to another than a badge, (K, 2)."""
-    moved = places.copy()
+def _apart(places: np.ndarray, badge: float, inside: np.ndarray) -> np.ndarray:
+    """Move places in a box until none is nearer to another than a badge, (K, 2)."""
+    turns = np.add.outer(np.arange(len(places)), 2.4 * np.arange(len(places)))
+    turns = np.triu(turns, 1) + np.tril(turns.T + np.pi, -1)  # two in one place leave it both ways
+    ways = np.stack([np.cos(turns), np.sin(turns)], axis=-1)
+    moved = np.clip(places, *inside)
     for _ in range(ROUNDS):
-        pairs = list(_too_near(moved))
-        if not pairs:
+        between = moved[:, None] - moved[None]
+        distances = np.hypot(between[..., 0], between[..., 1])
+        lacking = np.maximum(badge - distances, 0.0)
+        np.fill_diagonal(lacking, 0.0)
+        if not lacking.any():
             break
-        for one, other in pairs:
-            between = moved[other] - moved[one]
-            distance = float(np.hypot(*between))
-            turn = one + 2.4 * other  # two in one place leave it in a direction of their own
-            along = (
-                between / distance if distance > 1e-6 else np.array([np.cos(turn), np.sin(turn)])
-            )
-            step = 0.55 * max(BADGE - distance, 0.0) * along
-            moved[one] -= step
-            moved[other] += step
-    return moved - places
-
-
-def _too_near(places: np.ndarray) -> Iterator[tuple[int, int]]:
-    distances = np.hypot(*(places[:, None] - places[None]).T)
-    for one, other in np.argwhere(np.triu(distances < BADGE, k=1)):
-        yield int(one), int(other)
+        far = distances > 0.1 * badge
+        along = np.where(far[..., None], between / np.maximum(distances, 1e-9)[..., None], ways)
+        moved = np.clip(moved + 0.55 * (lacking[..., None] * along).sum(axis=1), *inside)
+    return moved

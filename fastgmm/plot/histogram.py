@@ -8,19 +8,30 @@ import numpy as np
 
 from fastgmm.estimators.base import Mixture
 from fastgmm.parameters import Parameters
-from fastgmm.plot.axes import Feature, legend, name_of, new_axes, numbers_of
+from fastgmm.plot.axes import (
+    Feature,
+    legend,
+    most_letters,
+    name_axes,
+    name_of,
+    new_axes,
+    numbers_of,
+)
 from fastgmm.plot.colours import INK, PALER, component_colours
+from fastgmm.plot.ellipses import draw_numbers
 from fastgmm.plot.marginal import marginal
 from fastgmm.plot.rows import counts, reach, sample, source_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-REACH_ROWS = 20_000  # a sample of these decides from where to where
+REACH_ROWS = 2_000  # a sample of these decides from where to where
 FEWEST_BARS, MOST_BARS = 10, 120
+MOST_PLAIN = 4  # components: of more, the lines are numbered, for their greys are too near
 MOST_NAMED = 8  # components: of more, the lines are too many to tell by a legend
 LINES = 500  # points of a curve, and for each component as many as there are
 HIGHEST = 2.5  # times the highest bar: a peak above that would press all else flat, and is cut
+DARKER = 0.8  # times the colours, of lines
 NEAR = np.linspace(-4.0, 4.0, 41)  # standard deviations, so that a narrow peak keeps its height
 
 
@@ -55,8 +66,9 @@ def histogram(model: Mixture, data: Any, ax: Axes | None = None, *, feature: Fea
     heights = counts(source, [number], ends, (_n_bars(n_rows),))
     ax = ax or new_axes()
     draw_densities(heights, mixture, ends[:, 0], ax)
-    ax.set_xlabel(name_of(model, number))
-    ax.set_ylabel("density")
+    if len(mixture.means) > MOST_PLAIN:
+        _number_peaks(mixture, ax)
+    name_axes(ax, name_of(model, number, most_letters(ax)[0]), "density")
     legend(ax)
     return ax
 
@@ -82,7 +94,7 @@ def _draw_components(mixture: Parameters, ends: np.ndarray, ax: Axes, width: flo
     standardised = (at - means[:, None]) / deviations[:, None]
     scales = mixture.weights / (deviations * np.sqrt(2.0 * np.pi))
     heights = scales[:, None] * np.exp(-0.5 * standardised**2)
-    inks = 0.8 * component_colours(len(means))  # dark enough for lines
+    inks = DARKER * component_colours(len(means))
     named = len(means) <= MOST_NAMED
     for k, (height, ink) in enumerate(zip(heights, inks, strict=True)):
         label = f"component {k}" if named else ("components" if k == 0 else None)
@@ -90,6 +102,13 @@ def _draw_components(mixture: Parameters, ends: np.ndarray, ax: Axes, width: flo
     total = heights.sum(axis=0)
     ax.plot(at, total, color=INK, linewidth=width, linestyle="--", label="sum")
     return float(total.max())
+
+
+def _number_peaks(mixture: Parameters, ax: Axes) -> None:
+    peaks = mixture.weights / np.sqrt(2.0 * np.pi * mixture.covariances[:, 0, 0])
+    seen = np.minimum(peaks, ax.get_ylim()[1])
+    inks = DARKER * component_colours(len(peaks))
+    draw_numbers(np.column_stack([mixture.means[:, 0], seen]), inks, ax)
 
 
 def _n_bars(n_rows: int) -> int:

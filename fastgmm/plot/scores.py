@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastgmm.estimators.base import Mixture
-from fastgmm.plot.axes import legend, new_axes
+from fastgmm.plot.axes import legend, name_axes, new_axes
 from fastgmm.plot.colours import PALE, component_colours
 from fastgmm.plot.marginal import log_densities
 from fastgmm.plot.rows import sample, source_of
@@ -47,7 +47,7 @@ def scores(
     -------
     matplotlib.axes.Axes
         Shares of the rows, on a logarithmic scale since outliers are few. What would lie left of
-        the picture is in its first bar.
+        the picture is in its first bar, such as outliers very far away.
     """
     source = source_of(model, data)
     threshold = model.threshold(source, contamination)
@@ -67,8 +67,7 @@ def scores(
     ax.set_yscale("log")
     ax.set_ylim(low, high * (high / low) ** ROOM)
     ax.set_xlim(edges[0], edges[-1])
-    ax.set_xlabel("log density of a row")
-    ax.set_ylabel("share of the rows")
+    name_axes(ax, "log density of a row", "share of the rows")
     legend(ax, loc="upper left")
     return ax
 
@@ -79,8 +78,9 @@ def _edges(found: np.ndarray, threshold: float) -> np.ndarray:
     low, high = np.quantile(finite, [TAIL, 1.0]) if len(finite) else (threshold - 1.0, threshold)
     if not np.isfinite(threshold):
         return np.linspace(low, max(high, low + 1e-9), BARS + 1)
-    # as far left of the threshold as a third of the way to the likeliest row shows the tail
-    low = min(low, threshold - (high - threshold) / 3.0)
+    # as far left of the threshold as a third of the way to the likeliest row shows the tail, and
+    # farther than all the way would press the rest flat
+    low = np.clip(low, threshold - (high - threshold), threshold - (high - threshold) / 3.0)
     width = max((high - low) / BARS, 1e-9)
     n_below = int(np.ceil((threshold - low) / width))
     n_above = max(1, int(np.ceil((high - threshold) / width)))

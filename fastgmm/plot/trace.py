@@ -8,7 +8,7 @@ import numpy as np
 
 from fastgmm.errors import DataError
 from fastgmm.estimators.base import Mixture
-from fastgmm.plot.axes import count_across, legend, new_axes
+from fastgmm.plot.axes import count_across, legend, name_axes, new_axes
 from fastgmm.plot.colours import component_colours
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def trace(model: Mixture, ax: Axes | None = None) -> Axes:
         color=colour,
         label=f"{how} after {_counted(len(bounds))}, at {bounds[-1]:.6g}",
     )
-    ax.set_xlabel("pass over the rows")
-    ax.set_ylabel("mean log-likelihood of a row")
+    name_axes(ax, "pass over the rows", "mean log-likelihood of a row")
     count_across(ax)
     legend(ax)
     return ax

@@ -9,7 +9,15 @@ import numpy as np
 from fastgmm import passes
 from fastgmm.errors import require
 from fastgmm.estimators.base import Mixture
-from fastgmm.plot.axes import Feature, legend, name_both, new_axes, outside_lines, pair_of
+from fastgmm.plot.axes import (
+    Feature,
+    legend,
+    name_axes,
+    name_both,
+    new_axes,
+    outside_lines,
+    pair_of,
+)
 from fastgmm.plot.colours import INK, PALE, point_size
 from fastgmm.plot.ellipses import corners, draw_ellipses
 from fastgmm.plot.marginal import marginal
@@ -78,7 +86,8 @@ def uncertainty(
     )
     ax.set(xlim=ends[:, 0], ylim=ends[:, 1])
     draw_ellipses(mixture, [INK] * len(parameters.weights), ax, [1], 1.2)
-    ax.figure.colorbar(points, ax=ax, label="1 – largest responsibility")
+    scale = ax.figure.colorbar(points, ax=ax)
+    name_axes(scale.ax, "", "1 – largest responsibility")
     if lines := outside_lines(outside(rows[:, pair], ends)):
         legend(ax, handles=lines)
     name_both(model, pair, ax)

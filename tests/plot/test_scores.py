@@ -36,6 +36,14 @@ def test_rows_out_of_every_reach_are_in_the_first_bar(model, rows, ax):
     assert_allclose(heights.sum(), 1.0)
 
 
+def test_outliers_far_away_do_not_press_the_picture_flat(model, rows, ax):
+    rows = np.vstack([rows, np.full((5, 3), 1e6)])
+    threshold = model.threshold(rows, 0.01)
+    plot.scores(model, rows, ax)
+    left, right = ax.get_xlim()
+    assert threshold - left < 1.1 * (right - threshold)  # 80 bars: it may be one more
+
+
 def test_it_draws_on_the_axes_it_is_given_or_on_new_ones(model, rows, ax):
     assert plot.scores(model, rows, ax) is ax
     assert plot.scores(model, rows) is not ax

@@ -9,8 +9,18 @@ import numpy as np
 from fastgmm.errors import require
 from fastgmm.estimators.base import Mixture
 from fastgmm.parameters import Parameters
-from fastgmm.plot.axes import Feature, legend, line_of, name_both, new_axes, pair_of
+from fastgmm.plot.axes import (
+    Feature,
+    inches_of,
+    legend,
+    letters_of,
+    line_of,
+    name_both,
+    new_axes,
+    pair_of,
+)
 from fastgmm.plot.colours import component_colours
+from fastgmm.plot.ellipses import shape_of
 from fastgmm.plot.marginal import log_densities, marginal
 from fastgmm.plot.rows import counts, reach, sample, source_of
 
@@ -20,9 +30,13 @@ if TYPE_CHECKING:
 SHARES = (0.99, 0.9, 0.5)
 STYLES = (":", "--", "-")
 DRAWN_ROWS = 20_000  # from the mixture: shares are right to 0.0005
-CELLS = 150  # each way, in which rows are counted
+CELLS = 150  # each way, in which rows are counted: of few rows, cells that are large enough to see
+FEWEST_CELLS = 20
+REACH_ROWS = 2_000  # of the mixture and of the rows decide from where to where
 GRID = 160  # lines each way, and for each component as many as there are
-LEGEND_SIZE = (0.4, 0.25)  # of the axes
+WIDEST = 1.5  # lines of the grid, by which a component may be widened
+LEGEND_SIZE = np.array([15.5, 5.5])  # times the size of its letters
+HIDDEN = 0.01  # of the rows may be under the legend
 # standard deviations: or a small component slips through; its contours may lie 9 away, where its
 # density is 1e-18 of its highest, if another is as much wider
 NEAR = np.array([-9.0, -6.5, -4.5, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.5, 6.5, 9.0])
@@ -58,18 +72,17 @@ def density(
     parameters = model._parameters()
     pair = pair_of(model, features, "density")
     mixture = marginal(parameters, pair)
-    drawn, _ = mixture.sample(DRAWN_ROWS, np.random.RandomState(0))
-    seen = drawn
+    drawn, _ = mixture.sample(REACH_ROWS, np.random.RandomState(0))
     ax = ax or new_axes()
-    if data is None:
-        ends = reach(seen, mixture.means)
-    else:
-        source = source_of(model, data)
-        seen = np.vstack([drawn, sample(source, DRAWN_ROWS)[:, pair]])
-        ends = reach(seen, mixture.means)
-        _draw_counts(counts(source, pair, ends, (CELLS, CELLS)), ends, ax)
-    lines = _draw_contours(mixture, drawn, ends, ax)
-    legend(ax, handles=lines, loc=_emptiest(seen, ends))
+    source = None if data is None else source_of(model, data)
+    rows = drawn[:0] if source is None else sample(source, DRAWN_ROWS)[:, pair]
+    seen = np.vstack([drawn, rows[:REACH_ROWS]])
+    ends, corner = _with_room(seen, reach(seen, mixture.means), ax)
+    if source is not None:
+        cells = int(np.clip(1.5 * np.sqrt(len(rows)), FEWEST_CELLS, CELLS))
+        _draw_counts(counts(source, pair, ends, (cells, cells)), ends, ax)
+    lines = _draw_contours(_wide_enough(mixture, ends), ends, ax)
+    legend(ax, handles=lines, loc=corner)
     name_both(model, pair, ax)
     return ax
 
@@ -93,8 +106,19 @@ def _draw_counts(found: np.ndarray, ends: np.ndarray, ax: Axes) -> None:
     )
 
 
-def _draw_contours(mixture: Parameters, drawn: np.ndarray, ends: np.ndarray, ax: Axes) -> list[Any]:
+def _wide_enough(mixture: Parameters, ends: np.ndarray) -> Parameters:
+    """Widen components that lie aslant and would slip through the grid: they were rows of dots."""
+    cell = WIDEST * (ends[1] - ends[0]) / GRID
+    squares = mixture.covariances / np.outer(cell, cell)
+    aslant = (np.diagonal(squares, axis1=1, axis2=2) > 1.0).all(axis=1)
+    thin = aslant & (np.array([shape_of(each).shorter for each in squares]) < 1.0)
+    wider = mixture.covariances + thin[:, None, None] * np.diag(cell**2)
+    return Parameters.from_covariances("full", mixture.weights, mixture.means, wider)
+
+
+def _draw_contours(mixture: Parameters, ends: np.ndarray, ax: Axes) -> list[Any]:
     """Draw the regions, and return lines for their legend."""
+    drawn, _ = mixture.sample(DRAWN_ROWS, np.random.RandomState(0))
     across, up = (_lines(mixture, feature, ends) for feature in (0, 1))
     places = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
     height = log_densities(mixture, places).reshape(len(up), len(across))
@@ -111,15 +135,23 @@ def _draw_contours(mixture: Parameters, drawn: np.ndarray, ends: np.ndarray, ax:
     return lines[::-1]
 
 
-def _emptiest(rows: np.ndarray, ends: np.ndarray) -> str:
-    """Corner with fewest rows; matplotlib looks for points and lines alone, not for contours."""
+def _with_room(rows: np.ndarray, ends: np.ndarray, ax: Axes) -> tuple[np.ndarray, str]:
+    """Add room for the legend above if no corner has it; return the ends, and the corner.
+
+    Matplotlib looks for points and lines alone, not for contours.
+    """
+    size = LEGEND_SIZE * letters_of(ax) / 72.0 / inches_of(ax)
     place = (rows - ends[0]) / (ends[1] - ends[0])
     found = {}
     for up in ("upper", "lower"):
         for across in ("right", "left"):
-            beside = np.abs(place - [across == "right", up == "upper"]) < LEGEND_SIZE
+            beside = np.abs(place - [across == "right", up == "upper"]) < size
             found[f"{up} {across}"] = int(beside.all(axis=1).sum())
-    return min(found, key=lambda corner: found[corner])
+    corner = min(found, key=lambda corner: found[corner])
+    if found[corner] <= HIDDEN * len(rows):
+        return ends, corner
+    height = (ends[1, 1] - ends[0, 1]) / (1.0 - size[1])
+    return np.array([ends[0], [ends[1, 0], ends[0, 1] + height]]), "upper right"
 
 
 def _lines(mixture: Parameters, feature: int, ends: np.ndarray) -> np.ndarray:

@@ -57,6 +57,30 @@ def test_a_small_component_does_not_slip_through_the_grid(ax):
     assert min(near) < 0.01  # lines of the even grid are 0.05 apart
 
 
+def test_a_thin_component_that_lies_aslant_is_one_region(ax):
+    thin = np.array([[4.0, 3.9999999], [3.9999999, 4.0]])
+    plot.density(GaussianMixture.from_parameters([1.0], [[3.0, 1.0]], [thin]), ax=ax)
+    for contour in contours(ax):
+        (path,) = contour.get_paths()
+        longest = max(np.ptp(polygon[:, 0]) for polygon in path.to_polygons())
+        assert longest > 0.9 * np.ptp(path.vertices[:, 0])  # else dots, but for those at its tips
+
+
+def test_cells_of_few_rows_are_large_enough_to_see(model, rows, ax):
+    assert plot.density(model, rows[:100], ax).images[0].get_array().shape == (20, 20)
+    many = np.tile(rows, (10, 1))
+    assert plot.density(model, many).images[0].get_array().shape == (150, 150)
+
+
+def test_the_legend_has_room_of_its_own_where_no_corner_is_empty(ax):
+    corners = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+    model = GaussianMixture.from_parameters([0.25] * 4, corners, [np.eye(2)] * 4)
+    plot.density(model, ax=ax)
+    ax.figure.canvas.draw()
+    box = ax.get_legend().get_window_extent().transformed(ax.transData.inverted())
+    assert box.y0 > max(path.vertices[:, 1].max() for c in contours(ax) for path in c.get_paths())
+
+
 def test_it_draws_on_the_axes_it_is_given_or_on_new_ones(model, rows, ax):
     assert plot.density(model, rows, ax) is ax
     assert plot.density(model) is not ax

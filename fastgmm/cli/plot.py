@@ -89,14 +89,10 @@ def plot(
         _share_names(mixture, source)
     chosen = _features(features, mixture)
     kind = _kind(kind, mixture, chosen, data)
-    if kind == "corner":
-        side = side_of(mixture, chosen)
-        with pictures.saved(output_path, side, side) as figure:
-            pictures_of.corner(mixture, source, figure, features=chosen)
-    else:
-        draw = _drawing(kind, mixture, source, chosen, contamination)
-        with pictures.saved(output_path) as figure:
-            draw(ax=figure.subplots())
+    draw = _drawing(kind, mixture, source, chosen, contamination)
+    size = (side_of(mixture, chosen),) * 2 if kind == "corner" else ()
+    with pictures.saved(output_path, *size) as figure:
+        draw(ax=figure.subplots())
     print(f"{kind} written to {output_path}")
 
 
@@ -154,6 +150,8 @@ def _drawing(
     """Return the function that draws on axes."""
     if kind == "trace":
         return partial(pictures_of.trace, model)
+    if kind == "corner":
+        return partial(pictures_of.corner, model, source, features=chosen)
     if kind == "scores":
         return partial(pictures_of.scores, model, source, contamination=contamination)
     if kind == "histogram":

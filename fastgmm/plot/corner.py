@@ -11,10 +11,10 @@ from fastgmm import passes
 from fastgmm.errors import DataError, require
 from fastgmm.estimators.base import Mixture
 from fastgmm.parameters import Parameters
-from fastgmm.plot.axes import Feature, line_of, name_of, numbers_of
+from fastgmm.plot.axes import Feature, legend, line_of, most_letters, name_axes, name_of, numbers_of
 from fastgmm.plot.colours import component_colours, point_size, soft_colours
-from fastgmm.plot.ellipses import corners, draw_ellipses
-from fastgmm.plot.histogram import draw_densities
+from fastgmm.plot.ellipses import corners, draw_ellipses, draw_numbers
+from fastgmm.plot.histogram import MOST_PLAIN, draw_densities
 from fastgmm.plot.marginal import marginal
 from fastgmm.plot.rows import reach, sample, source_of
 from fastgmm.sources import open_source
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIDE = 1.9  # inches of a panel
+GAP = 0.09  # of a panel is between two: the room for 1e6 above it
 LONGEST = 18  # characters of a name beside it
 MOST_FEATURES = 12  # 66 panels
 DEFAULT_FEATURES = 6
@@ -34,11 +35,11 @@ LARGEST = 9.0  # area of a point
 def corner(
     model: Mixture,
     data: Any,
-    figure: Any = None,
+    ax: Axes | None = None,
     *,
     features: Sequence[Feature] | None = None,
     max_rows: int = 3_000,
-) -> np.ndarray:
+) -> Axes:
     """Draw every pair of features as `clusters` does, and each feature as `histogram` does.
 
     Parameters
@@ -47,8 +48,9 @@ def corner(
         A fitted model of two features or more.
     data : array-like, table, path or source
         Whatever `model.predict` takes.
-    figure : matplotlib.figure.Figure or SubFigure, optional
-        Where to draw; a new figure without it.
+    ax : matplotlib.axes.Axes, optional
+        Axes whose place the panels share; those of a new figure, as large as the panels need,
+        without it.
     features : sequence of int or str, optional
         Which ones, at most 12. Without it the first 6, or all if there are not more; a title says
         if some are left out.
@@ -57,41 +59,48 @@ def corner(
 
     Returns
     -------
-    ndarray of matplotlib.axes.Axes, of shape (len(features), len(features))
-        Row i and column j have feature i up and feature j across. Those above the diagonal are
-        empty and not seen.
+    matplotlib.axes.Axes
+        Nothing is drawn on them but a legend. The panels are their ``child_axes``, row by row: the
+        i-th row has the pairs of feature i, up, with those before it, and feature i by itself.
     """
     parameters = model._parameters()
     chosen = _features(model, features)
     rows = sample(source_of(model, data), max_rows)
     colours = soft_colours(passes.responsibilities(open_source(rows), parameters))
-    figure = figure or require("matplotlib.pyplot", "plot").figure(
-        figsize=(side_of(model, features),) * 2, layout="constrained"
-    )
-    axes = figure.subplots(len(chosen), len(chosen), squeeze=False)
+    ax = ax or _new_axes(side_of(model, features))
+    ax.set_axis_off()
     size = min(point_size(len(rows)), LARGEST)
     ends = reach(rows[:, chosen], corners(marginal(parameters, chosen)))
-    for i, j in np.ndindex(axes.shape):
-        ax = axes[i, j]
-        if j > i:
-            ax.set_visible(False)
-        elif i == j:
-            _draw_one(marginal(parameters, [chosen[i]]), rows[:, chosen[i]], ends[:, i], ax)
+    for i, j in [(row, column) for row in range(len(chosen)) for column in range(row + 1)]:
+        panel = _panel(ax, i, j, len(chosen))
+        if i == j:
+            _draw_one(marginal(parameters, [chosen[i]]), rows[:, chosen[i]], ends[:, i], panel)
         else:
             pair = [chosen[j], chosen[i]]
-            _scatter(rows[:, pair], colours, size, ax)
-            _draw_pair(marginal(parameters, pair), ends[:, [j, i]], ax)
-        _label(model, chosen, i, j, ax)
-    figure.align_labels()
-    _draw_legend(figure, len(parameters.weights), len(chosen))
+            _scatter(rows[:, pair], colours, size, panel)
+            _draw_pair(marginal(parameters, pair), ends[:, [j, i]], panel)
+        _label(model, chosen, i, j, panel)
+    _draw_legend(ax, len(parameters.weights))
     if features is None and len(chosen) < model.means_.shape[1]:
-        figure.suptitle(f"the first {len(chosen)} of {model.means_.shape[1]} features")
-    return axes
+        ax.set_title(f"the first {len(chosen)} of {model.means_.shape[1]} features")
+    return ax
 
 
 def side_of(model: Mixture, features: Sequence[Feature] | None) -> float:
     """Inches that a figure of these features takes each way."""
     return SIDE * len(_features(model, features)) + 0.6  # for the names
+
+
+def _new_axes(side: float) -> Any:
+    figure = require("matplotlib.pyplot", "plot").figure(figsize=(side, side), layout="constrained")
+    return figure.subplots()
+
+
+def _panel(ax: Axes, i: int, j: int, n_features: int) -> Axes:
+    """Make axes in row i and column j of the axes."""
+    width = 1.0 / (n_features - GAP)
+    side = (1.0 - GAP) * width
+    return ax.inset_axes((j * width, 1.0 - i * width - side, side, side))
 
 
 def _features(model: Mixture, features: Sequence[Feature] | None) -> list[int]:
@@ -117,8 +126,11 @@ def _scatter(rows: np.ndarray, colours: np.ndarray, size: float, ax: Axes) -> No
 
 
 def _draw_pair(mixture: Parameters, ends: np.ndarray, ax: Axes) -> None:
-    draw_ellipses(mixture, 0.6 * component_colours(len(mixture.weights)), ax, linewidth=1.4)
+    inks = 0.6 * component_colours(len(mixture.weights))
     ax.set(xlim=ends[:, 0], ylim=ends[:, 1])
+    draw_ellipses(mixture, inks, ax, linewidth=1.4)
+    if len(inks) > MOST_PLAIN:
+        draw_numbers(mixture.means, inks, ax)
 
 
 def _label(model: Mixture, chosen: list[int], i: int, j: int, ax: Axes) -> None:
@@ -126,27 +138,21 @@ def _label(model: Mixture, chosen: list[int], i: int, j: int, ax: Axes) -> None:
     locator = require("matplotlib.ticker", "plot").MaxNLocator
     ax.xaxis.set_major_locator(locator(3))
     ax.yaxis.set_major_locator(locator(3))
-    ax.tick_params(labelsize="small")
-    if i == len(chosen) - 1:
-        ax.set_xlabel(name_of(model, chosen[j], LONGEST), fontsize="small")
-    else:
-        ax.tick_params(labelbottom=False)
-    if i == j:
-        ax.tick_params(left=False, labelleft=False)  # densities, in a unit nobody asks for
-    elif j == 0:
-        ax.set_ylabel(name_of(model, chosen[i], LONGEST), fontsize="small")
-    else:
-        ax.tick_params(labelleft=False)
+    bottom, left = i == len(chosen) - 1, j == 0 < i  # densities are in a unit nobody asks for
+    ax.tick_params(labelsize="small", labelbottom=bottom, labelleft=left, bottom=bottom, left=left)
+    longest = min(LONGEST, *most_letters(ax))
+    across = name_of(model, chosen[j], longest) if bottom else ""
+    name_axes(ax, across, name_of(model, chosen[i], longest) if left else "")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set_fontsize("small")
 
 
-def _draw_legend(figure: Any, n_components: int, n_features: int) -> None:
+def _draw_legend(ax: Axes, n_components: int) -> None:
     """Name the colours in the corner that is empty."""
-    if n_components > MOST_NAMED:
-        return
-    colours = component_colours(n_components)
-    marks = [
-        line_of(f"component {k}", color=ink, marker="o", linestyle="none")
-        for k, ink in enumerate(colours)
-    ]
-    size = "small" if n_features > 2 else "x-small"
-    figure.legend(handles=marks, loc="upper right", frameon=False, fontsize=size)
+    if n_components <= MOST_NAMED:
+        colours = component_colours(n_components)
+        marks = [
+            line_of(f"component {k}", color=ink, marker="o", linestyle="none")
+            for k, ink in enumerate(colours)
+        ]
+        legend(ax, handles=marks, loc="upper right", borderaxespad=0.0)

@@ -83,3 +83,17 @@ def test_every_source_makes_the_same_picture(kind, model, rows, tmp_path):
         assert_array_equal(picture(data), expected)
     with pytest.warns(UserWarning, match="has feature names"):
         assert_array_equal(picture(tmp_path / "rows.csv"), expected)
+
+
+def test_a_million_rows_put_few_things_on_paper(model):
+    rows = np.tile(model.sample(1000)[0], (1000, 1))
+    drawn = {kind: getattr(plot, kind)(model, rows) for kind in ("clusters", "uncertainty")}
+    points = {
+        kind: sum(len(each.get_offsets()) for each in ax.collections) for kind, ax in drawn.items()
+    }
+    assert points == {"clusters": 5_000, "uncertainty": 10_000}
+    panels = plot.corner(model, rows).child_axes
+    assert sum(len(each.get_offsets()) for ax in panels for each in ax.collections) == 3 * 3_000
+    assert len(plot.histogram(model, rows).patches[0].get_data().values) <= 120
+    assert len(plot.scores(model, rows).patches[0].get_data().values) <= 82  # 80, and two ends
+    assert plot.density(model, rows).images[0].get_array().size == 150 * 150

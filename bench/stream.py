@@ -197,8 +197,8 @@ def score(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
 
 KINDS = {  # of what a command writes: how it is computed, and its columns
     "score": ("log_likelihoods", lambda found: {"log_likelihood": found}),
-    "predict": ("labels", predict._labels),
-    "proba": ("responsibilities", predict._probabilities),
+    "predict": ("labels", predict.labels),
+    "proba": ("responsibilities", predict.probabilities),
 }
 
 
@@ -208,15 +208,15 @@ def _scoring(
     parameters = Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))
     kind, named = KINDS[what]
 
-    def computed(source: Source) -> Iterator[output.Columns]:
-        return (named(found) for _, found in passes.each_block(source, parameters, kind))
+    def computed(source: Source) -> Iterator[np.ndarray]:
+        return (found for _, found in passes.each_block(source, parameters, kind))
 
     found = list(computed(memory))
     return in_turn(
         lambda: read(source),
         lambda: sum(1 for _ in computed(memory)),
-        lambda: output.write_columns(out, iter(found)),
-        lambda: output.write_columns(out, computed(source)),
+        lambda: output.write_columns(out, iter(found), named),
+        lambda: output.write_columns(out, computed(source), named),
     )
 
 

@@ -178,13 +178,18 @@ def test_an_array_holds_labels_or_probabilities_or_rows(data, model, frame, tmp_
     assert_array_equal(np.load(out), mixture.set_params(random_state=3).sample(50)[0])
 
 
+def in_x(piece):
+    """Name a piece of a table."""
+    return {"x": piece}
+
+
 @pytest.mark.parametrize("dtype", ["f4", "i8", "?"])
 def test_groups_are_joined_in_one_array_however_long(tmp_path, monkeypatch, dtype):
     monkeypatch.setattr(output, "ROWS_A_GROUP", 10)
     rows = np.arange(2400).reshape(-1, 2).astype(dtype)
     for end in [1, 12, 1200]:  # the length is written when it is known
-        pieces = ({"x": rows[start : start + 7]} for start in range(0, end, 7))
-        n_rows = output.write_columns(tmp_path / "out.npy", pieces)
+        pieces = (rows[start : start + 7] for start in range(0, end, 7))
+        n_rows = output.write_columns(tmp_path / "out.npy", pieces, in_x)
         found = np.load(tmp_path / "out.npy")
         assert found.dtype == rows.dtype
         assert_array_equal(found, rows[:n_rows])
@@ -377,15 +382,15 @@ def test_an_empty_table_leaves_no_output(model, frame, tmp_path):
 
 
 def test_pieces_are_joined_to_groups_of_many_rows(tmp_path):
-    pieces = ({"x": np.arange(start, start + 1000)} for start in range(0, 600_000, 1000))
-    assert output.write_columns(tmp_path / "out.parquet", pieces) == 600_000
+    pieces = (np.arange(start, start + 1000) for start in range(0, 600_000, 1000))
+    assert output.write_columns(tmp_path / "out.parquet", pieces, in_x) == 600_000
     file = pq.ParquetFile(tmp_path / "out.parquet")
     assert file.num_row_groups == 7  # of 99 000 rows, the last of them 6000
     assert_array_equal(file.read()["x"], np.arange(600_000))
 
 
 def test_output_has_the_permissions_of_any_new_file(tmp_path):
-    output.write_columns(tmp_path / "out.csv", iter([{"x": np.arange(3)}]))
+    output.write_columns(tmp_path / "out.csv", iter([np.arange(3)]), in_x)
     (tmp_path / "plain").touch()
     assert (tmp_path / "out.csv").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
@@ -503,11 +508,28 @@ def test_rows_are_written_while_the_next_are_made_and_no_more_wait(tmp_path, mon
     def pieces():
         for number in range(6):
             made.append(number)
-            yield {"x": np.full(10, number)}
+            yield np.full(10, number)
 
     monkeypatch.setattr(output, "_writer", slow)
-    assert output.write_columns(tmp_path / "out.parquet", pieces()) == 60
+    assert output.write_columns(tmp_path / "out.parquet", pieces(), in_x) == 60
     assert max(waiting) == 2  # the one that is written, and the one that is made
+
+
+def test_a_write_that_the_disk_has_lost_is_not_taken_for_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(output, "ROWS_A_GROUP", 10)
+    monkeypatch.setattr(output, "BYTES_SENT", 1)
+    told = []
+
+    def lost(_):
+        told.append(None)
+        if len(told) == 1:  # the system tells of it once
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", lost)
+    pieces = (np.arange(10) for _ in range(100))
+    with pytest.raises(OSError, match="Input/output"):
+        output.write_columns(tmp_path / "out.npy", pieces, in_x)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("at", [0, 3])
@@ -535,10 +557,10 @@ def test_a_disk_that_is_full_ends_the_command_and_leaves_no_file(tmp_path, monke
     def pieces():
         for number in range(100):
             made.append(number)
-            yield {"x": np.full(10, number)}
+            yield np.full(10, number)
 
     monkeypatch.setattr(output, "_writer", Full)
     with pytest.raises(OSError, match="No space left"):
-        output.write_columns(tmp_path / "out.csv", pieces())
+        output.write_columns(tmp_path / "out.csv", pieces(), in_x)
     assert len(made) <= at + 3
     assert not list(tmp_path.iterdir())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +16,8 @@ from fastgmm.errors import DataError, require
 TABLES = (".parquet", ".csv")
 SUFFIXES = (*TABLES, ".npy")
 Columns = Mapping[str, np.ndarray]
+Named = Callable[[np.ndarray], Columns]
+BYTES_SENT = 32 << 20  # to the disk at a time
 NPY_HEADER = 128  # bytes, room for any shape of two dimensions
 # A group is written while the next is computed: with groups of 262 144 rows a million took 1.1 to
 # 1.3 times as long. With fewer rows the footer of a long Parquet file would grow.
@@ -63,23 +65,62 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             part.unlink()
 
 
-def write_columns(path: Path, pieces: Iterator[Columns]) -> int:
+def write_columns(path: Path, pieces: Iterator[np.ndarray], named: Named) -> int:
     """Write pieces of a table one after another; return the number of rows.
 
-    One group of rows is written by a thread while the next is read and computed.
+    One group of rows is named and written by a thread while the next is read and computed, and the
+    disk takes what was written before.
+
+    Parameters
+    ----------
+    path : Path
+    pieces : iterator of ndarray
+        One entry for every row of a block.
+    named : callable
+        Makes columns of such an array, in the thread that writes.
     """
     n_rows = 0
     written = None
-    with replacing(path) as file, _opened(path, file) as write, ThreadPoolExecutor(1) as thread:
+    with (
+        replacing(path) as file,
+        _to_disk(file) as send,
+        _opened(path, file) as write,
+        ThreadPoolExecutor(1) as thread,
+    ):
+
+        def put(group: np.ndarray) -> None:
+            write(named(group))
+            send()
+
         for group in _groups(pieces):
             if written is not None:
                 written.result()  # no more than one waits in memory, and what fails stops us here
-            written = thread.submit(write, group)
-            n_rows += _length(group)
+            written = thread.submit(put, group)
+            n_rows += len(group)
         if written is None:
             raise DataError("there is no row to write")
         written.result()
     return n_rows
+
+
+@contextmanager
+def _to_disk(file: IO[bytes]) -> Iterator[Callable[[], None]]:
+    """Give a function that has a thread send to the disk what was written, if that is much.
+
+    Left to the end, 257 MB of probabilities were waited for when all else had been done.
+    """
+    sent: list[tuple[int, Future[None]]] = [(0, Future())]
+    sent[0][1].set_result(None)
+
+    def send() -> None:
+        size, (before, last) = os.fstat(file.fileno()).st_size, sent[-1]
+        if last.done() and size >= before + BYTES_SENT:
+            last.result()  # the system tells of a lost write once
+            sent[:] = [(size, thread.submit(os.fsync, file.fileno()))]
+
+    with ThreadPoolExecutor(1) as thread:
+        yield send
+        sent[-1][1].result()
 
 
 def _opened(path: Path, file: IO[bytes]) -> AbstractContextManager[Callable[[Columns], None]]:
@@ -137,26 +178,20 @@ def _table(path: Path, file: IO[bytes]) -> Iterator[Callable[[Columns], None]]:
         yield write
 
 
-def _groups(pieces: Iterator[Columns]) -> Iterator[dict[str, np.ndarray]]:
+def _groups(pieces: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     """Join pieces until they are long enough for a group of rows."""
-    held: list[Columns] = []
+    held: list[np.ndarray] = []
     for piece in pieces:
         held.append(piece)
-        if sum(_length(part) for part in held) >= ROWS_A_GROUP:
+        if sum(map(len, held)) >= ROWS_A_GROUP:
             yield _joined(held)
             held = []
     if held:
         yield _joined(held)
 
 
-def _joined(pieces: Sequence[Columns]) -> dict[str, np.ndarray]:
-    if len(pieces) == 1:
-        return dict(pieces[0])
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-
-
-def _length(piece: Mapping[str, np.ndarray]) -> int:
-    return len(next(iter(piece.values())))
+def _joined(pieces: Sequence[np.ndarray]) -> np.ndarray:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def _writer(path: Path, file: Any, schema: Any) -> Any:

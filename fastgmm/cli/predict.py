@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -35,19 +34,21 @@ def predict(
     source, parameters = inputs.to_score(model, data, columns, hints)
     kind = "responsibilities" if proba else "labels"
     found = counted(passes.each_block(source, parameters, kind), source.n_rows)
-    named: Callable[[np.ndarray], output.Columns] = _labels
+    named: output.Named = labels
     if proba:
-        named = _array if output.is_array(output_path) else _probabilities
-    n_rows = output.write_columns(output_path, map(named, found))
+        named = _array if output.is_array(output_path) else probabilities
+    n_rows = output.write_columns(output_path, found, named)
     what = "probabilities" if named is _array else "labels"
     print(f"{what} of {n_rows:,} rows written to {output_path}")
 
 
-def _labels(labels: np.ndarray) -> output.Columns:
-    return {"label": labels}
+def labels(found: np.ndarray) -> output.Columns:
+    """Name labels."""
+    return {"label": found}
 
 
-def _probabilities(responsibilities: np.ndarray) -> output.Columns:
+def probabilities(responsibilities: np.ndarray) -> output.Columns:
+    """Name the columns of responsibilities, and the likeliest component of each row."""
     columns = {f"p{k}": column for k, column in enumerate(_lying(responsibilities))}
     return {"label": responsibilities.argmax(axis=1), **columns}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from fastgmm.cli import options, output, tables
@@ -20,8 +21,10 @@ def sample(
     output.check(output_path, output.SUFFIXES, read=[str(model)])
     mixture = load(model).set_params(random_state=seed)
     rows, _ = mixture.sample(n_rows)
-    columns = {"x": rows}
-    if not output.is_array(output_path):
-        columns = dict(zip(tables.feature_names(mixture), rows.T, strict=True))
-    output.write_columns(output_path, iter([columns]))
+    names = ["x"] if output.is_array(output_path) else tables.feature_names(mixture)
+
+    def named(rows: np.ndarray) -> output.Columns:
+        return dict(zip(names, [rows] if output.is_array(output_path) else rows.T, strict=True))
+
+    output.write_columns(output_path, iter([rows]), named)
     print(f"{n_rows:,} rows written to {output_path}")

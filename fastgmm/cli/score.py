@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -47,11 +48,11 @@ def score(
         threshold = quantiles.threshold(source, parameters, contamination)
     found = counted(passes.each_block(source, parameters, "log_likelihoods"), source.n_rows)
     totals: list[float] = []
-    columns_found = _summed(found, totals, threshold)
+    summed = _summed(found, totals)
     if output_path is None:
-        n_rows = sum(len(piece["log_likelihood"]) for piece in columns_found)
+        n_rows = sum(map(len, summed))
     else:
-        n_rows = output.write_columns(output_path, columns_found)
+        n_rows = output.write_columns(output_path, summed, partial(_columns, threshold))
     print(f"mean log-likelihood {math.fsum(totals) / n_rows:.9g} of {n_rows:,} rows")
     if threshold is not None:
         print(f"threshold {threshold:.9g}: {contamination:.6g} of the rows lie below")
@@ -64,13 +65,14 @@ def _suffixes(contamination: float | None) -> Sequence[str]:
     return output.SUFFIXES if contamination is None else output.TABLES
 
 
-def _summed(
-    found: Iterator[np.ndarray], totals: list[float], threshold: float | None
-) -> Iterator[output.Columns]:
-    """Name the columns, and add the sum of each piece to the totals."""
+def _summed(found: Iterator[np.ndarray], totals: list[float]) -> Iterator[np.ndarray]:
+    """Pass on each piece, and add its sum to the totals."""
     for log_likelihoods in found:
         totals.append(float(log_likelihoods.sum(dtype=np.float64)))
-        columns = {"log_likelihood": log_likelihoods}
-        if threshold is not None:
-            columns["outlier"] = log_likelihoods < threshold
-        yield columns
+        yield log_likelihoods
+
+
+def _columns(threshold: float | None, log_likelihoods: np.ndarray) -> output.Columns:
+    if threshold is None:
+        return {"log_likelihood": log_likelihoods}
+    return {"log_likelihood": log_likelihoods, "outlier": log_likelihoods < threshold}

@@ -128,9 +128,14 @@ def count_across(ax: Axes) -> None:
     ax.xaxis.set_major_locator(locator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
 
+def has_legend(ax: Axes) -> bool:
+    """Tell whether axes are large enough for a legend."""
+    return bool((inches_of(ax) >= LEAST).all())
+
+
 def legend(ax: Axes, **options: Any) -> None:
     """Put a legend where it hides least, on paper that lets it be read above rows."""
-    if (inches_of(ax) >= LEAST).all():
+    if has_legend(ax):
         ax.legend(fontsize=letters_of(ax), framealpha=0.85, edgecolor="none", **options)
 
 

@@ -51,7 +51,7 @@ def criteria(
             n_components[least],
             values[least],
             marker="o",
-            markersize=9 + 3 * index,  # rings about one place lie in each other
+            markersize=9 + 3 * (index % 4),  # rings about one place lie in each other
             markerfacecolor="none",
             markeredgewidth=1.8,
             color=colours[index],

@@ -82,11 +82,11 @@ def texts_of(figure):
     ]
 
 
-def overlapping(figure):
+def overlapping(texts):
     """Pairs of texts whose boxes share more than a dot, which is what rounding may do."""
     return [
         (one, other)
-        for (one, here), (other, there) in combinations(texts_of(figure), 2)
+        for (one, here), (other, there) in combinations(texts, 2)
         if min(here.x1, there.x1) - max(here.x0, there.x0) > 1.0
         and min(here.y1, there.y1) - max(here.y0, there.y0) > 1.0
     ]
@@ -97,7 +97,7 @@ def overlapping(figure):
 def test_no_text_lies_on_another(kind, size, drawn):
     figure = plt.figure(figsize=size, layout="constrained")
     draw(kind, drawn, figure.subplots())
-    assert overlapping(figure) == []
+    assert overlapping(texts_of(figure)) == []
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -105,20 +105,21 @@ def test_no_text_lies_on_another(kind, size, drawn):
 def test_no_text_lies_on_another_in_curves(kind, size):
     figure = plt.figure(figsize=size, layout="constrained")
     draw(kind, mixture_of("far"), figure.subplots())
-    assert overlapping(figure) == []
+    assert overlapping(texts_of(figure)) == []
 
 
 def test_no_text_lies_on_another_in_a_corner(drawn):
-    assert overlapping(draw("corner", drawn, None).figure) == []
+    assert overlapping(texts_of(draw("corner", drawn, None).figure)) == []
 
 
 def test_texts_stay_apart_and_inside_where_pictures_share_a_figure(drawn):
     figure, axes = plt.subplots(2, 2, figsize=(8, 6), layout="constrained")
-    for kind, ax in zip(["clusters", "density", "uncertainty", "corner"], axes.flat, strict=True):
+    for kind, ax in zip(["clusters", "density", "uncertainty", "scores"], axes.flat, strict=True):
         draw(kind, drawn, ax)
     figure.canvas.draw()  # matplotlib's layout makes room for the numbers that were there before it
-    assert overlapping(figure) == []
-    for text, box in texts_of(figure):
+    texts = texts_of(figure)
+    assert overlapping(texts) == []
+    for text, box in texts:
         assert figure.bbox.x0 <= box.x0 + 1.0, text
         assert figure.bbox.y0 <= box.y0 + 1.0, text
         assert figure.bbox.x1 >= box.x1 - 1.0, text

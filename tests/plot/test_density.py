@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 from matplotlib.contour import ContourSet
 from numpy.testing import assert_allclose
 from scipy.stats import chi2
@@ -74,11 +75,14 @@ def test_cells_of_few_rows_are_large_enough_to_see(model, rows, ax):
 
 def test_the_legend_has_room_of_its_own_where_no_corner_is_empty(ax):
     corners = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
-    model = GaussianMixture.from_parameters([0.25] * 4, corners, [np.eye(2)] * 4)
+    model = GaussianMixture.from_parameters([0.25] * 4, corners, [2.0 * np.eye(2)] * 4)
     plot.density(model, ax=ax)
     ax.figure.canvas.draw()
     box = ax.get_legend().get_window_extent().transformed(ax.transData.inverted())
-    assert box.y0 > max(path.vertices[:, 1].max() for c in contours(ax) for path in c.get_paths())
+    highest = max(path.vertices[:, 1].max() for c in contours(ax) for path in c.get_paths())
+    assert box.y0 > highest
+    small = plt.figure(figsize=(2.5, 2.0)).subplots()
+    assert plot.density(model, ax=small).get_ylim()[1] < highest + 5.0  # no legend, no room
 
 
 def test_it_draws_on_the_axes_it_is_given_or_on_new_ones(model, rows, ax):

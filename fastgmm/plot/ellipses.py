@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BADGE = 19.0  # points from one number to the next that it does not touch
+MOST_NUMBERS = 40  # of more, they would hide the picture
 ROUNDS = 200  # of moving numbers apart: 12 in one place take 60
 
 
@@ -60,12 +61,14 @@ def draw_ellipses(
 
 def draw_numbers(places: np.ndarray, inks: np.ndarray, ax: Axes) -> None:
     """Write components' numbers at their places, (K, 2), or beside where two would meet."""
+    if len(places) > MOST_NUMBERS:
+        return
     paper_of = _Paper(places, ax)
     moves = paper_of.middles() - paper_of.places()
     for k, (place, move, ink) in enumerate(zip(places, moves, inks, strict=True)):
         paper = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": ink, "alpha": 0.9}
         line = {"arrowstyle": "-", "color": ink, "shrinkA": 0, "shrinkB": 0}
-        ax.annotate(
+        number = ax.annotate(
             str(k),
             place,
             xytext=(0.0, 0.0),
@@ -77,6 +80,7 @@ def draw_numbers(places: np.ndarray, inks: np.ndarray, ax: Axes) -> None:
             bbox=paper,
             arrowprops=line if np.hypot(*move) > 0.5 * paper_of.badge else None,
         )
+        number.set_in_layout(False)  # it is inside in any case, and to ask each takes long
 
 
 def legend_line() -> Any:
@@ -100,7 +104,7 @@ def _draw_ellipse(
         linewidth=linewidth,
         path_effects=[halo],
     )
-    ax.add_patch(ellipse)
+    ax.add_artist(ellipse)  # not add_patch, which looks for the ends of each: a third of the time
 
 
 class _Paper:

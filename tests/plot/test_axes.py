@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 
 from fastgmm import plot
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.plot.ellipses import MOST_NUMBERS
 
 OF_ROWS = ["clusters", "density", "uncertainty", "histogram", "scores", "corner"]
 KINDS = [*OF_ROWS, "trace", "criteria"]
@@ -61,7 +62,7 @@ def draw(kind, drawn, ax):
 
 def texts_of(figure):
     """Boxes of all texts that are seen, by what they say."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     every = [each for ax in figure.axes for each in (ax, *ax.child_axes)]
     seen = [text for ax in every for text in (*ax.texts, ax.title)]
     for ax in every:
@@ -116,7 +117,7 @@ def test_texts_stay_apart_and_inside_where_pictures_share_a_figure(drawn):
     figure, axes = plt.subplots(2, 2, figsize=(8, 6), layout="constrained")
     for kind, ax in zip(["clusters", "density", "uncertainty", "scores"], axes.flat, strict=True):
         draw(kind, drawn, ax)
-    figure.canvas.draw()  # matplotlib's layout makes room for the numbers that were there before it
+    figure.draw_without_rendering()  # a layout makes room for the numbers that were there before
     texts = texts_of(figure)
     assert overlapping(texts) == []
     for text, box in texts:
@@ -146,6 +147,13 @@ def test_many_components_are_told_apart_in_grey_by_their_numbers(kind, n_compone
     places = means[:, 0] if kind == "histogram" else means
     marked = np.array([text.xy for text in ax.texts])
     assert_array_equal(marked[:, 0] if kind == "histogram" else marked, places)
+
+
+def test_numbers_that_would_hide_the_picture_are_left_out(ax):
+    means = np.random.default_rng(0).normal(size=(MOST_NUMBERS + 1, 2))
+    weights = np.full(len(means), 1.0 / len(means))
+    model = GaussianMixture.from_parameters(weights, means, [np.eye(2)] * len(means))
+    assert not plot.clusters(model, means, ax).texts
 
 
 def test_a_legend_is_left_out_where_it_would_hide_the_picture(model, rows):

@@ -36,8 +36,8 @@ FEWEST_CELLS = 20
 REACH_ROWS = 2_000  # of the mixture and of the rows decide from where to where
 GRID = 160  # lines each way, and for each component as many as there are
 WIDEST = 1.5  # lines of the grid, by which a component may be widened
-LEGEND_SIZE = np.array([15.5, 5.5])  # times the size of its letters
-HIDDEN = 0.006  # of the rows may be under the legend
+LEGEND_SIZE = np.array([14.0, 5.2])  # times the size of its letters
+HIDDEN = 0.003  # of the rows may be under the legend
 # standard deviations: or a small component slips through; its contours may lie 9 away, where its
 # density is 1e-18 of its highest, if another is as much wider
 NEAR = np.array([-9.0, -6.5, -4.5, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.5, 6.5, 9.0])

@@ -144,7 +144,8 @@ def injected():
     calls = {
         "fit": lambda: fitted.set_params(init_params="random_from_data").fit(rows),
         "k-means": lambda: fitted.set_params(init_params="kmeans").fit(rows),
-        "auto": lambda: fitted.set_params(init_params="auto").fit(rows),
+        # of three components, which are exchanged, too
+        "auto": lambda: fitted.set_params(init_params="auto", n_components=3).fit(rows),
         "predict": lambda: fitted.predict(rows),
         "predict_proba": lambda: fitted.predict_proba(rows),
         "score": lambda: fitted.score(rows),

@@ -109,7 +109,7 @@ def systems(rows: Array, whitened: Whitened, n_components: int) -> Iterator[Coor
     yield Coordinates("lowest", np.ascontiguousarray(invariant[:, :1]))
     yield Coordinates("highest", np.ascontiguousarray(invariant[:, -1:]))
     # clusters that cross may do so in a plane, whatever their number: of four or five lines in a
-    # plane of 6 to 20 dimensions, a coordinate of noise more let 16 of 18 starts go wrong
+    # plane of 6 to 20 dimensions, a coordinate of noise more let 21 of 24 starts go wrong
     for count in sorted({2, min(max(2, several), MOST_TURNED, rank)}):
         yield Coordinates("directions", _directions(invariant[:, -count:]))
     if 1 < several <= rank // 2:  # else they are almost all of the coordinates

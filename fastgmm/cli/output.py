@@ -109,18 +109,21 @@ def _to_disk(file: IO[bytes]) -> Iterator[Callable[[], None]]:
 
     Left to the end, 257 MB of probabilities were waited for when all else had been done.
     """
-    sent: list[tuple[int, Future[None]]] = [(0, Future())]
-    sent[0][1].set_result(None)
+    reached = 0
+    sending: Future[None] | None = None
 
     def send() -> None:
-        size, (before, last) = os.fstat(file.fileno()).st_size, sent[-1]
-        if last.done() and size >= before + BYTES_SENT:
-            last.result()  # the system tells of a lost write once
-            sent[:] = [(size, thread.submit(os.fsync, file.fileno()))]
+        nonlocal reached, sending
+        size = os.fstat(file.fileno()).st_size
+        if size >= reached + BYTES_SENT and (sending is None or sending.done()):
+            if sending is not None:
+                sending.result()  # the system tells of a lost write once
+            reached, sending = size, thread.submit(os.fsync, file.fileno())
 
     with ThreadPoolExecutor(1) as thread:
         yield send
-        sent[-1][1].result()
+        if sending is not None:
+            sending.result()
 
 
 def _opened(path: Path, file: IO[bytes]) -> AbstractContextManager[Callable[[Columns], None]]:

@@ -7,9 +7,10 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 from fastgmm.errors import DataError, SourceChangedError, require
+from fastgmm.sources.blocks import Poured
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import choose
-from fastgmm.sources.source import Chunk, Source, rows_a_chunk, rows_a_piece
+from fastgmm.sources.columns import Chosen, choose
+from fastgmm.sources.source import Chunk, Room, Source, rows_a_chunk, rows_a_piece
 from fastgmm.sources.tables import ArrowTable
 
 
@@ -43,12 +44,24 @@ class BatchSource(Source):
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows, so few of a batch at a time that they stay in cache."""
         step = min(self.chunk_rows, rows_a_piece(self.n_features))
+        for place, table, chosen in self._tables():
+            for start in range(0, table.n_rows, step):
+                rows = slice(start, start + step)
+                yield table.chunk(chosen, rows, place.further(start))
+
+    def pour(self, room: Room) -> Iterator[Poured]:
+        """Walk the rows straight into a block, from the columns as Arrow holds them."""
+        for place, table, chosen in self._tables():
+            start = 0
+            while start < table.n_rows:
+                poured = table.pour(chosen, start, room(), place.further(start))
+                start += poured.n_rows
+                yield poured
+
+    def _tables(self) -> Iterator[tuple[Place, ArrowTable, Chosen]]:
         for place, batch in self.batches():
             table = ArrowTable(batch)
-            chosen = choose(table.labels, self.labels, self.weight, place.name)
-            for start in range(0, table.n_rows, step):
-                here = Place(place.name, place.first_row + start)
-                yield table.chunk(chosen, slice(start, start + step), here)
+            yield place, table, choose(table.labels, self.labels, self.weight, place.name)
 
 
 def counted(name: str, batches: Iterator[Any]) -> Iterator[tuple[Place, Any]]:

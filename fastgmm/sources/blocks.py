@@ -37,6 +37,14 @@ class Block(NamedTuple):
     start: int  # the number of the first row in the source, from 0
 
 
+class Poured(NamedTuple):
+    """Rows that were written where a block wanted them."""
+
+    n_rows: int
+    weights: npt.NDArray[Any] | None = None  # (n_rows,)
+    finite: bool | None = None  # None: nobody has looked; False: some number may not be
+
+
 def blocks(source: Source, block_rows: int) -> Generator[Block, None, None]:
     """Walk a source in blocks of ``block_rows`` rows; the last one may be shorter.
 
@@ -210,10 +218,10 @@ class _Making:
         """Give what is free of the block that is being filled."""
         return self._block().room()
 
-    def filled(self, poured: Iterator[int]) -> Iterator[tuple[Block, bool]]:
+    def filled(self, poured: Iterator[Poured]) -> Iterator[tuple[Block, bool]]:
         """Hand over the blocks that a source fills by itself: no number is copied twice."""
-        for n_rows in poured:
-            self._block().wrote(n_rows)
+        for each in poured:
+            self._block().wrote(each)
             yield from self._full()
         yield from self._last()
 
@@ -267,24 +275,28 @@ class _Begun:
         """Give the memory that is free."""
         return self._memory()[self.n_rows :]
 
-    def wrote(self, n_rows: int) -> None:
-        """Count rows that were written to the memory, and look at them."""
-        rows = self._memory()[self.n_rows : self.n_rows + n_rows]
-        self.finite = self.finite and _add_up(rows)
-        self.n_rows += n_rows
+    def wrote(self, poured: Poured) -> None:
+        """Count rows that were written to the memory, and look at them if nobody has."""
+        if poured.weights is not None:
+            self.weights.append(np.array(poured.weights, np.float64))
+        finite = poured.finite
+        if self.finite and finite is None:
+            finite = _add_up(self.room()[: poured.n_rows])
+        self.finite = self.finite and bool(finite)
+        self.n_rows += poured.n_rows
 
     def take(self, chunk: Chunk, at: int) -> int:
         """Take rows of a chunk from ``at`` on, as many as there is room for; return how many."""
         rows = chunk.rows[at : at + self.block_rows - self.n_rows]
-        if chunk.weights is not None:
-            self.weights.append(np.array(chunk.weights[at : at + len(rows)], np.float64))
+        weights = None if chunk.weights is None else chunk.weights[at : at + len(rows)]
+        taken = Poured(len(rows), weights)
         if not self.n_rows and self._may_be_shown(rows):
-            self.view, self.n_rows = rows, len(rows)
-            self.finite = False  # nobody has looked
+            self.view = rows
+            self.wrote(taken._replace(finite=False))  # nobody has looked
         else:
             self.keep()
             self.room()[: len(rows)] = rows
-            self.wrote(len(rows))
+            self.wrote(taken)
         return len(rows)
 
     def keep(self) -> None:

@@ -26,6 +26,10 @@ class Place(NamedTuple):
     name: str
     first_row: int = 0
 
+    def further(self, rows: int) -> Place:
+        """Give the place so many rows further on."""
+        return self._replace(first_row=self.first_row + rows)
+
     def row(self, index: int) -> str:
         """Say where the row of this index stands."""
         return f"row {self.first_row + index} of {self.name}"

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.sources.blocks import Poured
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
 from fastgmm.sources.files import File
@@ -65,12 +66,12 @@ class PlainSource(Source):
                 table = ArrayTable(stretch(start, min(start + self._step, n_rows)))
                 yield table.chunk(self._chosen, slice(None), Place(self.name, start))
 
-    def pour(self, room: Room) -> Iterator[int] | None:
+    def pour(self, room: Room) -> Iterator[Poured] | None:
         """Walk the rows straight into a block, where they lie in the file as they do there."""
         as_stored = self._layout.dtype == self.dtype and not self._layout.fortran
         return self._poured(room) if as_stored and self._chosen.all else None
 
-    def _poured(self, room: Room) -> Iterator[int]:
+    def _poured(self, room: Room) -> Iterator[Poured]:
         n_rows, width = self._layout.shape
         row_bytes = width * self._layout.dtype.itemsize
         start = 0
@@ -79,7 +80,7 @@ class PlainSource(Source):
                 rows = room()[: min(self._step, n_rows - start)]
                 _fill(opened, self._layout.offset + start * row_bytes, rows)
                 start += len(rows)
-                yield len(rows)
+                yield Poured(len(rows))
 
 
 Stretch = Callable[[int, int], npt.NDArray[Any]]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.sources.blocks import Block, blocks
+from fastgmm.sources.blocks import Block, Poured, blocks
 
 Result = TypeVar("Result")
 Room = Callable[[], npt.NDArray[Any]]
@@ -84,7 +84,7 @@ class Source(ABC):
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows from the first to the last; every call starts anew."""
 
-    def pour(self, room: Room) -> Iterator[int] | None:
+    def pour(self, room: Room) -> Iterator[Poured] | None:
         """Walk the rows by writing them where they are wanted, where that saves a copy.
 
         Parameters
@@ -95,8 +95,8 @@ class Source(ABC):
 
         Returns
         -------
-        poured : iterator of int or None
-            After each writing the number of rows written; None where there are only `chunks`.
+        poured : iterator of Poured or None
+            What each writing came to; None where there are only `chunks`.
         """
         return None
 

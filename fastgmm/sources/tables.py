@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from fastgmm.errors import DataError
 from fastgmm.sources.arrays import as_array
+from fastgmm.sources.blocks import Poured
 from fastgmm.sources.cells import Place, float_type, real, refuse_cell
 from fastgmm.sources.columns import Chosen
-from fastgmm.sources.source import Chunk, rows_a_chunk
+from fastgmm.sources.source import Chunk, rows_a_chunk, rows_a_piece
 
 ARROW_NUMBERS = {"bool", "halffloat", "float", "double"} | {
     f"{sign}int{width}" for sign in ("", "u") for width in (8, 16, 32, 64)
@@ -96,12 +97,41 @@ class ArrowTable(Table):
         self.table = table
         self._shown: dict[int, npt.NDArray[Any] | None] = {}
 
+    def pour(self, chosen: Chosen, start: int, room: npt.NDArray[Any], place: Place) -> Poured:
+        """Write rows of the chosen columns from ``start`` on, as many as there is room for."""
+        addresses = self._addresses(chosen, room.dtype)
+        if addresses is None:  # some at a time, which stay in cache while they are turned
+            room = room[: rows_a_piece(len(chosen.features))]
+        out = room[: self.n_rows - start]
+        rows = slice(start, start + len(out))
+        if addresses is None:
+            found = self.chunk(chosen, rows, place)
+            out[:] = found.rows
+            return Poured(len(out), found.weights)
+        weights = None if chosen.weight is None else self.column(chosen.weight, rows, place)
+        return Poured(len(out), weights, _side_by_side(addresses, start, out))
+
     def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
         """Give some rows of one column, its nulls refused; a view where Arrow allows it."""
+        shown = self._whole(position)
+        return self._converted(position, rows, place) if shown is None else shown[rows]
+
+    def _whole(self, position: int) -> npt.NDArray[Any] | None:
         if position not in self._shown:
             self._shown[position] = _shown(self.table.column(position))
-        shown = self._shown[position]
-        return self._converted(position, rows, place) if shown is None else shown[rows]
+        return self._shown[position]
+
+    def _addresses(self, chosen: Chosen, dtype: np.dtype[Any]) -> npt.NDArray[np.int64] | None:
+        """Say where the chosen columns lie, if all hold plain numbers of this type."""
+        addresses = []
+        for position in chosen.features:
+            column = self._whole(position)
+            if column is None or column.dtype != dtype:
+                return None
+            if not (column.flags.c_contiguous and column.flags.aligned):
+                return None
+            addresses.append(column.ctypes.data)
+        return np.array(addresses, np.int64)
 
     def _converted(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
         label, values = self.labels[position], self.table.column(position)[rows]
@@ -121,6 +151,13 @@ def _shown(column: Any) -> npt.NDArray[Any] | None:
     in_one_piece = not hasattr(column, "chunks")
     plain = str(column.type) in ARROW_NUMBERS - {"bool"} and not column.null_count
     return column.to_numpy() if in_one_piece and plain else None
+
+
+def _side_by_side(addresses: npt.NDArray[np.int64], start: int, out: npt.NDArray[Any]) -> bool:
+    """Fill rows from columns, and say whether a sum of all numbers is finite."""
+    from fastgmm.kernels.interleave import interleave
+
+    return bool(np.isfinite(interleave(addresses, start, out)))
 
 
 def as_table(data: object, place: Place) -> Table:

@@ -123,3 +123,37 @@ def test_a_file_is_never_held_whole(tmp_path):
     before = pa.total_allocated_bytes()
     held = [pa.total_allocated_bytes() - before for _ in source.chunks()]
     assert max(held) < rows.nbytes / 2  # two of the eight row groups, at most; all, by default
+
+
+def test_weights_and_rows_are_cut_alike_wherever_a_batch_or_a_block_ends(tmp_path):
+    rows, weights = some_rows(300, 5), np.arange(300.0)
+    table = pa.table({**{name: rows[:, j] for j, name in enumerate("abcde")}, "w": weights})
+    parquet.write_table(table, tmp_path / "x.parquet", row_group_size=70)
+    for chunk_rows in (1, 7, 70, 300):
+        source = open_source(tmp_path / "x.parquet", weight="w", chunk_rows=chunk_rows)
+        for block_rows in (1, 33, 299, 300):
+            found, given = walk(source, block_rows)
+            assert_array_equal(found, rows)
+            assert_array_equal(given, weights)
+
+
+def test_finite_numbers_whose_sum_is_not_are_taken(tmp_path):
+    rows = np.full((5, 4), 1.5e308)
+    assert_array_equal(rows_of(write(tmp_path / "x.parquet", rows, "abcd")), rows)
+
+
+def test_columns_that_are_not_asked_for_stay_unread(tmp_path):
+    rows = some_rows(2000)
+    path = write(tmp_path / "x.parquet", rows, use_dictionary=False, row_group_size=500)
+    damaged = bytearray(path.read_bytes())
+    footer = parquet.ParquetFile(path).metadata
+    for group in range(footer.num_row_groups):
+        chunk = footer.row_group(group).column(1)
+        stretch = slice(
+            chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size
+        )
+        damaged[stretch] = b"\xff" * chunk.total_compressed_size
+    path.write_bytes(damaged)
+    assert_array_equal(rows_of(path, columns=["a", "c"]), rows[:, [0, 2]])
+    with pytest.raises(DataError, match=r"cannot read x.parquet"):
+        walk(open_source(path))

@@ -20,8 +20,10 @@ PREVIOUS = ".previous"  # what is added to the name of the file that stood there
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], keep_previous: bool = False) -> Iterator[IO[bytes]]:
-    """A new file that takes the name `path` once its content is safely on the disk.
+def replacing(
+    path: str | os.PathLike[str], keep_previous: bool = False, durable: bool = True
+) -> Iterator[IO[bytes]]:
+    """A new file that takes the name `path` once it is whole.
 
     Until then, and after any failure, what stood under that name is untouched, permissions
     included. A symbolic link is itself replaced: the file that it points to is never written to.
@@ -33,6 +35,9 @@ def replacing(path: str | os.PathLike[str], keep_previous: bool = False) -> Iter
         A new name, or a regular file that may be written to.
     keep_previous : bool, default=False
         Whether the file that stood there stays, under a name that ends in ``.previous``.
+    durable : bool, default=True
+        Whether the disk is waited for, before the file takes its name and after. Else it outlives
+        the process, but a crash of the machine may leave it damaged.
 
     Yields
     ------
@@ -55,11 +60,13 @@ def replacing(path: str | os.PathLike[str], keep_previous: bool = False) -> Iter
                 os.chmod(temporary, mode)
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         if keep_previous and mode is not None:
             os.replace(path, path + PREVIOUS)
         os.replace(temporary, path)
-        _sync_folder(folder)
+        if durable:
+            _sync_folder(folder)
     except OSError as error:
         if error.errno is None:
             raise

@@ -48,6 +48,7 @@ def write(
     header: Mapping[str, Any],
     arrays: Mapping[str, npt.ArrayLike],
     keep_previous: bool = False,
+    durable: bool = True,
 ) -> None:
     """Write a header and named arrays, all or nothing.
 
@@ -63,6 +64,8 @@ def write(
         Integers and floats of any shape; big-endian ones are written little-endian.
     keep_previous : bool, default=False
         Whether the old file stays, under a name that ends in ``.previous``.
+    durable : bool, default=True
+        Whether the file is to outlive a crash of the machine, too: then the disk is waited for.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def write(
     """
     members = {name: _portable(name, array) for name, array in sorted(arrays.items())}
     text = _sealed(header, members)
-    with replacing(path, keep_previous) as file:
+    with replacing(path, keep_previous, durable) as file:
         _write_zip(file, text, members)
 
 

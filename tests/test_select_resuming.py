@@ -7,7 +7,6 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastgmm import AutoGaussianMixture, GaussianMixture, persistence, select
-from fastgmm import checkpoint as checkpoints
 from fastgmm.errors import CheckpointError, CheckpointWarning
 from fastgmm.selection import sweep
 from fastgmm.selection.sweep import Sweep
@@ -22,11 +21,6 @@ SETTINGS = {
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:The best candidate, .* did not converge")
-
-
-@pytest.fixture(autouse=True)
-def _every_pass_is_kept(monkeypatch):
-    monkeypatch.setattr(checkpoints, "SHARE_OF_TIME", 1.0)
 
 
 @pytest.fixture

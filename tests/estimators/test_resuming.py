@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
 from fastgmm import checkpoint as checkpoints
-from fastgmm import load
+from fastgmm import load, persistence
 from fastgmm.errors import CheckpointError, CheckpointWarning, DegenerateComponentWarning
 from fastgmm.estimators import GaussianMixture
 from fastgmm.estimators.fitting import Climb
@@ -17,11 +19,6 @@ from fastgmm.estimators.published import FITTED
 TYPES = ("full", "tied", "diag", "spherical")
 SETTINGS = {"n_components": 4, "n_init": 3, "tol": 1e-5, "max_iter": 12, "random_state": 0}
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
-
-
-@pytest.fixture(autouse=True)
-def _every_pass_is_kept(monkeypatch):
-    monkeypatch.setattr(checkpoints, "SHARE_OF_TIME", 1.0)
 
 
 @pytest.fixture
@@ -302,14 +299,28 @@ def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_used(rows, path, 
     assert_same(found, expected, path.parent)
 
 
-def test_writing_takes_no_more_than_its_share_of_the_time(rows, path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "SHARE_OF_TIME", 1e-9)  # after the first, only at the end
-    written = []
-    write = checkpoints.persistence.write
-    monkeypatch.setattr(
-        checkpoints.persistence,
-        "write",
-        lambda *args, **kw: (written.append(1), write(*args, **kw)),
-    )
-    GaussianMixture(**SETTINGS).fit(rows, checkpoint=path)
-    assert len(written) == 2
+def test_every_pass_is_written_and_what_has_reached_the_disk_stays(rows, path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SHARE_OF_TIME", 1e-9)  # the disk is waited for once
+    write, climb_pass = checkpoints.Checkpoint.write, Climb._pass
+    events, written, older, synced = [], [], set(), []
+    fsync = os.fsync
+
+    def counting(climb, candidates):
+        events.append("pass")
+        return climb_pass(climb, candidates)
+
+    def looking(self, *arguments, **keywords):
+        write(self, *arguments, **keywords)
+        events.append("write")
+        written.append(len(persistence.read(path)[1]["trace_0"]))
+        if len(written) > 1:
+            older.add(path.with_name("run.ckpt.previous").read_bytes())
+
+    monkeypatch.setattr(Climb, "_pass", counting)
+    monkeypatch.setattr(checkpoints.Checkpoint, "write", looking)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(fsync(descriptor)))
+    model = GaussianMixture(**SETTINGS | {"n_init": 1}).fit(rows, checkpoint=path)
+    assert events == ["pass", "write"] * events.count("pass") + ["write"], events
+    assert written[-1] == model.n_iter_
+    assert len(older) == 1  # the first, which alone was waited for before the end
+    assert len(synced) == 4  # of two writes, the first and the last: file and folder

@@ -31,7 +31,6 @@ from faults.partitions import (
 
 import fastgmm
 from fastgmm import GaussianMixture, open_source, passes
-from fastgmm import checkpoint as checkpoints
 from fastgmm.errors import ClusterError, DataError
 from fastgmm.identity import FIRST_ROWS, identity_of
 from fastgmm.sources.dask import _failure
@@ -310,13 +309,7 @@ def test_lazy_scores_hold_rows_that_their_user_has_dropped(connect, tmp_path, me
     assert set(counts(tmp_path)) == {1}  # none was made anew
 
 
-@pytest.fixture
-def _every_pass_is_kept(monkeypatch):
-    monkeypatch.setattr(checkpoints, "SHARE_OF_TIME", 1.0)
-
-
 @pytest.mark.fault(114)
-@pytest.mark.usefixtures("_every_pass_is_kept")
 def test_a_fit_goes_on_elsewhere_from_the_checkpoint_of_one_whose_workers_were_killed(
     cluster, connect, expected, tmp_path
 ):
@@ -336,7 +329,6 @@ def test_a_fit_goes_on_elsewhere_from_the_checkpoint_of_one_whose_workers_were_k
     assert counts(folder)[11] - before == 1 + 4  # a sample's pass, and four more of EM
 
 
-@pytest.mark.usefixtures("_every_pass_is_kept")
 def test_another_client_goes_on_where_one_was_killed(cluster, connect, expected, tmp_path):
     connect(2)
     folder = tmp_path / "visits"

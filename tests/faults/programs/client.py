@@ -13,11 +13,8 @@ from pathlib import Path
 from distributed import Client
 from faults.partitions import counting, fitted, killing, made
 
-from fastgmm import checkpoint
-
 
 def main(address, folder, path):
-    checkpoint.SHARE_OF_TIME = 1.0  # after every pass
     rows = made(counting(Path(folder), killing(os.getpid(), partition=2, at_visit=5)))
     with Client(address, timeout=20):
         print(fitted(rows, checkpoint=path).hex(), flush=True)

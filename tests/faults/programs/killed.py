@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import CheckpointWarning, GaussianMixture, checkpoint, select
+from fastgmm import CheckpointWarning, GaussianMixture, select
 
 warnings.simplefilter("ignore", ConvergenceWarning)
 # a kill between two renamings leaves the older file alone, and that is told
 warnings.filterwarnings("ignore", ".* is missing; the fit goes on from", CheckpointWarning)
-checkpoint.SHARE_OF_TIME = 1.0  # after every pass
 
 ROWS = np.random.default_rng(0).normal(size=(1500, 4))
 

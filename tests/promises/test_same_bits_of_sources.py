@@ -80,7 +80,7 @@ def zarr_array(folder):
 
 
 def duckdb_relation(_):
-    return duckdb.connect().from_arrow(TABLE)
+    return duckdb.from_arrow(TABLE)
 
 
 class Loader:

@@ -27,7 +27,8 @@ def replacing(
 
     Until then, and after any failure, what stood under that name is untouched, permissions
     included. A symbolic link is itself replaced: the file that it points to is never written to.
-    What a process that was killed has left half written for the same name is removed.
+    What a process that was killed has left half written for the same name is removed, too, where
+    the disk is waited for.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def replacing(
     temporary = _temporary_names(path, secrets.token_hex(8))
     try:
         mode = _mode_to_keep(path)
-        _remove_what_was_left(path)
+        if durable:  # to look through a folder of many files takes its time, as the disk does
+            _remove_what_was_left(path)
         with _locked(temporary) as file:
             if mode is not None:
                 os.chmod(temporary, mode)

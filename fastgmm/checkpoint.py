@@ -109,15 +109,15 @@ class Checkpoint:
         moment: Moment,
         sampled: Sampled,
         is_finished: bool = False,
-        at_once: bool = False,
+        durable: bool = False,
     ) -> None:
         """Write a moment; a failure is a warning.
 
-        The disk is waited for where little time goes that way, or ``at_once``. What is not known to
-        have reached it never becomes the older file, so that a crash of the machine leaves one.
+        The disk is waited for where ``durable`` says so, or little time goes that way. What is not
+        known to have reached it never becomes the older file: a crash of the machine leaves one.
         """
         started = time.monotonic()
-        durable = at_once or started >= self._resting_until
+        durable = durable or started >= self._resting_until
         header, arrays = _packed(moment)
         header |= {"kind": KIND, "identity": self.identity, "sampled": sampled}
         header["is_finished"] = is_finished

@@ -462,7 +462,7 @@ class GaussianMixture(Mixture):
         rows.check_count(climb.count_rows(), self.n_components)
         attributes = climb.attributes()
         wrong = advice(climb.best, climb.count_rows(), found, sample)
-        kept.keep(climb, is_finished=not climb.was_stopped, at_once=True)
+        kept.keep(climb, is_finished=not climb.was_stopped, durable=True)
         if is_silent:
             wrong = None
         elif not (attributes["converged_"] or climb.was_stopped or self.max_iter == 0):

@@ -69,8 +69,8 @@ class Kept:
         if self.record is not None and self.record.sampled.digest != self.sample_digest:
             self.checkpoint.refuse("other rows follow the first")
 
-    def keep(self, climb: Climb, is_finished: bool = False, at_once: bool = False) -> None:
+    def keep(self, climb: Climb, is_finished: bool = False, durable: bool = False) -> None:
         """Write down how far a climb has come."""
         if self.checkpoint is not None and not self.is_finished:
             sampled = Sampled(self.source.n_rows, self.seed, self.sample_digest)
-            self.checkpoint.write(climb.moment, sampled, is_finished, at_once)
+            self.checkpoint.write(climb.moment, sampled, is_finished, durable)

@@ -139,7 +139,7 @@ def sweep(
     found = _judged(begun, climb)
     if not climb.was_stopped:
         found = mended(found, rows.source, stopping, climb.again)
-    kept.keep(climb, is_finished=not climb.was_stopped, at_once=True)
+    kept.keep(climb, is_finished=not climb.was_stopped, durable=True)
     if all(candidate.totals is None for candidate in found):
         raise next(each.failure for each in found if each.failure is not None)
     return found

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization d
 
 
 @pytest.fixture(autouse=True)
-def _every_pass_is_kept(monkeypatch):
+def _every_write_reaches_the_disk(monkeypatch):
     monkeypatch.setattr(checkpoints, "SHARE_OF_TIME", 1.0)
 
 

@@ -56,7 +56,7 @@ def interrupt(fitted, rows, run, place):
 
 
 def main(rows, run, model, *places):
-    checkpoint.SHARE_OF_TIME = 1.0
+    checkpoint.SHARE_OF_TIME = 1.0  # every write waits for the disk
     fitted = GaussianMixture(
         6, n_init=2, tol=0.0, max_iter=150, init_params="random_from_data", random_state=0
     )

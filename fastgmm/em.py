@@ -34,6 +34,7 @@ class Outcome(Enum):
 
     RUNNING = "running"
     CONVERGED = "converged"
+    OUTDONE = "outdone"
     OUT_OF_PASSES = "out of passes"
     DEGENERATE = "degenerate"
 
@@ -48,6 +49,9 @@ _ADVICE = {
     Outcome.CONVERGED: (
         "The log-likelihood of a row changed by less than tol in the last pass, or, with "
         "stopping='aitken', is estimated to be less than tol from its limit."
+    ),
+    Outcome.OUTDONE: (
+        "Another candidate is better by more than this one would gain, so EM went on without it."
     ),
     Outcome.OUT_OF_PASSES: (
         "EM did not converge in max_iter passes; increase max_iter or tol, "
@@ -111,20 +115,32 @@ def change(objectives: Sequence[float]) -> float:
     return abs(objectives[-1] - objectives[-2])
 
 
+# At c, ratios r that rise go on rising: if 1 - r loses more than c (1 - r) of itself in a pass, the
+# increments come to rest before they are e^(-1/c) of the last.
+RISING = 0.5
+ROUNDING = 1e-13  # of an objective: sums of the same terms in another order, or fewer at a time
+
+
 def aitken(objectives: Sequence[float]) -> float:
     """Estimated distance of the last objective to the limit (Böhning et al. 1994).
 
     Near the limit every increment is the same part of the one before, so the rest is a geometric
     series. Of the last two such ratios the larger is taken, and both must be ratios of a series
-    that converges: early on they are not, and the distance is infinite.
+    that converges: early on they are not, and the distance is infinite. So it is while ratios
+    still rise, by which increments that shrink may come to rest, or grow again.
     """
     increments = np.diff(objectives[-4:])
-    if not increments.any():
+    if len(increments) < 3:
+        return math.inf
+    if np.all(np.abs(increments) <= ROUNDING * abs(objectives[-1])):
         return 0.0
     if not (np.all(np.isfinite(increments)) and np.all(increments[:-1])):
         return math.inf
     ratios = increments[1:] / increments[:-1]
     if np.any(ratios < 0.0) or np.any(ratios >= 1.0):
+        return math.inf
+    lost = 1.0 - ratios  # the part of an increment by which the next is smaller
+    if lost[0] - lost[1] > RISING * lost[0] * lost[1]:
         return math.inf
     ratio = float(np.max(ratios))
     return float(abs(increments[-1])) * ratio / (1.0 - ratio)
@@ -165,7 +181,7 @@ STEADY = 0.05  # by which the factors of the last increments may differ
 SLOW_PASSES = 20
 
 
-def is_slow(objectives: Sequence[float], tolerance: float) -> bool:
+def is_slow(objectives: Sequence[float], tolerance: float, rule: str = "change") -> bool:
     """Whether the last increments of EM shrink steadily, and will take many passes to be small.
 
     Later than that it could not help, and earlier an extrapolation may leave EM's own way for
@@ -177,7 +193,7 @@ def is_slow(objectives: Sequence[float], tolerance: float) -> bool:
         return False
     factors = [after / before for before, after in pairwise(increments)]
     is_steady = max(factors) < 1.0 and max(factors) - min(factors) <= STEADY
-    still = increments[-1] * min(factors) ** SLOW_PASSES
+    still = STOPPING_RULES[rule].distance(objectives) * min(factors) ** SLOW_PASSES
     return bool(is_steady and increments[-1] < NEAR_THE_LIMIT and still > tolerance > 0.0)
 
 
@@ -199,11 +215,25 @@ class Stopping:
         """
         distance, n_objectives = STOPPING_RULES[self.rule]
         objectives = (previous_objective, *trace)[start:]
-        if trace and len(objectives) >= n_objectives and distance(objectives) < self.tolerance:
+        if (
+            trace
+            and len(objectives) >= n_objectives
+            and distance(objectives) < self.tolerance
+            and not self._has_leapt((previous_objective, *trace), start)
+        ):
             return Outcome.CONVERGED
         if wanders(objectives, self.tolerance):
             return Outcome.CONVERGED
         return Outcome.OUT_OF_PASSES if len(trace) >= self.max_passes else Outcome.RUNNING
+
+    def _has_leapt(self, objectives: Sequence[float], start: int) -> bool:
+        """Whether the extrapolation before the last steps has gained much, so that others may.
+
+        After one, increments fall fast at first, whatever is left: the distance looks short.
+        """
+        if self.rule == "change" or start == 0:
+            return False
+        return objectives[start] - objectives[start - 1] >= self.tolerance
 
     def is_near(self, trace: Sequence[float], start: int) -> bool:
         """Whether little was gained, and too few steps of EM were made to judge by."""
@@ -236,9 +266,15 @@ class State:
         """The parameters that the next pass is to see."""
         return self.parameters if self.trial is None else self.trial
 
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """The objectives of the last steps of EM alone."""
+        return (self.previous_objective, *self.trace)[self.start :]
+
 
 DataPass = Callable[[list[Parameters]], Sequence[SufficientStatistics]]
 Report = Callable[[int, State], object]
+Outdone = Callable[[Sequence[State]], Iterable[int]]
 
 
 def step(state: State, statistics: SufficientStatistics, stopping: Stopping) -> State:
@@ -274,7 +310,7 @@ def _accelerated(found: State, before: State, stopping: Stopping) -> State:
     memory = found.memory
     assert memory is not None  # asked by the caller
     if memory.waits:
-        has_begun = is_slow(found.trace, stopping.tolerance)
+        has_begun = is_slow(found.trace, stopping.tolerance, stopping.rule)
         return replace(found, memory=replace(memory, has_begun=has_begun))
     memory = memory.with_step(before.next, found.parameters, of_trial=before.trial is not None)
     if before.trial is None and found.trace[-1] < (-math.inf, *before.trace)[-1]:
@@ -305,6 +341,7 @@ def run(
     data_pass: DataPass,
     stopping: Stopping,
     report: Report | None = None,
+    outdone: Outdone = lambda _: (),
 ) -> list[State]:
     """Step every candidate until all have stopped; each pass over the data serves them all.
 
@@ -317,13 +354,18 @@ def run(
     stopping : Stopping
     report : callable, optional
         Called with a candidate's index and its new state after each of its steps.
+    outdone : callable, optional
+        Tells after every pass which candidates go on no more, since another is better.
     """
     states = [_admit(state, stopping) for state in states]
     while running := [c for c, state in enumerate(states) if state.outcome is Outcome.RUNNING]:
         found = data_pass([states[c].next for c in running])
         for c, statistics in zip(running, found, strict=True):
             states[c] = step(states[c], statistics, stopping)
-            if report is not None:
+        for c in outdone(states):
+            states[c] = replace(states[c], outcome=Outcome.OUTDONE)
+        if report is not None:
+            for c in running:
                 report(c, states[c])
     return states
 

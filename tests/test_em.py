@@ -209,6 +209,47 @@ def test_aitken_goes_on_where_increments_are_not_geometric(objectives):
     assert Stopping(1e3, 99, "aitken").judge(objectives[1:], objectives[0]) is Outcome.RUNNING
 
 
+def test_aitken_waits_while_increments_shrink_less_and_less():
+    """Near a saddle they come to rest, and grow again: a ratio tells of none of that."""
+    increments = np.cumprod(1.0 - 0.15 * 0.9 ** np.arange(12))
+    objectives = [-3.0, *(-3.0 + np.cumsum(increments))]
+    assert all(aitken(objectives[:end]) == math.inf for end in range(4, 13))
+
+
+def test_aitken_takes_rounding_for_the_end():
+    assert aitken((-5.1, -5.1, -5.1 + 9e-16, -5.1)) == 0.0
+    assert aitken((-5.1, -5.1 + 1e-12, -5.1, -5.1 + 1e-12)) == math.inf
+
+
+def test_after_a_leap_aitken_waits_for_another_try():
+    """What fell fast after an extrapolation that has gained much says nothing of what is left."""
+    steps = geometric(0.1, 4)
+    stopping = Stopping(0.1, 99, "aitken")
+    assert aitken(steps) < stopping.tolerance
+    for gained, outcome in ((0.5, Outcome.RUNNING), (0.05, Outcome.CONVERGED)):
+        assert stopping.judge((steps[0] - gained, *steps), start=2) is outcome
+    assert Stopping(0.1, 99).judge((steps[0] - 0.5, *steps), start=2) is Outcome.CONVERGED
+
+
+def test_who_is_outdone_takes_part_in_no_more_passes(make_case):
+    rows, _, start = make_case("full", 250, 3, 3)
+    asked = []
+
+    def watched(candidates):
+        asked.append(len(candidates))
+        return naive_pass(rows)(candidates)
+
+    def after_two(states):
+        return [c for c, state in enumerate(states) if c == 1 and len(state.trace) == 2]
+
+    states = [State(rule_of("full"), start)] * 2
+    found = run(states, watched, Stopping(0.0, 4), outdone=after_two)
+    assert asked == [2, 2, 1, 1]
+    assert [each.outcome for each in found] == [Outcome.OUT_OF_PASSES, Outcome.OUTDONE]
+    assert found[1].trace == found[0].trace[:2]
+    assert "without it" in found[1].outcome.advice
+
+
 def test_aitken_stops_where_nothing_changes():
     assert aitken((-3.0, -3.0, -3.0, -3.0)) == 0.0
     assert Stopping(1e-9, 99, "aitken").judge((-3.0,) * 4) is Outcome.CONVERGED

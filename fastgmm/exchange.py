@@ -35,7 +35,7 @@ class Split(NamedTuple):
 def exchanges(sample: Sample, parameters: Parameters, responsibilities: Array) -> Iterator[Array]:
     """Walk what components have of the rows, (K, m), after the exchanges that promise most."""
     best = sorted(splits(sample, responsibilities), key=lambda split: -split.gain)[:TRIALS]
-    pairs = _merges(parameters)
+    pairs = merges(parameters)
     ranked = sorted(
         (
             (loss - split.gain, rank, (i, j), split)
@@ -60,7 +60,7 @@ def _exchanged(responsibilities: Array, pair: tuple[int, int], split: Split) -> 
     return shares
 
 
-def _merges(parameters: Parameters) -> list[tuple[float, int, int]]:
+def merges(parameters: Parameters) -> list[tuple[float, int, int]]:
     """Rank the pairs of components by what is lost, at most, if they become one."""
     weights, means = parameters.weights, parameters.means
     covariances = _matrices(parameters)

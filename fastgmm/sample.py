@@ -33,6 +33,8 @@ class Sample(NamedTuple):
     rows: Array  # (m, d) less the origin
     weights: Array  # (m,)
     origin: Array  # (d,)
+    n_rows: int = 0  # of positive weight, of the source
+    row_weight: float = 0.0  # of them all
 
 
 def draw_sample(source: Source, rng: np.random.Generator) -> Sample:
@@ -65,7 +67,7 @@ def sample_of(source: Source, seed: int) -> Sample:
     origin = np.einsum("i,ij->j", weights, rows)  # no BLAS, whose bits may follow its threads
     # in place, but where they came from another process
     rows = np.subtract(rows, origin, out=rows if rows.flags.writeable else None)
-    return Sample(rows, weights, origin)
+    return Sample(rows, weights, origin, kept.n_rows, kept.row_weight)
 
 
 def feature_variances(sample: Sample) -> Array:
@@ -89,9 +91,12 @@ class _Reservoir:
         self.expected = -np.inf if chance >= 1.0 else float(np.log1p(-chance))
         self.parts: list[tuple[npt.NDArray[np.float64], Array, Array]] = []  # rows, weights, keys
         self.held, self.drawn, self.floor = 0, False, -np.inf
+        self.n_rows, self.row_weight = 0, 0.0  # offered
 
     def offer(self, rows: npt.NDArray[Any], weights: Array | None, start: int) -> None:
         """Add a block's rows."""
+        self.n_rows += len(rows) if weights is None else int(np.count_nonzero(weights))
+        self.row_weight += len(rows) if weights is None else float(weights.sum())
         uniform = np.random.Generator(np.random.Philox(key=[self.seed, start])).random(len(rows))
         if weights is None:  # most are let go without a logarithm
             self.drawn = self.drawn or self.expected > -np.inf
@@ -156,6 +161,7 @@ def _merged(a: _Reservoir, b: _Reservoir) -> _Reservoir:
     """Keep the rows of largest keys of both; neither is changed."""
     kept = _Reservoir(a.most, a.seed)
     kept.parts, kept.drawn = a.parts + b.parts, a.drawn or b.drawn
+    kept.n_rows, kept.row_weight = a.n_rows + b.n_rows, a.row_weight + b.row_weight
     if kept.parts:
         kept.shrink()
     return kept

@@ -20,7 +20,9 @@ SETTINGS = {
 }
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:The best candidate, .* did not converge")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.* components of covariance type .* did not converge"
+)
 
 
 @pytest.fixture

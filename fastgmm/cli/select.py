@@ -21,7 +21,6 @@ from fastgmm.cli.fit import (
     RegCovar,
     RegCovarRelative,
     StoppingRule,
-    Tolerance,
     Weight,
 )
 from fastgmm.cli.progress import PassProgress
@@ -41,6 +40,15 @@ Covariances = Annotated[
 ]
 CriterionName = Annotated[
     str, typer.Option(metavar="NAME", help="What the best is lowest in: bic, aic or icl.")
+]
+Share = Annotated[
+    float,
+    typer.Option(
+        "--tol",
+        metavar="SHARE",
+        help="How near to its limit a candidate has to come, as a part of the least that the "
+        "criterion charges from one number to the next.",
+    ),
 ]
 Picture = Annotated[
     Path | None,
@@ -63,7 +71,7 @@ def select(
     dataset: options.Dataset = None,
     dtype: options.Dtype = None,
     n_features: options.Width = None,
-    tol: Tolerance = DEFAULT["tol"],
+    tol: Share = DEFAULT["tol"],
     stopping: StoppingRule = DEFAULT["stopping"],
     max_iter: MaxIter = DEFAULT["max_iter"],
     reg_covar: RegCovar = DEFAULT["reg_covar"],
@@ -156,26 +164,34 @@ def _criterion_table(selection: Selection) -> Table:
     places = list(zip(table["n_components"].tolist(), table["covariance_type"], strict=True))
     values = dict(zip(places, table[name].tolist(), strict=True))
     collapsed = dict(zip(places, selection.collapsed.tolist(), strict=True))
+    arrived = dict(zip(places, table["converged"].tolist(), strict=True))
     best = selection.best_estimator_
     chosen = (best.n_components, best.covariance_type)
+    notes = []
+    if any(collapsed.values()):
+        notes.append("in brackets: components have collapsed")
+    if not all(arrived.values()):
+        notes.append("~: stopped before its end, as one that cannot come to be the best")
     shown = Table(
         box=box.SIMPLE_HEAD,
         title=f"{name.upper()}, lower is better",
-        caption="in brackets: components have collapsed" if any(collapsed.values()) else None,
+        caption="\n".join(notes) or None,
     )
     shown.add_column("components", justify="right")
     for kind in types:
         shown.add_column(kind, justify="right")
     for count in sorted({count for count, _ in values}):
         cells = [
-            _cell(values[count, kind], (count, kind) == chosen, collapsed[count, kind])
-            for kind in types
+            _cell(values[at], at == chosen, collapsed[at], arrived[at])
+            for at in ((count, kind) for kind in types)
         ]
         shown.add_row(str(count), *cells)
     return shown
 
 
-def _cell(value: float, is_chosen: bool, has_collapsed: bool) -> str:
-    text = f"{value:,.1f}" if math.isfinite(value) else "failed"
+def _cell(value: float, is_chosen: bool, has_collapsed: bool, has_arrived: bool) -> str:
+    if not math.isfinite(value):
+        return "failed"
+    text = f"{value:,.1f}" if has_arrived else f"~{value:,.1f}"
     text = f"({text})" if has_collapsed else text
     return f"[bold]{text} *[/bold]" if is_chosen else text

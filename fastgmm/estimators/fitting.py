@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,12 +80,16 @@ class Climb:
 
         data_pass = progress.watched(self._pass, self.attributes)
         try:
-            self.states = em.run(self.states, data_pass, stopping, report)
+            self.states = em.run(self.states, data_pass, stopping, report, self.outdone)
             if self.sample is not None and self.may_repair:
                 self._repair(self.sample, data_pass, stopping)
         except StopRequestedError:
             self.was_stopped = True
         progress.end_pass(self.attributes)
+
+    def outdone(self, states: Sequence[em.State]) -> Iterable[int]:
+        """Tell which climb on no more: none, since starts are compared where they end."""
+        return ()
 
     @property
     def moment(self) -> Moment:

@@ -65,7 +65,8 @@ class Kept:
         """Hold the sample of the rows, or one drawn for this, against that of an earlier call."""
         if self.checkpoint is None:
             return
-        self.sample_digest = digest(*(sample or sample_of(self.source, self.seed)))
+        known = sample or sample_of(self.source, self.seed)
+        self.sample_digest = digest(known.rows, known.weights, known.origin)
         if self.record is not None and self.record.sampled.digest != self.sample_digest:
             self.checkpoint.refuse("other rows follow the first")
 

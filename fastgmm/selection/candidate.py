@@ -38,6 +38,19 @@ class Candidate:
         return math.inf if self.totals is None else criterion(self.totals, self.n_parameters)
 
     @property
+    def has_arrived(self) -> bool:
+        """Whether EM has come as near to the limit as was asked for."""
+        arrived = self.state is not None and self.state.outcome is em.Outcome.CONVERGED
+        return arrived and self.failure is None
+
+    @property
+    def doubt(self) -> float:
+        """How much lower the criteria would still come, by the last steps of EM; inf if unknown."""
+        if self.totals is None or self.state is None:
+            return math.inf
+        return 2.0 * self.totals.row_weight * em.aitken(self.state.steps)
+
+    @property
     def has_collapsed(self) -> bool:
         """Whether some components, but not all, hold no rows of their own or have no width.
 

@@ -2,11 +2,14 @@
 
 Baudry and Celeux (2015): K+1 components start from K of which one is divided, so that a criterion's
 curve has no dips from starts that failed. A few cuts and fresh starts climb together for some
-passes over a part of the sample; the best of them climbs on, and the next grows from it.
+passes over a part of the sample; the best of them climbs on, and the next grows from it. Passes
+over the sample are cheap, so it climbs as far as the criterion can tell: past a saddle, where all
+rows would take hundreds of passes. One that cannot come to be the best stops before.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,6 +18,7 @@ from typing import TypeGuard
 import numpy as np
 
 from fastgmm import em, passes
+from fastgmm.acceleration import Memory
 from fastgmm.blas import one_blas_thread
 from fastgmm.coordinates import whiten
 from fastgmm.errors import DegenerateCovarianceError
@@ -22,14 +26,13 @@ from fastgmm.initialisation import start_from
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, k_means, maximise, members
 from fastgmm.sample import Sample
+from fastgmm.selection.contest import Contest
 from fastgmm.selection.splitting import best_cuts, divided
 from fastgmm.sources import Source, open_source, with_weights
 
 TRIED_CUTS = 3  # of those that promise most
-TRIAL_PASSES = 10
-TRIAL_TOLERANCE = 1e-4
-POLISHING_PASSES = 100
-POLISHING = 0.1  # of the fit's tolerance: passes over the sample are cheap, and few are left after
+TRIAL = em.Stopping(1e-4, 10)
+POLISHING_PASSES = 300
 # Rows on which alternatives are made and tried; the best climbs on with all of the sample
 FEWEST_ROWS = 5_000
 ROWS_A_NUMBER = 50  # for each feature of each component
@@ -46,23 +49,26 @@ class Growth:
     sample : Sample
     rule : em.MaximumLikelihood
         With the family, and what is added to its variances.
-    tolerance : float
-        Of the fit that is to follow.
+    contest : Contest
+        Of all rows.
     rng : numpy.random.Generator
+    best : float, default=inf
+        The criterion, of the rows of the sample, that other families have reached.
     """
 
     def __init__(
         self,
         sample: Sample,
         rule: em.MaximumLikelihood,
-        tolerance: float,
+        contest: Contest,
         rng: np.random.Generator,
+        best: float = math.inf,
     ) -> None:
         self.sample = sample._replace(origin=np.zeros_like(sample.origin))
         self.origin = sample.origin
-        self.source = _source(self.sample)
+        self.source = source_of(self.sample)
         self.rule, self.rng = rule, rng
-        self.polishing = em.Stopping(POLISHING * tolerance, POLISHING_PASSES)
+        self.contest, self.best = of_sample(contest, sample), best
         self.order = rng.permutation(len(sample.rows))
 
     def starts(self, counts: Sequence[int]) -> dict[int, Grown]:
@@ -84,12 +90,11 @@ class Growth:
         fewer = self._fewer(count)
         alternatives = list(self._alternatives(smaller, count, fewer))
         starts = [em.State(self.rule, each) for each in alternatives if _is_sound(each)]
-        trial = em.Stopping(TRIAL_TOLERANCE, TRIAL_PASSES)
-        tried = em.run(starts, partial(passes.statistics, _source(fewer)), trial)
-        for state in _best_first(tried):
-            start = em.State(self.rule, state.parameters)
-            (polished,) = em.run([start], partial(passes.statistics, self.source), self.polishing)
+        tried = em.run(starts, partial(passes.statistics, source_of(fewer)), TRIAL)
+        for state in best_first(tried):
+            polished = polish(state, self.source, self.contest, self.best)
             if polished.failure is None:
+                self.best = min(self.best, self.contest.reached([polished]))
                 return polished.parameters
             tried.append(polished)
         return next(
@@ -119,7 +124,7 @@ class Growth:
 
     def _divisions(self, smaller: Parameters, n_cuts: int, fewer: Sample) -> Iterator[Grown]:
         """Walk the best ways to divide one component, or the best way to divide several."""
-        responsibilities = passes.responsibilities(_source(fewer), smaller)
+        responsibilities = passes.responsibilities(source_of(fewer), smaller)
         cuts = best_cuts(fewer.rows, fewer.weights, responsibilities, smaller)
         chosen = [[cut] for cut in cuts[:TRIED_CUTS]]
         if n_cuts > 1:
@@ -159,10 +164,33 @@ def _is_sound(grown: Grown) -> TypeGuard[Parameters]:
     return isinstance(grown, Parameters)
 
 
-def _best_first(states: Sequence[em.State]) -> list[em.State]:
+def of_sample(contest: Contest, sample: Sample) -> Contest:
+    """Return the contest that the rows of a sample would be, for short climbs."""
+    count = len(sample.rows)
+    return replace(
+        contest,
+        n_rows=count,
+        row_weight=float(count),
+        max_passes=POLISHING_PASSES,
+        rule="aitken",
+    )
+
+
+def polish(state: em.State, source: Source, contest: Contest, best: float = math.inf) -> em.State:
+    """Climb on over all of a sample, as long as a value of the criterion may be reached."""
+    start = em.State(state.rule, state.parameters, memory=Memory("auto"))
+    outdone = partial(contest.outdone, best=best)
+    data_pass = partial(passes.statistics, source)
+    (found,) = em.run([start], data_pass, contest.stopping, outdone=outdone)
+    return found
+
+
+def best_first(states: Sequence[em.State]) -> list[em.State]:
+    """Return the sound states, the likeliest first."""
     sound = [state for state in states if state.failure is None]
     return sorted(sound, key=lambda state: -state.trace[-1])
 
 
-def _source(sample: Sample) -> Source:
+def source_of(sample: Sample) -> Source:
+    """Return the rows of a sample, less its origin, as a source."""
     return with_weights(open_source(sample.rows), sample.weights)

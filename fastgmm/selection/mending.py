@@ -15,27 +15,30 @@ from dataclasses import replace
 import numpy as np
 
 from fastgmm import em, passes
+from fastgmm.acceleration import Memory
 from fastgmm.blas import one_blas_thread
 from fastgmm.parameters import Parameters
-from fastgmm.selection.candidate import Candidate
+from fastgmm.selection.candidate import Candidate, best_of
+from fastgmm.selection.contest import Contest
 from fastgmm.sources import Source
 from fastgmm.statistics import Array
 
 GENTLE = 0.4  # standard deviations: costs less than 1e-4 nats a row of the component
-# Sums of the same terms in another order: 1e-16 each, and more where many are added
-ROUNDING = 1e-13
 
 
-# climbs from some states over all rows, until all have stopped
-Climbing = Callable[[list[em.State], em.Stopping], list[em.State]]
+# climbs from some states over all rows until all have stopped: as long as they may come below a
+# value of the criterion, and for so many passes at most
+Climbing = Callable[[list[em.State], float, int], list[em.State]]
 
 
 def mended(
-    candidates: list[Candidate], source: Source, stopping: em.Stopping, climbing: Climbing
+    candidates: list[Candidate], source: Source, contest: Contest, climbing: Climbing
 ) -> list[Candidate]:
     """Return the candidates with none below a smaller one of its family."""
     fallen = dict(_fallen(candidates))
-    again = _climbed(candidates, fallen, stopping, climbing)
+    if not fallen:
+        return candidates
+    again = _climbed(candidates, fallen, contest, climbing)
     found = list(candidates)
     for at, other in zip(again, _totalled(list(again.values()), source), strict=True):
         if _log_likelihood(other) > _log_likelihood(found[at]):
@@ -57,7 +60,7 @@ def _fallen(candidates: Sequence[Candidate]) -> Iterator[tuple[int, int]]:
         name = candidate.family.name
         likeliest = best.setdefault(name, at)
         reached = _log_likelihood(candidates[likeliest])
-        if _log_likelihood(candidate) < reached - ROUNDING * abs(reached):
+        if _log_likelihood(candidate) < reached - em.ROUNDING * abs(reached):
             yield at, likeliest
         else:
             best[name] = at
@@ -66,7 +69,7 @@ def _fallen(candidates: Sequence[Candidate]) -> Iterator[tuple[int, int]]:
 def _climbed(
     candidates: Sequence[Candidate],
     fallen: dict[int, int],
-    stopping: em.Stopping,
+    contest: Contest,
     climbing: Climbing,
 ) -> dict[int, Candidate]:
     """Divide smaller candidates gently, and climb from there in shared passes."""
@@ -78,7 +81,7 @@ def _climbed(
     found = dict(starts)
     for at, start in starts.items():
         before = _state(start)
-        if not before.trace or len(before.trace) >= stopping.max_passes:
+        if not before.trace or len(before.trace) >= contest.max_passes:
             del found[at]
     states = [
         replace(
@@ -86,14 +89,18 @@ def _climbed(
             trace=(),
             previous_objective=_state(candidate).trace[-1],
             outcome=em.Outcome.RUNNING,
+            memory=Memory("auto"),
+            start=0,
         )
         for candidate in found.values()
     ]
     longest = max((len(_state(candidate).trace) for candidate in found.values()), default=0)
-    rest = replace(stopping, max_passes=stopping.max_passes - longest)
-    for (at, candidate), state in zip(list(found.items()), climbing(states, rest), strict=True):
+    best = best_of(candidates, contest.criterion).value(contest.criterion)
+    climbed = climbing(states, best, contest.max_passes - longest)
+    for (at, candidate), state in zip(list(found.items()), climbed, strict=True):
         trace = _state(candidate).trace + state.trace
-        whole = replace(state, trace=trace, previous_objective=-np.inf)
+        steps = len(trace) - len(state.trace) + state.start
+        whole = replace(state, trace=trace, previous_objective=-np.inf, start=steps)
         found[at] = replace(candidate, state=whole, failure=state.failure)
     return {at: candidate for at, candidate in found.items() if candidate.failure is None}
 

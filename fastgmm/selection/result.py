@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastgmm import em
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.selection.candidate import Candidate
 from fastgmm.selection.criteria import CRITERIA
@@ -44,7 +43,10 @@ class Selection:
     table : Table
         A mapping of columns, arrays with an entry for each candidate: `n_components`,
         `covariance_type`, `log_likelihood` (total over the rows, under the final parameters),
-        `n_parameters`, `aic`, `bic`, `icl`, `converged`, `n_passes`. One whose covariance
+        `n_parameters`, `aic`, `bic`, `icl`, `doubt` (how much lower the criteria would still
+        come, estimated from the last steps of EM; inf where they do not tell), `converged`,
+        `n_passes`. `converged` is False for one that was stopped since it could not come to be
+        the best, even ten times as far from its limit as estimated. One whose covariance
         collapsed, or of more components than rows, has the log-likelihood -inf, the criteria inf
         and `converged` False; there is no NaN.
     best_estimator_ : GaussianMixture
@@ -100,13 +102,13 @@ def table_of(candidates: Sequence[Candidate]) -> Table:
 
 def _line(candidate: Candidate) -> dict[str, Any]:
     totals, state = candidate.totals, candidate.state
-    converged = state is not None and state.outcome is em.Outcome.CONVERGED
     return {
         "n_components": candidate.n_components,
         "covariance_type": candidate.family.covariance_type,
         "log_likelihood": -math.inf if totals is None else totals.log_likelihood,
         "n_parameters": candidate.n_parameters,
         **{name: candidate.value(criterion) for name, criterion in CRITERIA.items()},
-        "converged": converged and candidate.failure is None,
+        "doubt": candidate.doubt,
+        "converged": candidate.has_arrived,
         "n_passes": 0 if state is None else len(state.trace),
     }

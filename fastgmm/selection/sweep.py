@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastgmm import em, passes
+from fastgmm.acceleration import Memory
 from fastgmm.checkpoint import Moment
 from fastgmm.covariance import Family
 from fastgmm.estimators.fitting import Climb
@@ -19,12 +22,22 @@ from fastgmm.estimators.rows import Rows
 from fastgmm.estimators.starts import regularisation
 from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample, sample_of
-from fastgmm.selection.candidate import Candidate
+from fastgmm.selection.candidate import Candidate, best_of
+from fastgmm.selection.contest import Contest
+from fastgmm.selection.criteria import Criterion
 from fastgmm.selection.growth import Growth
 from fastgmm.selection.mending import mended
+from fastgmm.selection.merging import challenged
 
 # the state of every candidate, or why it has no start
 Begun = dict[tuple[Family, int], em.State | Exception]
+
+
+class Swept(NamedTuple):
+    """What a sweep has found."""
+
+    candidates: list[Candidate]
+    contest: Contest
 
 
 class Sweep(Climb):
@@ -37,17 +50,24 @@ class Sweep(Climb):
     begun : dict
         The state of every candidate, or why it has no start.
     rows : Rows
+    contest : Contest
+        Which tells who has arrived, and who can still win.
     keep : callable
         Called before every pass, to write down how far the sweep has come.
     """
 
-    def __init__(self, begun: Begun, rows: Rows, keep: Callable[[Climb], None]) -> None:
+    def __init__(
+        self, begun: Begun, rows: Rows, contest: Contest, keep: Callable[[Climb], None]
+    ) -> None:
         super().__init__([e for e in begun.values() if isinstance(e, em.State)], rows, keep=keep)
         self.families = [key[0] for key, each in begun.items() if isinstance(each, em.State)]
         self.failures = {
             c: each for c, each in enumerate(begun.values()) if isinstance(each, Exception)
         }
         self.mending: list[em.State] = []
+        self.n_again = 0  # of these, climbed again by this call or left so by an earlier one
+        self.contest = contest
+        self.passed_over: set[int] = set()  # states that have turned out to be collapsed
 
     @property
     def moment(self) -> Moment:
@@ -60,17 +80,44 @@ class Sweep(Climb):
         super().go_on_from(replace(moment, repairing=()))
         self.states, self.mending = states, list(moment.repairing)
 
-    def again(self, states: list[em.State], stopping: em.Stopping) -> list[em.State]:
-        """Climb from other states, or from where an earlier call has brought them."""
+    def again(self, states: list[em.State], best: float, max_passes: int) -> list[em.State]:
+        """Climb from other states, or from where an earlier call has brought them.
+
+        Each as long as it can come below `best`, a value of the criterion.
+        """
+        start, self.n_again = self.n_again, self.n_again + len(states)
 
         def report(at: int, state: em.State) -> None:
-            self.mending[at] = state
+            self.mending[start + at] = state
 
-        kept = self.mending or states
-        self.mending = [
+        kept = self.mending[start : self.n_again] or states
+        self.mending[start:] = [
             replace(state, rule=fresh.rule) for state, fresh in zip(kept, states, strict=True)
         ]
-        return em.run(self.mending, self._pass, stopping, report)
+        stopping = replace(self.contest.stopping, max_passes=max_passes)
+        outdone = partial(self.contest.outdone, best=best)
+        return em.run(self.mending[start:], self._pass, stopping, report, outdone)
+
+    def outdone(self, states: Sequence[em.State]) -> Iterable[int]:
+        """Tell which cannot come to be the best any more."""
+        return self.contest.outdone(states, passed_over=self.passed_over)
+
+    def revive(self, candidates: Sequence[Candidate]) -> bool:
+        """Let those go on that can win after all, since the best so far has collapsed."""
+        criterion = self.contest.criterion
+        best = best_of(candidates, criterion).value(criterion)
+        of_states = [each for each in candidates if each.state is not None]
+        self.passed_over = {c for c, each in enumerate(of_states) if each.has_collapsed}
+        held = [
+            c
+            for c, state in enumerate(self.states)
+            if state.outcome is em.Outcome.OUTDONE
+            and c not in self.passed_over
+            and self.contest.can_win(state, best)
+        ]
+        for c in held:
+            self.states[c] = replace(self.states[c], outcome=em.Outcome.RUNNING)
+        return bool(held)
 
     @property
     def best(self) -> em.State:
@@ -103,15 +150,17 @@ def sweep(
     families: Sequence[Family],
     reg_covar: float,
     is_relative: bool,
+    criterion: Criterion,
     stopping: em.Stopping,
     random_state: RandomState,
     progress: Progress,
     kept: Kept,
-) -> list[Candidate]:
+) -> Swept:
     """Fit every number of components in every family.
 
     One pass draws a sample, on which the starts grow; then as many as the slowest candidate
-    needs, shared by all; and one for the criteria. Where a curve dips, two or more mend it.
+    needs, shared by all; and one for the criteria. Where a curve dips, two or more mend it. The
+    tolerance of `stopping` is a share of what the criterion charges, see `Contest`.
 
     Raises
     ------
@@ -125,44 +174,62 @@ def sweep(
     kept.compare(sample)
     added = regularisation(reg_covar, is_relative, sample)
     rules = [em.MaximumLikelihood(family, added) for family in families]
+    contest = Contest(
+        criterion,
+        counts,
+        families,
+        rows.source.n_features,
+        sample.n_rows,
+        sample.row_weight,
+        stopping.tolerance,
+        stopping.max_passes,
+        stopping.rule,
+    )
     before = None if kept.record is None else kept.record.moment(rules[0])
     if before is not None:
         begun = _taken_up(before, counts, rules)
     else:
-        begun = _starts(rows, sample, counts, rules, stopping.tolerance, rng)
-    climb = Sweep(begun, rows, kept.keep)
+        begun = _starts(rows, sample, rules, contest, rng)
+    climb = Sweep(begun, rows, contest, kept.keep)
     if not climb.states:
         raise climb.failures[0]
     if before is not None:
         climb.go_on_from(before)
-    climb.run(stopping, Verbose(0, 1, 0), progress)
-    found = _judged(begun, climb)
+    going_on = True
+    while going_on:
+        climb.run(contest.stopping, Verbose(0, 1, 0), progress)
+        found = _judged(begun, climb)
+        going_on = not climb.was_stopped and climb.revive(found)
     if not climb.was_stopped:
-        found = mended(found, rows.source, stopping, climb.again)
+        found = mended(found, rows.source, contest, climb.again)
+        found = challenged(found, sample, rows.source, contest, climb.again)
     kept.keep(climb, is_finished=not climb.was_stopped, durable=True)
     if all(candidate.totals is None for candidate in found):
         raise next(each.failure for each in found if each.failure is not None)
-    return found
+    return Swept(found, contest)
 
 
 def _starts(
     rows: Rows,
     sample: Sample,
-    counts: Sequence[int],
     rules: Sequence[em.MaximumLikelihood],
-    tolerance: float,
+    contest: Contest,
     rng: np.random.Generator,
 ) -> Begun:
     """Grow the starts of every family on one sample."""
     n_rows = rows.source.n_rows
-    possible = [count for count in counts if n_rows is None or count <= n_rows]
+    possible = [count for count in contest.counts if n_rows is None or count <= n_rows]
     found: Begun = {}
+    best = math.inf
     for rule in rules:
-        starts = Growth(sample, rule, tolerance, rng).starts(possible)
-        for count in counts:
+        growth = Growth(sample, rule, contest, rng, best)
+        starts, best = growth.starts(possible), growth.best
+        for count in contest.counts:
             start = starts.get(count, _too_many(count))
             found[rule.family, count] = (
-                em.State(rule, start) if isinstance(start, Parameters) else start
+                em.State(rule, start, memory=Memory("auto"))
+                if isinstance(start, Parameters)
+                else start
             )
     return found
 

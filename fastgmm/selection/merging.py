@@ -1,0 +1,128 @@
+"""Fewer components from the best candidate: two of its components become one, and EM goes on.
+
+A start of K components may lie near a saddle, where EM gains next to nothing for hundreds of
+passes, while that of K+1 does not: one component too many would be chosen. So the best candidate
+has to be better than what it leads to when those of its components become one that lose least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fastgmm import em, passes
+from fastgmm.blas import one_blas_thread
+from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.exchange import merges
+from fastgmm.parameters import Parameters
+from fastgmm.partitions import Share, maximise
+from fastgmm.sample import Sample
+from fastgmm.selection.candidate import Candidate, best_of
+from fastgmm.selection.contest import Contest
+from fastgmm.selection.growth import TRIAL, best_first, of_sample, polish, source_of
+from fastgmm.selection.mending import Climbing
+from fastgmm.sources import Source
+
+TRIED_PAIRS = 3  # of those that promise most
+DEVIATIONS = 4.0  # by which a sample may err in what all rows lose
+
+
+def challenged(
+    candidates: Sequence[Candidate],
+    sample: Sample,
+    source: Source,
+    contest: Contest,
+    climbing: Climbing,
+) -> list[Candidate]:
+    """Return the candidates, of which the best is better than what it leads to."""
+    found = list(candidates)
+    while True:
+        best = best_of(found, contest.criterion)
+        at = _next_smaller(found, best)
+        start = None if at is None else _start(best, found[at].n_components, sample, contest)
+        if at is None or start is None:
+            return found
+        (state,) = climbing([start], best.value(contest.criterion), contest.max_passes)
+        if state.failure is not None:
+            return found
+        (totals,) = passes.totals(source, [state.parameters])
+        before = found[at].totals
+        if before is not None and not totals.log_likelihood > before.log_likelihood:
+            return found
+        found[at] = replace(found[at], state=state, failure=None, totals=totals)
+        if best_of(found, contest.criterion) is not found[at]:
+            return found
+
+
+def _next_smaller(candidates: Sequence[Candidate], best: Candidate) -> int | None:
+    """Return the place of the largest candidate of a family that has fewer components."""
+    smaller = [
+        c
+        for c, each in enumerate(candidates)
+        if each.family is best.family and each.n_components < best.n_components
+    ]
+    return smaller[-1] if smaller else None
+
+
+def _start(best: Candidate, n_components: int, sample: Sample, contest: Contest) -> em.State | None:
+    """Return a start of fewer components, if by the sample it may lose less than it is spared."""
+    if best.state is None or best.failure is not None or not best.state.trace:
+        return None
+    rule: Any = best.state.rule
+    centred = sample._replace(origin=np.zeros_like(sample.origin))
+    source = source_of(centred)
+    ours = best.state.parameters
+    ours = replace(ours, means=ours.means - sample.origin)
+    with one_blas_thread():  # else the bits of its products follow the number of threads
+        theirs = _merged(ours, n_components, rule, centred, source, contest)
+        if theirs is None:
+            return None
+        lost = passes.log_likelihoods(source, ours) - passes.log_likelihoods(source, theirs)
+        mean = float(sample.weights @ lost)
+        error = float(np.sqrt(sample.weights**2 @ (lost - mean) ** 2))
+    spared = contest.charged(best.family, best.n_components)
+    spared -= contest.charged(best.family, n_components)
+    if (mean - DEVIATIONS * error) * contest.row_weight > spared:
+        return None
+    theirs = replace(theirs, means=theirs.means + sample.origin)
+    return em.State(rule, theirs, memory=best.state.memory)
+
+
+def _merged(
+    parameters: Parameters,
+    n_components: int,
+    rule: em.MaximumLikelihood,
+    sample: Sample,
+    source: Source,
+    contest: Contest,
+) -> Parameters | None:
+    """Merge components two by two, and climb over the sample; None if that degenerates."""
+    state = em.State(rule, parameters)
+    while state.parameters.n_components > n_components:
+        starts = [em.State(rule, each) for each in _unions(state.parameters, rule, sample, source)]
+        tried = best_first(em.run(starts, partial(passes.statistics, source), TRIAL))
+        if not tried:
+            return None
+        state = tried[0]
+    state = polish(state, source, of_sample(contest, sample))
+    return state.parameters if state.failure is None else None
+
+
+def _unions(
+    parameters: Parameters, rule: em.MaximumLikelihood, sample: Sample, source: Source
+) -> Iterator[Parameters]:
+    """Walk mixtures in which two components are one, those that lose least."""
+    shares = sample.weights * passes.responsibilities(source, parameters).T
+    for _, i, j in merges(parameters)[:TRIED_PAIRS]:
+        joined = shares.copy()
+        joined[i] += joined[j]
+        given = zip(joined, parameters.means, strict=True)
+        kept = [Share(sample.rows, *each) for k, each in enumerate(given) if k != j]
+        try:
+            yield maximise(sample, kept, rule.family, rule.reg_covar)
+        except DegenerateCovarianceError:
+            continue

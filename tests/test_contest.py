@@ -1,0 +1,224 @@
+"""Which candidates of a selection climb on, counted in the unit of the criterion."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.exceptions import ConvergenceWarning
+
+import fastgmm
+from fastgmm import GaussianMixture, em
+from fastgmm.covariance import family
+from fastgmm.parameters import Parameters
+from fastgmm.selection import sweep
+from fastgmm.selection.contest import SAFETY, Contest
+from fastgmm.selection.criteria import aic, bic, icl
+
+FULL, SPHERICAL = family("full"), family("spherical")
+
+
+def contest_of(n_rows=1000, **changes):
+    arguments = {
+        "criterion": bic,
+        "counts": [1, 2, 3],
+        "families": [FULL],
+        "n_features": 2,
+        "n_rows": n_rows,
+        "row_weight": float(n_rows),
+        "share": 0.01,
+        "max_passes": 100,
+        "rule": "aitken",
+    }
+    return Contest(**(arguments | changes))
+
+
+def state_of(n_components, trace, **changes):
+    """A sound mixture whose objectives were these."""
+    spread = np.arange(float(n_components))[:, None] * [5.0, 0.0]
+    identity = np.broadcast_to(np.eye(2), (n_components, 2, 2))
+    weights = np.full(n_components, 1.0 / n_components)
+    parameters = Parameters.from_covariances("full", weights, spread, identity)
+    rule = em.MaximumLikelihood(FULL, 1e-6)
+    return em.State(rule, parameters, trace=tuple(trace), **changes)
+
+
+def climbing_to(limit, distance, ratio=0.5, n_passes=5):
+    """Objectives of a geometric series, the last of which is a distance below the limit."""
+    return [limit - distance / ratio**at for at in reversed(range(n_passes))]
+
+
+# What the tolerance is
+
+
+@pytest.mark.parametrize("n_rows", [300, 300_000])
+def test_a_candidate_has_arrived_within_a_share_of_what_a_component_is_charged(n_rows):
+    charge = 6 * math.log(n_rows) / 2  # of a component of two features: weight, mean, covariance
+    assert_allclose(contest_of(n_rows).charge, charge, rtol=1e-12)
+    assert_allclose(contest_of(n_rows).stopping.tolerance, 0.01 * charge / n_rows, rtol=1e-12)
+
+
+def test_the_cheapest_neighbours_count():
+    cheapest = contest_of(families=[FULL, SPHERICAL])
+    assert_allclose(cheapest.charge, 4 * math.log(1000) / 2, rtol=1e-12)
+    over_gaps = contest_of(counts=[2, 4, 8])
+    assert_allclose(over_gaps.charge, 2 * 6 * math.log(1000) / 2, rtol=1e-12)
+    one = contest_of(counts=[4])  # to the next
+    assert_allclose(one.charge, 6 * math.log(1000) / 2, rtol=1e-12)
+
+
+def test_aic_charges_the_same_of_any_number_of_rows():
+    for n_rows in (300, 300_000):
+        assert_allclose(contest_of(n_rows, criterion=aic).charge, 6.0, rtol=1e-12)
+
+
+def test_weights_that_sum_to_one_leave_a_tolerance():
+    relative = contest_of(row_weight=1.0)  # log(1) is 0, and BIC charges nothing
+    assert_allclose(relative.stopping.tolerance, contest_of().stopping.tolerance, rtol=1e-12)
+    assert contest_of(n_rows=1, row_weight=1.0).stopping.tolerance > 0.0
+
+
+# Who goes on
+
+
+def test_whoever_may_still_come_below_the_best_goes_on():
+    contest = contest_of()
+    charge = contest.charge / 1000  # a row
+    least = charge / (SAFETY - 1.0)  # of distances that the candidate may be from its limit
+    best = state_of(1, climbing_to(-3.0, 1e-9))
+    for distance, is_out in ((1.01 * least, False), (0.99 * least, True)):
+        other = state_of(2, climbing_to(-3.0, distance))
+        reached = other.trace[-1] + SAFETY * distance
+        assert (reached < best.trace[-1] + charge) == is_out
+        assert contest.outdone([best, other]) == ([1] if is_out else [])
+
+
+def test_nobody_is_left_behind_before_the_distance_is_known():
+    best = state_of(1, climbing_to(-3.0, 1e-9))
+    contest = contest_of()
+    assert contest.outdone([best, state_of(2, [-9.0, -8.0, -7.9])]) == []  # too few passes
+    rising = [-9.0, -8.0, -7.9, -7.86, -7.835]  # increments shrink less and less
+    assert contest.outdone([best, state_of(2, rising)]) == []
+    assert contest.outdone([best, state_of(2, climbing_to(-9.0, 1e-3))]) == [1]
+
+
+def test_nobody_is_left_behind_where_passes_are_asked_for():
+    states = [state_of(1, climbing_to(-3.0, 1e-9)), state_of(2, climbing_to(-9.0, 1e-9))]
+    assert contest_of(share=0.0).outdone(states) == []
+
+
+def test_a_collapsed_candidate_leaves_nobody_behind():
+    collapsed = state_of(2, climbing_to(-1.0, 1e-9))
+    flat = np.stack([np.eye(2), np.diag([1.0, 1e-6])])
+    means, weights = collapsed.parameters.means, collapsed.parameters.weights
+    parameters = Parameters.from_covariances("full", weights, means, flat)
+    collapsed = replace(collapsed, parameters=parameters)
+    sound = state_of(1, climbing_to(-3.0, 1e-9))
+    assert contest_of().outdone([collapsed, sound]) == []
+    assert contest_of().reached([collapsed, sound]) == contest_of().reached([sound])
+    assert contest_of().outdone([state_of(2, collapsed.trace), sound]) == [1]
+    assert contest_of().outdone([state_of(2, collapsed.trace), sound], passed_over=[0]) == []
+
+
+def test_icl_allows_for_rows_in_doubt():
+    """Two components may be charged log 2 a row more than BIC charges, one nothing."""
+    contest = contest_of(criterion=icl)
+    two, one = state_of(2, climbing_to(-3.0, 1e-9)), state_of(1, climbing_to(-3.5, 1e-9))
+    assert contest.outdone([two, one]) == []
+    assert contest_of().outdone([two, one]) == [1]
+    assert contest.outdone([two, state_of(1, climbing_to(-3.8, 1e-9))]) == [1]
+
+
+# Whole selections
+
+
+def two_clusters(n_rows, seed):
+    """Two clusters, 99 to 1, 3.5 deviations apart."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n_rows, 2))
+    rows[: n_rows // 100, 0] += 3.5
+    rng.shuffle(rows)
+    return rows
+
+
+def three_in_a_row(n_rows, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n_rows, 1)) + 1.8 * rng.integers(3, size=(n_rows, 1))
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("drawn", "true"), [(two_clusters, 2), (three_in_a_row, 3)])
+def test_long_data_has_no_component_too_many(drawn, true, seed):
+    """With 1e-4 a row, 3, 3 and 4 were chosen of both."""
+    rows = drawn(300_000, 100 + seed)
+    found = fastgmm.select(rows, range(1, 6), "full", random_state=seed)
+    assert found.best_estimator_.n_components == true
+
+
+def test_the_doubt_is_about_what_is_left():
+    rows = two_clusters(20_000, 3)
+    found = fastgmm.select(rows, range(1, 5), "full", random_state=0)
+    best, table = found.best_estimator_, found.table
+    (at,) = np.flatnonzero(table["n_components"] == best.n_components)
+    assert table["converged"][at]
+    on = GaussianMixture(
+        best.n_components,
+        weights_init=best.weights_,
+        means_init=best.means_,
+        precisions_init=best.precisions_,
+        tol=1e-12,
+        max_iter=2000,
+    ).fit(rows)
+    left = best.bic(rows) - on.bic(rows)
+    assert 0.0 <= left < 2.0 * table["doubt"][at] + 1e-6
+    charge = 2.0 * contest_of(20_000, counts=[1, 2, 3, 4]).charge
+    assert left < 0.05 * charge
+    assert (table["doubt"] >= 0.0).all()
+
+
+def test_what_cannot_win_is_not_climbed_to_its_end():
+    rows = two_clusters(20_000, 3)
+    table = fastgmm.select(rows, range(1, 6), "full", random_state=0).table
+    to_the_end = fastgmm.select(rows, range(1, 6), "full", random_state=0, tol=1e-6).table
+    assert not table["converged"].all()
+    assert table["n_passes"].sum() < to_the_end["n_passes"].sum()
+    # and it had lost: by more than it gained on its way to the end
+    assert table["bic"].argmin() == to_the_end["bic"].argmin() == 1
+
+
+def test_passes_that_run_out_are_told_where_another_may_be_better():
+    rows = three_in_a_row(20_000, 100)
+    with pytest.warns(ConvergenceWarning, match=r"did not converge"):
+        fastgmm.select(rows, range(1, 5), "full", random_state=0, max_iter=4)
+
+
+def test_a_start_at_a_saddle_is_left_by_merging_the_best(monkeypatch):
+    """Two components in one place stay there, so that three seem to be needed."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3000, 2))
+    rows[:1000, 0] += 5.0
+    starts = sweep._starts
+
+    def poor(*arguments):
+        begun = starts(*arguments)
+        (_, one), (key, two), *_ = begun.items()
+        twice = {
+            name: np.repeat(getattr(one.parameters, name), 2, axis=0)
+            for name in ("means", "covariances")
+        }
+        parameters = Parameters.from_covariances("full", [0.5, 0.5], *twice.values())
+        return begun | {key: replace(two, parameters=parameters)}
+
+    monkeypatch.setattr(sweep, "_starts", poor)
+    found = fastgmm.select(rows, range(1, 4), "full", random_state=0)
+    assert found.best_estimator_.n_components == 2
+    alone = GaussianMixture(2, random_state=0).fit(rows)
+    assert_allclose(found.table["bic"][1], alone.bic(rows), atol=2.0 * 0.01 * 6 * math.log(3000))
+    monkeypatch.setattr(sweep, "challenged", lambda candidates, *_: candidates)
+    assert (
+        fastgmm.select(rows, range(1, 4), "full", random_state=0).best_estimator_.n_components == 3
+    )

@@ -53,6 +53,7 @@ ROOMS = {
     "GaussianMixture": "fastgmm.estimators",
     "load": "fastgmm.estimators",
     "open_source": "fastgmm.sources",
+    "plot": "fastgmm.plot",
     "select": "fastgmm.selection",
 }
 
@@ -76,11 +77,13 @@ _demand_main_interpreter()
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plot":
-        return importlib.import_module("fastgmm.plot")
     if name not in ROOMS:
         raise AttributeError(f"module 'fastgmm' has no attribute {name!r}")
-    value = getattr(importlib.import_module(ROOMS[name]), name)
+    try:
+        room = importlib.import_module(ROOMS[name])
+        value = room if ROOMS[name] == f"fastgmm.{name}" else getattr(room, name)
+    except AttributeError as error:  # `from fastgmm import` would take it for a missing name
+        raise ImportError(f"fastgmm.{name} cannot be imported: {error}") from error
     globals()[name] = value
     return value
 

@@ -75,7 +75,7 @@ def require(module: str, extra: str) -> ModuleType:
     """Import an optional library, or say which extra installs it."""
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:  # the latter where libraries do not fit together
         library = module.partition(".")[0]
         raise MissingDependencyError(
             f"this needs {library}, which cannot be imported ({error}); "

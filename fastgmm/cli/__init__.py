@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import sys
 
-from fastgmm.errors import MissingDependencyError, require
+from fastgmm.errors import require
 
 
 def main() -> None:
-    """Run a command; without the libraries of the `cli` extra, say how to get them."""
+    """Run a command; where something cannot be imported, say what, and the way out."""
     try:
         require("typer", "cli")
         require("rich", "cli")
-    except MissingDependencyError as error:
+        from fastgmm.cli.app import app
+    except ImportError as error:
         sys.exit(_refusal(error))
-    from fastgmm.cli.app import app
-
     app(prog_name="fastgmm")
 
 
-def _refusal(error: MissingDependencyError) -> int:
+def _refusal(error: ImportError) -> int:
     print(f"fastgmm: {error}", file=sys.stderr)
     return 2

@@ -8,6 +8,7 @@ lost where it met a callback from LLVM, or left Numba half made: a later compila
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +17,24 @@ from functools import wraps
 from types import FrameType
 from typing import Any
 
+from numba import config
 from numba.core.caching import FunctionCache, NullCache
+
+SWITCH = "NUMBA_DISABLE_JIT"
+
+
+def demand_compiler(error: type[Exception]) -> None:
+    """Refuse to go on where Numba's compiler is turned off: kernels are nothing without it."""
+    if not config.DISABLE_JIT:
+        return
+    if os.environ.get(SWITCH, "0") != "0":
+        found = f"{SWITCH}={os.environ[SWITCH]} in the environment turns off; unset it"
+    else:
+        found = (
+            f"numba.config.DISABLE_JIT={config.DISABLE_JIT} turns off; set it to 0 where your code "
+            "or a .numba_config.yaml sets it"
+        )
+    raise error(f"fastgmm needs Numba's compiler, which {found}")
 
 
 def safe(kernel: Any) -> Any:
@@ -30,6 +48,7 @@ def safe(kernel: Any) -> Any:
 def _uninterrupted(compile_: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(compile_)
     def compile_whole(signature: Any) -> Any:
+        demand_compiler(RuntimeError)
         with later_interrupt():
             return compile_(signature)
 

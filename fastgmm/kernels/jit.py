@@ -12,7 +12,9 @@ from pathlib import Path
 from numba import njit
 from numba.extending import register_jitable
 
-from fastgmm.kernels.compilation import safe
+from fastgmm.kernels.compilation import demand_compiler, safe
+
+demand_compiler(ImportError)
 
 # Nothing calls from C, so that there is no way in from there.
 OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}

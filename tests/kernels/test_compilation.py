@@ -91,3 +91,13 @@ def test_a_safe_kernel_compiles_whole_and_is_usable_after_the_interrupt():
         double(1)
     assert len(double.signatures) == 1
     assert double(2) == 4
+
+
+def test_a_compiler_turned_off_later_is_named_where_it_is_needed(monkeypatch):
+    added = safe(numba.njit(lambda x: x + 1))
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
+    with pytest.raises(RuntimeError, match=r"numba.config.DISABLE_JIT=1 turns off; set it to 0"):
+        added(1)
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 0)
+    assert added(1) == 2

@@ -13,6 +13,7 @@ from fastgmm.errors import DataError
 
 REAL_KINDS = "biuf"  # of NumPy's types: bool, int, unsigned, float
 LARGEST_FLOAT = float(np.finfo(np.float64).max)
+SHOWN = 60  # letters of a cell that fit in a message
 KINDS = {"m": "durations", "M": "dates or times", "V": "records"}
 
 
@@ -73,8 +74,10 @@ def _of_objects(
 def refuse_cell(cell: object, place: str, label: Hashable) -> NoReturn:
     """Say that a cell is not a number."""
     if isinstance(cell, str | bytes):
+        text = str(cell)
+        shown = repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}..."
         raise DataError(
-            f"{place} holds the text {str(cell)!r} in column {label!r}; make it a number, or "
+            f"{place} holds the text {shown} in column {label!r}; make it a number, or "
             "leave the column out"
         )
     if cell is None or type(cell).__name__ == "NAType":

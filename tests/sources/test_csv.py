@@ -1,3 +1,6 @@
+import csv
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,7 +9,7 @@ from numpy.testing import assert_array_equal
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import open_source
 
-from .rows import some_rows, walk
+from .rows import rows_of, some_rows, walk
 
 ROWS = some_rows(40_000)  # over 2 MB of text: pyar it in three
 
@@ -82,12 +85,64 @@ def test_a_bad_cell_is_named_by_row_and_column(path, row, cell, said):
         ("a,a\n1,2\n", "'a' stands twice in points.csv"),
         ("a;b\n1;2\n", "row 0 of points.csv holds the text '1;2' in column 'a;b'"),
         ("a\n", "points.csv holds no rows"),
+        ('t,a\n"x,1\ny,2\n', r"row 0 of points.csv has 1 column\(s\)"),
+        ('a,t\n1,x\n2,"y\n3,z\n', "last quote of points.csv, byte 10, opens a cell that is never"),
+        ('a,t\n1,"""x"\n2,"y ""z"" \n3,z\n', "last quote of points.csv, byte 14, opens"),
+        ('a,t\n1,"' + "x\n" * 2**20 + '"\n', "row 0 of points.csv does not end within 1048576"),
+        ("a\n" + "x" * 1000 + "\n", "row 0 of points.csv holds the text 'x{60}'... in column"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(path, text, said):
     path.write_text(text)
     with pytest.raises(DataError, match=said):
         counted(open_source(path))
+
+
+# line breaks of both kinds, commas, quotes, and rests of cells that look like rows of their own
+CELLS = ["a\nb", "two\r\nlines", 'say ""hi""\n', "\n7,8,9\n", '""\r\n""', "plain", ""]
+
+
+def quoted(n_rows, ends="\n"):
+    """Lines of a first and a last column of numbers, and text in between."""
+    cells = (CELLS[i % 7] + "x" * (i % 11) for i in range(n_rows))
+    return "".join(f'{i},"{cell}","{i}.25"{ends}' for i, cell in enumerate(cells))
+
+
+@pytest.mark.parametrize("n_rows", [7, 60_000])  # of 1.2 MB
+@pytest.mark.parametrize("name", ["points.csv", "points.csv.gz"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_line_breaks_in_cells_beside_the_features_are_text(tmp_path, n_rows, name, ends):
+    path = tmp_path / name
+    text = '"x","the\ntext",y' + ends + quoted(n_rows, ends)
+    path.write_bytes(gzip.compress(text.encode(), 1) if name.endswith("gz") else text.encode())
+    source = counted(open_source(path, ["x", "y"]))
+    expected = np.arange(n_rows)[:, None] + [0.0, 0.25]
+    for _ in range(2):
+        assert_array_equal(walk(source, 1000)[0], expected)
+
+
+@pytest.mark.parametrize("offset", range(12))
+def test_no_cut_of_a_block_makes_rows_of_a_cell(path, offset):
+    line = "1," + "z" * 1021 + "\n"  # a kilobyte: the first block ends in those that follow
+    head = "x,t\n" + line * 1023 + line[12 + offset :].replace("z", "1,z", 1)
+    path.write_text(head + '2,"a\n3,b"\n' * 2)
+    assert_array_equal(rows_of(path, columns=["x"])[-3:], [[1], [2], [2]])
+
+
+def test_rows_are_numbered_as_rows_where_cells_hold_several_lines(path):
+    path.write_text("x,t,y\n" + quoted(60_000) + '1,"a\nb",no\n')
+    with pytest.raises(DataError, match=r"row 60000 of points.csv holds the text 'no' in column"):
+        counted(open_source(path, ["y"]))
+    with pytest.raises(DataError, match=r"row 0 of points.csv holds the text 'a\\nb' in column"):
+        counted(open_source(path, ["t"]))
+
+
+def test_what_looks_like_an_open_quote_and_is_none_is_read(path):
+    with path.open("w", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["x", "t"], [1, ',"a,'], [2, ""]])
+    assert_array_equal(rows_of(path, columns=["x"]), [[1], [2]])
+    path.write_text('t,x\n5" pipe,1\n"a,",2\n"",3\n')
+    assert_array_equal(rows_of(path, columns=["x"]), [[1], [2], [3]])
 
 
 def test_a_header_of_counted_columns_is_one(path):

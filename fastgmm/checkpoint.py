@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, NamedTuple, NoReturn
@@ -23,6 +22,7 @@ from fastgmm.errors import (
     DataError,
     DegenerateCovarianceError,
     ModelFileError,
+    warn,
 )
 from fastgmm.identity import Identity, differences
 from fastgmm.parameters import Parameters
@@ -125,11 +125,10 @@ class Checkpoint:
             persistence.write(self.path, header, arrays, self._newest_is_safe, durable)
             self._newest_is_safe = durable
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"the checkpoint {self.path!r} could not be written ({error.strerror or error}); "
                 "the fit goes on, and what was written before it stays",
                 CheckpointWarning,
-                stacklevel=2,
             )
         finally:
             if durable:
@@ -161,10 +160,9 @@ class Checkpoint:
                 f"{said}, and there is no sound {self.previous!r}; name another file, or delete "
                 "both, if they were checkpoints, to start afresh"
             ) from wrong
-        warnings.warn(
+        warn(
             f"{said}; the fit goes on from {self.previous!r}, the one before it",
             CheckpointWarning,
-            stacklevel=2,
         )
         return record
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+import sys
+import warnings
+from types import FrameType, ModuleType
 
 ILL_DEFINED = (
     "Fitting the mixture model failed because some components have ill-defined empirical "
     "covariance (for instance caused by singleton or collapsed samples). Try to decrease the "
     "number of components, increase reg_covar, or scale the input data."
 )
+
+# Who stands between a user's line and a warning: ours, what wraps every fit, what reads pickles.
+BETWEEN = ("fastgmm", "sklearn", "contextlib", "joblib", "pickle")
 
 
 class DataError(ValueError):
@@ -69,6 +74,19 @@ class DegenerateCovarianceError(ValueError):
     def __reduce__(self) -> tuple[type, tuple[int | None, int | None]]:
         """Rebuild from its parts, so that the error crosses process boundaries."""
         return type(self), (self.component, self.feature)
+
+
+def warn(message: str | Warning, category: type[Warning] | None = None) -> None:
+    """Warn of something at the line of the user's code that has led to it."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and _library(frame) in BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _library(frame: FrameType) -> str:
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0]
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +20,7 @@ from numba.core.errors import NumbaError
 from numba.np.ufunc import parallel as numba_threads
 from threadpoolctl import LibController, ThreadpoolController
 
-from fastgmm.errors import ThreadsWarning
+from fastgmm.errors import ThreadsWarning, warn
 from fastgmm.kernels.threads import team
 
 # How often a thread asks for work before it sleeps: 10 000 times take about half a millisecond, the
@@ -145,12 +144,11 @@ def _forgo(failure: Exception) -> None:
     """Say once why threads cannot be used, and use none from here on."""
     global _usable
     _usable = False
-    warnings.warn(
+    warn(
         f"Numba cannot run kernels on several threads ({_first_line(failure)}); this process goes "
         "on with one, which gives the same results. NUMBA_THREADING_LAYER=workqueue works "
         "wherever Numba does.",
         ThreadsWarning,
-        stacklevel=2,
     )
 
 

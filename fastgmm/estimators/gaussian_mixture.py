@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -19,6 +18,7 @@ from sklearn.utils.metadata_routing import UNUSED
 from fastgmm import em, passes
 from fastgmm.acceleration import ACCELERATIONS, Memory
 from fastgmm.covariance import family
+from fastgmm.errors import warn
 from fastgmm.estimators import arriving, given, memory, rows, saving, starts
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.fitting import Climb, advice
@@ -466,9 +466,9 @@ class GaussianMixture(Mixture):
         if is_silent:
             wrong = None
         elif not (attributes["converged_"] or climb.was_stopped or self.max_iter == 0):
-            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=4)
+            warn(NOT_CONVERGED, ConvergenceWarning)
         if wrong is not None:
-            warnings.warn(wrong, stacklevel=4)
+            warn(wrong)
         progress.end_fit(climb.attributes)  # arrays of their own: callbacks may write to them
         return source, attributes
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from sklearn.exceptions import InconsistentVersionWarning
 
+from fastgmm.errors import warn
 from fastgmm.version import __version__
 
 KEY = "_fastgmm_version"
@@ -39,5 +39,5 @@ def checked(state: dict[str, Any], name: str) -> dict[str, Any]:
             current_sklearn_version=__version__,
             original_sklearn_version=found,
         )
-        warnings.warn(warning, stacklevel=3)
+        warn(warning)
     return {key: value for key, value in state.items() if key != KEY}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import validate_data
 
-from fastgmm.errors import DataError
+from fastgmm.errors import DataError, warn
 from fastgmm.sources import Source, is_dask, is_elsewhere, is_stored, open_source, with_weights
 
 Names = tuple[str, ...] | None
@@ -42,7 +41,12 @@ def to_score(
     estimator: Any, X: Any, sample_weight: npt.ArrayLike | None, n_features: int
 ) -> Source:
     """Return the rows of X with their weights, for a model of so many features."""
-    source = _opened(estimator, X, reset=False, least_rows=0)
+    known = estimator
+    if is_array_like(X) and not _is_pandas(X) and hasattr(estimator, "feature_names_in_"):
+        _check_names(estimator, None)  # scikit-learn would warn at a line of its own
+        known = copy.copy(estimator)
+        del known.feature_names_in_
+    source = _opened(known, X, reset=False, least_rows=0)
     if not is_array_like(X):
         _check_names(estimator, source.feature_names)
     if source.n_features != n_features:
@@ -86,7 +90,10 @@ def _opened(estimator: Any, X: Any, reset: bool, least_rows: int) -> Source:
         return open_source(os.fspath(X) if isinstance(X, os.PathLike) else X)
     if _is_pandas(X):
         source = open_source(X)  # refuses columns by name, two of one name among them
-        validate_data(estimator, X, reset=reset, skip_check_array=True)  # for the names alone
+        if not reset and source.feature_names and not hasattr(estimator, "feature_names_in_"):
+            _check_names(estimator, source.feature_names)
+        else:
+            validate_data(estimator, X, reset=reset, skip_check_array=True)  # for the names alone
         return source
     array = validate_data(
         estimator,
@@ -121,11 +128,9 @@ def _check_names(estimator: Any, names: Names) -> None:
     if fitted is None and names is None:
         return
     if fitted is None:
-        message = f"X has feature names, but {name} was fitted without feature names"
-        warnings.warn(message, stacklevel=5)
+        warn(f"X has feature names, but {name} was fitted without feature names")
     elif names is None:
-        message = f"X does not have valid feature names, but {name} was fitted with feature names"
-        warnings.warn(message, stacklevel=5)
+        warn(f"X does not have valid feature names, but {name} was fitted with feature names")
     elif tuple(fitted) != names:
         raise ValueError(
             "The feature names should match those that were passed during fit: "

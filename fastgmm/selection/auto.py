@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Collection
 from functools import partial
 from numbers import Integral, Real
@@ -20,10 +19,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import em
 from fastgmm.covariance import Family, family
+from fastgmm.errors import warn
 from fastgmm.estimators import randomness, rows
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.fitting import advice
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.estimators.once import fitted_once
 from fastgmm.estimators.published import FITTED, parameters_of
 from fastgmm.estimators.reporting import Progress
 from fastgmm.estimators.resuming import Kept
@@ -175,6 +176,18 @@ class AutoGaussianMixture(Mixture):
             If the best candidate has components or features that describe nothing, see
             `GaussianMixture.fit`.
         """
+        with fitted_once(self):
+            self.__dict__ = self._chosen(X, y, sample_weight, checkpoint)
+        return self
+
+    def _chosen(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: npt.ArrayLike | None,
+        checkpoint: str | os.PathLike[str] | None,
+    ) -> dict[str, Any]:
+        """Fit all candidates, and return all that the object is to hold."""
         counts, families = _counts(self.n_components), _families(self.covariance_type)
         criterion = named(self.criterion)
         found = rows.to_fit(self._smallest(counts[0]), X, sample_weight)
@@ -204,13 +217,12 @@ class AutoGaussianMixture(Mixture):
             "covariance_type_": best.family.covariance_type,
         }
         if (unsure := _unsure(best, candidates, contest)) is not None and self.max_iter > 0:
-            warnings.warn(unsure, ConvergenceWarning, stacklevel=3)
+            warn(unsure, ConvergenceWarning)
         if (wrong := advice(best.state, attributes["n_rows_"], found)) is not None:
-            warnings.warn(wrong, stacklevel=3)
+            warn(wrong)
         progress.end_fit(lambda: copy.deepcopy(attributes))  # callbacks may write to them
         kept = {k: v for k, v in vars(self).items() if k not in (*FITTED, *CHOSEN)}
-        self.__dict__ = kept | attributes
-        return self
+        return kept | attributes
 
     def _settings(self, counts: list[int], families: list[Family]) -> dict[str, Any]:
         """Return what a sweep follows from, beside the rows."""

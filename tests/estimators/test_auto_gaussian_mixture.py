@@ -103,6 +103,29 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(blobs, fitted):
     assert vars(fitted) == before
 
 
+@pytest.mark.fault(79)
+def test_rows_that_come_from_a_fit_of_the_same_object_are_refused(blobs, fitted):
+    model = copy.deepcopy(fitted)
+    before = dict(vars(model))
+
+    def chunks():
+        AutoGaussianMixture(2, covariance_type="tied", random_state=0).fit(blobs)  # another one
+        model.fit(blobs)
+        yield blobs
+
+    with pytest.raises(RuntimeError, match="this AutoGaussianMixture is being fitted: the code"):
+        model.fit(chunks)
+    assert vars(model) == before
+    assert model.fit(blobs).n_components_ == fitted.n_components_
+
+
+def test_select_may_be_called_by_the_rows_of_another(blobs):
+    def chunks():
+        yield blobs - select(blobs, 1, "full", random_state=0).best_estimator_.means_
+
+    assert select(chunks, 1, "full", random_state=0).best_estimator_.n_rows_ == len(blobs)
+
+
 def test_callbacks_see_the_best_so_far_at_every_pass(blobs):
     class Passes:
         def __init__(self):

@@ -169,6 +169,7 @@ def _read_zip(file: IO[bytes], path: str) -> tuple[Header, Arrays]:
             _demand_sizes(archive, os.fstat(file.fileno()).st_size)
             header = _read_header(archive)
             arrays = _read_arrays(archive, header["arrays"])
+        is_whole = header.pop("checksum") == _checksum(header, arrays)
     except ModelFileError as error:
         raise ModelFileError(f"{path!r} {error}") from None
     except MALFORMED as error:
@@ -177,7 +178,7 @@ def _read_zip(file: IO[bytes], path: str) -> tuple[Header, Arrays]:
         raise ModelFileError(
             f"{path!r} is truncated, altered or no fastgmm model file ({error})"
         ) from error
-    if header.pop("checksum") != _checksum(header, arrays):
+    if not is_whole:
         raise ModelFileError(f"{path!r} was altered: its content does not fit its checksum")
     content = {name: value for name, value in header.items() if name not in RESERVED}
     return content, {name: _native(array) for name, array in arrays.items()}

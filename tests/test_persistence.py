@@ -224,6 +224,14 @@ def test_a_header_that_cannot_be_parsed_is_refused(path, written, text):
     refusal(path, repacked(written, {"header.json": text}))
 
 
+@pytest.mark.parametrize("text", ["1e999", '"\\ud800"'])
+def test_a_header_that_could_not_have_been_written_is_refused(path, written, text):
+    with zipfile.ZipFile(io.BytesIO(written)) as archive:
+        header = archive.read("header.json").decode()
+    changed = header.replace("{", '{"k": ' + text + ", ", 1).encode()
+    assert "altered" in refusal(path, repacked(written, {"header.json": changed}))
+
+
 @pytest.mark.fault(86)
 @pytest.mark.parametrize("field", ["checksum", "arrays", "format_version"])
 def test_a_missing_field_is_refused(path, written, field):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,11 +49,20 @@ class Hints(NamedTuple):
                 "open_source(path, dtype='float64', n_features=10), or on the command line "
                 "--dtype float64 --n-features 10"
             )
-        dtype = known if self.dtype is None else np.dtype(self.dtype)
+        dtype = known if self.dtype is None else self._dtype()
         if dtype is None or dtype.kind not in REAL_KINDS:
             raise DataError(f"dtype is {dtype}; raw numbers are bools, integers or floats")
         if known is not None and dtype != known:
             raise DataError(f"dtype is {dtype}, but {name} ends in {suffix}: {known} numbers")
-        if self.n_features < 1:
-            raise DataError(f"n_features is {self.n_features}; a row has at least one number")
-        return dtype, self.n_features
+        width: Any = self.n_features
+        if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
+            raise DataError(f"n_features is {width!r}; a row has a whole number of them, from 1")
+        return dtype, int(width)
+
+    def _dtype(self) -> np.dtype[Any]:
+        try:
+            return np.dtype(self.dtype)
+        except TypeError as error:
+            raise DataError(
+                f"dtype is {self.dtype!r}, which is no type of NumPy's; give 'float64', or '<f4'"
+            ) from error

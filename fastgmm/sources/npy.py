@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -11,6 +12,14 @@ from fastgmm.sources.arrays import refuse_shape
 from fastgmm.sources.cells import REAL_KINDS, Place, real
 from fastgmm.sources.files import File
 from fastgmm.sources.plain import Layout, PlainSource
+
+Description = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, whether Fortran's, type
+READERS = {  # version 3 has other names of columns, which are refused
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): np.lib.format.read_array_header_2_0,
+}
+SHOWN = 80  # letters of what NumPy says of a header
 
 
 class NpySource(PlainSource):
@@ -30,16 +39,30 @@ def _header(file: File) -> Layout:
     """Read the header, and hold it against the size of the file."""
     with file.reading(ValueError), open(file.path, "rb") as opened:
         version = np.lib.format.read_magic(opened)
-        if version == (1, 0):
-            described = np.lib.format.read_array_header_1_0(opened)
-        else:
-            described = np.lib.format.read_array_header_2_0(opened)
-        layout = Layout(*described, opened.tell())
+        if version not in READERS:
+            raise ValueError(f"its format version, {version[0]}.{version[1]}, is not known")
+        layout = Layout(*_described(opened, READERS[version]), opened.tell())
     _refuse_unusable(layout, file)
     return layout
 
 
+def _described(opened: BinaryIO, read: Callable[[BinaryIO], Description]) -> Description:
+    """Have NumPy read the header, and say of a damaged one what NumPy says first."""
+    try:
+        return read(opened)
+    except OSError:
+        raise
+    except Exception as error:  # Python parses it, which raises tokenize.TokenError and others
+        said = str(error).partition("\n")[0][:SHOWN]
+        raise ValueError(f"its header is damaged ({said})") from error
+
+
 def _refuse_unusable(layout: Layout, file: File) -> None:
+    if any(type(size) is not int or size < 0 for size in layout.shape):
+        raise DataError(
+            f"{file.name} is damaged: its header tells of the shape {layout.shape}, and sizes are "
+            "whole numbers from 0; save the array again"
+        )
     refuse_shape(layout.shape, file.name)
     if layout.dtype.kind not in REAL_KINDS and layout.dtype.kind in "cmMV":
         real(np.empty((0, layout.shape[1]), layout.dtype), range(layout.shape[1]), Place(file.name))

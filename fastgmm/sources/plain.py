@@ -12,12 +12,17 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.errors import DataError
 from fastgmm.sources.blocks import Poured
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
 from fastgmm.sources.files import File
 from fastgmm.sources.source import Chunk, Room, Source, rows_a_chunk, rows_a_piece
 from fastgmm.sources.tables import ArrayTable
+
+# Columns that a file without rows may tell of. There its size says nothing of them: a header of
+# 1e14 was numbered until memory ran out.
+EMPTY_WIDTH = 100_000
 
 
 class Layout(NamedTuple):
@@ -50,6 +55,8 @@ class PlainSource(Source):
     ) -> None:
         self._file, self._layout = file, layout
         n_rows, width = layout.shape
+        if not n_rows and width > EMPTY_WIDTH:
+            raise DataError(f"{file.name} holds no rows, and of {width} columns; it is damaged")
         self._chosen = choose(range(width), columns, weight, file.name)
         table = ArrayTable(np.empty((0, width), layout.dtype))
         dtype = table.dtype(self._chosen, Place(file.name))

@@ -1,4 +1,5 @@
 import pickle
+import struct
 
 import numpy as np
 import pytest
@@ -111,6 +112,75 @@ def test_a_file_cut_short_is_refused(path, length):
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(DataError, match=r"points.npy is cut short|cannot read points.npy"):
         open_source(path)
+
+
+def headed(path, shape="(2, 2)", descr="'<f8'", fortran=False, version=b"\1\0", text=None):
+    """Write a header, whatever it says, and room for 16 numbers."""
+    if text is None:
+        text = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}"
+    header = text.encode() + b" " * (-(len(text) + 11) % 64) + b"\n"
+    length = struct.pack("<H" if version == b"\1\0" else "<I", len(header))
+    path.write_bytes(b"\x93NUMPY" + version + length + header + np.arange(16.0).tobytes())
+    return path
+
+
+@pytest.mark.parametrize("fortran", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ("(-1, 2)", r"is damaged: its header tells of the shape \(-1, 2\), and sizes are whole"),
+        ("(2, -1)", r"is damaged: its header tells of the shape \(2, -1\)"),
+        ("(-2, -2)", r"is damaged: its header tells of the shape \(-2, -2\)"),
+        ("(-4,)", r"is damaged: its header tells of the shape \(-4,\)"),
+        ("(True, 2)", r"is damaged: its header tells of the shape \(True, 2\)"),
+        ("(2.0, 2)", "header is damaged .shape is not valid"),
+        ("('2', 2)", "header is damaged .shape is not valid"),
+        ("[2, 2]", "header is damaged .shape is not valid"),
+        ("(2**3, 2)", "header is damaged .malformed node"),
+        ("(4294967296, 4294967296)", "is cut short: its header tells of 14757395258967641"),
+        (f"({2**63}, 2)", "is cut short: its header tells of 14757395258967641"),
+        (f"(1, {10**24})", "is cut short"),
+        (f"(0, {10**14})", "holds no rows, and of 100000000000000 columns; it is damaged"),
+    ],
+)
+def test_a_shape_that_is_nonsense_is_refused(path, shape, said, fortran):
+    with pytest.raises(DataError, match=f"points.npy.* ?{said}") as caught:
+        open_source(headed(path, shape, fortran=fortran))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"descr": "'<f8x'"}, "header is damaged .descr is not a valid dtype"),
+        ({"descr": "'|O'"}, "holds object; save it"),
+        ({"descr": "('<f8', (2,))"}, "save it as an array of numbers"),
+        ({"descr": "{'names': ['a'], 'formats': ['<f8']}"}, "header is damaged"),
+        ({"fortran": "'no'"}, "header is damaged .fortran_order is not"),
+        ({"text": ""}, "header is damaged .Cannot parse"),
+        ({"text": "("}, "header is damaged .*EOF in multi-line"),
+        ({"text": "(" * 5000}, "header is damaged"),
+        ({"text": "[2, 2]"}, "header is damaged .Header is not a dictionary"),
+        ({"text": "{'descr': '<f8', 'shape': (2, 2)}" + " " * 30_000}, "header is damaged .Header"),
+        ({"version": b"\4\0"}, "its format version, 4.0, is not known"),
+        ({"version": b"\1\1"}, "its format version, 1.1, is not known"),
+    ],
+)
+def test_a_header_that_is_nonsense_is_refused(path, given, said):
+    with pytest.raises(DataError, match=said) as caught:
+        open_source(headed(path, **given))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("version", [b"\1\0", b"\2\0", b"\3\0"])
+def test_a_header_that_makes_sense_is_read(path, version):
+    assert_array_equal(
+        rows_of(headed(path, "(8, 2)", version=version)), np.arange(16.0).reshape(8, 2)
+    )
+    columns = np.arange(16.0).reshape(2, 8).T
+    assert_array_equal(rows_of(headed(path, "(8, 2)", fortran=True, version=version)), columns)
 
 
 def test_a_foreign_file_is_refused(path):

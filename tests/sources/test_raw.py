@@ -45,7 +45,13 @@ def test_a_file_of_any_suffix_is_raw_where_the_caller_says_so(tmp_path):
         ("x.bin", {}, "x.bin holds numbers and does not say of what type, or how many make"),
         ("x.raw", {"n_features": 3}, "does not say"),
         ("x.f64", {}, "does not say"),
-        ("x.f64", {"n_features": 0}, "n_features is 0"),
+        ("x.f64", {"n_features": 0}, "n_features is 0; a row has a whole number of them, from 1"),
+        ("x.f64", {"n_features": -3}, "n_features is -3; a row"),
+        ("x.f64", {"n_features": 1.5}, r"n_features is 1\.5; a row"),
+        ("x.f64", {"n_features": "3"}, "n_features is '3'; a row"),
+        ("x.f64", {"n_features": True}, "n_features is True; a row"),
+        ("x.bin", {"n_features": 3, "dtype": "floaty"}, "dtype is 'floaty', which is no type"),
+        ("x.f64", {"n_features": 10**30}, "not a whole number of rows"),
         ("x.f64", {"n_features": 3, "dtype": "f4"}, "dtype is float32, but x.f64 ends in .f64"),
         ("x.bin", {"n_features": 3, "dtype": "U4"}, "raw numbers are bools, integers or floats"),
         ("x.f64", {"n_features": 5}, r"552 bytes, .* whole number of rows of 5 float64 .*40 bytes"),
@@ -56,6 +62,12 @@ def test_a_file_of_any_suffix_is_raw_where_the_caller_says_so(tmp_path):
 def test_what_does_not_fit_is_refused(tmp_path, name, hints, said):
     with pytest.raises(DataError, match=said):
         open_source(written(tmp_path, name, "f8"), **hints)
+
+
+def test_an_empty_file_of_endless_rows_is_refused(tmp_path):
+    (tmp_path / "x.f64").write_bytes(b"")
+    with pytest.raises(DataError, match=r"x.f64 holds no rows, and of 10000000000000 columns"):
+        open_source(tmp_path / "x.f64", n_features=10**13)
 
 
 def test_arrays_and_open_sources_take_no_hints():

@@ -24,7 +24,6 @@ SAMPLE_ROWS = 50_000
 SAMPLE_NUMBERS = 2_000_000  # features times rows: 16 MB
 SORTED_ROWS = 10_000  # sorting more would take longer than a pass
 DEVIATIONS = 8.0  # of the number of rows above a floor: it is not so few in 1e15 samples
-ROUNDED_DOWN = 1.0 - 1e-12  # of exp(log(u)), so that none is let go that would have been kept
 
 
 class Sample(NamedTuple):
@@ -50,9 +49,12 @@ def draw_seed(rng: np.random.Generator) -> int:
 def sample_of(source: Source, seed: int) -> Sample:
     """Draw the sample of a seed: the same from the same rows, however they are read.
 
-    More rows than the bound are drawn by weight without replacement (Efraimidis and Spirakis
-    2006: the largest of log(u) / weight), with random numbers that belong to a row's place in
-    the source, not to the chunks it came in.
+    More rows than the bound are drawn by priority, weight / u (Duffield, Lund and Thorup 2007,
+    Priority sampling for estimation of arbitrary subset sums, Journal of the ACM 54). Those of the
+    highest are kept, and each counts its weight, or the highest priority of all others if that is
+    more: so the weight of any rows is estimated without bias, and heavy rows keep theirs, where
+    rows drawn by weight that count alike left 0.6% of the sample to 300 rows of 75% of the weight.
+    The random numbers belong to a row's place in the source, not to the chunks it came in.
     """
     most = max(1, min(SAMPLE_ROWS, SAMPLE_NUMBERS // source.n_features))
     walk = partial(_kept, most, seed)
@@ -78,7 +80,7 @@ def feature_variances(sample: Sample) -> Array:
 
 
 class _Reservoir:
-    """The rows of largest keys so far; all, with their weights, until there are too many.
+    """The rows of highest priority so far, and one more: all rows, until there are too many.
 
     What is beyond the bound is let go when as much again is held: a sorting out after every block
     took half of the time of the pass.
@@ -88,9 +90,10 @@ class _Reservoir:
         self.most, self.seed = most, seed
         # where rows of weight one will surely be let go, if their number is known
         chance = 1.0 if n_rows is None else (most + DEVIATIONS * np.sqrt(most)) / max(n_rows, 1)
-        self.expected = -np.inf if chance >= 1.0 else float(np.log1p(-chance))
-        self.parts: list[tuple[npt.NDArray[np.float64], Array, Array]] = []  # rows, weights, keys
-        self.held, self.drawn, self.floor = 0, False, -np.inf
+        self.expected = -np.inf if chance >= 1.0 else -chance
+        # rows, weights, keys: -u / weight, in the order of the priorities, which may be infinite
+        self.parts: list[tuple[npt.NDArray[np.float64], Array, Array]] = []
+        self.held, self.floor = 0, -np.inf
         self.n_rows, self.row_weight = 0, 0.0  # offered
 
     def offer(self, rows: npt.NDArray[Any], weights: Array | None, start: int) -> None:
@@ -98,19 +101,18 @@ class _Reservoir:
         self.n_rows += len(rows) if weights is None else int(np.count_nonzero(weights))
         self.row_weight += len(rows) if weights is None else float(weights.sum())
         uniform = np.random.Generator(np.random.Philox(key=[self.seed, start])).random(len(rows))
-        if weights is None:  # most are let go without a logarithm
-            self.drawn = self.drawn or self.expected > -np.inf
+        if weights is None:  # most are let go at a glance
             self.floor = max(self.floor, self.expected)
-            good = np.flatnonzero(uniform > np.exp(self.floor) * ROUNDED_DOWN)
-            weights = np.ones(len(good))
+            good = np.flatnonzero(uniform > 1.0 + self.floor)
+            keys, weights = uniform[good] - 1.0, np.ones(len(good))
         else:
             good = np.flatnonzero(weights > 0.0)
             weights = weights[good]
-        with np.errstate(divide="ignore", over="ignore"):
-            keys = np.log(uniform[good]) / weights
-        keys = np.maximum(keys, -np.finfo(np.float64).max)  # of weights below 1e-307, too
+            with np.errstate(over="ignore"):
+                keys = (uniform[good] - 1.0) / weights
+            keys = np.maximum(keys, -np.finfo(np.float64).max)  # of weights below 1e-308, too
         chosen = np.flatnonzero(keys > self.floor)
-        if len(chosen) > self.most:
+        if len(chosen) > self.most + 1:
             chosen = np.flatnonzero(keys >= self._raised(keys))
         part = rows.take(good[chosen], axis=0).astype(np.float64, copy=False)
         self.parts.append((part, weights[chosen], keys[chosen]))
@@ -119,35 +121,60 @@ class _Reservoir:
             self.shrink()
 
     def _raised(self, keys: Array) -> float:
-        """Raise the floor to where no more of these keys than the bound are above it."""
-        self.drawn = True
-        self.floor = float(np.partition(keys, len(keys) - self.most)[len(keys) - self.most])
+        """Raise the floor to the least of the keys that are kept."""
+        at = len(keys) - self.most - 1
+        self.floor = float(np.partition(keys, at)[at])
         return self.floor
 
     def shrink(self) -> None:
         """Keep the largest keys, in the order of the rows."""
         keys = np.concatenate([part[2] for part in self.parts])
-        if len(keys) > self.most:
-            floor = self._raised(keys)
-            chosen = [np.flatnonzero(part[2] >= floor) for part in self.parts]
-            self.parts = [
-                (rows.take(its, axis=0), weights[its], own[its])
-                for (rows, weights, own), its in zip(self.parts, chosen, strict=True)
-            ]
+        if len(keys) > self.most + 1:
+            self._keep(self._raised(keys))
         if len(self.parts) > 1:
             rows, weights, keys = (np.concatenate(part) for part in zip(*self.parts, strict=True))
             self.parts = [(rows, weights, keys)]
         self.held = len(self.parts[0][2])
 
+    def _keep(self, least: float) -> None:
+        """Let go the rows of smaller keys."""
+        chosen = [np.flatnonzero(part[2] >= least) for part in self.parts]
+        self.parts = [
+            (rows.take(its, axis=0), weights[its], keys[its])
+            for (rows, weights, keys), its in zip(self.parts, chosen, strict=True)
+        ]
+
     def rows_and_weights(self) -> tuple[Array, Array]:
-        """Return the sample; rows that were drawn by weight count one each."""
+        """Return the sample, with what each row counts; rows of equal weights count 1 each."""
         self.shrink()
+        keys = self.parts[0][2]
+        if len(keys) > self.most:
+            least = float(keys.min())
+            self._keep(float(np.nextafter(least, 0.0)))
+            rows, weights, _ = self.parts[0]
+            return rows, counted(weights, -1.0 / least)
         rows, weights, _ = self.parts[0]
-        return rows, np.ones(len(rows)) if self.drawn else weights
+        return rows, weights
+
+
+def counted(weights: Array, highest: float) -> Array:
+    """Return what rows count that were kept of more, given the highest priority of all others.
+
+    Relative to what counts most: rows of equal weights count 1 each, whatever their number.
+    """
+    counts = np.maximum(weights, highest)
+    return counts / counts.max()
+
+
+def by_priority(weights: Array, rng: np.random.Generator) -> tuple[Array, npt.NDArray[np.intp]]:
+    """Draw a priority for each row, and order the rows from the highest."""
+    priorities = weights.copy()
+    priorities[rng.permutation(len(weights))] *= len(weights) / (1.0 + np.arange(len(weights)))
+    return priorities, np.argsort(-priorities, kind="stable")
 
 
 def _kept(most: int, seed: int, source: Source, walk: Iterable[Block]) -> _Reservoir:
-    """Keep the rows of largest keys of some blocks."""
+    """Keep the rows of highest priority of some blocks."""
     kept = _Reservoir(most, seed, source.whole_rows)
     for block in walk:
         check_range(source, block)
@@ -158,9 +185,9 @@ def _kept(most: int, seed: int, source: Source, walk: Iterable[Block]) -> _Reser
 
 
 def _merged(a: _Reservoir, b: _Reservoir) -> _Reservoir:
-    """Keep the rows of largest keys of both; neither is changed."""
+    """Keep the rows of highest priority of both; neither is changed."""
     kept = _Reservoir(a.most, a.seed)
-    kept.parts, kept.drawn = a.parts + b.parts, a.drawn or b.drawn
+    kept.parts = a.parts + b.parts
     kept.n_rows, kept.row_weight = a.n_rows + b.n_rows, a.row_weight + b.row_weight
     if kept.parts:
         kept.shrink()

@@ -16,7 +16,7 @@ from fastgmm.plot.colours import component_colours, point_size, soft_colours
 from fastgmm.plot.ellipses import corners, draw_ellipses, draw_numbers
 from fastgmm.plot.histogram import MOST_PLAIN, draw_densities
 from fastgmm.plot.marginal import marginal
-from fastgmm.plot.rows import reach, sample, source_of
+from fastgmm.plot.rows import reach, source_of, weighed_sample
 from fastgmm.sources import open_source
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def corner(
     """
     parameters = model._parameters()
     chosen = _features(model, features)
-    rows = sample(source_of(model, data), max_rows)
+    rows, weights = weighed_sample(source_of(model, data), max_rows)
     colours = soft_colours(passes.responsibilities(open_source(rows), parameters))
     ax = ax or _new_axes(side_of(model, features))
     ax.set_axis_off()
@@ -74,7 +74,8 @@ def corner(
     for i, j in [(row, column) for row in range(len(chosen)) for column in range(row + 1)]:
         panel = _panel(ax, i, j, len(chosen))
         if i == j:
-            _draw_one(marginal(parameters, [chosen[i]]), rows[:, chosen[i]], ends[:, i], panel)
+            heights, _ = np.histogram(rows[:, chosen[i]], BARS, tuple(ends[:, i]), weights=weights)
+            draw_densities(heights, marginal(parameters, [chosen[i]]), ends[:, i], panel, width=1.0)
         else:
             pair = [chosen[j], chosen[i]]
             _scatter(rows[:, pair], colours, size, panel)
@@ -114,11 +115,6 @@ def _features(model: Mixture, features: Sequence[Feature] | None) -> list[int]:
             "features=, or draw one with histogram"
         )
     return chosen
-
-
-def _draw_one(mixture: Parameters, values: np.ndarray, ends: np.ndarray, ax: Axes) -> None:
-    heights, _ = np.histogram(values, BARS, tuple(ends))
-    draw_densities(heights, mixture, ends, ax, width=1.0)
 
 
 def _scatter(rows: np.ndarray, colours: np.ndarray, size: float, ax: Axes) -> None:

@@ -26,23 +26,38 @@ def source_of(model: Mixture, data: Any) -> Source:
 
 def sample(source: Source, n_rows: int) -> np.ndarray:
     """Draw rows without replacement, with chances by weight, in one pass over any source."""
+    return weighed_sample(source, n_rows)[0]
+
+
+def weighed_sample(source: Source, n_rows: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Draw the same rows, with what each stands for; None where rows are not weighed.
+
+    Heavy rows are drawn once at most, so counts alone would show too little of them. Over its
+    chance of a key below that of the first row that is left out, a row's weight is without bias
+    (Cohen and Kaplan 2007).
+    """
     rng = np.random.default_rng(0)
     rows = np.empty((0, source.n_features))
-    keys = np.empty(0)
+    keys, counts = np.empty(0), np.empty(0)
     with closing(blocks(source, BLOCK_ROWS)) as walk:
         for block in walk:
             # Efraimidis and Spirakis (2006): the least of exponential / weight are such a sample
             drawn = rng.exponential(size=len(block.rows))
-            if block.weights is not None:
-                with np.errstate(divide="ignore"):
-                    drawn = drawn / block.weights
-            limit = keys.max() if len(keys) == n_rows else np.inf
+            weights = np.ones(len(drawn)) if block.weights is None else block.weights
+            with np.errstate(divide="ignore", over="ignore"):
+                drawn = drawn / weights
+            limit = keys.max() if len(keys) > n_rows else np.inf
             good = drawn < limit
             rows = np.vstack([rows, block.rows[good]])
             keys = np.concatenate([keys, drawn[good]])
-            least = np.argsort(keys, kind="stable")[:n_rows]
-            rows, keys = rows[least], keys[least]
-    return rows
+            counts = np.concatenate([counts, weights[good]])
+            least = np.argsort(keys, kind="stable")[: n_rows + 1]
+            rows, keys, counts = rows[least], keys[least], counts[least]
+    if source.weight is None:
+        return rows[:n_rows], None
+    if len(rows) > n_rows:
+        counts = counts[:n_rows] / -np.expm1(-counts[:n_rows] * keys[n_rows])
+    return rows[:n_rows], counts
 
 
 def reach(rows: np.ndarray, shown: np.ndarray) -> np.ndarray:

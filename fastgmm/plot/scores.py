@@ -10,7 +10,7 @@ from fastgmm.estimators.base import Mixture
 from fastgmm.plot.axes import legend, name_axes, new_axes
 from fastgmm.plot.colours import PALE, component_colours
 from fastgmm.plot.marginal import log_densities
-from fastgmm.plot.rows import sample, source_of
+from fastgmm.plot.rows import source_of, weighed_sample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,9 +51,11 @@ def scores(
     """
     source = source_of(model, data)
     threshold = model.threshold(source, contamination)
-    found = log_densities(model._parameters(), sample(source, max_rows))
+    rows, weights = weighed_sample(source, max_rows)
+    found = log_densities(model._parameters(), rows)
     edges = _edges(found, threshold)
-    heights = np.histogram(np.maximum(found, edges[0]), edges)[0] / len(found)
+    heights = np.histogram(np.maximum(found, edges[0]), edges, weights=weights)[0]
+    heights = heights / (len(found) if weights is None else weights.sum())
     ax = ax or new_axes()
     ax.stairs(heights, edges, fill=True, color=PALE, label="rows")
     below = int(np.searchsorted(edges, threshold))

@@ -25,7 +25,7 @@ from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import start_from
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, k_means, maximise, members
-from fastgmm.sample import Sample
+from fastgmm.sample import Sample, by_priority, counted
 from fastgmm.selection.contest import Contest
 from fastgmm.selection.splitting import best_cuts, divided
 from fastgmm.sources import Source, open_source, with_weights
@@ -69,7 +69,7 @@ class Growth:
         self.source = source_of(self.sample)
         self.rule, self.rng = rule, rng
         self.contest, self.best = of_sample(contest, sample), best
-        self.order = rng.permutation(len(sample.rows))
+        self.priorities, self.order = by_priority(sample.weights, rng)
 
     def starts(self, counts: Sequence[int]) -> dict[int, Grown]:
         """Parameters, or what went wrong, for each number of components."""
@@ -139,6 +139,9 @@ class Growth:
         most = max(FEWEST_ROWS, ROWS_A_NUMBER * count * self.sample.rows.shape[1])
         chosen = self.order[:most]
         weights = self.sample.weights[chosen]
+        if most < len(self.order):
+            # times the largest: those that are equal stay so to the last bit
+            weights = counted(weights, self.priorities[self.order[most]]) * weights.max()
         return self.sample._replace(rows=self.sample.rows[chosen], weights=weights / weights.sum())
 
 

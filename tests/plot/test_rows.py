@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastgmm import plot
-from fastgmm.plot.rows import counts, outside, reach, sample
+from fastgmm import GaussianMixture, plot
+from fastgmm.plot.rows import counts, outside, reach, sample, weighed_sample
 from fastgmm.sources import open_source
 
 
@@ -44,6 +44,31 @@ def test_a_sample_is_without_replacement(long):
     assert len(np.unique(found, axis=0)) == 3000
     assert set(map(tuple, found)) <= set(map(tuple, long))
     assert_array_equal(sample(open_source(long[:100]), 3000).shape, (100, 2))
+
+
+def test_rows_of_a_weighed_sample_stand_for_their_weight(rng):
+    rows = np.concatenate([rng.normal(size=10_000), rng.normal(20.0, 1.0, 30)])
+    weights = np.repeat([1.0, 1000.0], [10_000, 30])
+    source = open_source(np.column_stack([rows, weights]), columns=[0], weight=1)
+    found, counts = weighed_sample(source, 3000)
+    assert_array_equal(found, sample(source, 3000))
+    heavy = found[:, 0] > 10.0
+    assert heavy.sum() == 30
+    assert counts[heavy].sum() / counts.sum() == pytest.approx(0.75, abs=0.02)
+    found, counts = weighed_sample(source, 20_000)
+    assert counts.sum() == weights.sum()
+    assert weighed_sample(open_source(rows[:, None]), 3000)[1] is None
+
+
+def test_scores_draw_shares_of_the_weight(rng):
+    rows = np.concatenate([rng.normal(size=(4000, 1)), np.full((20, 1), 4.0)])
+    weights = np.repeat([1.0, 600.0], [4000, 20])
+    source = open_source(np.column_stack([rows, weights]), columns=[0], weight=1)
+    model = GaussianMixture.from_parameters([1.0], [[0.0]], [[[1.0]]])
+    for max_rows in (1000, 10_000):
+        heights, edges, _ = plot.scores(model, source, max_rows=max_rows).patches[0].get_data()
+        at_four = np.searchsorted(edges, model.score_samples([[4.0]])[0], side="right") - 1
+        assert heights[at_four] == pytest.approx(0.75, abs=0.05)
 
 
 def test_a_picture_reaches_over_the_means_and_nearly_all_rows(long):

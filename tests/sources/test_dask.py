@@ -65,14 +65,18 @@ def test_a_fit_is_that_of_the_same_rows_in_memory(rows, covariance_type):
     assert_same_fit(found, fitted(rows, **options))
 
 
-def test_partitions_of_whole_blocks_give_the_sample_of_memory(rng):
+@pytest.mark.parametrize("is_weighed", [False, True])
+def test_partitions_of_whole_blocks_give_the_sample_of_memory(rng, is_weighed):
     rows = rng.normal(size=(2 * block_rows(8) + 5, 8)).astype(np.float32)
     array = da.from_array(rows, chunks=(block_rows(8), 8))
-    found, expected = (
-        sample.draw_sample(open_source(each), np.random.default_rng(0)) for each in (array, rows)
-    )
+    sources = [open_source(each) for each in (array, rows)]
+    if is_weighed:
+        weights = rng.lognormal(sigma=2.0, size=len(rows))
+        sources = [with_weights(source, weights) for source in sources]
+    found, expected = (sample.draw_sample(source, np.random.default_rng(0)) for source in sources)
     assert len(found.rows) == 50_000
     np.testing.assert_array_equal(found.rows, expected.rows)
+    np.testing.assert_array_equal(found.weights, expected.weights)
 
 
 def test_partitions_of_known_length_offer_a_sample_no_more_than_their_share(rng, monkeypatch):

@@ -16,9 +16,11 @@ from fastgmm.kernels.turns import new_turns, take_turn
 from fastgmm.kernels.vecmath import exp_of_normal, log
 from fastgmm.kernels.vectors import fma, load, splat, store, total, where_less
 
-# A responsibility under 1e-30 adds nothing to any sum, but its products with rows are subnormal
-# numbers in float32, which cost a hundred cycles each.
-NEGLIGIBLE = -69.0
+# Nats under a row's best density: what lies further is nothing, in this pass and where `pruned`
+# leaves pairs out, so that a component which no row is near is dead in both. No sum can tell a
+# responsibility under 2e-22 from zero; scikit-learn adds 2e-15 to each component's, and what is
+# less is lost in that.
+FAR = 50.0
 # Registers whose sums are multiplied before one logarithm is taken of them: each sum is at most K,
 # so that in float32, too, their product overflows only from 4e9 components on.
 LOGARITHM_SHARED = 4
@@ -42,7 +44,7 @@ def normalise(n_components, densities, weights, alike):
             mass = zero
             for k in range(n_components):
                 gap = load(densities, (k, r)) - highest
-                share = where_less(gap, NEGLIGIBLE, 0.0, exp_of_normal(gap))
+                share = where_less(gap, -FAR, 0.0, exp_of_normal(gap))
                 store(densities, (k, r), share)
                 mass = mass + share
             weight = load(weights, (r,))

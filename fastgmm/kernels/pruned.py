@@ -1,8 +1,9 @@
 """The fused pass where most responsibilities are nothing: live components alone are summed.
 
 A component whose weighted density lies e^-50 under a row's best has a responsibility under 2e-22,
-which no sum can tell from zero. Here such pairs are left out; what remains is the dense pass's
-answer to rounding. Rows are gathered by component, so that the dense kernels' registers are full.
+which the dense pass, too, takes for zero. Here such pairs are left out; what remains is the dense
+pass's answer to rounding. Rows are gathered by component, so that the dense kernels' registers are
+full.
 
 ``gathered`` computes all densities and gathers for the second moments alone. ``screened`` computes
 no density of a pair that a screen finds to be nothing; of every row it first takes the component
@@ -15,6 +16,7 @@ import numpy as np
 from numba import prange
 
 from fastgmm.kernels.expectation import (
+    FAR,
     expectation,
     expectation_serial,
     furnish,
@@ -49,7 +51,7 @@ from fastgmm.kernels.tiles import (
     whole,
 )
 from fastgmm.kernels.turns import take_turn
-from fastgmm.kernels.vecmath import exp, log
+from fastgmm.kernels.vecmath import exp_of_normal, log
 from fastgmm.kernels.vectors import (
     append_where_not_less,
     load,
@@ -59,8 +61,6 @@ from fastgmm.kernels.vectors import (
     where_less,
 )
 
-FAR = 50.0  # nats under a row's best: out
-NOTHING = float(np.exp(-FAR))
 FEWEST_ROWS = 3072  # below, probing costs more than it may save
 PROBE = 48  # rows, two groups in float64: under 1% of the E step of the fewest rows
 SEEN = 192  # rows that show a screen where rows lie; of 96, a tenth more pairs get through
@@ -96,12 +96,12 @@ def add_listed_moments(rows, begin, chosen, shares, k, factors, tile, scratch, o
 
 
 @step
-def list_live(responsibilities, weights, begin, chosen, shares, count):
+def list_live(responsibilities, begin, chosen, shares, count):
     """Add the rows whose responsibility is more than nothing to a component's list."""
-    for r in range(0, TILE, splat(weights, 0.0).width):
-        weight = load(weights, (r,))
-        limit = where_less(0.0, weight, weight * NOTHING, np.inf)
+    zero = splat(responsibilities, 0.0)
+    for r in range(0, TILE, zero.width):
         share = load(responsibilities, (r,))
+        limit = where_less(zero, share, 0.0, np.inf)  # what is no number is listed, to be seen
         added = append_where_not_less(share, limit, chosen, (count,), begin + r)
         for i in range(count, count + added):
             shares[i] = responsibilities[chosen[i] - begin]
@@ -130,9 +130,7 @@ def gathered_lane(rows, row_weights, start, stop, factors, room, moments):
             alike = live == TILE and row_weights.size == 0
             log_likelihood += normalise(n_components, densities, weights, alike)
             for k in range(n_components):
-                counts[k] = list_live(
-                    densities[k], weights, begin - first, chosen[k], shares[k], counts[k]
-                )
+                counts[k] = list_live(densities[k], begin - first, chosen[k], shares[k], counts[k])
         for k in range(n_components):
             listed, out = chosen[k, : counts[k]], moments[k * size : (k + 1) * size]
             add_listed_moments(rows, first, listed, shares[k], k, factors, tile, scratch, out)
@@ -203,7 +201,8 @@ def normalise_lists(chosen, counts, weights, densities):
         for i in range(counts[k]):
             densities[k, i] -= highest[chosen[k, i]]
         for i in range(0, counts[k], splat(densities, 0.0).width):
-            store(densities, (k, i), exp(load(densities, (k, i))))
+            gap = load(densities, (k, i))
+            store(densities, (k, i), where_less(gap, -FAR, 0.0, exp_of_normal(gap)))
         for i in range(counts[k]):
             mass[chosen[k, i]] += densities[k, i]
     log_likelihood = 0.0
@@ -217,7 +216,7 @@ def normalise_lists(chosen, counts, weights, densities):
         for i in range(counts[k]):
             row = chosen[k, i]
             share = densities[k, i] * mass[row]
-            if not share < weights[row] * NOTHING:
+            if not share <= 0.0:
                 chosen[k, kept], densities[k, kept] = row, share
                 kept += 1
         counts[k] = kept

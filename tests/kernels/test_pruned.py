@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 
 import numba
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import twins
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import GaussianMixture, open_source, passes
+from fastgmm import DegenerateComponentWarning, GaussianMixture, open_source, passes
 from fastgmm.kernels import pruned
 from fastgmm.kernels.expectation import expectation, expectation_serial
 from fastgmm.kernels.screen import SHARE, screen, upper_bounds
@@ -127,6 +130,69 @@ def test_a_component_of_weight_zero_stays_without_a_row(rng):
         assert sums.weight[1] == 0.0
         assert np.isfinite(sums.log_likelihood)
         assert np.isfinite(sums.second).all()
+
+
+def with_one_far_away(rng, nats, n_rows, d=24, n_components=20):
+    """Make components of which the last is so many nats out of its nearest row's best."""
+    means = 8.0 * rng.normal(size=(n_components, d))
+    labels = np.arange(n_rows) % (n_components - 1)  # nobody is of the last component
+    rows = means[labels] + rng.normal(size=(n_rows, d))
+    away = rows[0] - means[0]
+    # |x - m|^2 / 2 is the density's logarithm, but for what all components share
+    away *= np.sqrt(2.0 * nats + away @ away) / np.linalg.norm(away)
+    means[-1] = rows[0] + away
+    unit = np.broadcast_to(np.eye(d), (n_components, d, d))
+    weights = np.full(n_components, 1.0 / n_components)
+    return Parameters.from_covariances("full", weights, means, unit), rows
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("nats", [30.0, 49.9, 50.1, 55.0, 60.0, 68.0, 70.0, 100.0])
+def test_a_far_component_is_alive_in_every_pass_or_in_none(rng, nats, dtype):
+    parameters, rows = with_one_far_away(rng, nats, 400)
+    rows = twins.read_only(rows.astype(dtype))
+    weights = rng.uniform(0.5, 2.0, len(rows))
+    for row_weights in (None, weights):
+        dense = twins.sums_of(expectation_serial, rows, row_weights, parameters)
+        assert (dense.weight[-1] > 0.0) == (nats < 50.0)
+        for run in WAYS.values():
+            found = twins.sums_of(run, rows, row_weights, parameters)
+            tolerance = 1e-13 if dtype == np.float64 else 2e-5
+            assert_allclose(found.weight, dense.weight, rtol=tolerance)
+            assert_allclose(found.first[-1], dense.first[-1], rtol=10 * tolerance)
+            assert_allclose(found.second[-1], dense.second[-1], rtol=10 * tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n_rows", [pruned.FEWEST_ROWS - 1, pruned.FEWEST_ROWS + 1])
+@pytest.mark.parametrize("nats", [45.0, 60.0])
+def test_a_fit_ends_where_the_dense_one_does_with_a_component_far_away(
+    rng, monkeypatch, nats, n_rows, dtype
+):
+    start, rows = with_one_far_away(rng, nats, n_rows)
+    rows = rows.astype(dtype)
+    model = GaussianMixture(
+        20,
+        weights_init=start.weights,
+        means_init=start.means,
+        precisions_init=start.covariances,
+        reg_covar=1e-2,
+        max_iter=8,
+        tol=0.0,
+    )
+    factors = twins.factors_of(start, rows.dtype)
+    is_long = n_rows >= pruned.FEWEST_ROWS
+    assert (pruned.choose(twins.read_only(rows), factors).parallel is not expectation) == is_long
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", (ConvergenceWarning, DegenerateComponentWarning))
+        found = clone(model).fit(rows)
+        monkeypatch.setattr(passes, "choose_way", pruned.dense)
+        dense = clone(model).fit(rows)
+    assert (found.weights_[-1] > 0.0) == (nats < 50.0)
+    tolerance = 1e-11 if dtype == np.float64 else 1e-4
+    for name in ("lower_bound_", "weights_", "means_"):
+        one, other = getattr(found, name), getattr(dense, name)
+        assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
 def test_more_pairs_than_a_segment_holds_are_taken_in_turn(rng):

@@ -19,6 +19,7 @@ from fastgmm.errors import (
     MissingDependencyError,
     ModelFileError,
     SourceChangedError,
+    WeightsWarning,
 )
 from fastgmm.version import __version__
 
@@ -39,6 +40,7 @@ __all__ = [
     "MissingDependencyError",
     "ModelFileError",
     "SourceChangedError",
+    "WeightsWarning",
     "__version__",
     "load",
     "open_source",

@@ -1,4 +1,8 @@
-"""What is wrong with a fitted mixture, seen in its parameters: nothing is read again.
+"""What is wrong with a fitted mixture, seen in its parameters and in the rows of its components.
+
+Components are judged by the rows that they hold, their responsibilities summed: where rows weigh
+alike, that is the component's weight times the number of rows. Not so of weights that differ: in
+2000 rows of weight 1000, 200 of weight 1 have the share of a fifth of a row, and are 200.
 
 After an M-step, the mixture's own covariance is that of all rows, with what was added to the
 variances. So a component without rows, a direction in which nothing but the addition varies, and a
@@ -39,6 +43,7 @@ class Described(NamedTuple):
 
     n_rows: int  # of positive weight
     dtype: npt.DTypeLike
+    counts: Array  # (K,) that each component holds
     names: Sequence[str] | None = None  # of the features
     variances: Array | None = None  # (d,) of the features, on a sample
     constant: npt.NDArray[np.bool_] | None = None  # (d,) whether the sample has one value alone
@@ -59,19 +64,20 @@ class Failing:
         return tuple(sorted((*self.empty, *self.single, *self.singular)))
 
 
-def failing(parameters: Parameters, n_rows: int, added: float | Array) -> Failing:
+def failing(parameters: Parameters, counts: Array, added: float | Array) -> Failing:
     """Find the components that are empty, of one row, or singular.
 
     Parameters
     ----------
     parameters : Parameters
         After an M-step.
-    n_rows : int
+    counts : ndarray of shape (n_components,)
+        The rows that each component holds.
     added : float or ndarray of shape (d,)
         What the M-step added to each variance.
     """
     shape = parameters.means.shape[1:]
-    return _failing(parameters, n_rows, np.broadcast_to(added, shape), np.ones(shape, bool))
+    return _failing(parameters, counts, np.broadcast_to(added, shape), np.ones(shape, bool))
 
 
 def complaints(parameters: Parameters, added: float | Array, rows: Described) -> list[str]:
@@ -93,7 +99,7 @@ def complaints(parameters: Parameters, added: float | Array, rows: Described) ->
             "give rows that differ"
         ]
     sound = ~(constant | drowned)
-    found = _failing(parameters, rows.n_rows, added, sound)
+    found = _failing(parameters, rows.counts, added, sound)
     common = [*_few_different(parameters, rows)]
     if not common:
         common += _about_dependence(parameters, found, total, added, sound, rows)
@@ -101,10 +107,9 @@ def complaints(parameters: Parameters, added: float | Array, rows: Described) ->
 
 
 def _failing(
-    parameters: Parameters, n_rows: int, added: Array, kept: npt.NDArray[np.bool_]
+    parameters: Parameters, counts: Array, added: Array, kept: npt.NDArray[np.bool_]
 ) -> Failing:
     """Find failing components, as far as the kept features tell."""
-    counts = parameters.weights * n_rows
     empty = counts < EMPTY
     single = ~empty & (counts < SINGLE)
     singular = _singular(parameters, added, kept)
@@ -296,8 +301,8 @@ def _about_components(
         if parameters.structure != "tied":
             several = _verb(len(found.singular), "has", "have")
             which = f"{_listed('component', found.singular)} {several}"
-            weight = parameters.weights[list(found.singular)].min()
-            fewest = f", the smallest with about {weight * rows.n_rows:.0f} rows"
+            least = rows.counts[list(found.singular)].min()
+            fewest = f", the smallest with about {least:.0f} rows"
         yield f"{which} no variance but reg_covar's in some direction{fewest}: {_ways(others)}"
 
 

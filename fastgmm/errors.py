@@ -49,6 +49,10 @@ class DegenerateComponentWarning(UserWarning):
     """A fit with components or features that describe nothing; it names them, and the way out."""
 
 
+class WeightsWarning(UserWarning):
+    """Weights that sum to less than their rows, so that a criterion counts too few; see there."""
+
+
 class ThreadsWarning(RuntimeWarning):
     """Threads cannot be used, and one does the work of all."""
 

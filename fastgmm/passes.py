@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -18,9 +20,10 @@ from fastgmm.kernels.structures import STRUCTURES
 from fastgmm.parameters import Parameters
 from fastgmm.sharing import share
 from fastgmm.sources import Block, Source, blocks
-from fastgmm.statistics import SufficientStatistics
+from fastgmm.statistics import Array, SufficientStatistics
 
 UNWEIGHTED = np.empty(0)
+BAND = 60  # binary exponents of weights that are summed together in float32, which has 252
 CACHED_ROWS = 2048  # of responsibilities: 320 kB of 20 components
 
 
@@ -48,6 +51,7 @@ class Totals(NamedTuple):
     log_certainty: float  # the same for the logarithm of the largest responsibility
     row_weight: float
     n_rows: int  # of positive weight
+    counts: Array | None  # (K,) rows that each component holds; None where they are not weighed
 
 
 class Summary(NamedTuple):
@@ -176,16 +180,39 @@ def _expectation(each: Model, block: Block) -> tuple[npt.NDArray[np.float64], fl
     moments, log_likelihood = np.zeros(each.structure.n_moments(each.factors)), 0.0
     for call in _calls(each.plan, len(block.rows)):
         rows = block.rows[call]
-        weights = UNWEIGHTED if block.weights is None else block.weights[call]
+        given = UNWEIGHTED if block.weights is None else block.weights[call]
         lanes = np.empty((each.plan.n_lanes(len(rows)), len(moments)))
         log_likelihoods = np.zeros(len(lanes))
         with one_blas_thread():
             way = choose_way(rows, each.factors)
         run = _twin(each.plan, len(rows), way.parallel, way.serial)
-        run(rows, weights, way.given, each.plan.lane_rows(len(rows)), lanes, log_likelihoods)
-        moments += lanes.sum(axis=0)
-        log_likelihood += float(log_likelihoods.sum())
+        for weights, unit in _bands(given, rows.dtype):
+            run(rows, weights, way.given, each.plan.lane_rows(len(rows)), lanes, log_likelihoods)
+            with np.errstate(over="ignore"):  # seen in the statistics
+                moments += unit * lanes.sum(axis=0)
+            log_likelihood += unit * float(log_likelihoods.sum())
     return moments, log_likelihood
+
+
+def _bands(
+    weights: npt.NDArray[np.float64], dtype: np.dtype[Any]
+) -> Iterator[tuple[npt.NDArray[np.float64], float]]:
+    """Walk weights that float32 can hold, each time with the power of two that they are in.
+
+    They become float32 in a kernel, where sums of weights at 1e38 were infinite, and weights at
+    1e-44 had lost all digits but two. Powers of two lose nothing. Where weights of one call are
+    farther apart than a band, each band is summed by itself, with the other rows left out.
+    """
+    held = weights > 0.0
+    if dtype != np.float32 or not held.any():
+        yield weights, 1.0
+        return
+    exponents = np.frexp(weights)[1] - 1
+    highest = exponents[held].max()
+    bands = np.where(held, (highest - exponents) // BAND, 0)
+    for band in np.unique(bands):
+        shift = int(highest - band * BAND)
+        yield np.where(bands == band, np.ldexp(weights, -shift), 0.0), math.ldexp(1.0, shift)
 
 
 def _calls(cut: Plan, n_rows: int) -> Iterator[slice]:
@@ -298,9 +325,9 @@ def _totals(models: Sequence[Model], block: Block) -> list[Totals]:
         responsibilities = room[: shape[0] * shape[1]].reshape(shape)
         _score(each, block, responsibilities)
         certainties = np.log(_largest(responsibilities))
-        found.append(
-            Totals(_summed(densities, block), _summed(certainties, block), row_weight, n_rows)
-        )
+        sums = _summed(densities, block), _summed(certainties, block)
+        counts = None if block.weights is None else _counted(responsibilities, block)
+        found.append(Totals(*sums, row_weight, n_rows, counts))
     return found
 
 
@@ -322,9 +349,26 @@ def _add_totals(a: Sequence[Totals], b: Sequence[Totals]) -> list[Totals]:
             one.log_certainty + other.log_certainty,
             one.row_weight + other.row_weight,
             one.n_rows + other.n_rows,
+            None if one.counts is None or other.counts is None else one.counts + other.counts,
         )
         for one, other in zip(a, b, strict=True)
     ]
+
+
+def own_rows(source: Source, parameters: Parameters) -> Array:
+    """Count the rows of positive weight by component, each by its responsibilities alone, (K,)."""
+    scorer = model(parameters, source.dtype)
+    return source.fold(partial(_own_rows, scorer), operator.add, block_rows(source.n_features))
+
+
+def _own_rows(scorer: Model, block: Block) -> Array:
+    return _counted(scored("responsibilities", scorer, block), block)
+
+
+def _counted(responsibilities: npt.NDArray[Any], block: Block) -> Array:
+    """Sum the responsibilities of the rows that count, whatever they weigh."""
+    held = True if block.weights is None else (block.weights > 0.0)[:, None]
+    return np.add.reduce(responsibilities, axis=0, dtype=np.float64, where=held)
 
 
 def scored(kind: str, each: Model, block: Block) -> npt.NDArray[Any]:

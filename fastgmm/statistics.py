@@ -16,6 +16,7 @@ Array = npt.NDArray[np.float64]
 # Below this a weight's products with the rows sink among the subnormal numbers, where they lose
 # digits one by one: tiny / eps = 1e-292 is the last weight at which they still have all of them.
 NEGLIGIBLE_WEIGHT = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
+LARGE_WEIGHT = 1e200  # of all rows: where more overflows, it is the weights that are too large
 
 
 def read_only(values: npt.ArrayLike) -> Array:
@@ -154,12 +155,20 @@ class SufficientStatistics:
         Raises
         ------
         DataError
-            If no row has a positive weight, or so little that no component can be occupied.
+            If no row has a positive weight, or so little that no component can be occupied; or so
+            much that products with the rows are no numbers.
         """
         if self.row_weight <= NEGLIGIBLE_WEIGHT * len(self.weight):
             raise DataError(
                 f"the weights of the rows sum to {self.row_weight:g}, too little to divide by; "
                 "give at least one row a larger weight"
+            )
+        if self.row_weight > LARGE_WEIGHT and not (
+            np.isfinite(self.log_likelihood) and np.isfinite(self.second).all()
+        ):
+            raise DataError(
+                f"the weights of the rows sum to {self.row_weight:g}, too much to multiply rows "
+                "by; divide them by their maximum"
             )
         return self.log_likelihood / self.row_weight
 

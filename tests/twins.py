@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastgmm.kernels.expectation import FAR
 from fastgmm.kernels.structures import STRUCTURES
 from fastgmm.parameters import Parameters
 
@@ -148,7 +149,7 @@ def _shared(densities, slack, eps):
     gaps = np.where(np.isfinite(densities), highest - densities, 0.0)
     relative = slack + eps * (gaps + 4 + densities.shape[1])
     mean_slack = (shares * relative).sum(axis=1)
-    # shares under 1e-30 are dropped in a pass; float32 has none under 1e-38
+    # float32 has no shares under 1e-38
     share_slack = 1.1 * shares * (relative + mean_slack[:, None]) + 1e-30
     row_slack = 1.1 * mean_slack + 4 * eps * (1 + np.abs(highest[:, 0]) + np.abs(log_likelihoods))
     return Scores(densities, log_likelihoods, shares), Scores(slack, row_slack, share_slack)
@@ -163,8 +164,9 @@ def sums(rows, row_weights, parameters):
     shares = found.responsibilities * weights[:, None]
     # a term is rounded 8 times, added to 192 / 4 of a register, to a tree of 8 and to every tile
     count = 8 + 192 // 4 + 3 + len(rows) // 192 + 1
-    # a dropped share is no rounding: all of its 1e-30 may be missed, ten times it covers WORST
-    share_slack = slack.responsibilities + count * eps * found.responsibilities + 1e-29
+    # a share that is dropped is no rounding: all of it may be missed, ten times it covers WORST
+    dropped = 10.0 * np.exp(-FAR)
+    share_slack = slack.responsibilities + count * eps * found.responsibilities + dropped
     share_slack *= weights[:, None]
     centred = rows.astype(np.longdouble)[:, None, :] - parameters.means
     row_slack = slack.log_likelihoods + count * eps * np.abs(found.log_likelihoods)

@@ -222,10 +222,16 @@ class _Learner:
         """Fit to all first rows; stay where the mixture is if that is sound, and likelier."""
         begun = self.climb(whole.rows, whole.weights, is_first)
         found = parameters_of(begun, self.model.covariance_type)
-        if _is_sound(self.parameters, self.n_rows):
+
+        def is_sound(parameters: Parameters) -> bool:
+            if whole.weights.min() == whole.weights.max():
+                return _is_sound(parameters.weights * self.n_rows, parameters.n_features)
+            return _is_sound(passes.own_rows(source, parameters), parameters.n_features)
+
+        if is_sound(self.parameters):
             anew, now = passes.statistics(source, [found, self.parameters])
             is_likelier = now.mean_log_likelihood > anew.mean_log_likelihood
-            if is_likelier or not _is_sound(found, self.n_rows):
+            if is_likelier or not is_sound(found):
                 return
         self.before |= begun
         self.parameters = found
@@ -263,10 +269,9 @@ class _Learner:
         return found if self.first is None else found | {"_first_rows": self.first}
 
 
-def _is_sound(parameters: Parameters, n_rows: int) -> bool:
+def _is_sound(counts: Array, n_features: int) -> bool:
     """Whether no component is of so few rows that it may be one by chance, and very likely."""
-    fewest = float(parameters.weights.min()) * n_rows
-    return fewest >= SOUND_ROWS * parameters.n_features
+    return float(counts.min()) >= SOUND_ROWS * n_features
 
 
 def variances_of(parameters: Parameters) -> Array:

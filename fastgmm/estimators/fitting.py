@@ -19,7 +19,7 @@ from fastgmm.estimators.rows import Rows
 from fastgmm.parameters import Parameters
 from fastgmm.repair import repaired
 from fastgmm.sample import Sample, feature_variances
-from fastgmm.statistics import SufficientStatistics
+from fastgmm.statistics import Array, SufficientStatistics
 
 REPAIRS = 3  # of one fit
 
@@ -127,7 +127,7 @@ class Climb:
     def _put_elsewhere(self, best: em.State, sample: Sample) -> em.State | None:
         """Return the best state with its failed components elsewhere, if that promises more."""
         rule: Any = best.rule  # of the estimator, which climbs by maximum likelihood
-        failing = diagnosis.failing(best.parameters, self.count_rows(), rule.reg_covar)
+        failing = diagnosis.failing(best.parameters, self.counts(best), rule.reg_covar)
         if not 0 < len(failing.components) < len(best.parameters.weights):
             return None
         found = repaired(best.parameters, failing.components, sample, rule)
@@ -169,6 +169,22 @@ class Climb:
             self._count()
         return self.row_weight or 0.0
 
+    def counts(self, state: em.State) -> Array:
+        """Count the rows that each component of a state holds, whatever they weigh, (K,).
+
+        Of weighted rows each component has at least its weight over that of the heaviest row. Only
+        where that leaves open whether it has rows enough are they counted, by a pass.
+        """
+        rule: Any = state.rule
+        weights = state.parameters.weights
+        if self.source.weight is None:
+            return weights * self.count_rows()
+        if self.source.heaviest is not None:
+            fewest = weights * (self.weigh_rows() / self.source.heaviest)
+            if not diagnosis.failing(state.parameters, fewest, rule.reg_covar).components:
+                return fewest
+        return passes.own_rows(self.source, state.parameters)
+
     def _count(self) -> None:
         found = passes.total_log_likelihood(self.source, self.best.parameters)
         _, self.row_weight, self.n_rows = found
@@ -181,13 +197,20 @@ class Climb:
 
 
 def advice(
-    state: em.State | None, n_rows: int, rows: Rows, sample: Sample | None = None
+    state: em.State | None,
+    n_rows: int,
+    count: Callable[[em.State], Array],
+    rows: Rows,
+    sample: Sample | None = None,
 ) -> DegenerateComponentWarning | None:
-    """Return what is wrong with a fitted mixture, and the way out; None for a sound one."""
+    """Return what is wrong with a fitted mixture, and the way out; None for a sound one.
+
+    `count` tells the rows that each component of a state holds.
+    """
     if state is None or not state.trace:  # a start that no M-step has seen
         return None
     rule: Any = state.rule
-    known = diagnosis.Described(n_rows, rows.source.dtype, rows.names)
+    known = diagnosis.Described(n_rows, rows.source.dtype, count(state), rows.names)
     if sample is not None:
         variances = feature_variances(sample)
         constant = variances == 0.0

@@ -461,7 +461,7 @@ class GaussianMixture(Mixture):
                 climb.run(stopping, verbose, progress)
         rows.check_count(climb.count_rows(), self.n_components)
         attributes = climb.attributes()
-        wrong = advice(climb.best, climb.count_rows(), found, sample)
+        wrong = advice(climb.best, climb.count_rows(), climb.counts, found, sample)
         kept.keep(climb, is_finished=not climb.was_stopped, durable=True)
         if is_silent:
             wrong = None

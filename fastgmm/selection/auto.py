@@ -21,7 +21,7 @@ from fastgmm import em
 from fastgmm.covariance import Family, family
 from fastgmm.errors import warn
 from fastgmm.estimators import randomness, rows
-from fastgmm.estimators.base import Mixture
+from fastgmm.estimators.base import Mixture, warn_of_few
 from fastgmm.estimators.fitting import advice
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.once import fitted_once
@@ -218,7 +218,9 @@ class AutoGaussianMixture(Mixture):
         }
         if (unsure := _unsure(best, candidates, contest)) is not None and self.max_iter > 0:
             warn(unsure, ConvergenceWarning)
-        if (wrong := advice(best.state, attributes["n_rows_"], found)) is not None:
+        n_rows, row_weight = attributes["n_rows_"], attributes["row_weight_"]
+        warn_of_few(self.criterion, row_weight, n_rows)
+        if (wrong := advice(best.state, n_rows, lambda _: best.counts, found)) is not None:
             warn(wrong)
         progress.end_fit(lambda: copy.deepcopy(attributes))  # callbacks may write to them
         kept = {k: v for k, v in vars(self).items() if k not in (*FITTED, *CHOSEN)}

@@ -15,6 +15,7 @@ from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.rows import Rows
 from fastgmm.passes import Totals
 from fastgmm.selection.criteria import Criterion
+from fastgmm.statistics import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,15 @@ class Candidate:
         return 2.0 * self.totals.row_weight * em.aitken(self.state.steps)
 
     @property
+    def counts(self) -> Array:
+        """Rows that each component holds, whatever they weigh, (K,)."""
+        if self.state is None or self.totals is None:
+            return np.zeros(self.n_components)
+        if self.totals.counts is not None:
+            return self.totals.counts
+        return self.state.parameters.weights * self.totals.n_rows
+
+    @property
     def has_collapsed(self) -> bool:
         """Whether some components, but not all, hold no rows of their own or have no width.
 
@@ -61,7 +71,7 @@ class Candidate:
         if self.totals is None or self.state is None or not self.state.trace:
             return False
         rule: Any = self.state.rule
-        found = diagnosis.failing(self.state.parameters, self.totals.n_rows, rule.reg_covar)
+        found = diagnosis.failing(self.state.parameters, self.counts, rule.reg_covar)
         return 0 < len(found.components) < self.n_components
 
     def attributes(self, rows: Rows) -> dict[str, Any]:

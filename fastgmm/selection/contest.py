@@ -128,5 +128,6 @@ class Contest:
         if state.failure is not None:
             return False
         rule: Any = state.rule
-        found = diagnosis.failing(state.parameters, self.n_rows, rule.reg_covar)
+        counts = state.parameters.weights * self.n_rows  # as if rows weighed alike; see `revive`
+        found = diagnosis.failing(state.parameters, counts, rule.reg_covar)
         return not 0 < len(found.components) < state.parameters.n_components

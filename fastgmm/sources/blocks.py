@@ -66,7 +66,7 @@ def blocks(source: Source, block_rows: int) -> Generator[Block, None, None]:
 
 def _walk(source: Source, block_rows: int, turn: Turn) -> Generator[Block, None, None]:
     """Walk the blocks in the memory of each turn, and check them on the way."""
-    start, total = 0, 0.0
+    start, total, heaviest = 0, 0.0, 0.0
     seen = None if source.guarded else Fingerprint(source.n_features, source.dtype)
     for block, finite in _assembled(source, block_rows, turn):
         finite = (seen is not None and seen.add(block)) or finite
@@ -77,12 +77,14 @@ def _walk(source: Source, block_rows: int, turn: Turn) -> Generator[Block, None,
         if block.weights is not None:
             with np.errstate(over="ignore"):
                 total += float(block.weights.sum())
+            heaviest = max(heaviest, float(block.weights.max()))
         start += len(block.rows)
         source.refuse_more(start)
         yield block
     source.complete(start, None if seen is None else seen.value)
     if start and source.weight is not None:
         check_total_weight(total, source.name)
+        source.heaviest = heaviest
 
 
 def verify(source: Source) -> None:

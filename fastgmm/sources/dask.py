@@ -161,6 +161,7 @@ class DaskSource(Source):
         self.complete(found.n_rows, found.fingerprint)
         if found.n_rows and self.weight is not None:
             check_total_weight(found.row_weight, self.name)
+        self.heaviest = found.heaviest
         return found.result
 
     def tabulate(

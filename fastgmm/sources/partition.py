@@ -40,6 +40,7 @@ class Found(NamedTuple):
     result: Any  # None where there were no rows
     n_rows: int
     row_weight: float
+    heaviest: float | None  # weight of a row, where they are weighed
     fingerprint: int
 
 
@@ -91,17 +92,20 @@ class Partition(Source):
             yield Chunk(found, weights if self._given is None else self._given[rows])
 
     def weighed(self, walk: Iterable[Block]) -> Iterator[Block]:
-        """Sum the weights of the blocks as they pass."""
+        """Sum the weights of the blocks as they pass, and keep the largest."""
         for block in walk:
+            weights = block.weights
+            if weights is not None:
+                self.heaviest = max(self.heaviest or 0.0, float(weights.max()))
             with np.errstate(over="ignore"):
-                weights = block.weights
                 self.row_weight += len(block.rows) if weights is None else float(weights.sum())
             yield block
 
     def found(self, result: Any) -> Found:
         """Return what a pass found, with what it takes to see that nothing has changed."""
         n_rows = self._table.n_rows
-        return Found(result if n_rows else None, n_rows, self.row_weight, self._fingerprint or 0)
+        kept = result if n_rows else None
+        return Found(kept, n_rows, self.row_weight, self.heaviest, self._fingerprint or 0)
 
 
 def _table_of(rows: Any, layout: Layout, place: Place) -> Table:
@@ -192,6 +196,7 @@ def combined(combine: Callable[[Any, Any], Any], total: Found, *others: Found) -
                 result,
                 total.n_rows + other.n_rows,
                 total.row_weight + other.row_weight,
+                max((h for h in (total.heaviest, other.heaviest) if h is not None), default=None),
                 (total.fingerprint + other.fingerprint) % 2**64,
             )
     return total

@@ -46,6 +46,8 @@ class Source(ABC):
         None until a pass has counted them, where the source cannot tell.
     weight : str, int or None
         The column that holds the weights of the rows.
+    heaviest : float or None
+        The largest weight of a row, once a pass has seen all.
     checked : bool
         Whether the rows were found finite once and stay so, being in memory.
     reads_ahead : bool
@@ -77,6 +79,7 @@ class Source(ABC):
         self.dtype = np.dtype(dtype)
         self.n_rows = n_rows
         self.weight = weight
+        self.heaviest: float | None = None
         self.checked = False
         self._fingerprint: int | None = None
 

@@ -72,7 +72,7 @@ class Contest:
 
     def charged(self, family: Family, n_components: int) -> float:
         """Half of what the criterion adds for so many components, in nats."""
-        nothing = Totals(0.0, 0.0, self._scale, self.n_rows)
+        nothing = Totals(0.0, 0.0, self._scale, self.n_rows, None)
         return 0.5 * self.criterion(nothing, family.n_parameters(n_components, self.n_features))
 
     @property
@@ -120,6 +120,7 @@ class Contest:
             log_certainty * self.row_weight,
             self.row_weight,
             self.n_rows,
+            None,
         )
         return self.criterion(totals, rule.family.n_parameters(*state.parameters.means.shape))
 

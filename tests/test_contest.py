@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from contests import contest_of
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 
@@ -15,25 +16,10 @@ from fastgmm import GaussianMixture, em
 from fastgmm.covariance import family
 from fastgmm.parameters import Parameters
 from fastgmm.selection import sweep
-from fastgmm.selection.contest import SAFETY, Contest
-from fastgmm.selection.criteria import aic, bic, icl
+from fastgmm.selection.contest import SAFETY
+from fastgmm.selection.criteria import aic, icl
 
 FULL, SPHERICAL = family("full"), family("spherical")
-
-
-def contest_of(n_rows=1000, **changes):
-    arguments = {
-        "criterion": bic,
-        "counts": [1, 2, 3],
-        "families": [FULL],
-        "n_features": 2,
-        "n_rows": n_rows,
-        "row_weight": float(n_rows),
-        "share": 0.01,
-        "max_passes": 100,
-        "rule": "aitken",
-    }
-    return Contest(**(arguments | changes))
 
 
 def state_of(n_components, trace, **changes):

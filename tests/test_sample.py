@@ -6,6 +6,7 @@ from functools import reduce
 
 import numpy as np
 import pytest
+from contests import contest_of
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm import GaussianMixture
@@ -150,7 +151,7 @@ def test_growth_tries_its_cuts_on_rows_that_count_what_they_stand_for(rng, monke
     weights = np.repeat([1.0, 2000.0], [3000, 4])
     monkeypatch.setattr(sampling, "SAMPLE_ROWS", 5000)
     sample = sample_of(with_weights(open_source(rows), weights), 0)
-    fewer = Growth(sample, None, 1e-4, rng)._fewer(1)
+    fewer = Growth(sample, None, contest_of(), rng)._fewer(1)
     heavy = fewer.rows[:, 0] + sample.origin[0] > 5.0
     assert len(fewer.rows) == 200
     assert fewer.weights[heavy].sum() == pytest.approx(8000 / 11_000, abs=0.05)

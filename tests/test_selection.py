@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from contests import contest_of
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_blobs
@@ -16,8 +17,6 @@ from fastgmm import GaussianMixture, em, passes
 from fastgmm.covariance import family
 from fastgmm.parameters import Parameters
 from fastgmm.sample import draw_sample
-from fastgmm.selection.contest import Contest
-from fastgmm.selection.criteria import bic
 from fastgmm.selection.growth import Growth, _path
 from fastgmm.selection.splitting import best_cuts, divided
 from fastgmm.sources import Source, open_source
@@ -46,13 +45,6 @@ def blobs():
 def found(blobs):
     """The selection by the default arguments, which several tests look at."""
     return fastgmm.select(blobs, random_state=0)
-
-
-def contest_of(rows, counts, families, criterion=bic, **changes):
-    """What a sweep by the default arguments compares candidates by."""
-    n_rows, n_features = rows.shape
-    arguments = {"share": 0.01, "max_passes": 1000, "rule": "aitken", "row_weight": float(n_rows)}
-    return Contest(criterion, counts, families, n_features, n_rows, **(arguments | changes))
 
 
 class CountedSource(Source):
@@ -131,7 +123,7 @@ def test_a_candidate_is_a_mixture_fitted_from_the_same_start(blobs, name):
     rng = np.random.default_rng(np.random.RandomState(0).randint(2**32, size=4, dtype=np.uint32))
     sample = draw_sample(open_source(blobs), rng)
     rule = em.MaximumLikelihood(family(name), 1e-6)
-    contest = contest_of(blobs, [3], [family(name)])
+    contest = contest_of(len(blobs), counts=[3], families=[family(name)])
     start = Growth(sample, rule, contest, rng).starts([3])[3]
     model = fastgmm.select(blobs, 3, name, random_state=0).best_estimator_
     alone = clone(model).set_params(

@@ -181,6 +181,7 @@ def candidates(
         yield random_shares(sample.rows, n_components, rng)
 
 
+@one_blas_thread()
 def sub_sample(sample: Sample, leverages: Array, most: int, rng: np.random.Generator) -> Sample:
     """Draw rows by weight, by leverage and by its square, and weigh them back; all, if few."""
     rows, weights = sample.rows, sample.weights

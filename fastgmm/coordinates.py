@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastgmm.blas import one_blas_thread
 from fastgmm.statistics import Array
 
 # Of the largest eigenvalue of a correlation matrix: less is a sum of other features, and rounding
@@ -45,6 +46,7 @@ class Whitening(NamedTuple):
     inverse_deviations: Array  # (d,) of the scaled rows; 0 where constant
     axes: Array  # (d, rank) of the standardised rows, lowest kurtosis first
 
+    @one_blas_thread()
     def of(self, rows: Array) -> Whitened:
         """Whiten rows (m, d)."""
         standardised = (rows * self.scale - self.centre) * self.inverse_deviations
@@ -59,6 +61,7 @@ def whiten(rows: Array, weights: Array) -> Whitened:
     return whitening(rows, weights)[0].of(rows)
 
 
+@one_blas_thread()
 def whitening(rows: Array, weights: Array) -> tuple[Whitening, Array]:
     """Find how centred rows are whitened, and the squared length (m,) of each when they are."""
     tiles = [rows[start : start + TILE].T.copy() for start in range(0, len(rows), TILE)]

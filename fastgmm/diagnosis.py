@@ -117,6 +117,7 @@ def _failing(
     return Failing(*(tuple(map(int, np.flatnonzero(place))) for place in places))
 
 
+@one_blas_thread()
 def _whole_variances(parameters: Parameters, added: float | Array) -> Array:
     """Each feature's variance over all rows, without what was added, (d,)."""
     weights, means = parameters.weights, parameters.means
@@ -208,8 +209,10 @@ def _about_resolution(
     rows: Described,
 ) -> Iterator[str]:
     """Compare deviations within components with the distance between neighbouring numbers."""
-    within = np.maximum(parameters.weights @ _variances(parameters) - added, LEAST_WITHIN * total)
-    at = np.abs(parameters.weights @ parameters.means).astype(rows.dtype)
+    with one_blas_thread():
+        within = parameters.weights @ _variances(parameters) - added
+        at = np.abs(parameters.weights @ parameters.means).astype(rows.dtype)
+    within = np.maximum(within, LEAST_WITHIN * total)
     spacing = np.spacing(at).astype(np.float64)
     coarse = ~explained & (spacing > COARSE * np.sqrt(within))
     if coarse.any():
@@ -242,7 +245,9 @@ def _about_dependence(
     n_features = int(kept.sum())
     if parameters.structure not in ("tied", "full") or not found.singular or n_features < 2:
         return []
-    weights, apart = parameters.weights, parameters.means - parameters.weights @ parameters.means
+    weights = parameters.weights
+    with one_blas_thread():
+        apart = parameters.means - weights @ parameters.means
     whole = np.einsum("k,ki,kj->ij", weights, apart, apart)
     if parameters.structure == "tied":
         whole += parameters.covariances

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import coordinates
+from fastgmm.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
 from fastgmm.statistics import Array
@@ -60,6 +61,7 @@ def _exchanged(responsibilities: Array, pair: tuple[int, int], split: Split) -> 
     return shares
 
 
+@one_blas_thread()
 def merges(parameters: Parameters) -> list[tuple[float, int, int]]:
     """Rank the pairs of components by what is lost, at most, if they become one."""
     weights, means = parameters.weights, parameters.means
@@ -102,7 +104,8 @@ def splits(sample: Sample, responsibilities: Array) -> Iterator[Split]:
             continue
         mass = float(weights.sum())
         rows, weights = sample.rows[held], weights / mass
-        invariant = coordinates.whiten(rows - weights @ rows, weights).invariant
+        with one_blas_thread():
+            invariant = coordinates.whiten(rows - weights @ rows, weights).invariant
         if invariant.shape[1] == 0:
             continue
         lengths = np.sqrt((invariant**2).sum(axis=1))
@@ -114,6 +117,7 @@ def splits(sample: Sample, responsibilities: Array) -> Iterator[Split]:
         yield Split(k, mass * float(gains[best]), above)
 
 
+@one_blas_thread()
 def _cuts(lines: Array, weights: Array) -> npt.NDArray[np.bool_]:
     """Cut rows in two by k-means on each of some lines (3, m)."""
     weighted = lines * weights
@@ -130,6 +134,7 @@ def _cuts(lines: Array, weights: Array) -> npt.NDArray[np.bool_]:
     return np.asarray(lines > thresholds[:, None])
 
 
+@one_blas_thread()
 def _gains(rows: Array, weights: Array, cuts: npt.NDArray[np.bool_]) -> Array:
     """Classification log-likelihood of two normal parts less that of one, for white rows (m, r)."""
     n_above = cuts.sum(axis=1)

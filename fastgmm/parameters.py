@@ -135,7 +135,8 @@ class Parameters:
     def _draw(self, k: int, count: int, random_state: np.random.RandomState) -> Array:
         if self.structure in ("tied", "full"):
             covariance = self.covariances if self.structure == "tied" else self.covariances[k]
-            return random_state.multivariate_normal(self.means[k], covariance, count)
+            with one_blas_thread():
+                return random_state.multivariate_normal(self.means[k], covariance, count)
         steps = random_state.standard_normal((count, self.n_features))
         return np.asarray(self.means[k] + np.sqrt(self.covariances[k]) * steps)
 

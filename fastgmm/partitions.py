@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import sharing
+from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import Family
 from fastgmm.kernels import seeding
 from fastgmm.kernels.lanes import SHARED_OPERATIONS
@@ -119,7 +120,8 @@ def k_means(
     fewer = thinned(sample, n_components, rng)
     centres = far_rows(fewer, n_components, rng)
     squares = np.einsum("ij,ij->i", fewer.rows, fewer.rows)
-    enough = LLOYD_TOLERANCE * float(fewer.weights @ squares) / sample.rows.shape[1]
+    with one_blas_thread():
+        enough = LLOYD_TOLERANCE * float(fewer.weights @ squares) / sample.rows.shape[1]
     centres = rested(fewer, centres, enough)
     if fewer is not sample:
         centres = rested(sample, centres, enough, LAST_ROUNDS)
@@ -154,7 +156,8 @@ def standardised_k_means(
     sample: Sample, n_components: int, rng: np.random.Generator
 ) -> tuple[Array, npt.NDArray[np.int64]]:
     """Label by k-means on features of variance one, so that their units do not matter."""
-    deviations = np.sqrt(sample.weights @ sample.rows**2)
+    with one_blas_thread():
+        deviations = np.sqrt(sample.weights @ sample.rows**2)
     scale = np.where(deviations > 0.0, deviations, 1.0)
     centres, labels = k_means(sample._replace(rows=sample.rows / scale), n_components, rng)
     return centres * scale, labels
@@ -215,6 +218,7 @@ def maximise(
     )
 
 
+@one_blas_thread()
 def _statistics(sample: Sample, shares: Iterable[Share], structure: str) -> SufficientStatistics:
     """Sum the shares of every component about their mean, or about its centre without rows."""
     weights, origins, seconds = [], [], []
@@ -236,6 +240,7 @@ def _statistics(sample: Sample, shares: Iterable[Share], structure: str) -> Suff
     )
 
 
+@one_blas_thread()
 def _products(centred: Array, weights: Array, structure: str) -> Array:
     """Weighted products of centred rows, in the structure's shape."""
     if structure in ("tied", "full"):

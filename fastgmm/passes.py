@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.blas import one_blas_thread
 from fastgmm.kernels import scoring
 from fastgmm.kernels.lanes import Plan, block_rows, plan
 from fastgmm.kernels.pruned import choose as choose_way
@@ -183,8 +182,7 @@ def _expectation(each: Model, block: Block) -> tuple[npt.NDArray[np.float64], fl
         given = UNWEIGHTED if block.weights is None else block.weights[call]
         lanes = np.empty((each.plan.n_lanes(len(rows)), len(moments)))
         log_likelihoods = np.zeros(len(lanes))
-        with one_blas_thread():
-            way = choose_way(rows, each.factors)
+        way = choose_way(rows, each.factors)
         run = _twin(each.plan, len(rows), way.parallel, way.serial)
         for weights, unit in _bands(given, rows.dtype):
             run(rows, weights, way.given, each.plan.lane_rows(len(rows)), lanes, log_likelihoods)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DataError
 from fastgmm.kernels.lanes import block_rows
 from fastgmm.sources import Block, Source
@@ -72,6 +73,7 @@ def sample_of(source: Source, seed: int) -> Sample:
     return Sample(rows, weights, origin, kept.n_rows, kept.row_weight)
 
 
+@one_blas_thread()
 def feature_variances(sample: Sample) -> Array:
     """Variance of each feature over the sample, (d,): exactly 0 for one of a single value."""
     constant = sample.rows.max(axis=0) == sample.rows.min(axis=0)

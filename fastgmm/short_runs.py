@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import em, passes
+from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.kernels import softmax
 from fastgmm.kernels.vectors import WIDTH
@@ -84,6 +85,7 @@ class ShortRuns:
         found = self._begun(shares) if self._suits else None
         return found if found is not None else list(_one_by_one(shares, self.sample, self.rule))
 
+    @one_blas_thread()
     def responsibilities(self, parameters: Parameters) -> Array:
         """Return what each component has of each row, (K, m)."""
         if self._suits:
@@ -131,6 +133,7 @@ class ShortRuns:
         found[: len(self.sample.weights)] = self.sample.weights
         return found
 
+    @one_blas_thread()
     def _begun(self, shares: Sequence[Array]) -> list[Parameters] | None:
         """Take them all from the products of the rows; None where digits would be lost."""
         columns = self._products[:, : len(self.sample.rows)].T
@@ -243,6 +246,7 @@ def _stepped(
     return replace(state, trace=trace, outcome=stopping.judge(trace))
 
 
+@one_blas_thread()
 def _coefficients(batch: Batch) -> tuple[Array, float]:
     """Coefficients of the log densities, (K C, p), and the farthest mean in squared deviations."""
     means, factors = batch.means, batch.factors
@@ -267,6 +271,7 @@ def _coefficients(batch: Batch) -> tuple[Array, float]:
     return found.reshape(n_components * n_candidates, -1), float(distances.max())
 
 
+@one_blas_thread()
 def _expectation(
     rows: Array, weights: Array, coefficients: Array, n_candidates: int
 ) -> tuple[Array, Array]:
@@ -353,6 +358,7 @@ def _factors(covariances: Array, structure: str) -> tuple[Array, list[int | None
     return factors, found
 
 
+@one_blas_thread()
 def _inverse_factors(covariances: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Upper triangular U with U U' the inverse, and whether there is one."""
     good = np.ones(covariances.shape[:2], bool)

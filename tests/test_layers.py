@@ -115,6 +115,72 @@ def violations(module, text):
             yield f"{module}:{line} imports {library}, which room {name} may not"
 
 
+# What reaches BLAS or LAPACK, whose bits may follow their number of threads
+PRODUCTS = {"convolve", "corrcoef", "correlate", "cov", "dot", "inner", "matmul", "matvec"}
+PRODUCTS |= {"multivariate_normal", "polyfit", "tensordot", "vdot", "vecdot", "vecmat"}
+PRODUCTS |= {"get_cython_function_address"}
+LIBRARIES = ("fastgmm.lapack", "numpy.linalg", "scipy", "sklearn")
+PLAIN = ("sklearn.base", "sklearn.callback", "sklearn.exceptions", "sklearn.utils")  # no numbers
+# Applied by `_each` alone, in its guard: another for each matrix would cost a third of its time
+IN_EACH = {"_inverse_factor", "_upper_factor", "_lower_factor", "_inverse_product"}
+# What is to be guarded; and a show, whose rivals are timed with threads of their own
+FREE = ("fastgmm.lapack", "fastgmm.blas", "fastgmm.demo")
+
+
+def is_guard(node):
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "one_blas_thread"
+
+
+def from_libraries(tree):
+    """The names that a file gives to what it imports from libraries of products."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = getattr(node, "module", None)
+            for alias in node.names:
+                origin = f"{module}.{alias.name}" if module else alias.name
+                library = origin.startswith(LIBRARIES) and not origin.startswith(PLAIN)
+                if library or alias.name in PRODUCTS:
+                    yield alias.asname or alias.name.partition(".")[0]
+
+
+def is_product(node, names):
+    match node:
+        case ast.BinOp(op=ast.MatMult()) | ast.AugAssign(op=ast.MatMult()):
+            return True
+        case ast.Attribute(attr=name, value=ast.Attribute(attr="linalg")):
+            return name != "LinAlgError"
+        case ast.Attribute(attr=name):
+            return name in PRODUCTS
+        case ast.Name(id=name):
+            return name in names
+        case ast.keyword(arg="optimize"):  # einsum has no BLAS but by this
+            return True
+    return False
+
+
+def products(tree, names, guarded=False):
+    """Lines of products outside a guard, and of guards that their caller would be left in."""
+    if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        marks = getattr(tree, "decorator_list", [])
+        guarded = any(is_guard(mark) for mark in marks) or getattr(tree, "name", "") in IN_EACH
+    elif isinstance(tree, ast.With):
+        guarded |= any(is_guard(item.context_expr) for item in tree.items)
+    elif isinstance(tree, ast.Call):
+        guarded |= ast.unparse(tree.func) == "_each"
+    if is_product(tree, names) and not guarded:
+        yield getattr(tree, "lineno", 0)
+    if isinstance(tree, ast.Yield | ast.YieldFrom) and guarded:
+        yield tree.lineno
+    for child in ast.iter_child_nodes(tree):
+        yield from products(child, names, guarded)
+
+
+def unguarded(text):
+    """Lines of a file where bits may follow the threads of BLAS."""
+    tree = ast.parse(text)
+    return sorted(set(products(tree, {*from_libraries(tree), *IN_EACH})))
+
+
 def run(code):
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
@@ -185,6 +251,56 @@ def test_an_import_against_the_map_is_noticed(module, text):
 )
 def test_an_import_by_the_map_is_let_be(module, text):
     assert not list(violations(module, text))
+
+
+# Products
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_products_of_matrices_are_taken_by_one_thread_of_blas(path):
+    if not module_of(path).startswith(FREE):
+        assert not unguarded(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a @ b",
+        "a @= b",
+        "np.dot(a, b)",
+        "a.dot(b)",
+        "np.linalg.norm(a)",
+        "np.einsum('ij,jk', a, b, optimize=True)",
+        "from numpy import matmul\nmatmul(a, b)",
+        "from numpy.linalg import eigh as f\nf(a)",
+        "import numpy.linalg as la\nla.inv(a)",
+        "from scipy.linalg.lapack import dpotrf\ndpotrf(a)",
+        "from sklearn.cluster import KMeans\nKMeans(2).fit(a)",
+        "rng.multivariate_normal(a, b)",
+        "with one_blas_thread():\n    f = lambda: a @ b",
+        "with one_blas_thread():\n    def f():\n        return a @ b",
+        "@one_blas_thread()\ndef f():\n    yield a @ b",
+        "def f():\n    with one_blas_thread():\n        yield 1",
+        "_inverse_factor(a)",
+    ],
+)
+def test_a_product_outside_a_guard_is_noticed(text):
+    assert len(unguarded(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "np.einsum('ij,jk', a, b)",
+        "try:\n    pass\nexcept np.linalg.LinAlgError:\n    pass",
+        "with one_blas_thread():\n    f(each @ b for each in a)",
+        "@one_blas_thread()\ndef f():\n    return np.linalg.inv(a) @ b",
+        "from sklearn.utils import check_array\ncheck_array(a)",
+        "_each(_inverse_factor, a)",
+    ],
+)
+def test_a_product_inside_a_guard_is_let_be(text):
+    assert not unguarded(text)
 
 
 # The door

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_array
 
+from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import family
 from fastgmm.errors import DataError
 
@@ -61,7 +62,9 @@ def checked_matrices(
     if covariance_type in ("full", "tied"):
         rule = "symmetric, positive-definite"
         symmetric = np.isclose(matrices, matrices.swapaxes(-1, -2)).all(axis=(-2, -1))
-        good = np.atleast_1d(symmetric & (np.linalg.eigvalsh(matrices) > 0.0).all(axis=-1))
+        with one_blas_thread():
+            values = np.linalg.eigvalsh(matrices)
+        good = np.atleast_1d(symmetric & (values > 0.0).all(axis=-1))
     else:
         rule = "positive"
         good = matrices > 0.0

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastgmm.blas import one_blas_thread
 from fastgmm.kernels.jit import inline, step
 from fastgmm.kernels.tiles import (
     GROUP,
@@ -47,6 +48,7 @@ class Screen(NamedTuple):
     reach: np.float32  # largest |mean - origin|^2
 
 
+@one_blas_thread()
 def screen(factors, rows, rank):
     """Make the Screen of Factors, with ``rank`` directions, for rows like these.
 
@@ -80,6 +82,7 @@ def upper_of(panels, n_features):
     return wide[:, :, wide.shape[2] - n_features :].astype(np.float64, copy=False)
 
 
+@one_blas_thread()
 def widest(upper, means, rows, rank):
     """Return V = U B, with B' B <= 1, for directions along which the rows lie far from the means.
 
@@ -105,6 +108,7 @@ def widest(upper, means, rows, rank):
     return with_columns(np.matmul(upper, orthonormal), whole(rank, 4))
 
 
+@one_blas_thread()
 def upper_bounds(rows, screen):
     """Return an upper bound of the log density of every component and row, (K, n)."""
     centred = (rows - screen.origin).astype(np.float32)

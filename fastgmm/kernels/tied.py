@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastgmm.blas import one_blas_thread
 from fastgmm.kernels.jit import inline, step
 from fastgmm.kernels.near import (
     LOSS,
@@ -71,6 +72,7 @@ class Factors(NamedTuple):
     near: bool  # moments may be taken about the origin
 
 
+@one_blas_thread()
 def factors(log_weights, means, precisions_cholesky, dtype):
     """Make Factors of float64 parameters: log weights (K,), means (K, d), U (d, d)."""
     n_features = means.shape[1]
@@ -259,7 +261,8 @@ def unpack(moments, factors, n_features):
     if factors.near:
         weight, sums, second, gap = about_origin(moments, factors)
         moved = weight[:, None] * gap
-        half = gap.T @ (sums - 0.5 * moved)  # and its transpose: symmetric to the last bit
+        with one_blas_thread():
+            half = gap.T @ (sums - 0.5 * moved)  # and its transpose: symmetric to the last bit
         second = second - (half + half.T)
         return weight, (sums - moved)[:, :n_features], second[:n_features, :n_features]
     n_components, padded = factors.whitened.shape
@@ -277,5 +280,7 @@ def cancels(moments, factors):
     """Tell whether second moments about the means are too little of those about the origin."""
     if not factors.near:
         return False
-    weight, _, _, gap = about_origin(moments, factors)
-    return cancelled(np.diagonal(unpack(moments, factors, None)[2]), weight @ np.square(gap))
+    weight, sums, second, gap = about_origin(moments, factors)
+    moved = weight[:, None] * gap
+    left = np.diagonal(second) - 2.0 * np.einsum("kj,kj->j", gap, sums - 0.5 * moved)
+    return cancelled(left, np.einsum("kj,kj->j", moved, gap))

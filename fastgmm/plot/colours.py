@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastgmm.blas import one_blas_thread
 from fastgmm.errors import require
 
 INK = "#333333"
@@ -19,6 +20,7 @@ def component_colours(n_components: int) -> np.ndarray:
     return np.asarray(matplotlib.colormaps["viridis"](scale))[:, :3]
 
 
+@one_blas_thread()
 def soft_colours(responsibilities: np.ndarray) -> np.ndarray:
     """Mix the colours of the components for each row, (n, 3)."""
     mixed = responsibilities @ component_colours(responsibilities.shape[1])

@@ -117,7 +117,8 @@ class Growth:
 
     def _clusters(self, fewer: Sample, count: int) -> Iterator[list[Share]]:
         """Walk clusters of k-means, on standardised and on whitened features."""
-        whitened = whiten(fewer.rows - fewer.weights @ fewer.rows, fewer.weights)
+        with one_blas_thread():
+            whitened = whiten(fewer.rows - fewer.weights @ fewer.rows, fewer.weights)
         for rows in (whitened.standardised, whitened.invariant):
             _, labels = k_means(fewer._replace(rows=rows), count, self.rng)
             yield members(fewer, np.zeros((count, fewer.rows.shape[1])), labels)

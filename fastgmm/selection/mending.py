@@ -133,6 +133,7 @@ def divided_gently(parameters: Parameters, gently: float) -> Parameters:
     return Parameters.from_covariances(parameters.structure, weights, means, covariances)
 
 
+@one_blas_thread()
 def _halved(parameters: Parameters, k: int, gently: float) -> tuple[Array, Array]:
     """Step from a component's mean to those of its halves, and their covariance."""
     n_features = parameters.means.shape[1]

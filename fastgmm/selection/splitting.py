@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.statistics import Array
 
@@ -117,6 +118,7 @@ def _cuts(
             yield cut._replace(gain=_gain(cut, whole, structure))
 
 
+@one_blas_thread()
 def _half(rows: Array, shares: Array) -> Half:
     weight = float(shares.sum())
     if weight == 0.0:
@@ -126,19 +128,19 @@ def _half(rows: Array, shares: Array) -> Half:
     return Half(weight, mean, np.einsum("mi,mj->ij", centred, centred * shares[:, None]) / weight)
 
 
-def _projections(centred: Array, shares: Array, scatter: Array) -> Iterator[Array]:
-    """Walk the coordinates along which to cut, (m,) each."""
+@one_blas_thread()
+def _projections(centred: Array, shares: Array, scatter: Array) -> list[Array]:
+    """Return the coordinates along which to cut, (m,) each."""
     variances, axes = np.linalg.eigh(scatter)
-    yield centred @ axes[:, -1]
     positive = variances > 1e-12 * variances[-1]
     whitened = centred @ (axes[:, positive] / np.sqrt(variances[positive]))
     squares = np.einsum("mi,mi->m", whitened, whitened)
-    yield squares
+    found = [centred @ axes[:, -1], squares]
     if whitened.shape[1] > 1:
         fourth = np.einsum("mi,mj->ij", whitened, whitened * (shares * squares)[:, None])
         directions = np.linalg.eigh(fourth)[1]
-        yield whitened @ directions[:, 0]
-        yield whitened @ directions[:, -1]
+        found += [whitened @ directions[:, 0], whitened @ directions[:, -1]]
+    return found
 
 
 def _upper_side(along: Array, shares: Array) -> npt.NDArray[np.bool_]:
@@ -152,6 +154,7 @@ def _upper_side(along: Array, shares: Array) -> npt.NDArray[np.bool_]:
     return along > along[order[int(between.argmax())]]
 
 
+@one_blas_thread()
 def _gain(cut: Cut, whole: Half, structure: str) -> float:
     """Nats a row by which the halves describe the rows better, if each row takes its side."""
     shares = np.array([half.weight for half in cut.halves]) / whole.weight
@@ -187,6 +190,7 @@ def _shaped(scatter: Array, structure: str) -> Array:
             return scatter
 
 
+@one_blas_thread()
 def _volume(scatter: Array, structure: str) -> float:
     """Log determinant of a covariance, in its structure; far below zero rather than infinite."""
     variances: Array = np.diagonal(scatter)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from threadpoolctl import threadpool_limits
 
+from fastgmm import coordinates, em, exchange, passes, select
+from fastgmm.covariance import family
 from fastgmm.estimators import GaussianMixture
+from fastgmm.initialisation import start_from
+from fastgmm.parameters import Parameters
+from fastgmm.repair import repaired
+from fastgmm.sample import Sample
+from fastgmm.selection.splitting import best_cuts, divided
 from fastgmm.sources import open_source
 
 # enough rows for several blocks, and work enough for a block to be shared among threads
@@ -117,3 +127,130 @@ def test_scores_do_not_depend_on_the_form_either(rows, method):
     np.testing.assert_array_equal(score(np.asfortranarray(rows)), expected)
     np.testing.assert_array_equal(score(ragged(rows)), expected)
     assert model.score(ragged(rows)) == model.score(rows)
+
+
+# BLAS, whose sums follow its number of threads from some hundred features or ten thousand rows on
+
+
+def of_any_blas(work):
+    """What some work returns, as bytes: the same by any number of BLAS's threads."""
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, user_api="blas"):
+            found.append(as_bytes(work()))
+    assert found[0] == found[1]
+    return found[0]
+
+
+def as_bytes(value):
+    """Every number of a result."""
+    if isinstance(value, Parameters):
+        value = [value.weights, value.means, value.covariances, value.precisions_cholesky]
+    if isinstance(value, list | tuple):
+        return b"".join(map(as_bytes, value))
+    return np.ascontiguousarray(value).tobytes()
+
+
+def wide_rows(n_rows, n_features, n_components=3):
+    """Rows of groups that overlap."""
+    rng = np.random.default_rng(5)
+    centres = rng.normal(scale=0.3, size=(n_components, n_features))
+    return centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, n_features))
+
+
+def wide_sample(n_rows, n_features):
+    rows = wide_rows(n_rows, n_features)
+    centre = rows.mean(axis=0)
+    return Sample(rows - centre, np.full(n_rows, 1.0 / n_rows), centre)
+
+
+def wide_parameters(structure, n_components, n_features):
+    covariance = np.cov(wide_rows(2 * n_features, n_features).T)
+    if structure == "full":
+        covariance = np.broadcast_to(covariance, (n_components, *covariance.shape))
+    means = wide_rows(n_components, n_features)
+    weights = np.full(n_components, 1.0 / n_components)
+    return Parameters.from_covariances(structure, weights, means, covariance)
+
+
+@pytest.mark.parametrize(
+    ("structure", "n_components", "n_features"),
+    [("tied", 10, 784), ("tied", 50, 200), ("full", 3, 200)],
+)
+def test_threads_of_blas_change_no_bit_of_a_pass(structure, n_components, n_features):
+    parameters = wide_parameters(structure, n_components, n_features)
+    source = open_source(wide_rows(400, n_features))
+
+    def work():
+        (found,) = passes.statistics(source, [parameters])
+        factors = passes.model(parameters, np.float64).factors
+        shares = passes.responsibilities(source, parameters)
+        sums = found.weight, found.first, found.second, found.log_likelihood
+        return [*factors, *sums, shares, parameters.precisions]
+
+    of_any_blas(work)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_threads_of_blas_change_no_bit_of_a_fit_with_relative_regularisation(covariance_type):
+    rows = wide_rows(12_000, 100)
+    settings = {"reg_covar_relative": True, "reg_covar": 1e-2, "init_params": "random_from_data"}
+
+    def work():
+        model = GaussianMixture(
+            2, covariance_type=covariance_type, max_iter=1, random_state=0, **settings
+        )
+        with pytest.warns(UserWarning, match="did not converge"):
+            model.fit(rows)
+        return [*(getattr(model, name) for name in ARRAYS), model.score_samples(rows[:500])]
+
+    of_any_blas(work)
+
+
+@pytest.mark.parametrize("method", ["auto", "kmeans", "k-means++", "random", "random_from_data"])
+def test_threads_of_blas_change_no_bit_of_a_start(method):
+    sample = wide_sample(1000, 150)
+    of_any_blas(
+        lambda: start_from(sample, method, 3, family("tied"), 1e-3, np.random.default_rng(0))
+    )
+
+
+def test_threads_of_blas_change_no_bit_of_what_moves_components():
+    rule = em.MaximumLikelihood(family("tied"), 1e-3)
+    sample, parameters = wide_sample(1000, 150), wide_parameters("tied", 3, 150)
+    shares = np.random.default_rng(0).dirichlet(np.ones(3), size=1000).T.copy()
+    of_any_blas(lambda: coordinates.whiten(sample.rows, sample.weights))
+    of_any_blas(lambda: list(itertools.chain(*exchange.splits(sample, shares))))
+    of_any_blas(lambda: list(exchange.exchanges(sample, parameters, shares)))
+    assert of_any_blas(lambda: repaired(parameters, [1], sample, rule)) != as_bytes(None)
+    cuts = best_cuts(sample.rows, sample.weights, shares.T, parameters)
+    of_any_blas(lambda: divided(parameters, cuts[:1], 1e-3))
+    of_any_blas(lambda: [[*cut.halves[0], cut.gain] for cut in cuts])
+
+
+def test_threads_of_blas_change_no_bit_of_partial_fits_and_of_the_file(tmp_path):
+    rows = wide_rows(2000, 128)
+
+    def work():
+        model = GaussianMixture(2, covariance_type="tied", reg_covar=1e-2, random_state=0)
+        for batch in np.split(rows, 2):
+            model.partial_fit(batch)
+        model.save(tmp_path / "model.npz")
+        return np.fromfile(tmp_path / "model.npz", np.uint8)
+
+    of_any_blas(work)
+
+
+def test_threads_of_blas_change_no_bit_of_a_selection():
+    rows = wide_rows(1500, 60)
+
+    def work():
+        found = select(rows, range(1, 3), "tied", random_state=0, max_iter=5)
+        return [getattr(found.best_estimator_, name) for name in ARRAYS]
+
+    of_any_blas(work)
+
+
+def test_threads_of_blas_change_no_bit_of_drawn_rows():
+    parameters = wide_parameters("full", 2, 150)
+    of_any_blas(lambda: parameters.sample(50, np.random.RandomState(0))[0])

@@ -14,11 +14,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from numba import config
-from numba.core.caching import FunctionCache, NullCache
+from numba.core.caching import IndexDataCacheFile, NullCache
+
+from fastgmm.kernels.processor import warn_without_fma
 
 SWITCH = "NUMBA_DISABLE_JIT"
 
@@ -38,10 +41,14 @@ def demand_compiler(error: type[Exception]) -> None:
 
 
 def safe(kernel: Any) -> Any:
-    """Let no interrupt into the compilation of a kernel, and forgive its cache."""
+    """Let no interrupt into the compilation of a kernel."""
     kernel.compile = _uninterrupted(kernel.compile)
-    if type(kernel._cache) is FunctionCache:
-        kernel._cache = _Forgiving(kernel._cache)
+    return kernel
+
+
+def kept(kernel: Any, target: str, stamp: str) -> Any:
+    """Keep a kernel's machine code in files named by what it was compiled for, and from what."""
+    kernel._cache = _Stamped(kernel._cache, target, stamp)
     return kernel
 
 
@@ -49,6 +56,7 @@ def _uninterrupted(compile_: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(compile_)
     def compile_whole(signature: Any) -> Any:
         demand_compiler(RuntimeError)
+        warn_without_fma()  # a kernel that is read from disk passes by here, too
         with later_interrupt():
             return compile_(signature)
 
@@ -79,11 +87,20 @@ def later_interrupt() -> Iterator[None]:
             handler(*waiting[0])
 
 
-class _Forgiving:
-    """A cache of one kernel; what it does not know, the cache that it wraps does."""
+class _Stamped:
+    """A cache of one kernel; what it does not know, the cache that it wraps does.
 
-    def __init__(self, cache: Any) -> None:
-        self._cache = cache
+    Numba stamps the index alone, and numbers the files it names from one: in a folder that several
+    processes write to, a new index would for a while name old machine code. Here the stamp is in
+    the names of all files, so that none holds another's, and those of old stamps are removed. What
+    is for other processors stays.
+    """
+
+    def __init__(self, cache: Any, target: str, stamp: str) -> None:
+        self._cache, self._folder = cache, Path(cache.cache_path)
+        self._siblings = f"{cache._impl.filename_base}.{target}."
+        self._name = self._siblings + stamp
+        cache._cache_file = IndexDataCacheFile(cache.cache_path, self._name, stamp)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
@@ -91,7 +108,9 @@ class _Forgiving:
     def load_overload(self, signature: Any, target: Any) -> Any:
         """Return machine code, or None: then the kernel is compiled, and any fault shows there."""
         try:
-            return self._cache.load_overload(signature, target)
+            found = self._cache.load_overload(signature, target)
+            # two processes that compile at once may give one number to two types of arguments
+            return found if found is None or found.signature.args == signature else None
         except Exception:  # unpickling garbage may raise anything
             try:
                 self._cache.flush()  # an index that cannot be read cannot be added to either
@@ -103,3 +122,6 @@ class _Forgiving:
         """Keep machine code where there is room for it."""
         with suppress(OSError):
             self._cache.save_overload(signature, data)
+            for path in self._folder.iterdir():
+                if path.name.startswith(self._siblings) and not path.name.startswith(self._name):
+                    path.unlink(missing_ok=True)

@@ -5,14 +5,18 @@ instruction is written as one (see ``vectors``), so the order of every sum is in
 bits do not depend on what the optimiser felt like.
 """
 
+import hashlib
 import os
 from functools import cache, partial
 from pathlib import Path
 
+import numba
 from numba import njit
+from numba.core import config
 from numba.extending import register_jitable
 
-from fastgmm.kernels.compilation import demand_compiler, safe
+from fastgmm.kernels.compilation import demand_compiler, kept, safe
+from fastgmm.kernels.processor import FEATURES, NAME, WIDTH
 
 demand_compiler(ImportError)
 
@@ -21,20 +25,31 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 CACHE = os.environ.get("FASTGMM_CACHE", "1") != "0"
 
 
-def sources_stamp():
-    """Sum up the files of all kernels: the latest change, and their bytes."""
-    found = [path.stat() for path in Path(__file__).parent.glob("*.py")]
-    return max(each.st_mtime for each in found), sum(each.st_size for each in found)
+# Of Numba's settings, those that change machine code, beside the processor's
+SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USING_SVML", "BOUNDSCHECK")
+SETTINGS += ("DEBUGINFO_DEFAULT",)
 
 
-STAMP = sources_stamp()
+def digest(*parts):
+    """Return a name for what is given: the same for the same content, another for any other."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def contents():
+    """Return the files of all kernels: their names and bytes, whatever the times of files say."""
+    return [(path.name, path.read_bytes()) for path in sorted(Path(__file__).parent.glob("*.py"))]
+
+
+TARGET = digest(NAME, FEATURES, WIDTH, [str(getattr(config, each, None)) for each in SETTINGS])
+STAMP = digest(numba.__version__, contents())
 
 
 def compiled(function=None, **options):
     """Compile when first called, and keep the result on disk until any kernel's file changes.
 
     Numba by itself notices an edit in the file of a kernel, not in those that it calls: after a
-    pull, old machine code would fill arrays of the new layout, and did, past their ends.
+    pull, old machine code would fill arrays of the new layout, and did, past their ends. Nor does
+    it see the width of registers, which such arrays follow.
     """
     if function is None:
         return partial(compiled, **options)
@@ -49,8 +64,7 @@ def compiled(function=None, **options):
         return safe(
             njit(**options)(function)
         )  # no folder to write to: compile in every process anew
-    kernel._cache._cache_file._source_stamp = STAMP
-    return safe(kernel)
+    return kept(safe(kernel), TARGET, STAMP)
 
 
 def piece(function, **options):

@@ -10,15 +10,13 @@ only.
 
 import operator
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, overload_attribute, register_model
 
-# Float64 numbers in a register: eight with AVX-512, four elsewhere (LLVM splits them where
-# registers are shorter).
-WIDTH = 8 if llvm.get_host_cpu_features().get("avx512f") else 4
+from fastgmm.kernels.processor import WIDTH
+
 REGISTER_BYTES = 8 * WIDTH
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 
 import pytest
@@ -11,8 +12,10 @@ PACKAGE = processes.FOLDER.parents[2] / "fastgmm"
 
 
 def told(printed):
-    """What programs/first_call.py says, by its first words."""
-    return dict(line.split(" ", 1) for line in printed.splitlines())
+    """What programs/first_call.py says, by its first words; it warns no more than once."""
+    lines = [line.split(" ", 1) for line in printed.splitlines()]
+    assert len(dict(lines)) == len(lines)
+    return dict(lines)
 
 
 def first_call(*arguments, **variables):
@@ -101,3 +104,39 @@ def test_a_cache_of_another_processor_is_not_used_and_results_differ_by_rounding
     found = first_call(NUMBA_CACHE_DIR=cache[0], **processor)
     assert found["hits"] == "0"
     assert float(found["sum"]) == pytest.approx(float(cache[1]["sum"]), rel=1e-13)
+    again = first_call(NUMBA_CACHE_DIR=cache[0], **processor)
+    assert (again["hits"], again["bits"]) == ("1", found["bits"])
+    assert first_call(NUMBA_CACHE_DIR=cache[0])["hits"] == "1"  # neither drives the other out
+
+
+@pytest.mark.fault(104, 106)
+def test_machines_of_one_setting_share_a_cache_whatever_registers_they_have(tmp_path):
+    settings = {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": tmp_path}
+    here = first_call("fit", **settings)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
+    elsewhere = first_call("fit", "without AVX-512", **settings)
+    assert elsewhere["bits"] == here["bits"]
+    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
+
+
+@pytest.mark.fault(106)
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="others have FMA")
+@pytest.mark.parametrize(
+    ("processor", "said"),
+    [
+        ({"NUMBA_CPU_NAME": "generic"}, "NUMBA_CPU_NAME is 'generic', NUMBA_CPU_FEATURES ''"),
+        ({"NUMBA_CPU_FEATURES": "-fma"}, "NUMBA_CPU_NAME is None, NUMBA_CPU_FEATURES '-fma'"),
+        ({"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "+avx2,+fma"}, None),
+        ({"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": ""}, None),
+        ({}, None),
+    ],
+)
+def test_a_processor_without_fma_is_told_of_once_with_the_way_out(processor, said):
+    variables = {"NUMBA_CPU_NAME": None, "NUMBA_CPU_FEATURES": None} | processor
+    warned = first_call(**variables).get("warned")
+    if said is None:
+        assert warned is None
+    else:
+        assert warned.startswith("RuntimeWarning")
+        assert said in warned
+        assert "NUMBA_CPU_FEATURES=+avx2,+fma" in warned

@@ -1,6 +1,6 @@
 """Call one kernel, or fit a little, and tell what came of it; around it is the parent's affair.
 
-python first_call.py [fit] [without a parallel compiler]
+python first_call.py [fit] [without a parallel compiler] [without AVX-512]
 """
 
 import hashlib
@@ -26,15 +26,29 @@ def kernel(rows):
 
 
 def fit(rows):
-    """Fit, and warn of nothing but threads."""
+    """Fit a little."""
+    model = fastgmm.GaussianMixture(
+        2, covariance_type="diag", init_params="random_from_data", random_state=0
+    )
+    return model.fit(rows).means_
+
+
+def telling(call, rows):
+    """Call, and tell of what was warned."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = fastgmm.GaussianMixture(
-            2, covariance_type="diag", init_params="random_from_data", random_state=0
-        ).fit(rows)
+        found = call(rows)
     for each in caught:
         print("warned", each.category.__name__, each.message)
-    return model.means_
+    return found
+
+
+def without_avx512():
+    """Let LLVM find another processor here."""
+    llvm = importlib.import_module("llvmlite.binding")
+    features = llvm.get_host_cpu_features()
+    features.update({name: False for name in features if name.startswith("avx512")})
+    llvm.get_host_cpu_features = lambda: features
 
 
 def without_a_parallel_compiler():
@@ -59,7 +73,9 @@ if __name__ == "__main__":
     rows = rng.normal(size=(8000, 2)) + 8 * rng.integers(2, size=(8000, 1))
     if "without a parallel compiler" in sys.argv:
         without_a_parallel_compiler()
-    found = fit(rows) if "fit" in sys.argv else kernel(rows)
+    if "without AVX-512" in sys.argv:
+        without_avx512()
+    found = telling(fit if "fit" in sys.argv else kernel, rows)
     print("bits", hashlib.sha256(found.tobytes()).hexdigest())
     print("sum", repr(float(found.sum())))
     print("all", time.process_time() - started)

@@ -98,6 +98,7 @@ class Checkpoint:
         self._newest_is_safe = False
         self._resting_until = 0.0
         demand_replaceable(self.path)
+        demand_replaceable(self.previous)
 
     @property
     def previous(self) -> str:

@@ -156,10 +156,19 @@ def _write_zip(file: IO[bytes], text: str, arrays: Arrays) -> None:
 
 def _regular(path: str, flags: int) -> int:
     """Open a regular file or a folder (which says so itself), never wait on a pipe."""
-    mode = os.stat(path).st_mode
+    _demand_regular(os.stat(path).st_mode, path)  # first, since to open a device may move it
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _demand_regular(os.fstat(descriptor).st_mode, path)
+    except ModelFileError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _demand_regular(mode: int, path: str) -> None:
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise ModelFileError(f"{path!r} is not a regular file, which a model file must be")
-    return os.open(path, flags)
 
 
 def _read_zip(file: IO[bytes], path: str) -> tuple[Header, Arrays]:

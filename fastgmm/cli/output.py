@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from fastgmm.atomic import demand_replaceable, replacing
 from fastgmm.errors import DataError, require
 
 TABLES = (".parquet", ".csv")
@@ -36,6 +37,7 @@ def check(output: Path, suffixes: Sequence[str], read: Sequence[str]) -> None:
         raise DataError(f"there is no folder {str(output.parent)!r} to write {output.name!r} in")
     if not os.access(output.parent, os.W_OK):
         raise DataError(f"the folder {str(output.parent)!r} may not be written in")
+    demand_replaceable(output)
     for path in map(Path, read):
         if output.exists() and path.exists() and output.samefile(path):
             raise DataError(f"the output {str(output)!r} is also read from; give it another name")
@@ -48,21 +50,6 @@ def is_array(output: Path) -> bool:
 
 def _either(suffixes: Sequence[str]) -> str:
     return " or ".join([", ".join(suffixes[:-1]), suffixes[-1]] if suffixes[1:] else suffixes)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write, which takes its name only when all has been written."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        with suppress(FileNotFoundError):  # it has its name by now
-            part.unlink()
 
 
 def write_columns(path: Path, pieces: Iterator[np.ndarray], named: Named) -> int:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fastgmm.atomic import replacing
 from fastgmm.cli import output
 from fastgmm.errors import require
 
@@ -26,5 +27,5 @@ def saved(path: Path, width: float = 7.0, height: float = 4.8) -> Iterator[Any]:
     figures = require("matplotlib.figure", "plot")
     figure = figures.Figure(figsize=(width, height), layout="constrained")
     yield figure
-    with output.replacing(path) as file:
+    with replacing(path) as file:
         figure.savefig(file, format=path.suffix.lower().lstrip("."), dpi=DOTS)

@@ -229,6 +229,9 @@ def test_places_where_nothing_can_be_written_are_refused_before_the_fit(rows, tm
             with pytest.raises(OSError) as caught:  # noqa: PT011, any kind, but of this path
                 GaussianMixture(**SETTINGS).fit(rows, checkpoint=tmp_path / name)
             assert caught.value.filename == str(tmp_path / name)
+        (tmp_path / "run.ckpt.previous").mkdir()
+        with pytest.raises(IsADirectoryError, match=r"run\.ckpt\.previous"):
+            GaussianMixture(**SETTINGS).fit(rows, checkpoint=tmp_path / "run.ckpt")
 
 
 @pytest.mark.fault(90)

@@ -13,8 +13,9 @@ ILL_DEFINED = (
     "number of components, increase reg_covar, or scale the input data."
 )
 
-# Who stands between a user's line and a warning: ours, what wraps every fit, what reads pickles.
-BETWEEN = ("fastgmm", "sklearn", "contextlib", "joblib", "pickle")
+# Who stands between a user's line and a warning: ours, what wraps every fit or compiles, what
+# reads pickles.
+BETWEEN = ("fastgmm", "sklearn", "contextlib", "joblib", "numba", "pickle")
 
 
 class DataError(ValueError):

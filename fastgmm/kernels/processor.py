@@ -6,12 +6,13 @@ for registers of eight wrote past the ends of arrays that a machine without them
 """
 
 import re
-import warnings
 from functools import cache
 
 import llvmlite.binding as llvm
 from numba.core import config
 from numba.core.codegen import get_host_cpu_features, initialize_llvm
+
+from fastgmm.errors import warn
 
 NAME = llvm.get_host_cpu_name() if config.CPU_NAME is None else config.CPU_NAME
 FEATURES = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
@@ -63,9 +64,8 @@ def warn_without_fma():
             "leave out both; or, for machines that share a cache, set NUMBA_CPU_NAME=generic and "
             "NUMBA_CPU_FEATURES=+avx2,+fma, which all x86 since 2013 have"
         )
-    warnings.warn(
+    warn(
         f"Numba compiles without fused multiply-add: {why}. Results are right, and a pass takes "
         f"some 24 times as long; {way}",
         RuntimeWarning,
-        stacklevel=2,
     )

@@ -204,12 +204,12 @@ def _bands(
     if dtype != np.float32 or not weights.any():
         yield weights, 1.0
         return
-    held = weights > 0.0
+    least = weights.min() or np.min(weights, where=weights > 0.0, initial=np.inf)
     top = math.frexp(weights.max())[1] - 1
-    least = math.frexp(np.min(weights, where=held, initial=np.inf))[1] - 1
-    if top - least < BAND:
+    if top - math.frexp(least)[1] + 1 < BAND:
         yield _divided(weights, top), math.ldexp(1.0, top)
         return
+    held = weights > 0.0
     bands = np.where(held, (top + 1 - np.frexp(weights)[1]) // BAND, -1)
     for band in np.unique(bands[held]):
         shift = top - int(band) * BAND
@@ -217,9 +217,10 @@ def _bands(
 
 
 def _divided(weights: npt.NDArray[np.float64], exponent: int) -> npt.NDArray[np.float64]:
-    """Divide by a power of two, in two halves of which each is a number."""
-    half = exponent // 2
-    return weights * math.ldexp(1.0, -half) * math.ldexp(1.0, half - exponent)
+    """Divide by a power of two, or by two of which each is a number."""
+    half = exponent if abs(exponent) < 1000 else exponent // 2
+    divided = weights * math.ldexp(1.0, -half)
+    return divided if half == exponent else divided * math.ldexp(1.0, half - exponent)
 
 
 def _calls(cut: Plan, n_rows: int) -> Iterator[slice]:

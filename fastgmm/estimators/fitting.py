@@ -70,7 +70,7 @@ class Climb:
         self.was_stopped = False
         self.repairing: em.State | None = None
         self.n_repairs = 0
-        self.counted: tuple[Parameters, Array] | None = None
+        self.counted: tuple[Parameters, Array] | None = None  # the last, and the rows of each
 
     def run(self, stopping: em.Stopping, verbose: Verbose, progress: Progress) -> None:
         """Climb until every start has stopped, or a callback asks to."""
@@ -176,17 +176,20 @@ class Climb:
         Of weighted rows each component has at least its weight over that of the heaviest row. Only
         where that leaves open whether it has rows enough are they counted, by a pass.
         """
-        rule: Any = state.rule
         parameters = state.parameters
         if self.source.weight is None:
             return parameters.weights * self.count_rows()
-        if self.source.heaviest is not None:
-            fewest = parameters.weights * (self.weigh_rows() / self.source.heaviest)
-            if not diagnosis.failing(parameters, fewest, rule.reg_covar).components:
-                return fewest
         if self.counted is None or self.counted[0] is not parameters:
-            self.counted = parameters, passes.own_rows(self.source, parameters)
+            self.counted = parameters, self._counted(state)
         return self.counted[1]
+
+    def _counted(self, state: em.State) -> Array:
+        rule: Any = state.rule
+        if self.source.heaviest is not None:
+            fewest = state.parameters.weights * (self.weigh_rows() / self.source.heaviest)
+            if not diagnosis.failing(state.parameters, fewest, rule.reg_covar).components:
+                return fewest
+        return passes.own_rows(self.source, state.parameters)
 
     def _count(self) -> None:
         found = passes.total_log_likelihood(self.source, self.best.parameters)

@@ -123,6 +123,11 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         float
+
+        Warns
+        -----
+        WeightsWarning
+            If the weights sum to less than the rows that have any.
         """
         log_likelihood, row_weight, n_rows = self._total(X, sample_weight)
         warn_of_few("aic", row_weight, n_rows)
@@ -140,6 +145,11 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         float
+
+        Warns
+        -----
+        WeightsWarning
+            If the weights sum to less than the rows that have any.
         """
         log_likelihood, row_weight, n_rows = self._total(X, sample_weight)
         warn_of_few("bic", row_weight, n_rows)
@@ -162,6 +172,11 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         float
+
+        Warns
+        -----
+        WeightsWarning
+            If the weights sum to less than the rows that have any.
         """
         source, parameters = self._scoring(X, sample_weight)
         (totals,) = passes.totals(source, [parameters])

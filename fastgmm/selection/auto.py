@@ -175,6 +175,9 @@ class AutoGaussianMixture(Mixture):
         DegenerateComponentWarning
             If the best candidate has components or features that describe nothing, see
             `GaussianMixture.fit`.
+        WeightsWarning
+            If the weights sum to less than the rows that have any: the criterion takes their sum
+            for the number of rows.
         """
         with fitted_once(self):
             self.__dict__ = self._chosen(X, y, sample_weight, checkpoint)

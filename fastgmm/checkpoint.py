@@ -55,7 +55,7 @@ class Sampled(NamedTuple):
 
     n_rows: int | None  # of the source, once they are counted
     seed: int
-    digest: str  # of the sample that the seed draws
+    digest: str  # of all rows, and of the sample that the seed draws
 
 
 class Record(NamedTuple):

@@ -18,6 +18,7 @@ from fastgmm.errors import DataError
 from fastgmm.kernels.lanes import block_rows
 from fastgmm.sources import Block, Source
 from fastgmm.sources.blocks import check_extents, check_range
+from fastgmm.sources.fingerprint import mark
 from fastgmm.statistics import Array
 
 # centres found on these err by 1/50 of a cluster's width with 20 clusters: EM's first pass mends it
@@ -35,6 +36,7 @@ class Sample(NamedTuple):
     origin: Array  # (d,)
     n_rows: int = 0  # of positive weight, of the source
     row_weight: float = 0.0  # of them all
+    mark: int = 0  # of all rows of the source, if that was asked for
 
 
 def draw_sample(source: Source, rng: np.random.Generator) -> Sample:
@@ -47,8 +49,10 @@ def draw_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**63))
 
 
-def sample_of(source: Source, seed: int) -> Sample:
+def sample_of(source: Source, seed: int, marked: bool = False) -> Sample:
     """Draw the sample of a seed: the same from the same rows, however they are read.
+
+    If ``marked``, the same pass makes a number that tells all rows of the source from others.
 
     More rows than the bound are drawn by priority, weight / u (Duffield, Lund and Thorup 2007,
     Priority sampling for estimation of arbitrary subset sums, Journal of the ACM 54). Those of the
@@ -58,7 +62,7 @@ def sample_of(source: Source, seed: int) -> Sample:
     The random numbers belong to a row's place in the source, not to the chunks it came in.
     """
     most = max(1, min(SAMPLE_ROWS, SAMPLE_NUMBERS // source.n_features))
-    walk = partial(_kept, most, seed)
+    walk = partial(_kept, most, seed, marked)
     kept = source.gather(walk, _merged, block_rows(source.n_features))
     if kept is None or not kept.parts:
         raise DataError(f"{source.name} has no rows; a mixture is fitted to at least two")
@@ -70,7 +74,7 @@ def sample_of(source: Source, seed: int) -> Sample:
     origin = np.einsum("i,ij->j", weights, rows)  # no BLAS, whose bits may follow its threads
     # in place, but where they came from another process
     rows = np.subtract(rows, origin, out=rows if rows.flags.writeable else None)
-    return Sample(rows, weights, origin, kept.n_rows, kept.row_weight)
+    return Sample(rows, weights, origin, kept.n_rows, kept.row_weight, kept.mark)
 
 
 @one_blas_thread()
@@ -97,6 +101,7 @@ class _Reservoir:
         self.parts: list[tuple[npt.NDArray[np.float64], Array, Array]] = []
         self.held, self.floor = 0, -np.inf
         self.n_rows, self.row_weight = 0, 0.0  # offered
+        self.mark = 0
 
     def offer(self, rows: npt.NDArray[Any], weights: Array | None, start: int) -> None:
         """Add a block's rows."""
@@ -175,12 +180,14 @@ def by_priority(weights: Array, rng: np.random.Generator) -> tuple[Array, npt.ND
     return priorities, np.argsort(-priorities, kind="stable")
 
 
-def _kept(most: int, seed: int, source: Source, walk: Iterable[Block]) -> _Reservoir:
-    """Keep the rows of highest priority of some blocks."""
+def _kept(most: int, seed: int, marked: bool, source: Source, walk: Iterable[Block]) -> _Reservoir:
+    """Keep the rows of highest priority of some blocks, and mark all, if that is wanted."""
     kept = _Reservoir(most, seed, source.whole_rows)
     for block in walk:
         check_range(source, block)
         kept.offer(block.rows, block.weights, source.first_row + block.start)
+        if marked:
+            kept.mark = (kept.mark + mark(block)) % 2**64
     if kept.parts:
         kept.shrink()
     return kept
@@ -191,6 +198,7 @@ def _merged(a: _Reservoir, b: _Reservoir) -> _Reservoir:
     kept = _Reservoir(a.most, a.seed)
     kept.parts = a.parts + b.parts
     kept.n_rows, kept.row_weight = a.n_rows + b.n_rows, a.row_weight + b.row_weight
+    kept.mark = (a.mark + b.mark) % 2**64
     if kept.parts:
         kept.shrink()
     return kept

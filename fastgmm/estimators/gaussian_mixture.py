@@ -431,7 +431,7 @@ class GaussianMixture(Mixture):
         progress = Progress(self, self.max_iter, {"X": X, "y": y, "metadata": metadata})
         if ours or self.reg_covar_relative:
             rng = None if kept.record is not None else generator(self.random_state)
-            sample = starts.sampled(self, source, kept.choose_seed(rng))
+            sample = starts.sampled(self, source, kept.choose_seed(rng), kept.compares)
         kept.compare(sample)
         regularisation = starts.regularisation(self.reg_covar, self.reg_covar_relative, sample)
         rule = em.MaximumLikelihood(family(self.covariance_type), regularisation)

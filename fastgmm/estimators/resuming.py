@@ -38,7 +38,7 @@ class Kept:
         source: Source,
     ) -> None:
         self.source = source
-        self.seed, self.sample_digest = 0, ""
+        self.seed, self.digest = 0, ""
         self.checkpoint: Checkpoint | None = None
         self.record: Record | None = None
         if path is None:
@@ -47,6 +47,11 @@ class Kept:
         self.record = self.checkpoint.read()
         if self.record is not None and source.n_rows is None:
             source.n_rows = self.record.sampled.n_rows  # every pass is held to it
+
+    @property
+    def compares(self) -> bool:
+        """Whether all rows are to be marked, to be held against those of another call."""
+        return self.checkpoint is not None
 
     @property
     def is_finished(self) -> bool:
@@ -62,16 +67,17 @@ class Kept:
         return self.seed
 
     def compare(self, sample: Sample | None) -> None:
-        """Hold the sample of the rows, or one drawn for this, against that of an earlier call."""
+        """Hold all rows, and the sample of them, or one drawn for this, against an earlier call."""
         if self.checkpoint is None:
             return
-        known = sample or sample_of(self.source, self.seed)
-        self.sample_digest = digest(known.rows, known.weights, known.origin)
-        if self.record is not None and self.record.sampled.digest != self.sample_digest:
+        known = sample or sample_of(self.source, self.seed, marked=True)
+        mark = np.array(known.mark, np.uint64)
+        self.digest = digest(known.rows, known.weights, known.origin, mark)
+        if self.record is not None and self.record.sampled.digest != self.digest:
             self.checkpoint.refuse("other rows follow the first")
 
     def keep(self, climb: Climb, is_finished: bool = False, durable: bool = False) -> None:
         """Write down how far a climb has come."""
         if self.checkpoint is not None and not self.is_finished:
-            sampled = Sampled(self.source.n_rows, self.seed, self.sample_digest)
+            sampled = Sampled(self.source.n_rows, self.seed, self.digest)
             self.checkpoint.write(climb.moment, sampled, is_finished, durable)

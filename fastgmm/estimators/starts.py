@@ -110,9 +110,9 @@ def fresh(
     return states
 
 
-def sampled(estimator: Any, source: Source, seed: int) -> Sample:
+def sampled(estimator: Any, source: Source, seed: int, marked: bool) -> Sample:
     """Draw the sample that starts are found on, of no fewer rows than components."""
-    sample = sample_of(source, seed)
+    sample = sample_of(source, seed, marked)
     if source.n_rows is not None:  # known of every source that has been walked to its end
         rows.check_count(source.n_rows, estimator.n_components)
     return sample

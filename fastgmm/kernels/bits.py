@@ -1,5 +1,7 @@
 """The bits of rows, added up column by column, and a look at each for what is no finite number.
 
+Also a number for every row, of which no two rows have the same but by chance.
+
 Whole numbers add to the same sum in any order, so here, alone among kernels, it is the optimiser
 that makes vector instructions. Sums and look take one visit to memory, at the rate of a plain sum;
 NumPy needs three visits for the sums alone.
@@ -45,3 +47,28 @@ def add_bits(words, factors, sums, shift, exponent, step):
             total = summed(row[each * width : (each + 1) * width])
             bound += echoed(total, np.uint64(32)) * factors[i, each]
     return seen, bound
+
+
+@inline
+def mixed(word, factor):
+    """Spread what differs between two words over all bits."""
+    product = (word ^ (word >> np.uint64(32))) * factor
+    return product ^ (product >> np.uint64(29))
+
+
+@kernel
+def add_marks(words, weights, factors):
+    """Add up a number for every row that follows from all its words, and its weight's, if any.
+
+    A column and the weights have a factor each, and a row as a whole the last.
+    """
+    total = np.uint64(0)
+    width = words.shape[1]
+    for i in range(len(words)):
+        row = np.uint64(0)
+        for j in range(width):
+            row += mixed(np.uint64(words[i, j]), factors[j])
+        if len(weights):
+            row += mixed(weights[i], factors[width])
+        total += mixed(row, factors[width + 1])
+    return total

@@ -170,7 +170,7 @@ def sweep(
         What the first candidate failed of, if all of them failed.
     """
     rng = generator(None if kept.record is not None else random_state)
-    sample = sample_of(rows.source, kept.choose_seed(rng))
+    sample = sample_of(rows.source, kept.choose_seed(rng), kept.compares)
     kept.compare(sample)
     added = regularisation(reg_covar, is_relative, sample)
     rules = [em.MaximumLikelihood(family, added) for family in families]

@@ -18,6 +18,7 @@ ABREAST = 512  # words that are added side by side: their sums stay in the first
 SPREAD = 0x9E3779B97F4A7C15  # odd, of 64 bits: the golden ratio's
 EXPONENT = {4: 0x7F800000, 8: 0x7FF0000000000000}  # of a number of as many bytes
 SIGN = {4: 0x80000000, 8: 0x8000000000000000}
+WORDS = {4: np.uint32, 8: np.uint64}
 TWICE = 0x0000000100000001
 
 
@@ -64,6 +65,20 @@ class Fingerprint:
         """The number."""
         sums = self._sums.sum(axis=0, dtype=self._sums.dtype).astype(np.uint64)
         return (int((sums * self._factors).sum(dtype=np.uint64)) + self._weights) % 2**64
+
+
+def mark(block: Block) -> int:
+    """A number that tells the rows of a block and their weights from others, in whatever order.
+
+    Unlike sums over columns, it shows when two rows have exchanged a number. The marks of blocks
+    add, modulo 2**64.
+    """
+    from fastgmm.kernels.bits import add_marks
+
+    words = block.rows.view(WORDS[block.rows.dtype.itemsize])
+    weights = np.empty(0) if block.weights is None else block.weights
+    factors = np.random.Philox(key=0).random_raw(words.shape[1] + 2) | np.uint64(1)
+    return int(add_marks(words, weights.view(np.uint64), factors))
 
 
 def _odd(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:

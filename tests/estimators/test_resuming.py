@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastgmm import checkpoint as checkpoints
-from fastgmm import load, persistence
+from fastgmm import load, persistence, select
 from fastgmm.errors import CheckpointError, CheckpointWarning, DegenerateComponentWarning
 from fastgmm.estimators import GaussianMixture
 from fastgmm.estimators.fitting import Climb
@@ -324,3 +324,66 @@ def test_every_pass_is_written_and_what_has_reached_the_disk_stays(rows, path, m
     assert written[-1] == model.n_iter_
     assert len(older) == 1  # the first, which alone was waited for before the end
     assert len(synced) == 4  # of two writes, the first and the last: file and folder
+
+
+def changed_late(rows):
+    """The same rows but for one number of one of the last."""
+    other = rows.copy()
+    other[-7, 1] += 1e-9
+    return other
+
+
+def complete_start(n_components, n_features):
+    return {
+        "weights_init": np.full(n_components, 1.0 / n_components),
+        "means_init": np.arange(n_components * n_features).reshape(n_components, -1) / 3.0,
+        "precisions_init": np.ones((n_components, n_features)),
+    }
+
+
+@pytest.mark.parametrize("form", ["array", "file", "chunks"])
+@pytest.mark.parametrize("start", ["given", "of its own", "last"])
+def test_one_number_of_many_rows_is_noticed_after_any_start(rng, path, tmp_path, form, start):
+    rows = rng.normal(size=(120_000, 2))  # of which a sample has 50 000
+
+    def form_of(rows, name):
+        if form == "file":
+            np.save(tmp_path / name, rows)
+            return tmp_path / name
+        return rows if form == "array" else lambda: np.array_split(rows, 7)
+
+    settings = {"covariance_type": "diag", "max_iter": 2, "random_state": 0}
+    if start == "given":
+        settings |= complete_start(2, 2)
+    before = GaussianMixture(2, **settings).fit(rows)
+
+    def fit(rows, name):
+        model = GaussianMixture(2, **settings)
+        if start == "last":
+            model = GaussianMixture(2, warm_start=True, **settings)
+            model._publish(
+                {name: getattr(before, name) for name in FITTED if hasattr(before, name)}
+            )
+        return model.fit(form_of(rows, name), checkpoint=path)
+
+    first = fit(rows, "a.npy")
+    with pytest.raises(CheckpointError, match="other rows follow the first"):
+        fit(changed_late(rows), "b.npy")
+    assert_array_equal(fit(rows, "c.npy").means_, first.means_)
+
+
+def test_one_number_of_many_rows_is_noticed_by_a_search(rng, path):
+    rows = rng.normal(size=(120_000, 2))
+    settings = {"n_components": 1, "covariance_type": "diag", "random_state": 0}
+    select(rows, checkpoint=path, **settings)
+    with pytest.raises(CheckpointError, match="other rows follow the first"):
+        select(changed_late(rows), checkpoint=path, **settings)
+
+
+def test_one_weight_of_many_is_noticed(rng, path):
+    rows, weights = rng.normal(size=(120_000, 2)), rng.uniform(0.5, 2.0, 120_000)
+    model = GaussianMixture(2, covariance_type="diag", max_iter=2, **complete_start(2, 2))
+    model.fit(rows, sample_weight=weights, checkpoint=path)
+    weights[-7] *= 1.0 + 1e-9
+    with pytest.raises(CheckpointError, match="other rows follow the first"):
+        model.fit(rows, sample_weight=weights, checkpoint=path)

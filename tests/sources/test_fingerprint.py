@@ -7,7 +7,7 @@ import pytest
 
 from fastgmm.errors import SourceChangedError
 from fastgmm.sources import Block, open_source
-from fastgmm.sources.fingerprint import Fingerprint
+from fastgmm.sources.fingerprint import Fingerprint, mark
 
 from .rows import some_rows
 
@@ -102,3 +102,42 @@ def test_a_mapped_file_that_is_written_to_between_passes_is_an_error(tmp_path):
     mapped[3, 1] += 1.0
     with pytest.raises(SourceChangedError, match="the array gave other numbers"):
         fold(source)
+
+
+def marked(rows, weights=None, cuts=()):
+    edges = [0, *cuts, len(rows)]
+    parts = [
+        Block(np.ascontiguousarray(rows[a:b]), None if weights is None else weights[a:b].copy(), a)
+        for a, b in pairwise(edges)
+    ]
+    return sum(map(mark, parts)) % 2**64
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_mark_is_of_the_rows_in_any_order_and_of_every_bit(dtype, weights):
+    rows = ROWS.astype(dtype)
+    order = np.random.default_rng(2).permutation(len(rows))
+    expected = marked(rows, weights)
+    assert marked(rows, weights, [3, 70, 71]) == expected
+    assert marked(rows[order], None if weights is None else weights[order]) == expected
+    for at in [(0, 0), (17, 2), (199, 1)]:
+        other = rows.copy()
+        other[at] = np.nextafter(other[at], np.float32(9))
+        assert marked(other, weights) != expected
+    assert marked(rows[:, [1, 0, 2]], weights) != expected
+    if weights is not None:
+        assert marked(rows, weights[::-1]) != expected
+        assert marked(rows) != expected
+
+
+def test_a_mark_shows_numbers_that_change_places_where_sums_over_columns_do_not():
+    exchanged = ROWS.copy()
+    exchanged[[3, 9], 1] = ROWS[[9, 3], 1]
+    assert fingerprint(exchanged) == fingerprint(ROWS)
+    assert marked(exchanged) != marked(ROWS)
+    coded = np.tile(np.eye(2), (100, 1))  # one-hot, beside a third column
+    coded = np.column_stack([coded, np.arange(200.0)])
+    exchanged = coded.copy()
+    exchanged[[3, 8], :2] = coded[[8, 3], :2]
+    assert marked(exchanged) != marked(coded)

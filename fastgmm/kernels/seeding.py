@@ -13,6 +13,7 @@ from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
     add_squares,
+    gather_tile,
     load_group,
     load_tile,
     new_tile,
@@ -158,17 +159,47 @@ def far_rows(rows, weights, uniforms, chosen):
 
 
 @step
-def rank(distances, labels, nearest, second):
-    """Tell the nearest centre of each row, its squared distance, and that of the second."""
-    for i in range(distances.shape[1]):
-        labels[i], nearest[i], second[i] = 0, distances[0, i], np.inf
-    for k in range(1, len(distances)):
-        for i in range(distances.shape[1]):
-            distance = distances[k, i]
-            if distance < nearest[i]:
-                second[i], nearest[i], labels[i] = nearest[i], distance, k
-            elif distance < second[i]:
-                second[i] = distance
+def rank(rows, chosen, centres, tile, distances, found):
+    """Find the nearest centre of chosen rows and the second, of equal ones the first."""
+    labels, seconds, nearest, second = found
+    for begin in range(0, len(chosen), TILE):
+        live = min(TILE, len(chosen) - begin)
+        gather_tile(rows, 0, chosen[begin : begin + live], live, tile)
+        tile_distances(tile, centres, distances)
+        for r in range(live):
+            label, other, least_one, least_two = 0, 0, distances[0, r], np.inf
+            for k in range(1, len(centres)):
+                distance = distances[k, r]
+                if distance < least_one:
+                    label, other, least_one, least_two = k, label, distance, least_one
+                elif distance < least_two:
+                    other, least_two = k, distance
+            i = chosen[begin + r]
+            labels[i], seconds[i], nearest[i], second[i] = label, other, least_one, least_two
+
+
+@step
+def replaced(k, own, found, chosen):
+    """Rank the centre put in the place of k where that can be told from the two nearest.
+
+    Fills chosen with the rows of which a third may be nearer now, and returns their number: of K
+    centres that are two rows in K, so that K swaps cost the operations of a few passes and not K.
+    """
+    labels, seconds, nearest, second = found
+    count = 0
+    for i in range(len(own)):
+        distance = own[i]
+        if (labels[i] == k or seconds[i] == k) and not distance < second[i]:
+            chosen[count] = i
+            count += 1
+        elif labels[i] == k:
+            nearest[i] = distance
+        elif distance < nearest[i] or (distance == nearest[i] and k < labels[i]):
+            seconds[i], second[i] = labels[i], nearest[i]
+            labels[i], nearest[i] = k, distance
+        elif distance < second[i]:
+            seconds[i], second[i] = k, distance
+    return count
 
 
 @kernel
@@ -178,12 +209,13 @@ def swap(rows, weights, uniforms, centres):
     A trial for each of uniforms (trials,), numbers of [0, 1).
     """
     n_rows, n_centres, n_features = len(rows), len(centres), rows.shape[1]
-    distances, own = np.empty((n_centres, n_rows)), np.empty((1, n_rows))
-    drawn_row, lost = np.empty((1, n_features)), np.empty(n_centres)
-    labels, nearest = np.empty(n_rows, np.int64), np.empty(n_rows)
-    second, cumulative = np.empty(n_rows), np.empty(n_rows)
-    squared_distances(rows, centres, distances)
-    rank(distances, labels, nearest, second)
+    tile, distances = new_tile(n_features, rows), np.empty((n_centres, TILE), rows.dtype)
+    drawn_row, own = np.empty((1, n_features)), np.empty((1, n_rows))
+    lost, cumulative = np.empty(n_centres), np.empty(n_rows)
+    labels, seconds = np.empty(n_rows, np.int64), np.empty(n_rows, np.int64)
+    nearest, second = np.empty(n_rows), np.empty(n_rows)
+    found, chosen = (labels, seconds, nearest, second), np.arange(n_rows)
+    rank(rows, chosen, centres, tile, distances, found)
     for uniform in uniforms:
         cumulate(weights, nearest, cumulative)
         row = drawn(cumulative, uniform)
@@ -202,9 +234,8 @@ def swap(rows, weights, uniforms, centres):
         if with_all + lost[k] < potential:
             for j in range(n_features):
                 centres[k, j] = rows[row, j]
-            for i in range(n_rows):
-                distances[k, i] = own[0, i]
-            rank(distances, labels, nearest, second)
+            count = replaced(k, own[0], found, chosen)
+            rank(rows, chosen[:count], centres, tile, distances, found)
 
 
 @parallel

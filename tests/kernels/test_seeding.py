@@ -93,3 +93,39 @@ def test_swaps_bring_rows_nearer_and_keep_what_is_good(rng):
     kept = centres.copy()
     swap(rows, weights, np.zeros(0), centres)
     assert_array_equal(centres, kept)
+
+
+def naive_swap(rows, weights, uniforms, centres):
+    """Rank all centres for every row after every swap."""
+    distances = np.empty((len(centres), len(rows)))
+    squared_distances(rows, centres, distances)
+    for uniform in uniforms:
+        ranked = np.sort(np.concatenate([distances, np.full((1, len(rows)), np.inf)]), axis=0)
+        labels, nearest, second = distances.argmin(axis=0), ranked[0], ranked[1]
+        cumulative = np.cumsum(weights * nearest)
+        potential = cumulative[-1]
+        if not potential > 0.0:
+            cumulative = np.cumsum(weights)
+        row = min(np.searchsorted(cumulative, uniform * cumulative[-1], "right"), len(rows) - 1)
+        own = np.empty((1, len(rows)))
+        squared_distances(rows, rows[row : row + 1], own)
+        kept, lost = np.minimum(own[0], nearest), np.zeros(len(centres))
+        np.add.at(lost, labels, weights * (np.minimum(own[0], second) - kept))
+        k = lost.argmin()
+        if np.cumsum(weights * kept)[-1] + lost[k] < potential:
+            centres[k], distances[k] = rows[row], own[0]
+
+
+@pytest.mark.parametrize("n_centres", [1, 2, 3, 17, 60])
+@pytest.mark.parametrize("grid", [None, 1.0, 0.25], ids=["no ties", "most tie", "some tie"])
+def test_swaps_end_where_ranking_all_centres_anew_does(rng, n_centres, grid):
+    for n_rows, n_features in ((2, 1), (191, 2), (500, 5), (1000, 1)):
+        rows = rng.normal(size=(n_rows, n_features))
+        if grid:
+            rows = np.round(rows / grid) * grid
+        weights = rng.choice([0.5, 1.0, 2.0], size=n_rows)
+        centres = rows[rng.integers(n_rows, size=n_centres)]
+        found, uniforms = centres.copy(), rng.random(3 * n_centres)
+        swap(rows, weights, uniforms, found)
+        naive_swap(rows, weights, uniforms, centres)
+        assert_array_equal(found, centres)

@@ -225,23 +225,20 @@ def panels_of(upper, dtype):
     return np.ascontiguousarray(panels)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)  # of one fit or two: it is as large as a covariance
 def places(n_rows):
     """Say where add_outer_products leaves the product of each row and column, (n_rows, n_rows)."""
-    single = n_rows % 4 == 1
-    square = [(a, b) for a in range(4) for b in range(4)]
-    nowhere = [(n_rows + 3, n_rows + 7)] * 6
-    left = []
-    for i in range(0, n_rows - single, 4):
-        left += [(i + a, j + b) for j in range(0, i, 4) for a, b in square]
-        left += [(i + a, i + b) for a, b in square if b <= a] + nowhere
-    if single:
-        left += [(n_rows - 1, j) for j in range((n_rows + 7) // 8 * 8)]
-    rows, columns = np.array(left).T
-    found = np.zeros((n_rows + 4, n_rows + 8), np.intp)
-    found[rows, columns] = np.arange(len(left))
-    lower = np.tril(found[:n_rows, :n_rows])
-    return lower + np.tril(lower, -1).T
+    i, a = np.divmod(np.arange(n_rows, dtype=np.int64), 4)
+    kind = np.int32 if triangle_size(n_rows) < 2**31 else np.int64
+    # squares left of the diagonal; the triangle on it; and the row that is left over
+    found = np.add.outer((8 * i * (i + 1) + 4 * a).astype(kind), (16 * i + a).astype(kind))
+    for row in range(n_rows):
+        found[row, row - a[row] : row + 1] -= a[row] * (7 - a[row]) // 2
+    if n_rows % 4 == 1:
+        found[-1] = 8 * i[-1] * (i[-1] + 1) + np.arange(n_rows)
+    for row in range(1, n_rows):
+        found[:row, row] = found[row, :row]
+    return found
 
 
 def from_triangle(products, n_rows):

@@ -70,9 +70,8 @@ def model(parameters: Parameters, dtype: npt.DTypeLike) -> Model:
     factors = structure.factors(
         log_weights, parameters.means, parameters.precisions_cholesky, np.dtype(dtype)
     )
-    return Model(
-        structure, factors, plan(structure.row_operations(factors), structure.n_moments(factors))
-    )
+    operations, n_moments = structure.row_operations(factors), structure.n_moments(factors)
+    return Model(structure, factors, plan(operations, n_moments, parameters.n_features))
 
 
 def _model_of(structure: str, factors: Any, cut: Plan) -> Model:

@@ -54,16 +54,33 @@ def test_plans_keep_their_bounds(structure, n_components):
         assert found.call_rows * operations <= lanes.CALL_OPERATIONS or shortest
 
 
-@pytest.mark.parametrize("n_features", [*FEATURES, 1000, 100_000])
+@pytest.mark.parametrize("n_features", [*FEATURES, lanes.WIDE, lanes.WIDE + 1, 10_000, 100_000])
 def test_calls_and_blocks_fit_into_one_another(n_features):
     rows = block_rows(n_features)
     assert is_power_of_two(rows // TILE)
-    assert rows * n_features * 8 <= lanes.BLOCK_BYTES or rows == lanes.LANES * TILE
+    assert rows * n_features * 8 <= lanes.BLOCK_BYTES or rows == TILE
     for n_moments in (1, 10**5, 10**8):
         for operations in (1.0, 1e4, 1e8):
             call = plan(operations, n_moments).call_rows
             assert rows % call == 0 or call % rows == 0
             assert call % TILE == 0
+
+
+def test_blocks_of_wide_rows_are_short_and_have_lanes_to_share():
+    assert lanes.WIDE == 682
+    assert block_rows(lanes.WIDE) == lanes.LANES * TILE  # as it always was up to here
+    assert [block_rows(d) for d in (683, 2000, 10_000, 20_000, 100_000)] == [
+        3072,
+        1536,
+        384,
+        192,
+        192,
+    ]
+    assert plan(1e4, 100, lanes.WIDE).n_lanes(block_rows(lanes.WIDE)) == 16
+    for n_features, n_lanes in ((683, 16), (2000, 8), (10_000, 2)):
+        cut = plan(1e4, 100, n_features)
+        assert cut.n_lanes(block_rows(n_features)) == n_lanes
+        assert not cut.is_small(block_rows(n_features))
 
 
 def test_the_lanes_of_some_rows_hold_them_all_and_are_alike():

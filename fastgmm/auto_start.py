@@ -15,18 +15,23 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from fastgmm import coordinates, em
 from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import Family
-from fastgmm.exchange import exchanges
+from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.exchange import Pair, Split, exchanges, merged, merges, splits, together
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import (
     Share,
+    k_means_of_many,
     maximise,
     members,
     quick_k_means,
@@ -35,7 +40,7 @@ from fastgmm.partitions import (
     strata,
 )
 from fastgmm.sample import Sample
-from fastgmm.short_runs import ShortRuns
+from fastgmm.short_runs import Division, ShortRuns
 from fastgmm.statistics import Array
 
 FEWEST_ROWS = 2_000  # of the sub-sample
@@ -64,6 +69,11 @@ WORTH_IT = 1e-3  # nats a row: less than that is what the sub-sample happens to 
 # few rows should stay under 50 ms; beyond, exchanges of every finalist leave digits 0.0105 nats a
 # row short of the best on average, not 0.0148 (six seeds)
 FEW_COMPONENTS, FEW_ROWS = 4, 1_000
+# where components are many, see `ShortRuns.is_many`: k-means in the systems of all features; two
+# and then one go on; components are exchanged in tens, not one by one
+SYSTEMS_OF_MANY, FEW_LEADERS = 3, 2
+ROUNDS_OF_MANY, EXCHANGED_AT_ONCE, WORTH_IT_OF_MANY = 5, 30, 1e-4
+PARTS = (1, 3, 9)  # of what promises to gain
 TWINS = 1e-4  # nats a row: candidates so near to each other are taken for the same
 
 
@@ -116,17 +126,23 @@ def _best(
     fewer = sub_sample(centred, leverages, max(FEWEST_ROWS, most), rng)
     whitened = whitening.of(fewer.rows)
     short = ShortRuns(fewer, rule)
-    begin = short.begun(candidates(fewer, whitened, n_components, rng))
+    many = short.is_many(n_components)
+    if many:
+        begin = short.begun_apart(clusters(fewer, whitened, n_components, rng))
+    else:
+        begin = short.begun(candidates(fewer, whitened, n_components, rng))
     states = [em.State(rule, parameters) for parameters in begin]
     for n_passes in FIRST_PASSES:
         states = short.advance(states, n_passes)
         # the first of them: the likeliest is so by chance, which follows the features' units
         states = agreeing(states)[:1] or states
-    states = leaders(states, max(FINALISTS, len(states) // 2))
-    finalists = FINALISTS if fewer is centred else 2
+    states = leaders(states, FEW_LEADERS if many else max(FINALISTS, len(states) // 2))
+    finalists = 1 if many else FINALISTS if fewer is centred else 2
     for n_passes in (MORE_PASSES, LAST_PASSES):
         states = leaders(short.advance(states, n_passes), finalists)
-    if n_components > 2:
+    if many:
+        states = [exchanged_together(state, short) for state in states]
+    elif n_components > 2:
         thorough = fewer is centred and n_components > FEW_COMPONENTS and len(fewer.rows) > FEW_ROWS
         best = states if thorough else states[:1]
         better = [exchanged(state, short) for state in best]
@@ -165,10 +181,54 @@ def exchanged(state: em.State, short: ShortRuns) -> em.State:
     return state
 
 
+def exchanged_together(state: em.State, short: ShortRuns) -> em.State:
+    """Exchange several components at once while that raises the log-likelihood, or may do so."""
+    most = max(1, state.parameters.n_components // EXCHANGED_AT_ONCE)
+    has_gained = True
+    for _ in range(ROUNDS_OF_MANY):
+        if has_gained:
+            best = splits(short.sample, short.held(state.parameters))
+            pairs = merges(state.parameters)
+        tried, best = best[:most], best[most:]  # here none is tried twice
+        better = leaders(_trials(state, together(tried, pairs), short), 1)
+        has_gained = bool(better) and better[0].trace[-1] > state.trace[-1] + WORTH_IT_OF_MANY
+        if has_gained:
+            (state,) = better
+    return state
+
+
+def _trials(
+    state: em.State, found: Sequence[tuple[Pair, Split]], short: ShortRuns
+) -> list[em.State]:
+    """Try all of some exchanges and the best of them; the likeliest after two passes climbs on."""
+    trials = []
+    for count in dict.fromkeys(-(-len(found) // part) for part in PARTS if found):
+        here = merged(state.parameters, [pair for pair, _ in found[:count]])
+        try:
+            begin = short.divided(here, [(pair[1], split) for pair, split in found[:count]])
+        except DegenerateCovarianceError:
+            continue
+        trials.append(em.State(short.rule, begin))
+    best = leaders(short.advance(trials, FIRST_TRIAL_PASSES), 1)
+    return short.advance(best, TRIAL_PASSES - FIRST_TRIAL_PASSES)
+
+
+def clusters(
+    sample: Sample, whitened: coordinates.Whitened, n_components: int, rng: np.random.Generator
+) -> Iterator[list[Share]]:
+    """Walk the clusters of many components, in the systems that keep all features."""
+    nowhere = np.zeros((n_components, sample.rows.shape[1]))
+    systems = coordinates.systems(sample.rows, whitened, n_components)
+    for system in itertools.islice(systems, SYSTEMS_OF_MANY):
+        seen = sample._replace(rows=system.rows)
+        labels = k_means_of_many(seen, n_components, rng, LLOYD_ROUNDS)
+        yield members(sample, nowhere, labels)
+
+
 def candidates(
     sample: Sample, whitened: coordinates.Whitened, n_components: int, rng: np.random.Generator
-) -> Iterator[Array]:
-    """Walk the divisions of the rows of every kind, (K, m)."""
+) -> Iterator[Division]:
+    """Walk the divisions of the rows of every kind."""
     emphasised = sample.weights * (whitened.invariant**2).sum(axis=1) ** 2
     if not emphasised.sum() > 0.0:  # no two rows differ
         emphasised = sample.weights
@@ -176,9 +236,20 @@ def candidates(
         weights = emphasised if system.name in ("highest", "high") else sample.weights
         seen = sample._replace(rows=system.rows, weights=weights)
         labels = quick_k_means(seen, n_components, rng, LLOYD_ROUNDS)
-        yield (labels == np.arange(n_components)[:, None]).astype(np.float64)
+        yield functools.partial(_of_labels, labels, n_components)
     for _ in range(RANDOM_PARTITIONS):
-        yield random_shares(sample.rows, n_components, rng)
+        shares = random_shares(sample.rows, n_components, rng)
+        yield functools.partial(_at_once, shares)
+
+
+def _of_labels(labels: npt.NDArray[np.int64], n_components: int) -> Array:
+    """Give every row to the component of its label, (K, m)."""
+    return (labels == np.arange(n_components)[:, None]).astype(np.float64)
+
+
+def _at_once(shares: Callable[[], Iterator[Array]]) -> Array:
+    """Hold the shares of all components, (K, m)."""
+    return np.array(list(shares()))
 
 
 @one_blas_thread()

@@ -8,7 +8,8 @@ highest kurtosis, or by their distance from its mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,14 @@ from fastgmm.statistics import Array
 TRIALS = 3  # exchanges tried together
 SHARE_OF_A_ROW = 0.02  # less of a row is not looked at in a split
 CUTS = 5  # steps of k-means with two centres on a line
+PARTNERS = 50  # that a component may be merged with, the nearest: else pairs are K squared
+
+
+class Held(NamedTuple):
+    """The rows of which a component has more than a little."""
+
+    rows: npt.NDArray[np.intp]  # their places in the sample
+    shares: Array
 
 
 class Split(NamedTuple):
@@ -30,12 +39,32 @@ class Split(NamedTuple):
 
     component: int
     gain: float  # nats a row of the sample
-    above: npt.NDArray[np.bool_]  # (m,) rows that leave the component
+    held: Held
+    leaving: npt.NDArray[np.bool_]  # of the rows that it has
+
+    def above(self, n_rows: int) -> npt.NDArray[np.bool_]:
+        """Mark the rows of the sample that leave the component."""
+        found = np.zeros(n_rows, bool)
+        found[self.held.rows] = self.leaving
+        return found
 
 
-def exchanges(sample: Sample, parameters: Parameters, responsibilities: Array) -> Iterator[Array]:
+Pair = tuple[int, int]
+Merge = tuple[float, int, int]  # what is lost at most, nats a row, and the pair
+
+
+def held(responsibilities: Array) -> Iterator[Held]:
+    """Walk what each component has of the rows, of (K, m)."""
+    for shares in responsibilities:
+        rows = np.flatnonzero(shares > SHARE_OF_A_ROW)
+        yield Held(rows, shares[rows])
+
+
+def exchanges(
+    sample: Sample, parameters: Parameters, responsibilities: Array
+) -> Iterator[Callable[[], Array]]:
     """Walk what components have of the rows, (K, m), after the exchanges that promise most."""
-    best = sorted(splits(sample, responsibilities), key=lambda split: -split.gain)[:TRIALS]
+    best = splits(sample, held(responsibilities))[:TRIALS]
     pairs = merges(parameters)
     ranked = sorted(
         (
@@ -48,28 +77,71 @@ def exchanges(sample: Sample, parameters: Parameters, responsibilities: Array) -
         key=lambda found: found[:3],
     )
     for _, _, pair, split in ranked[:TRIALS]:
-        yield _exchanged(responsibilities, pair, split)
+        yield partial(_exchanged, responsibilities, pair, split)
 
 
-def _exchanged(responsibilities: Array, pair: tuple[int, int], split: Split) -> Array:
+def _exchanged(responsibilities: Array, pair: Pair, split: Split) -> Array:
     """Give every component its shares of the rows after an exchange."""
     (i, j), k = pair, split.component
-    shares = responsibilities.copy()
+    shares, above = responsibilities.copy(), split.above(responsibilities.shape[1])
     shares[i] += shares[j]
-    shares[j] = shares[k] * split.above
-    shares[k] *= ~split.above
+    shares[j] = shares[k] * above
+    shares[k] *= ~above
     return shares
 
 
+def together(best: Sequence[Split], pairs: Iterable[Merge]) -> list[tuple[Pair, Split]]:
+    """Join splits with the merges that lose least, no component in two of them.
+
+    Of hundreds of components many are amiss at once, each in a place of its own.
+    """
+    left = iter(pairs)
+    taken, found = {split.component for split in best}, list[tuple[Pair, Split]]()
+    for split in best:
+        pair = next((each[1:] for each in left if taken.isdisjoint(each[1:])), None)
+        if pair is not None:
+            found.append((pair, split))
+            taken.update(pair)
+    return found
+
+
+def merged(parameters: Parameters, pairs: Iterable[Pair]) -> Parameters:
+    """Give the first of each pair the moments of both; the second keeps its own, and no weight."""
+    weights, means = parameters.weights.copy(), parameters.means.copy()
+    covariances = parameters.covariances.copy()
+    for i, j in pairs:
+        both = weights[i] + weights[j]
+        part = weights[i] / max(both, np.finfo(float).tiny)
+        apart = means[j] - means[i]
+        weights[i], weights[j] = both, 0.0
+        means[i] += (1.0 - part) * apart
+        match parameters.structure:
+            case "tied":
+                continue
+            case "spherical":
+                between = np.mean(apart**2)
+            case "diagonal":
+                between = apart**2
+            case _:
+                between = np.outer(apart, apart)
+        within = part * covariances[i] + (1.0 - part) * covariances[j]
+        covariances[i] = within + part * (1.0 - part) * between
+    return Parameters.from_covariances(parameters.structure, weights, means, covariances)
+
+
 @one_blas_thread()
-def merges(parameters: Parameters) -> list[tuple[float, int, int]]:
+def merges(parameters: Parameters) -> list[Merge]:
     """Rank the pairs of components by what is lost, at most, if they become one."""
     weights, means = parameters.weights, parameters.means
     covariances = _matrices(parameters)
     volumes = np.linalg.slogdet(covariances)[1]
+    variances = np.einsum("kii->ki", covariances)
     found = []
     for i in range(len(weights) - 1):
         others = np.arange(i + 1, len(weights))
+        if len(others) > PARTNERS:
+            apart = (means[others] - means[i]) ** 2 / (variances[others] + variances[i])
+            others = np.sort(others[np.argpartition(apart.sum(axis=1), PARTNERS)[:PARTNERS]])
         total = np.maximum(weights[i] + weights[others], np.finfo(float).tiny)
         part = (weights[i] / total)[:, None, None]
         apart = means[others] - means[i]
@@ -94,16 +166,19 @@ def _matrices(parameters: Parameters) -> Array:
     return variances[:, :, None] * np.eye(n_features)
 
 
-def splits(sample: Sample, responsibilities: Array) -> Iterator[Split]:
-    """Walk the best cut of each component that has rows enough."""
+def splits(sample: Sample, its: Iterable[Held]) -> list[Split]:
+    """Rank the best cuts of the components that have rows enough, the largest gain first."""
+    return sorted(_splits(sample, its), key=lambda split: -split.gain)
+
+
+def _splits(sample: Sample, its: Iterable[Held]) -> Iterator[Split]:
     fewest = 2 * (sample.rows.shape[1] + 1)
-    for k, shares in enumerate(responsibilities):
-        held = np.flatnonzero(shares > SHARE_OF_A_ROW)
-        weights = sample.weights[held] * shares[held]
-        if len(held) < fewest or not weights.sum() > 0.0:
+    for k, each in enumerate(its):
+        weights = sample.weights[each.rows] * each.shares
+        if len(weights) < fewest or not weights.sum() > 0.0:
             continue
         mass = float(weights.sum())
-        rows, weights = sample.rows[held], weights / mass
+        rows, weights = sample.rows[each.rows], weights / mass
         with one_blas_thread():
             invariant = coordinates.whiten(rows - weights @ rows, weights).invariant
         if invariant.shape[1] == 0:
@@ -112,9 +187,7 @@ def splits(sample: Sample, responsibilities: Array) -> Iterator[Split]:
         cuts = _cuts(np.stack([invariant[:, 0], invariant[:, -1], lengths]), weights)
         gains = _gains(invariant, weights, cuts)
         best = int(np.argmax(gains))
-        above = np.zeros(len(shares), bool)
-        above[held] = cuts[best]
-        yield Split(k, mass * float(gains[best]), above)
+        yield Split(k, mass * float(gains[best]), each, cuts[best])
 
 
 @one_blas_thread()

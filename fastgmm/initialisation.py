@@ -73,9 +73,9 @@ def start_from(
         return auto_start(sample, n_components, family, reg_covar, rng)
     with one_blas_thread():  # at d = 160 the covariances had other bits with two
         if method == "random":
-            shares = sample.weights * random_shares(sample.rows, n_components, rng)
+            shares = random_shares(sample.rows, n_components, rng)
             nowhere = np.zeros(sample.rows.shape[1])
-            given = (Share(sample.rows, share, nowhere) for share in shares)
+            given = (Share(sample.rows, sample.weights * share, nowhere) for share in shares())
             return maximise(sample, given, family, reg_covar)
         centres, labels = METHODS[method](sample, n_components, rng)
         return maximise(sample, members(sample, centres, labels), family, reg_covar)

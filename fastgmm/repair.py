@@ -6,7 +6,7 @@ sample, and is worth passes over all rows only if it is likelier there than the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from fastgmm import em, passes
 from fastgmm.auto_start import TRIAL_PASSES, leaders
 from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.exchange import TRIALS, splits
+from fastgmm.exchange import TRIALS, Split, held, splits
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample
@@ -54,26 +54,35 @@ def _alternatives(
 ) -> Iterator[Parameters]:
     """Walk the parameters after the splits that promise most; singular ones are left out."""
     sample, rule = short.sample, short.rule
-    shares = _without(parameters, failing, short)
-    ranked = sorted(splits(sample, shares), key=lambda split: -split.gain)
+    weights = parameters.weights.copy()
+    weights[list(failing)] = 0.0
+    rest = replace(parameters, weights=weights / weights.sum())  # as if these were not there
+    if short.is_many(parameters.n_components):
+        shares, its = None, short.held(rest)
+    else:
+        shares = short.responsibilities(rest)
+        its = list(held(shares))
+    ranked = splits(sample, its)
     for first in range(min(TRIALS, len(ranked))):
-        moved = shares.copy()
-        for k, split in zip(failing, ranked[first:], strict=False):
-            moved[k] = moved[split.component] * split.above
-            moved[split.component] *= ~split.above
-        given = [
-            Share(sample.rows, sample.weights * moved[k], mean)
-            for k, mean in enumerate(parameters.means)
-        ]
+        moves = list(zip(failing, ranked[first:], strict=False))
         try:
-            yield maximise(sample, given, rule.family, rule.reg_covar)
+            if shares is None:
+                yield short.divided(rest, moves)
+            else:
+                given = _moved(shares, moves, sample, parameters.means)
+                yield maximise(sample, given, rule.family, rule.reg_covar)
         except DegenerateCovarianceError:
             continue
 
 
-def _without(parameters: Parameters, failing: Sequence[int], short: ShortRuns) -> Array:
-    """Responsibilities (K, m) for the rows if the failing components were not there."""
-    weights = parameters.weights.copy()
-    weights[list(failing)] = 0.0
-    rest = replace(parameters, weights=weights / weights.sum())
-    return short.responsibilities(rest)
+def _moved(
+    shares: Array, moves: Iterable[tuple[int, Split]], sample: Sample, means: Array
+) -> Iterator[Share]:
+    """Walk what each component has once some have taken rows that leave others."""
+    moved = shares.copy()
+    for k, split in moves:
+        above = split.above(len(sample.rows))
+        moved[k] = moved[split.component] * above
+        moved[split.component] *= ~above
+    for share, mean in zip(moved, means, strict=True):
+        yield Share(sample.rows, sample.weights * share, mean)

@@ -12,7 +12,8 @@ could be seen, the candidates climb by the passes instead.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from fastgmm import em, passes
 from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.exchange import SHARE_OF_A_ROW, Held, Split
 from fastgmm.kernels import softmax
 from fastgmm.kernels.vectors import WIDTH
 from fastgmm.parameters import Parameters
@@ -35,8 +37,13 @@ FARTHEST = 1e12  # squared deviations from the origin to a mean: 1e12 eps = 2e-4
 TILE_NUMBERS = 64_000  # of a tile's log densities: half a megabyte, so that it stays in cache
 FEWEST_IN_A_TILE = 64
 MOST_PRODUCTS = 2_000_000  # 16 MB: with more, memory is what takes time, and passes are as fast
+# Rows times components: of more, a pass of few candidates is as fast on threads, and what all
+# components have of all rows is not held. Fifty components of a whole sample are so many
+MOST_SHARES = 2_500_000
 PLAIN = ("VII", "VVI", "EEE", "VVV")
 NO_WEIGHT = -1e300  # its logarithm, finite so that products stay numbers
+
+Division = Callable[[], Array]  # what each component has of each row, (K, m), made when it is asked
 
 
 class ShortRuns:
@@ -63,7 +70,7 @@ class ShortRuns:
         passed = max((len(state.trace) for state in states), default=0)
         stopping = em.Stopping(TOLERANCE, passed + n_passes)
         running = [c for c, state in enumerate(going) if state.outcome is em.Outcome.RUNNING]
-        if running and self._suits:
+        if running and self._suits(states[0].parameters.n_components):
             found = self._run([going[c] for c in running], stopping)
             if found is not None:
                 for c, state in zip(running, found, strict=True):
@@ -71,24 +78,40 @@ class ShortRuns:
                 return going
         return em.run(going, functools.partial(passes.statistics, source_of(self.sample)), stopping)
 
-    def begun(self, shares: Iterable[Array]) -> list[Parameters]:
-        """Take the M-step of each division of the rows, without those that are singular.
+    def is_many(self, n_components: int) -> bool:
+        """Whether so many components have too many shares of the rows for these to be held."""
+        return n_components * len(self.sample.rows) > MOST_SHARES
 
-        Parameters
-        ----------
-        shares : iterable of ndarray of shape (n_components, n_rows)
-            What each component has of the rows.
-        """
-        shares = list(shares)
-        if not shares:
+    def begun(self, divisions: Iterable[Division]) -> list[Parameters]:
+        """Take the M-step of each division of the rows, without those that are singular."""
+        divisions = list(divisions)
+        if not divisions:
             return []
-        found = self._begun(shares) if self._suits else None
-        return found if found is not None else list(_one_by_one(shares, self.sample, self.rule))
+        found = self._begun(divisions) if self._is_plain else None
+        if found is not None:
+            return found
+        rows, weights = self.sample.rows, self.sample.weights
+        nowhere = np.zeros(rows.shape[1])
+        return self.begun_apart(
+            [Share(rows, weights * share, nowhere) for share in division()]
+            for division in divisions
+        )
+
+    def begun_apart(self, divisions: Iterable[Iterable[Share]]) -> list[Parameters]:
+        """Take the M-step of what each component is given, without those that are singular."""
+        found = []
+        for given in divisions:
+            try:
+                rule = self.rule
+                found.append(maximise(self.sample, given, rule.family, rule.reg_covar))
+            except DegenerateCovarianceError:
+                continue
+        return found
 
     @one_blas_thread()
     def responsibilities(self, parameters: Parameters) -> Array:
         """Return what each component has of each row, (K, m)."""
-        if self._suits:
+        if self._suits(parameters.n_components):
             coefficients, farthest = _coefficients(_stacked([parameters]))
             if farthest < FARTHEST:
                 shares = coefficients @ self._products
@@ -96,8 +119,59 @@ class ShortRuns:
                 return shares[:, : len(self.sample.rows)]
         return passes.responsibilities(source_of(self.sample), parameters).T
 
+    def held(self, parameters: Parameters) -> list[Held]:
+        """Return the rows of which each component has more than a little, piece by piece."""
+        places, owners, shares = [], [], []
+        n_tile = max(FEWEST_IN_A_TILE, MOST_SHARES // parameters.n_components)
+        for start in range(0, len(self.sample.rows), n_tile):
+            piece = open_source(self.sample.rows[start : start + n_tile])
+            found = passes.responsibilities(piece, parameters)
+            row, owner = np.nonzero(found > SHARE_OF_A_ROW)
+            places.append(start + row)
+            owners.append(owner)
+            shares.append(found[row, owner])
+        owner = np.concatenate(owners)
+        order = np.argsort(owner, kind="stable")
+        place, share = np.concatenate(places)[order], np.concatenate(shares)[order]
+        ends = np.searchsorted(owner[order], np.arange(parameters.n_components + 1))
+        return [Held(place[a:b], share[a:b]) for a, b in itertools.pairwise(ends)]
+
+    def divided(self, parameters: Parameters, splits: Iterable[tuple[int, Split]]) -> Parameters:
+        """Give other components the rows that leave those which are split.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            If a half has no covariance.
+        """
+        weights, means = parameters.weights.copy(), parameters.means.copy()
+        covariances = parameters.covariances.copy()
+        rows, nowhere = self.sample.rows, np.zeros(self.sample.rows.shape[1])
+        for taker, split in splits:
+            at = split.held.rows
+            mass = self.sample.weights[at] * split.held.shares
+            sides = (split.leaving, ~split.leaving)
+            halves = maximise(
+                self.sample,
+                [Share(rows[at[side]], mass[side], nowhere) for side in sides],
+                self.rule.family,
+                self.rule.reg_covar,
+            )
+            both = [taker, split.component]
+            weights[both] = weights[split.component] * halves.weights
+            means[both] = halves.means
+            if parameters.structure != "tied":
+                covariances[both] = halves.covariances
+        return Parameters.from_covariances(
+            parameters.structure, weights / weights.sum(), means, covariances
+        )
+
+    def _suits(self, n_components: int) -> bool:
+        """Whether products are few, for so many components, and the M-step is known here."""
+        return self._is_plain and not self.is_many(n_components)
+
     @property
-    def _suits(self) -> bool:
+    def _is_plain(self) -> bool:
         """Whether the products of the rows are few, and the M-step one of those known here."""
         n_rows, d = self.sample.rows.shape
         products = {"spherical": d + 2, "diagonal": 2 * d + 1}
@@ -134,10 +208,11 @@ class ShortRuns:
         return found
 
     @one_blas_thread()
-    def _begun(self, shares: Sequence[Array]) -> list[Parameters] | None:
+    def _begun(self, divisions: Sequence[Division]) -> list[Parameters] | None:
         """Take them all from the products of the rows; None where digits would be lost."""
         columns = self._products[:, : len(self.sample.rows)].T
-        sums = np.stack([(each * self.sample.weights) @ columns for each in shares], axis=1)
+        weights = self.sample.weights
+        sums = np.stack([(each() * weights) @ columns for each in divisions], axis=1)
         if not (sums[..., 0] > NEGLIGIBLE_WEIGHT).all():
             return None
         n_components, n_candidates, _ = sums.shape
@@ -179,18 +254,6 @@ class ShortRuns:
                 coefficients = coefficients.reshape(len(batch.weights), -1, n_products)[:, going]
                 coefficients = coefficients.reshape(-1, n_products)
         return found
-
-
-def _one_by_one(
-    shares: Iterable[Array], sample: Sample, rule: em.MaximumLikelihood
-) -> Iterator[Parameters]:
-    nowhere = np.zeros(sample.rows.shape[1])
-    for each in shares:
-        given = [Share(sample.rows, sample.weights * share, nowhere) for share in each]
-        try:
-            yield maximise(sample, given, rule.family, rule.reg_covar)
-        except DegenerateCovarianceError:
-            continue
 
 
 def source_of(sample: Sample) -> Source:
@@ -326,12 +389,12 @@ def _maximised(
     ), singular
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)  # as large as a covariance; a fit asks for those of one width
 def _triangle(n_features: int) -> tuple[npt.NDArray[np.intp], ...]:
     return np.triu_indices(n_features)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)
 def _square(n_features: int) -> npt.NDArray[np.intp]:
     """Where the entries of a symmetric matrix stand in its upper triangle, (d, d)."""
     places = np.zeros((n_features, n_features), np.intp)

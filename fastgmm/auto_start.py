@@ -40,7 +40,7 @@ from fastgmm.partitions import (
     strata,
 )
 from fastgmm.sample import Sample
-from fastgmm.short_runs import Division, ShortRuns
+from fastgmm.short_runs import Division, ShortRuns, are_many
 from fastgmm.statistics import Array
 
 FEWEST_ROWS = 2_000  # of the sub-sample
@@ -152,6 +152,15 @@ def _best(
         again = [em.State(rule, state.parameters) for state in states]
         states = leaders(ShortRuns(centred, rule).advance(again, FULL_PASSES), 1)
     return states[0].parameters if states else None
+
+
+def most_candidates(n_components: int, n_rows: int) -> int:
+    """Count the candidates that climb together, at most, on a sample of so many rows."""
+    if n_components == 1:
+        return 1
+    if are_many(n_components, n_rows):
+        return SYSTEMS_OF_MANY
+    return coordinates.MOST_SYSTEMS + RANDOM_PARTITIONS
 
 
 def agreeing(states: Sequence[em.State]) -> list[em.State]:

@@ -22,6 +22,7 @@ NEGLIGIBLE_VARIANCE = 1e-10
 CONSTANT = 1e-7  # of a feature's extent: 1e14 rows of one value and one of another vary more
 TILE = 4096  # rows whitened while they sit in cache: 50 000 of 8 features took 6 ms in one piece
 MOST_TURNED = 4  # coordinates whose directions are looked at: their products are ten
+MOST_SYSTEMS = 9  # that `systems` walks
 
 
 class Coordinates(NamedTuple):

@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.kernels import scoring
-from fastgmm.kernels.lanes import Plan, block_rows, plan
+from fastgmm.kernels.lanes import BLOCK_BYTES, Plan, block_rows, partial_bytes, plan
 from fastgmm.kernels.pruned import choose as choose_way
 from fastgmm.kernels.structures import STRUCTURES
+from fastgmm.kernels.tiles import TILE
 from fastgmm.parameters import Parameters
-from fastgmm.sharing import share
+from fastgmm.sharing import allowed_threads, share
 from fastgmm.sources import Block, Source, blocks
+from fastgmm.sources.ahead import TURNS
 from fastgmm.statistics import Array, SufficientStatistics
 
 UNWEIGHTED = np.empty(0)
@@ -103,6 +105,16 @@ def _without_cancellation(models: Sequence[Model], found: Summary) -> list[Model
         each.about_means() if each.structure.cancels(moments, each.factors) else each
         for each, moments in zip(models, found.moments, strict=True)
     ]
+
+
+def held_bytes(source: Source, parameter_bytes: int) -> int:
+    """Estimate what a pass holds beside parameters: blocks, each thread's tiles, lanes' sums."""
+    n_features, itemsize = source.n_features, source.dtype.itemsize
+    rows = block_rows(n_features)
+    rows = rows if source.n_rows is None else min(rows, source.n_rows)
+    turns = 0 if source.lasting else TURNS if source.reads_ahead else 1
+    tiles = 2 * allowed_threads() * TILE * n_features
+    return (turns * rows * n_features + tiles) * itemsize + partial_bytes(parameter_bytes, rows)
 
 
 def short_blocks(source: Source, most_rows: int) -> Generator[Block, None, None]:
@@ -267,7 +279,8 @@ def each_block(
     scores : ndarray of shape (rows of the block,) or (rows of the block, K)
     """
     scorer = model(parameters, source.dtype)
-    with closing(blocks(source, block_rows(source.n_features))) as walk:
+    most = pieces(parameters.n_components if kind == "responsibilities" else 1)
+    with closing(short_blocks(source, most)) as walk:
         for block in walk:
             out = _shape(kind, len(block.rows), scorer, source.dtype)
             _score(scorer, block, out)
@@ -323,19 +336,40 @@ def totals(source: Source, candidates: Sequence[Parameters]) -> list[Totals]:
 def _totals(models: Sequence[Model], block: Block) -> list[Totals]:
     """Sum a block for every candidate; its responsibilities are gone before the next."""
     n_rows, row_weight = _weight(block)
-    most = max(len(each.factors.log_scale) for each in models)
-    room = np.empty(len(block.rows) * most, block.rows.dtype)  # one for all: new pages cost 2 ms
     found = []
     for each in models:
         densities = scored("log_likelihoods", each, block)
-        shape = (len(block.rows), len(each.factors.log_scale))
-        responsibilities = room[: shape[0] * shape[1]].reshape(shape)
-        _score(each, block, responsibilities)
-        certainties = np.log(_largest(responsibilities))
-        sums = _summed(densities, block), _summed(certainties, block)
-        counts = None if block.weights is None else _counted(responsibilities, block)
+        certainties, counts = np.empty(len(block.rows), block.rows.dtype), None
+        for piece, responsibilities in _responsible(each, block):
+            certainties[piece.start : piece.start + len(piece.rows)] = _largest(responsibilities)
+            if piece.weights is not None:
+                counted = _counted(responsibilities, piece)
+                counts = counted if counts is None else counts + counted
+        sums = _summed(densities, block), _summed(np.log(certainties), block)
         found.append(Totals(*sums, row_weight, n_rows, counts))
     return found
+
+
+def _responsible(each: Model, block: Block) -> Iterator[tuple[Block, npt.NDArray[Any]]]:
+    """Walk the responsibilities of a few rows at a time, always in the same memory.
+
+    The start of a piece is its place in the block.
+    """
+    n_components, n_rows = len(each.factors.log_scale), len(block.rows)
+    n_piece = min(pieces(n_components), n_rows)
+    room = np.empty((n_piece, n_components), block.rows.dtype)  # new pages cost 2 ms
+    for start in range(0, n_rows, max(n_piece, 1)):
+        its = slice(start, start + n_piece)
+        weights = None if block.weights is None else block.weights[its]
+        piece = Block(block.rows[its], weights, start)
+        responsibilities = room[: len(piece.rows)]
+        _score(each, piece, responsibilities)
+        yield piece, responsibilities
+
+
+def pieces(n_components: int) -> int:
+    """Rows whose responsibilities are held at a time, in whole tiles: no more than a block."""
+    return max(TILE, BLOCK_BYTES // (8 * n_components) // TILE * TILE)
 
 
 def _largest(responsibilities: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -369,7 +403,10 @@ def own_rows(source: Source, parameters: Parameters) -> Array:
 
 
 def _own_rows(scorer: Model, block: Block) -> Array:
-    return _counted(scored("responsibilities", scorer, block), block)
+    found = np.zeros(len(scorer.factors.log_scale))
+    for piece, responsibilities in _responsible(scorer, block):
+        found += _counted(responsibilities, piece)
+    return found
 
 
 def _counted(responsibilities: npt.NDArray[Any], block: Block) -> Array:

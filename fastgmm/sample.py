@@ -61,7 +61,7 @@ def sample_of(source: Source, seed: int, marked: bool = False) -> Sample:
     rows drawn by weight that count alike left 0.6% of the sample to 300 rows of 75% of the weight.
     The random numbers belong to a row's place in the source, not to the chunks it came in.
     """
-    most = max(1, min(SAMPLE_ROWS, SAMPLE_NUMBERS // source.n_features))
+    most = most_rows(source.n_features)
     walk = partial(_kept, most, seed, marked)
     kept = source.gather(walk, _merged, block_rows(source.n_features))
     if kept is None or not kept.parts:
@@ -75,6 +75,11 @@ def sample_of(source: Source, seed: int, marked: bool = False) -> Sample:
     # in place, but where they came from another process
     rows = np.subtract(rows, origin, out=rows if rows.flags.writeable else None)
     return Sample(rows, weights, origin, kept.n_rows, kept.row_weight, kept.mark)
+
+
+def most_rows(n_features: int) -> int:
+    """Count the rows of a sample at most."""
+    return max(1, min(SAMPLE_ROWS, SAMPLE_NUMBERS // n_features))
 
 
 @one_blas_thread()

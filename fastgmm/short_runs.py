@@ -80,7 +80,7 @@ class ShortRuns:
 
     def is_many(self, n_components: int) -> bool:
         """Whether so many components have too many shares of the rows for these to be held."""
-        return n_components * len(self.sample.rows) > MOST_SHARES
+        return are_many(n_components, len(self.sample.rows))
 
     def begun(self, divisions: Iterable[Division]) -> list[Parameters]:
         """Take the M-step of each division of the rows, without those that are singular."""
@@ -254,6 +254,11 @@ class ShortRuns:
                 coefficients = coefficients.reshape(len(batch.weights), -1, n_products)[:, going]
                 coefficients = coefficients.reshape(-1, n_products)
         return found
+
+
+def are_many(n_components: int, n_rows: int) -> bool:
+    """Whether so many components have too many shares of so many rows for these to be held."""
+    return n_components * n_rows > MOST_SHARES
 
 
 def source_of(sample: Sample) -> Source:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fastgmm import em, online, passes
 from fastgmm.covariance import Family, family
-from fastgmm.estimators import rows
+from fastgmm.estimators import memory, rows
 from fastgmm.estimators.published import attributes_of, is_fitted, parameters_of
 from fastgmm.parameters import Parameters
 from fastgmm.sample import SAMPLE_ROWS
@@ -77,6 +77,8 @@ def learned(
     _check_shape(model, before)
     n_features = int(np.shape(before["means_"])[1])
     source = rows.to_score(model, X, sample_weight, n_features)
+    one = memory.Mixture(model.n_components, family(model.covariance_type))
+    memory.demand(source, [one], "given")
     learner = _Learner(model, dict(before), climb)
     with closing(passes.short_blocks(source, learner.step_rows)) as found:
         for block in found:

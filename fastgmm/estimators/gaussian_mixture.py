@@ -421,10 +421,12 @@ class GaussianMixture(Mixture):
         """Fit, and return the rows and the attributes to publish."""
         found = rows.to_fit(self, X, sample_weight)
         source = found.source
-        memory.demand(self.n_components, source.n_features, self.covariance_type)
         said = starts.checked(self, source.n_features)
         resuming = self.warm_start and is_fitted(vars(self)) and not is_silent
         ours = not (resuming or said.is_complete)
+        one = memory.Mixture(self.n_components, family(self.covariance_type))
+        alike = [one] * (self.n_init if ours else 1)
+        memory.demand(source, alike, self.init_params if ours else "given")
         kept = Kept(checkpoint, partial(starts.settings, self, resuming), source)
         rng, sample = None, None
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}

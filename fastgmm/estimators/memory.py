@@ -1,39 +1,123 @@
-"""Whether the covariances of a mixture fit into memory, asked before the fit begins."""
+"""Whether what a fit or a search holds at once fits into memory, asked before it begins."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from fastgmm.covariance import family
+from fastgmm import passes
+from fastgmm.auto_start import most_candidates
+from fastgmm.covariance import Family
+from fastgmm.sample import SAMPLE_ROWS, most_rows
+from fastgmm.short_runs import MOST_SHARES
+from fastgmm.sources import Source
 
-COPIES = 4  # of the covariances, alive at once at the least: old, new, factors and moments
+# Of the means and covariances, alive at once: before and after a step, Cholesky factors, what the
+# kernels read, moments. A fit at d = 600 took 5.5 times its covariances beside its partials; the
+# candidates of a default start, whose first parameters stay, 7.8 each
+COPIES, COPIES_IN_A_START = 6, 8
+GROWN = 5  # alternatives for each number of components of a search
+SAMPLE_COPIES = 5  # the sample, the sub-sample, and their coordinates
+SHARES = 4  # arrays of what components have of a sub-sample
 ALWAYS_FITS = 100_000_000  # bytes that are not worth a look
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def demand(n_components: int, n_features: int, covariance_type: str) -> None:
-    """Refuse covariances that are larger than the memory there is.
+class Mixture(NamedTuple):
+    """What is to be fitted."""
+
+    n_components: int
+    family: Family
+
+    def n_bytes(self, n_features: int) -> int:
+        """Count the bytes of its means and covariances."""
+        numbers = self.family.n_covariance_parameters(self.n_components, n_features)
+        if self.family.structure in ("full", "tied"):
+            numbers *= 2  # matrices are written out in full
+        return 8 * (numbers + self.n_components * n_features)
+
+
+def demand(source: Source, mixtures: Sequence[Mixture], start: str) -> None:
+    """Refuse mixtures that need more than the memory there is, all at once.
+
+    Parameters
+    ----------
+    source : Source
+    mixtures : sequence of Mixture
+        That share the passes: one, one for each restart, or the candidates of a search; those
+        of more components than rows are never begun.
+    start : {"auto", "grown", "given"} or other
+        Where they start from: the default, what a search grows, parameters, or another method.
 
     Raises
     ------
     MemoryError
-        It says how many bytes are needed and how many there are.
+        It says how many bytes are needed and how many there are, and what needs fewer.
     """
-    numbers = family(covariance_type).n_covariance_parameters(n_components, n_features)
-    if covariance_type in ("full", "tied"):
-        numbers *= 2  # matrices are written out in full
-    needed = 8 * COPIES * numbers
-    available = available_bytes() if needed > ALWAYS_FITS else None
-    if available is not None and needed > available:
-        way = {
-            "full": "fewer components, covariance_type='tied', 'diag' or 'spherical'",
-            "tied": "covariance_type='diag' or 'spherical'",
-        }.get(covariance_type, "fewer components")
+    n_rows = source.n_rows
+    mixtures = [each for each in mixtures if n_rows is None or each.n_components <= n_rows]
+    if not mixtures:
+        return  # that is said where rows are counted
+    climb, begin = needed(source, mixtures, "given"), needed(source, mixtures, start)
+    most = max(climb, begin)
+    available = available_bytes() if most > ALWAYS_FITS else None
+    if available is not None and most > available:
         raise MemoryError(
-            f"a fit of {n_components} component(s) of {n_features} features with "
-            f"covariance_type={covariance_type!r} needs about {needed:,} bytes and "
-            f"{available:,} are available; take {way}, or choose fewer features"
+            f"{_what(mixtures, source.n_features)} needs about {most:,} bytes and "
+            f"{available:,} are available; "
+            f"{_way(mixtures, start == 'auto' and climb <= available)}, or choose fewer features"
         )
+
+
+def needed(source: Source, mixtures: Sequence[Mixture], start: str) -> int:
+    """Estimate the bytes held at once, beside the rows that the user holds."""
+    n_features = source.n_features
+    each = [mixture.n_bytes(n_features) for mixture in mixtures]
+    largest = max(mixtures, key=lambda mixture: mixture.n_bytes(n_features))
+    of_pass = passes.held_bytes(source, largest.n_bytes(n_features))
+    if start == "given":
+        return of_pass + COPIES * sum(each)
+    n_components = max(mixture.n_components for mixture in mixtures)
+    n_rows = min(most_rows(n_features), source.n_rows or SAMPLE_ROWS)
+    n_starts = most_candidates(n_components, n_rows) if start in ("auto", "grown") else 1
+    if start == "grown":
+        n_starts = max(n_starts, GROWN)
+    shares = n_components * n_rows if start == "grown" else 0  # responsibilities that are divided
+    if start in ("auto", "grown"):
+        shares += SHARES * min(n_components * n_rows, MOST_SHARES)
+    rows = SAMPLE_COPIES * n_rows * n_features
+    begun = 2 * sum(each) + COPIES_IN_A_START * n_starts * max(each)
+    return of_pass + begun + 8 * (rows + shares)
+
+
+def _what(mixtures: Sequence[Mixture], n_features: int) -> str:
+    n_components = max(mixture.n_components for mixture in mixtures)
+    names = list(dict.fromkeys(mixture.family.covariance_type for mixture in mixtures))
+    if len({mixture.n_components for mixture in mixtures}) > 1 or len(names) > 1:
+        kinds = ", ".join(map(repr, names))
+        return (
+            f"a search among {len(mixtures)} mixtures of up to {n_components} component(s) of "
+            f"{n_features} features, with covariance_type {kinds},"
+        )
+    restarts = f" and n_init={len(mixtures)}" if len(mixtures) > 1 else ""
+    return (
+        f"a fit of {n_components} component(s) of {n_features} features with "
+        f"covariance_type={names[0]!r}{restarts}"
+    )
+
+
+def _way(mixtures: Sequence[Mixture], start_alone: bool) -> str:
+    """Name what needs less memory."""
+    if start_alone:  # the candidates of the default start are what does not fit
+        return "take init_params='kmeans', which starts from one candidate"
+    structures = {mixture.family.structure for mixture in mixtures}
+    way = "take fewer components"
+    if len(mixtures) > 1:
+        way += " or fewer of these at a time"
+    if "full" in structures:
+        return way + ", covariance_type='tied', 'diag' or 'spherical'"
+    return "take covariance_type='diag' or 'spherical'" if structures == {"tied"} else way
 
 
 def available_bytes() -> int | None:

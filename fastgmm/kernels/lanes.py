@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fastgmm.kernels.tiles import TILE
 
 LANES = 32  # of a full call: enough to balance many threads, few enough to add up
+FEWEST_LANES = 2  # so that two threads have always work
 MOST_TILES, FEWEST_TILES = 16, 4  # of a full call's lane: fewer spend more on adding up partials
 SHORTEST_LANE = 2 * TILE  # of what is left for a last call; half of that where rows are wide
 PARTIAL_BYTES = 32 << 20  # what the partials of all lanes may take
@@ -56,6 +57,12 @@ def block_rows(n_features: int) -> int:
     return rows
 
 
+def partial_bytes(lane_bytes: int, n_rows: int) -> int:
+    """Bytes of the partials of all lanes of so many rows, each of so many bytes, at most."""
+    lanes = min(LANES, -(-n_rows // TILE))
+    return min(lanes * lane_bytes, max(PARTIAL_BYTES, FEWEST_LANES * lane_bytes))
+
+
 def plan(row_operations: float, n_moments: int = 0, n_features: int = 1) -> Plan:
     """Plan a model's calls from what a row costs and from how many numbers a lane sums.
 
@@ -65,7 +72,7 @@ def plan(row_operations: float, n_moments: int = 0, n_features: int = 1) -> Plan
     ragged end.
     """
     lanes, tiles = LANES, MOST_TILES
-    while lanes > 2 and lanes * n_moments * 8 > PARTIAL_BYTES:
+    while lanes > FEWEST_LANES and lanes * n_moments * 8 > PARTIAL_BYTES:
         lanes //= 2
     while tiles > FEWEST_TILES and lanes * tiles * TILE * row_operations > CALL_OPERATIONS:
         tiles //= 2

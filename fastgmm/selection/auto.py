@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastgmm import em
 from fastgmm.covariance import Family, family
 from fastgmm.errors import warn
-from fastgmm.estimators import randomness, rows
+from fastgmm.estimators import memory, randomness, rows
 from fastgmm.estimators.base import Mixture, warn_of_few
 from fastgmm.estimators.fitting import advice
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
@@ -194,6 +194,9 @@ class AutoGaussianMixture(Mixture):
         counts, families = _counts(self.n_components), _families(self.covariance_type)
         criterion = named(self.criterion)
         found = rows.to_fit(self._smallest(counts[0]), X, sample_weight)
+        memory.demand(
+            found.source, [memory.Mixture(k, e) for e in families for k in counts], "grown"
+        )
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         progress = Progress(self, self.max_iter, {"X": X, "y": y, "metadata": metadata})
         candidates, contest = sweep(

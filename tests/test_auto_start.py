@@ -4,7 +4,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import adjusted_rand_score
 
-from fastgmm import GaussianMixture
+from fastgmm import GaussianMixture, passes, short_runs
 from fastgmm.auto_start import auto_start, leaders, sub_sample
 from fastgmm.coordinates import whitening
 from fastgmm.covariance import family
@@ -226,3 +226,45 @@ def test_a_cluster_of_one_row_in_a_thousand_survives_the_sample(seed):
     model = GaussianMixture(2, random_state=seed).fit(rows)
     assert adjusted_rand_score(labels, model.predict(rows)) >= 0.95
     assert abs(model.weights_.min() - 1e-3) < 3e-4  # three deviations of a count of 120
+
+
+@pytest.fixture
+def none_held(monkeypatch):
+    """Have a few components start as hundreds do."""
+    monkeypatch.setattr(short_runs, "MOST_SHARES", 100)
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
+def test_many_components_start_as_well_without_their_shares_held(covariance, monkeypatch):
+    rng = np.random.default_rng(3)
+    means = 6.0 * rng.standard_normal((30, 3))
+    rows = means[rng.integers(30, size=6000)] + rng.standard_normal((6000, 3))
+    held = start(rows, 30, covariance=covariance)
+    monkeypatch.setattr(short_runs, "MOST_SHARES", 100)
+    monkeypatch.setattr(short_runs.ShortRuns, "begun", None)  # nobody asks for (K, rows)
+    found = start(rows, 30, covariance=covariance)
+    (anew, before) = passes.statistics(open_source(rows), [found, held])
+    assert anew.mean_log_likelihood > before.mean_log_likelihood - 0.005
+
+
+def test_many_components_start_with_the_same_bits_whatever_the_threads_and_chunks(none_held):
+    rows, _ = crossing(20_000, 3, 8)
+    found = start(rows, 8)
+    threads = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        alone = start(np.asfortranarray(rows), 8)
+    finally:
+        numba.set_num_threads(threads)
+    chunked = start(lambda: iter(np.array_split(rows, 7)), 8)
+    for other in (alone, chunked):
+        assert_array_equal(other.means, found.means)
+        assert_array_equal(other.covariances, found.covariances)
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
+def test_many_components_of_rows_without_rank_are_started_too(none_held, covariance):
+    flat = np.random.default_rng(0).integers(4, size=(500, 1)) * [1.0, 2.0, 0.0]
+    found = start(flat, 6, covariance=covariance)
+    assert np.isfinite(found.means).all()
+    assert found.weights.sum() == pytest.approx(1.0)

@@ -83,7 +83,8 @@ def needed(source: Source, mixtures: Sequence[Mixture], start: str) -> int:
     n_starts = most_candidates(n_components, n_rows) if start in ("auto", "grown") else 1
     if start == "grown":
         n_starts = max(n_starts, GROWN)
-    shares = n_components * n_rows if start == "grown" else 0  # responsibilities that are divided
+    # responsibilities for cuts, and those for unions with a copy
+    shares = 3 * n_components * n_rows if start == "grown" else 0
     if start in ("auto", "grown"):
         shares += SHARES * min(n_components * n_rows, MOST_SHARES)
     rows = SAMPLE_COPIES * n_rows * n_features

@@ -57,12 +57,12 @@ def warn_without_fma():
         return
     if config.CPU_NAME is None and config.CPU_FEATURES is None:
         why = f"the processor ({NAME}) has none"
-        way = "run on one that has (all x86 since 2013); a virtual machine may hide it"
+        way = "run on one that has (x86 servers since 2013); a virtual machine may hide it"
     else:
         why = f"NUMBA_CPU_NAME is {config.CPU_NAME!r}, NUMBA_CPU_FEATURES {config.CPU_FEATURES!r}"
         way = (
             "leave out both; or, for machines that share a cache, set NUMBA_CPU_NAME=generic and "
-            "NUMBA_CPU_FEATURES=+avx2,+fma, which all x86 since 2013 have"
+            "NUMBA_CPU_FEATURES=+avx2,+fma, which x86 servers since 2013 have"
         )
     warn(
         f"Numba compiles without fused multiply-add: {why}. Results are right, and a pass takes "

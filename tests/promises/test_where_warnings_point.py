@@ -20,11 +20,12 @@ from sklearn.preprocessing import StandardScaler
 import fastgmm
 from fastgmm import AutoGaussianMixture, DegenerateComponentWarning, GaussianMixture, select
 from fastgmm.checkpoint import CheckpointWarning
-from fastgmm.errors import ThreadsWarning
+from fastgmm.errors import ThreadsWarning, WeightsWarning
 from fastgmm.estimators.pickling import VersionWarning
 
 ROWS = np.random.default_rng(0).normal(size=(400, 2)) + 4.0 * (np.arange(400)[:, None] % 3)
 CONSTANT = np.where([True, False], ROWS, 7.0)
+LIGHT = np.full(400, 1e-3)
 NAMED = pd.DataFrame(ROWS, columns=["a", "b"])
 SHORT = {"max_iter": 1, "random_state": 0}
 
@@ -76,6 +77,12 @@ CALLS = {
     "degenerate select": (
         lambda: select(CONSTANT, 1, "full", random_state=0),
         DegenerateComponentWarning,
+    ),
+    "bic of light rows": (lambda: fitted.bic(ROWS, LIGHT), WeightsWarning),
+    "icl of light rows": (lambda: fitted.icl(ROWS, LIGHT), WeightsWarning),
+    "select of light rows": (
+        lambda: select(ROWS, [1], "full", random_state=0, sample_weight=LIGHT),
+        WeightsWarning,
     ),
     "predict without names": (lambda: with_names.predict(ROWS), UserWarning),
     "score_samples of a list": (lambda: with_names.score_samples(ROWS.tolist()), UserWarning),

@@ -339,12 +339,12 @@ def _totals(models: Sequence[Model], block: Block) -> list[Totals]:
     found = []
     for each in models:
         densities = scored("log_likelihoods", each, block)
-        certainties, counts = np.empty(len(block.rows), block.rows.dtype), None
+        certainties = np.empty(len(block.rows), block.rows.dtype)
+        counts = None if block.weights is None else np.zeros(len(each.factors.log_scale))
         for piece, responsibilities in _responsible(each, block):
             certainties[piece.start : piece.start + len(piece.rows)] = _largest(responsibilities)
-            if piece.weights is not None:
-                counted = _counted(responsibilities, piece)
-                counts = counted if counts is None else counts + counted
+            if counts is not None:
+                counts += _counted(responsibilities, piece)
         sums = _summed(densities, block), _summed(np.log(certainties), block)
         found.append(Totals(*sums, row_weight, n_rows, counts))
     return found

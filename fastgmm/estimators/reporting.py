@@ -76,6 +76,7 @@ class Progress:
         self.estimator = estimator
         self.given = given
         self.fit = estimator._init_callback_context(max_subtasks=max_passes)
+        self.n_left = max_passes  # of the tasks that may be begun
         self.fit.call_on_fit_task_begin(estimator=estimator, **given)
         self.current: Any = None  # the context of the pass that is running
 
@@ -85,8 +86,10 @@ class Progress:
         def watched_pass(candidates: list[Parameters]) -> Sequence[SufficientStatistics]:
             if self.end_pass(attributes):
                 raise StopRequestedError
-            self.current = self.fit.subcontext(task_name="pass")
-            self.current.call_on_fit_task_begin(estimator=self.estimator, **self.given)
+            if self.n_left > 0:  # a repair after the last pass takes more than were announced
+                self.n_left -= 1
+                self.current = self.fit.subcontext(task_name="pass")
+                self.current.call_on_fit_task_begin(estimator=self.estimator, **self.given)
             return data_pass(candidates)
 
         return watched_pass

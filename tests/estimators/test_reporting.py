@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import GaussianMixture
+from fastgmm.estimators.reporting import Progress
 
 
 class Recorder:
@@ -168,3 +169,14 @@ def test_a_collapse_is_said(capsys):
     with pytest.raises(DegenerateCovarianceError):
         model(reg_covar=0.0, verbose=1, **start).fit(rows)
     assert "did not converge" in capsys.readouterr().out
+
+
+def test_passes_beyond_those_announced_are_taken_without_a_task():
+    """A repair may take them: a fit died of "already has its maximum number of children"."""
+    recorder, done = Recorder(), []
+    progress = Progress(model().set_callbacks(recorder), 2, {"X": None, "y": None})
+    watched = progress.watched(done.append, dict)
+    for candidates in ("first", "second", "third"):
+        watched(candidates)
+    assert done == ["first", "second", "third"]
+    assert recorder.heard.count("begin pass") == recorder.heard.count("end pass") == 2

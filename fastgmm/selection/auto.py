@@ -148,7 +148,7 @@ class AutoGaussianMixture(Mixture):
         X : array-like of shape (n_samples, n_features), or a source
             What `GaussianMixture.fit` takes. It is read once for the starts, as often as the
             slowest candidate needs passes, and once for the criteria; and a few times more where
-            a curve dips.
+            a curve dips, or where the best may do as well with fewer components.
         y : Ignored
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional

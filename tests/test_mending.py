@@ -7,10 +7,12 @@ import pytest
 from numpy.testing import assert_allclose
 
 import fastgmm
-from fastgmm import passes
+from fastgmm import em, passes
+from fastgmm.covariance import family
 from fastgmm.parameters import Parameters
 from fastgmm.selection import sweep
-from fastgmm.selection.mending import divided_gently, mended
+from fastgmm.selection.candidate import Candidate
+from fastgmm.selection.mending import divided_gently, mended, restarted
 from fastgmm.sources import open_source
 
 TYPES = ["full", "tied", "diag", "spherical"]
@@ -115,3 +117,17 @@ def test_a_curve_without_dips_is_left_as_it_is(rows, monkeypatch):
     monkeypatch.setattr(sweep, "mended", watched)
     fastgmm.select(rows, range(1, 4), "full", random_state=0)
     assert len(found) == 1
+
+
+def test_what_is_mended_begins_without_an_extrapolation_of_the_smaller_one():
+    """One that was stopped may have an extrapolation on trial: of its own components."""
+    full = family("full")
+    identity = np.repeat(np.eye(2)[None], 2, axis=0)
+    two = Parameters.from_covariances("full", [0.5, 0.5], [[0.0, 0.0], [5.0, 0.0]], identity)
+    rule = em.MaximumLikelihood(full, 1e-6)
+    trace = (-4.0, -3.5, -3.4)
+    stopped = em.State(rule, two, trace=trace, outcome=em.Outcome.OUTDONE, trial=two, start=2)
+    smaller = Candidate(2, full, stopped, None, None, 2)
+    larger = Candidate(3, full, em.State(rule, two), None, None, 2)
+    again = restarted(larger, smaller, 0.4)
+    assert again.state.next.n_components == again.state.parameters.n_components == 3

@@ -45,7 +45,7 @@ def mended(
             found[at] = other
     doubled = {}
     for at, smaller in _fallen(found):
-        doubled[at] = _restarted(found[at], found[smaller], 0.0)
+        doubled[at] = restarted(found[at], found[smaller], 0.0)
     for at, other in zip(doubled, _totalled(list(doubled.values()), source), strict=True):
         found[at] = other
     return found
@@ -74,7 +74,7 @@ def _climbed(
 ) -> dict[int, Candidate]:
     """Divide smaller candidates gently, and climb from there in shared passes."""
     starts = {
-        at: _restarted(candidates[at], candidates[smaller], GENTLE)
+        at: restarted(candidates[at], candidates[smaller], GENTLE)
         for at, smaller in fallen.items()
         if candidates[at].family.structure != "tied"  # all components have a part in that
     }
@@ -105,14 +105,15 @@ def _climbed(
     return {at: candidate for at, candidate in found.items() if candidate.failure is None}
 
 
-def _restarted(candidate: Candidate, smaller: Candidate, gently: float) -> Candidate:
+def restarted(candidate: Candidate, smaller: Candidate, gently: float) -> Candidate:
     """Put a smaller candidate, enough of its components twice, in the place of one."""
     state = _state(smaller)
     parameters = state.parameters
     with one_blas_thread():
         for _ in range(candidate.n_components - smaller.n_components):
             parameters = divided_gently(parameters, gently)
-    return replace(candidate, state=replace(state, parameters=parameters))
+    # an extrapolation on trial is one of the smaller one
+    return replace(candidate, state=replace(state, parameters=parameters, trial=None))
 
 
 def divided_gently(parameters: Parameters, gently: float) -> Parameters:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastgmm import em, passes
+from fastgmm.acceleration import Memory
 from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.exchange import merges
@@ -89,7 +90,7 @@ def _start(best: Candidate, n_components: int, sample: Sample, contest: Contest)
     if (mean - DEVIATIONS * error) * contest.row_weight > spared:
         return None
     theirs = replace(theirs, means=theirs.means + sample.origin)
-    return em.State(rule, theirs, memory=best.state.memory)
+    return em.State(rule, theirs, memory=Memory("auto"))
 
 
 def _merged(

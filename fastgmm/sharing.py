@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,8 @@ from fastgmm.kernels.threads import team
 # the thread that reads: a pass over a file took 72 ms, and 57 so.
 SPINS = "GOMP_SPINCOUNT"
 _compilation: Any = global_compiler_lock  # of all threads
+# Who launches Numba's threads holds this one, some milliseconds, and may compile before
+_launching: Any = getattr(numba_threads, "_backend_init_thread_lock", threading.RLock())
 _usable = True  # until they fail, or until a fork leaves them behind
 
 
@@ -39,16 +42,22 @@ def _after_fork() -> None:
     """
     global _usable
     _usable = _usable and not getattr(numba_threads, "_is_initialized", True)
+    _release()
+
+
+def _acquire() -> None:
+    """Wait for a compilation or a launch in another thread: a child would wait for it for ever."""
+    _compilation.acquire()
+    _launching.acquire()
+
+
+def _release() -> None:
+    _launching.release()
     _compilation.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        # a fork waits for a compilation in another thread: the child would wait for it for ever
-        before=_compilation.acquire,
-        after_in_parent=_compilation.release,
-        after_in_child=_after_fork,
-    )
+    os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_after_fork)
 
 
 def share(parallel: Callable[..., None], serial: Callable[..., None], *arguments: Any) -> None:

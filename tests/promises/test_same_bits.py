@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numba
 import numpy as np
 import pyarrow as pa
@@ -220,8 +218,9 @@ def test_threads_of_blas_change_no_bit_of_what_moves_components():
     sample, parameters = wide_sample(1000, 150), wide_parameters("tied", 3, 150)
     shares = np.random.default_rng(0).dirichlet(np.ones(3), size=1000).T.copy()
     of_any_blas(lambda: coordinates.whiten(sample.rows, sample.weights))
-    of_any_blas(lambda: list(itertools.chain(*exchange.splits(sample, shares))))
-    of_any_blas(lambda: list(exchange.exchanges(sample, parameters, shares)))
+    held = list(exchange.held(shares))
+    of_any_blas(lambda: [[each.gain, each.leaving] for each in exchange.splits(sample, held)])
+    of_any_blas(lambda: [each() for each in exchange.exchanges(sample, parameters, shares)])
     assert of_any_blas(lambda: repaired(parameters, [1], sample, rule)) != as_bytes(None)
     cuts = best_cuts(sample.rows, sample.weights, shares.T, parameters)
     of_any_blas(lambda: divided(parameters, cuts[:1], 1e-3))

@@ -17,10 +17,8 @@ import numpy as np
 from fastgmm import em, passes
 from fastgmm.acceleration import Memory
 from fastgmm.blas import one_blas_thread
-from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.exchange import merges
+from fastgmm.exchange import merged, merges
 from fastgmm.parameters import Parameters
-from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
@@ -79,7 +77,7 @@ def _start(best: Candidate, n_components: int, sample: Sample, contest: Contest)
     ours = best.state.parameters
     ours = replace(ours, means=ours.means - sample.origin)
     with one_blas_thread():  # else the bits of its products follow the number of threads
-        theirs = _merged(ours, n_components, rule, centred, source, contest)
+        theirs = _with_fewer(ours, n_components, rule, centred, source, contest)
         if theirs is None:
             return None
         lost = passes.log_likelihoods(source, ours) - passes.log_likelihoods(source, theirs)
@@ -93,7 +91,7 @@ def _start(best: Candidate, n_components: int, sample: Sample, contest: Contest)
     return em.State(rule, theirs, memory=Memory("auto"))
 
 
-def _merged(
+def _with_fewer(
     parameters: Parameters,
     n_components: int,
     rule: em.MaximumLikelihood,
@@ -104,7 +102,7 @@ def _merged(
     """Merge components two by two, and climb over the sample; None if that degenerates."""
     state = em.State(rule, parameters)
     while state.parameters.n_components > n_components:
-        starts = [em.State(rule, each) for each in _unions(state.parameters, rule, sample, source)]
+        starts = [em.State(rule, each) for each in _unions(state.parameters)]
         tried = best_first(em.run(starts, partial(passes.statistics, source), TRIAL))
         if not tried:
             return None
@@ -113,17 +111,16 @@ def _merged(
     return state.parameters if state.failure is None else None
 
 
-def _unions(
-    parameters: Parameters, rule: em.MaximumLikelihood, sample: Sample, source: Source
-) -> Iterator[Parameters]:
+def _unions(parameters: Parameters) -> Iterator[Parameters]:
     """Walk mixtures in which two components are one, those that lose least."""
-    shares = sample.weights * passes.responsibilities(source, parameters).T
     for _, i, j in merges(parameters)[:TRIED_PAIRS]:
-        joined = shares.copy()
-        joined[i] += joined[j]
-        given = zip(joined, parameters.means, strict=True)
-        kept = [Share(sample.rows, *each) for k, each in enumerate(given) if k != j]
-        try:
-            yield maximise(sample, kept, rule.family, rule.reg_covar)
-        except DegenerateCovarianceError:
-            continue
+        both = merged(parameters, [(i, j)])
+        kept = np.arange(parameters.n_components) != j
+        own = slice(None) if parameters.structure == "tied" else kept
+        yield Parameters(
+            parameters.structure,
+            both.weights[kept],
+            both.means[kept],
+            both.covariances[own],
+            both.precisions_cholesky[own],
+        )

@@ -91,6 +91,37 @@ def test_nobody_is_left_behind_before_the_distance_is_known():
     assert contest.outdone([best, state_of(2, climbing_to(-9.0, 1e-3))]) == [1]
 
 
+def test_whoever_would_need_more_passes_than_there_are_is_left_behind():
+    """At a saddle no distance is known; ten times as fast, it would take 90 passes to the best."""
+    charge = contest_of().charge / 1000
+    per_pass = charge / (SAFETY * 90)
+    steps = [-3.0 + per_pass * at for at in range(5)]  # no ratio
+    best = state_of(1, climbing_to(steps[-1], 1e-9))
+    for max_passes, is_out in ((5 + 91, False), (5 + 89, True)):
+        contest = contest_of(max_passes=max_passes)
+        assert contest.outdone([best, state_of(2, steps)]) == ([1] if is_out else [])
+    over = state_of(2, steps, outcome=em.Outcome.OUT_OF_PASSES)
+    # what ran out of passes is asked whether as many again may help
+    for max_passes, may_win in ((91, True), (89, False)):
+        assert contest_of(max_passes=max_passes).can_win(over, contest.reached([best])) == may_win
+
+
+@pytest.mark.parametrize("stopping", ["aitken", "change"])
+def test_the_doubt_of_the_chosen_is_finite_in_float32_too(stopping, rng):
+    rows = rng.normal(size=(20_000, 2))
+    rows[:7000, 0] += 4.0
+    found = fastgmm.select(
+        rows.astype(np.float32), range(1, 4), "diag", random_state=0, stopping=stopping
+    )
+    table = found.table
+    arrived = table["converged"]
+    assert found.best_estimator_.n_components == 2
+    assert arrived[1]
+    assert np.isfinite(table["doubt"][arrived]).all()
+    assert table["doubt"][1] < 2.0 * 0.01 * 5 * math.log(20_000)
+    assert table["n_passes"].max() < 11  # rounding is seen before it is seen to wander
+
+
 def test_nobody_is_left_behind_where_passes_are_asked_for():
     states = [state_of(1, climbing_to(-3.0, 1e-9)), state_of(2, climbing_to(-9.0, 1e-9))]
     assert contest_of(share=0.0).outdone(states) == []

@@ -221,6 +221,17 @@ def test_aitken_takes_rounding_for_the_end():
     assert aitken((-5.1, -5.1 + 1e-12, -5.1, -5.1 + 1e-12)) == math.inf
 
 
+def test_a_fall_within_a_tolerance_is_rounding():
+    stopping = Stopping(1e-3, 99, "aitken")
+    resting = (-3.0, -3.00001, -2.99999, -3.0)
+    assert aitken(resting) == math.inf
+    assert stopping.judge(resting) is Outcome.CONVERGED
+    assert Stopping(1e-4, 99, "aitken").judge(resting) is Outcome.RUNNING  # it may be rounding
+    assert stopping.judge(resting[:3]) is Outcome.RUNNING
+    rising = (-3.0, -2.99999, -2.99997, -2.99994)  # EM is slow, and does not fall
+    assert stopping.judge(rising) is Outcome.RUNNING
+
+
 def test_after_a_leap_aitken_waits_for_another_try():
     """What fell fast after an extrapolation that has gained much says nothing of what is left."""
     steps = geometric(0.1, 4)

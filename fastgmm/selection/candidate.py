@@ -46,10 +46,17 @@ class Candidate:
 
     @property
     def doubt(self) -> float:
-        """How much lower the criteria would still come, by the last steps of EM; inf if unknown."""
+        """How much lower the criteria would still come, by the last steps of EM; inf if unknown.
+
+        Where they have arrived and have no ratio, as by rounding, it is their own range.
+        """
         if self.totals is None or self.state is None:
             return math.inf
-        return 2.0 * self.totals.row_weight * em.aitken(self.state.steps)
+        distance = em.aitken(self.state.steps)
+        if self.has_arrived and distance == math.inf:
+            last = [each for each in self.state.steps[-4:] if each > -math.inf]
+            distance = max(last) - min(last)
+        return 2.0 * self.totals.row_weight * distance
 
     @property
     def counts(self) -> Array:

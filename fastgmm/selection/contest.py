@@ -116,7 +116,7 @@ class Contest:
         if len(steps) < 4:
             return math.inf
         is_running = state.outcome in (em.Outcome.RUNNING, em.Outcome.OUTDONE)
-        n_left = self.max_passes - len(state.trace) if is_running else self.max_passes
+        n_left = max(1, self.max_passes - len(state.trace)) if is_running else self.max_passes
         fastest = max(abs(after - before) for before, after in pairwise(steps))
         return min(em.aitken(steps), n_left * fastest)
 

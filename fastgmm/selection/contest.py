@@ -20,7 +20,7 @@ from fastgmm.passes import Totals
 from fastgmm.selection.criteria import Criterion
 
 # times the estimated distance to its limit may a candidate still gain, and times as much per pass:
-# near a saddle the estimate was a tenth of the distance, and EM was ten times as fast behind it
+# near a saddle the estimate was a tenth of the distance, and EM was eight times as fast behind it
 SAFETY = 10.0
 
 

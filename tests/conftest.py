@@ -13,7 +13,7 @@ from hypothesis import settings
 settings.register_profile("fastgmm", deadline=None, derandomize=True)
 settings.load_profile("fastgmm")
 
-pytest_plugins = ["deadlines", "faults.report"]  # the markers `deadline` and `fault`
+pytest_plugins = ["deadlines"]  # the marker `deadline`
 
 
 class Case(NamedTuple):

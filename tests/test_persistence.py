@@ -100,7 +100,6 @@ def test_numpy_opens_the_file_too(path, written):
             assert_array_equal(opened[name], array, strict=True)
 
 
-@pytest.mark.fault(91)
 def test_big_endian_arrays_are_written_little_endian(path, written):
     big = {
         name: np.asarray(a).astype(np.asarray(a).dtype.newbyteorder(">"))
@@ -146,13 +145,11 @@ def test_a_header_that_is_not_json_is_not_written(path):
 # What is refused
 
 
-@pytest.mark.fault(84)
 def test_every_truncation_is_refused(path, written):
     for length in range(len(written)):
         refusal(path, written[:length])
 
 
-@pytest.mark.fault(85)
 def test_every_flipped_byte_is_refused_or_changes_nothing(path):
     arrays = {"weights": np.array([0.25, 0.75]), "none": np.zeros((0, 2))}
     persistence.write(path, {"k": 2}, arrays)
@@ -184,7 +181,6 @@ def test_an_archive_of_numpy_is_refused(path):
     assert "no header.json" in refusal(path, path.read_bytes())
 
 
-@pytest.mark.fault(87)
 def test_a_pickle_is_refused_unread(path):
     bomb = b"cos\nsystem\n(S'false'\ntR."
     refusal(path, bomb)
@@ -202,7 +198,6 @@ def test_another_value_under_the_old_checksum_is_refused(path, written):
     assert "checksum" in refusal(path, repacked(written, {"weights.npy": changed}))
 
 
-@pytest.mark.fault(86)
 def test_a_newer_format_is_refused_with_the_way_out(path, written):
     message = refusal(path, sealed(written, {"format_version": 2}))
     assert "format version 2" in message
@@ -232,7 +227,6 @@ def test_a_header_that_could_not_have_been_written_is_refused(path, written, tex
     assert "altered" in refusal(path, repacked(written, {"header.json": changed}))
 
 
-@pytest.mark.fault(86)
 @pytest.mark.parametrize("field", ["checksum", "arrays", "format_version"])
 def test_a_missing_field_is_refused(path, written, field):
     with zipfile.ZipFile(io.BytesIO(written)) as archive:
@@ -242,7 +236,6 @@ def test_a_missing_field_is_refused(path, written, field):
     assert field.replace("_", " ") in refusal(path, changed).replace("_", " ")
 
 
-@pytest.mark.fault(86)
 def test_missing_and_unknown_arrays_are_refused(path, written):
     assert "weights.npy" in refusal(path, repacked(written, {"weights.npy": None}))
     assert "more.npy" in refusal(path, repacked(written, {"more.npy": b""}))
@@ -264,7 +257,6 @@ def test_compressed_members_are_refused(path, written):
     assert "compressed" in refusal(path, changed)
 
 
-@pytest.mark.fault(88)
 def test_members_that_claim_more_than_the_file_are_refused_unread(path, written):
     central = written.rindex(b"PK\x01\x02")  # the last member's entry: its two sizes are at 20
     claim = struct.pack("<II", 2**31, 2**31)
@@ -273,7 +265,6 @@ def test_members_that_claim_more_than_the_file_are_refused_unread(path, written)
     )
 
 
-@pytest.mark.fault(88)
 @pytest.mark.parametrize(
     "shape", [[10**12], [10**12, 0], [-2], [2, 1.0], [True, 2], ["2"], [3], [], "2", None, [1] * 70]
 )
@@ -301,7 +292,6 @@ def test_a_missing_file_is_said_to_be_missing(path):
     assert caught.value.filename == str(path)
 
 
-@pytest.mark.fault(90)
 def test_a_folder_is_neither_read_nor_replaced(tmp_path):
     with pytest.raises(IsADirectoryError) as caught:
         persistence.read(tmp_path)
@@ -311,7 +301,6 @@ def test_a_folder_is_neither_read_nor_replaced(tmp_path):
     assert caught.value.filename == str(tmp_path)
 
 
-@pytest.mark.fault(90)
 def test_a_pipe_is_neither_read_nor_replaced(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -335,7 +324,6 @@ def test_a_file_in_the_place_of_a_folder_is_named(path, written):
     assert caught.value.filename == str(path / "model.npz")
 
 
-@pytest.mark.fault(94)
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_full_disk_leaves_the_old_file(path, written, monkeypatch, call):
     def full(*_):
@@ -360,7 +348,6 @@ def test_an_interrupt_leaves_the_old_file(path, written, monkeypatch):
     assert os.listdir(path.parent) == [path.name]
 
 
-@pytest.mark.fault(90)
 def test_a_link_is_replaced_and_its_target_left_alone(tmp_path, path, written):
     link = tmp_path / "latest.npz"
     link.symlink_to(path)
@@ -370,7 +357,6 @@ def test_a_link_is_replaced_and_its_target_left_alone(tmp_path, path, written):
     assert persistence.read(link) == ({"k": 1}, {})
 
 
-@pytest.mark.fault(90)
 def test_permissions_are_those_of_the_file_replaced_or_of_any_new_file(path):
     umask = os.umask(0o027)
     try:

@@ -218,7 +218,6 @@ def test_a_component_that_gets_no_rows_fades_and_is_never_nan():
     assert np.isfinite(model.covariances_).all()
 
 
-@pytest.mark.fault(83)
 def test_what_does_not_fit_is_refused_and_changes_nothing(monkeypatch):
     with pytest.raises(ValueError, match="n_samples = 3"):
         GaussianMixture(K).partial_fit(stream(3))
@@ -241,7 +240,6 @@ def clone_with(model, **settings):
     return other.set_params(**settings)
 
 
-@pytest.mark.fault(83)
 def test_a_first_call_of_few_rows_begins_anew_as_more_arrive():
     few, rows = stream(K), stream(2_000, seed=3)
     model = GaussianMixture(K, random_state=0).partial_fit(few)

@@ -103,7 +103,6 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(blobs, fitted):
     assert vars(fitted) == before
 
 
-@pytest.mark.fault(79)
 def test_rows_that_come_from_a_fit_of_the_same_object_are_refused(blobs, fitted):
     model = copy.deepcopy(fitted)
     before = dict(vars(model))

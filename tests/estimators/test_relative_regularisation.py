@@ -27,7 +27,6 @@ def fitted(rows, kind, **settings):
     return GaussianMixture(2, covariance_type=kind, **settings).fit(rows)
 
 
-@pytest.mark.fault(17)
 @pytest.mark.parametrize("exponent", [-40, -17, 30])  # 1e-12, 1e-5, 1e9
 @pytest.mark.parametrize("kind", TYPES)
 def test_the_unit_of_the_data_does_not_matter(kind, exponent):
@@ -40,7 +39,6 @@ def test_the_unit_of_the_data_does_not_matter(kind, exponent):
     assert_allclose(there.lower_bound_ + 3 * np.log(unit), here.lower_bound_, rtol=1e-10)
 
 
-@pytest.mark.fault(16)
 @pytest.mark.parametrize("kind", ["full", "tied", "diag"])
 def test_features_of_any_units_are_fitted_together(kind):
     units = np.array([1e-6, 1.0, 1e6])
@@ -57,7 +55,6 @@ def test_features_of_any_units_are_fitted_together(kind):
     )
 
 
-@pytest.mark.fault(16, 17)
 @pytest.mark.parametrize("kind", TYPES)
 def test_data_that_reg_covar_drowns_is_told_of_the_way_out(kind):
     small = blobs() * 1e-5

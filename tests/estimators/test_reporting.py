@@ -80,7 +80,6 @@ def test_callbacks_are_given_rows_and_weights(rows):
     assert all(X is rows and m["sample_weight"] is weights for X, m in recorder.metadata)
 
 
-@pytest.mark.fault(109)
 def test_a_callback_can_stop_the_fit(rows):
     recorder = Recorder(stop_after=2)
     fitted = model(tol=0.0, max_iter=50).set_callbacks(recorder).fit(rows)
@@ -88,7 +87,6 @@ def test_a_callback_can_stop_the_fit(rows):
     assert not fitted.converged_
 
 
-@pytest.mark.fault(109)
 def test_a_callback_that_fails_leaves_the_model_as_it_was(rows):
     fitted = model().fit(rows)
     before = dict(vars(fitted))

@@ -175,7 +175,6 @@ BROKEN = {
 }
 
 
-@pytest.mark.fault(86, 89)
 @pytest.mark.parametrize("fault", BROKEN)
 def test_files_that_hold_no_mixture_are_refused(rows, fault, tmp_path):
     change, words = BROKEN[fault]

@@ -18,7 +18,7 @@ from fastgmm import persistence
 from fastgmm.errors import CheckpointError, CheckpointWarning
 from fastgmm.estimators import GaussianMixture
 
-# FASTGMM_KILLS=1000 is the catalogue's number: 5 to 10 minutes
+# FASTGMM_KILLS=1000 takes 5 to 10 minutes
 KILLS = int(os.environ.get("FASTGMM_KILLS", "20"))
 SETTINGS = {"n_components": 6, "tol": 0.0, "max_iter": 12, "random_state": 0}
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
@@ -40,7 +40,6 @@ def path(tmp_path):
     return tmp_path / "run.ckpt"
 
 
-@pytest.mark.fault(93)
 @pytest.mark.deadline(240 + KILLS)
 @pytest.mark.parametrize(("what", "wanted"), [("fit", KILLS), ("select", -(-KILLS // 4))])
 def test_fits_that_are_killed_again_and_again_end_with_the_same_bits(what, wanted, tmp_path):
@@ -60,7 +59,6 @@ def checkpointed(folder, model, *places):
     return processes.start("checkpointed", *files, *places)
 
 
-@pytest.mark.fault(96)
 def test_fits_that_are_interrupted_in_the_midst_of_a_write_go_on(tmp_path, rows):
     np.save(tmp_path / "rows.npy", rows)
     assert processes.finish(checkpointed(tmp_path, "expected.npz")) == "finished\n"
@@ -101,7 +99,6 @@ def ended_in(passes, rows, path, monkeypatch):
             GaussianMixture(**SETTINGS).fit(rows, checkpoint=path)
 
 
-@pytest.mark.fault(95)
 @pytest.mark.parametrize("damage", ["truncated", "zeros", "empty", "flipped"])
 def test_a_newest_file_whose_data_did_not_reach_the_disk_is_told_of(
     rows, path, monkeypatch, damage
@@ -134,7 +131,6 @@ def damages(content):
         yield content[:start] + content[end : end + 64] + content[to:]
 
 
-@pytest.mark.fault(95)
 def test_any_damage_is_noticed(path, monkeypatch):
     small = np.random.default_rng(0).normal(size=(40, 2))
     settings = {"covariance_type": "diag", "init_params": "random", "random_state": 0}
@@ -155,7 +151,6 @@ def test_any_damage_is_noticed(path, monkeypatch):
     assert refused > 700  # of 900
 
 
-@pytest.mark.fault(95)
 def test_a_sound_older_file_is_not_pushed_out_by_a_damaged_one(rows, path, monkeypatch):
     ended_in(5, rows, path, monkeypatch)
     path.write_bytes(b"")
@@ -167,7 +162,6 @@ def test_a_sound_older_file_is_not_pushed_out_by_a_damaged_one(rows, path, monke
     assert persistence.read(path)[0]["identity"]
 
 
-@pytest.mark.fault(95)
 def test_two_damaged_files_are_refused(rows, path, monkeypatch):
     ended_in(5, rows, path, monkeypatch)
     for name in ("run.ckpt", "run.ckpt.previous"):
@@ -176,7 +170,6 @@ def test_two_damaged_files_are_refused(rows, path, monkeypatch):
         GaussianMixture(**SETTINGS).fit(rows, checkpoint=path)
 
 
-@pytest.mark.fault(94)
 def test_a_disk_that_is_full_is_told_of_and_the_fit_ends(rows, path, monkeypatch):
     """A limit of the system on the size of files, which fails in the midst of the write."""
     expected = GaussianMixture(**SETTINGS).fit(rows)
@@ -195,7 +188,6 @@ def test_a_disk_that_is_full_is_told_of_and_the_fit_ends(rows, path, monkeypatch
     assert {each: each.read_bytes() for each in path.parent.iterdir()} == kept
 
 
-@pytest.mark.fault(93)
 def test_fit_predict_goes_on_from_the_checkpoint_of_fit(rows, path, monkeypatch):
     expected = GaussianMixture(**SETTINGS).fit_predict(rows)
     ended_in(5, rows, path, monkeypatch)
@@ -203,7 +195,6 @@ def test_fit_predict_goes_on_from_the_checkpoint_of_fit(rows, path, monkeypatch)
     assert persistence.read(path)[0]["is_finished"]
 
 
-@pytest.mark.fault(94)
 def test_a_disk_that_is_full_for_a_while_is_used_again(rows, path, monkeypatch):
     sync, calls = os.fsync, []
 
@@ -219,7 +210,6 @@ def test_a_disk_that_is_full_for_a_while_is_used_again(rows, path, monkeypatch):
     assert persistence.read(path)[0]["is_finished"]
 
 
-@pytest.mark.fault(90)
 def test_places_where_nothing_can_be_written_are_refused_before_the_fit(rows, tmp_path):
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe")
@@ -234,7 +224,6 @@ def test_places_where_nothing_can_be_written_are_refused_before_the_fit(rows, tm
             GaussianMixture(**SETTINGS).fit(rows, checkpoint=tmp_path / "run.ckpt")
 
 
-@pytest.mark.fault(90)
 def test_what_is_no_checkpoint_is_never_written_over(rows, path, tmp_path):
     np.save(tmp_path / "rows.npy", rows)
     GaussianMixture(**SETTINGS).fit(rows).save(tmp_path / "model.npz")
@@ -245,7 +234,6 @@ def test_what_is_no_checkpoint_is_never_written_over(rows, path, tmp_path):
         assert (tmp_path / name).read_bytes() == content
 
 
-@pytest.mark.fault(90)
 def test_a_link_is_read_through_and_replaced(rows, path, tmp_path, monkeypatch):
     expected = GaussianMixture(**SETTINGS).fit(rows)
     elsewhere = tmp_path / "elsewhere.ckpt"
@@ -258,7 +246,6 @@ def test_a_link_is_read_through_and_replaced(rows, path, tmp_path, monkeypatch):
     assert elsewhere.read_bytes() == content
 
 
-@pytest.mark.fault(93)
 def test_what_a_kill_leaves_half_written_is_removed_and_a_living_writers_is_not(path):
     left = path.with_name(persistence.os.path.basename(_temporary(path, "0" * 16)))
     left.touch()

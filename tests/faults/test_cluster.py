@@ -84,7 +84,6 @@ def expected():
         return fitted(made().persist())
 
 
-@pytest.mark.fault(111, 115)
 def test_a_worker_killed_in_the_middle_of_a_pass_changes_no_bit(connect, expected, tmp_path):
     connect(1)
     rows = made(counting(tmp_path, dying_midway(tmp_path, visit=3)))
@@ -94,7 +93,6 @@ def test_a_worker_killed_in_the_middle_of_a_pass_changes_no_bit(connect, expecte
     assert visits.count(8) > 1  # beside the one that was killed, some were summed again
 
 
-@pytest.mark.fault(112)
 def test_a_worker_killed_with_the_only_copy_of_rows_changes_no_bit(connect, expected, tmp_path):
     client = connect(2)
     rows = made(counting(tmp_path)).persist()
@@ -108,7 +106,6 @@ def test_a_worker_killed_with_the_only_copy_of_rows_changes_no_bit(connect, expe
     assert max(visits) == 2
 
 
-@pytest.mark.fault(114)
 def test_a_partition_that_kills_every_worker_is_named(cluster, connect, tmp_path):
     connect(2)
     cluster.scheduler.allowed_failures = 1
@@ -127,7 +124,6 @@ def test_a_partition_that_kills_every_worker_is_named(cluster, connect, tmp_path
     assert fitted(made())  # the cluster lives on
 
 
-@pytest.mark.fault(117)
 def test_workers_of_another_version_are_refused(connect):
     client = connect(2)
 
@@ -309,7 +305,6 @@ def test_lazy_scores_hold_rows_that_their_user_has_dropped(connect, tmp_path, me
     assert set(counts(tmp_path)) == {1}  # none was made anew
 
 
-@pytest.mark.fault(114)
 def test_a_fit_goes_on_elsewhere_from_the_checkpoint_of_one_whose_workers_were_killed(
     cluster, connect, expected, tmp_path
 ):
@@ -353,7 +348,6 @@ def test_any_number_of_workers_gives_the_same_bits(connect, expected, n_workers)
         assert fitted(rows) == expected
 
 
-@pytest.mark.fault(113)
 def test_a_scheduler_that_dies_ends_the_fit_with_its_last_iteration(tmp_path):
     process = processes.start("cluster")
     try:

@@ -21,13 +21,11 @@ def rows(rng):
     return np.concatenate([rng.normal(size=(100, 2)), rng.normal(6.0, 1.0, size=(100, 2))])
 
 
-@pytest.mark.fault(108)
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_the_interpreter_ends_while_a_daemon_thread_fits(layer):
     assert processes.run("leaving", NUMBA_THREADING_LAYER=layer) == "leaving\n"
 
 
-@pytest.mark.fault(107)
 def test_a_thread_that_may_not_handle_signals_fits(rows):
     found = []
     thread = threading.Thread(
@@ -40,7 +38,6 @@ def test_a_thread_that_may_not_handle_signals_fits(rows):
     )
 
 
-@pytest.mark.fault(107)
 def test_a_sub_interpreter_is_refused_and_the_main_one_goes_on():
     refused, again, goes_on = processes.run("subinterpreters").splitlines()
     assert refused == again
@@ -48,7 +45,6 @@ def test_a_sub_interpreter_is_refused_and_the_main_one_goes_on():
     assert goes_on == "the main one fits 2 features"
 
 
-@pytest.mark.fault(106)
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="sets x86-64's MXCSR")
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_denormals_and_rounding_set_by_others_leave_results_right(layer):
@@ -76,7 +72,6 @@ class Callback:
         pass
 
 
-@pytest.mark.fault(109)
 def test_a_callback_that_raises_leaves_the_object_as_it_was(rows):
     def deed(estimator):
         raise RuntimeError("no more")
@@ -89,7 +84,6 @@ def test_a_callback_that_raises_leaves_the_object_as_it_was(rows):
         model.predict(rows)
 
 
-@pytest.mark.fault(109)
 @pytest.mark.parametrize("place", ["the estimator", "the model of the pass"])
 def test_a_callback_that_meddles_changes_nothing_of_the_fit_under_way(rows, place):
     settings = {"tol": 1e-12, "max_iter": 500, "init_params": "random", "random_state": 0}
@@ -118,7 +112,6 @@ class Meddler(Callback):
             setattr(target, name, np.full(3, np.nan))
 
 
-@pytest.mark.fault(110)
 def test_a_clock_that_goes_backwards_costs_no_checkpoint(rows, monkeypatch, tmp_path):
     """Files are dated to the future, too: who goes on asks what they hold, not how old they are."""
     settings = {"tol": 0.0, "max_iter": 20, "init_params": "random", "random_state": 0}
@@ -146,7 +139,6 @@ class Stop(Callback):
         return fitted_estimator.n_iter_ >= self.passes
 
 
-@pytest.mark.fault(110)
 def test_a_clock_that_goes_backwards_is_not_looked_at(rows, monkeypatch, capsys):
     back = iter(range(10**6, 0, -1))
     monkeypatch.setattr(time, "time", lambda: float(next(back)))

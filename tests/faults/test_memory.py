@@ -6,7 +6,6 @@ import pytest
 from faults import processes
 
 
-@pytest.mark.fault(97)
 def test_a_failure_of_any_allocation_leaves_object_and_file_as_they_were(tmp_path):
     printed = processes.run("memory", "injected", tmp_path)
     counts = {name: int(n) for name, n in (line.split() for line in printed.splitlines())}
@@ -15,7 +14,6 @@ def test_a_failure_of_any_allocation_leaves_object_and_file_as_they_were(tmp_pat
     assert counts["save"] > 2
 
 
-@pytest.mark.fault(97)
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_a_limit_of_the_system_leaves_the_object_as_it_was(layer):
     assert "went through" in processes.run("memory", "limited", NUMBA_THREADING_LAYER=layer)

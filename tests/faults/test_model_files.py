@@ -56,14 +56,12 @@ def same(found, model):
     )
 
 
-@pytest.mark.fault(84)
 def test_no_model_comes_of_a_file_that_is_cut_short(path, written):
     for length in range(0, len(written), 7):
         with pytest.raises(ModelFileError):
             load(path, written[:length])
 
 
-@pytest.mark.fault(85)
 def test_a_flipped_bit_is_refused_or_changes_nothing(path, written, model):
     refused = 0
     for position in range(len(written)):
@@ -76,7 +74,6 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(path, written, model):
     assert refused > 0.7 * len(written)  # the rest are dates and attributes of the zip
 
 
-@pytest.mark.fault(84, 85, 87)
 @FAST
 @given(cuts=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 60), st.binary(max_size=60))))
 def test_bytes_cut_and_pasted_never_make_another_model(path, written, model, cuts):
@@ -101,7 +98,6 @@ FIELDS = st.sampled_from(
 SETTINGS = st.sampled_from(["tol", "n_components", "covariance_type", "random_state", "means_init"])
 
 
-@pytest.mark.fault(86, 88, 89)
 @FAST
 @given(field=FIELDS, setting=SETTINGS, value=VALUES, inside=st.booleans())
 def test_headers_of_any_values_are_refused_or_mean_what_they_say(
@@ -119,7 +115,6 @@ def test_headers_of_any_values_are_refused_or_mean_what_they_say(
         assert found.predict_proba([[0.0, 1.0]]).shape == (1, 2)
 
 
-@pytest.mark.fault(88)
 @FAST
 @given(
     shape=st.lists(st.integers(-(2**65), 2**65) | st.integers(0, 3), max_size=4),
@@ -168,7 +163,6 @@ class Bomb:
         return os.mkdir, ("exploded",)
 
 
-@pytest.mark.fault(87)
 def test_nothing_is_ever_unpickled(path, written, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     archive = io.BytesIO()
@@ -187,7 +181,6 @@ def test_nothing_is_ever_unpickled(path, written, tmp_path, monkeypatch):
     assert not imported & {"pickle", "marshal", "shelve", "joblib"}
 
 
-@pytest.mark.fault(90)
 def test_a_model_that_cannot_be_written_leaves_what_was_there(model, written, tmp_path):
     path = tmp_path / "model.npz"
     path.write_bytes(written)
@@ -199,7 +192,6 @@ def test_a_model_that_cannot_be_written_leaves_what_was_there(model, written, tm
     assert [each.name for each in tmp_path.iterdir()] == ["model.npz"]
 
 
-@pytest.mark.fault(91)
 def test_the_bytes_of_a_file_depend_on_nothing_but_the_model(model, written, tmp_path):
     again = copy.deepcopy(model)
     again.means_ = again.means_.astype(">f8")
@@ -207,7 +199,6 @@ def test_the_bytes_of_a_file_depend_on_nothing_but_the_model(model, written, tmp
     assert (tmp_path / "model.npz").read_bytes() == written
 
 
-@pytest.mark.fault(92)
 @pytest.mark.parametrize("version", ["0.0.1", None])
 def test_a_pickle_of_another_version_is_read_with_a_warning(model, monkeypatch, version):
     with monkeypatch.context() as context:

@@ -35,13 +35,11 @@ def refused(rows, words, error=InvalidParameterError, **settings):
     assert not hasattr(model, "means_")
 
 
-@pytest.mark.fault(58)
 @pytest.mark.parametrize("value", [0, -1, 2.0, 2.5, True, np.True_, "3", None, np.float64(2)])
 def test_what_is_no_number_of_components_is_refused(rows, value):
     refused(rows, "'n_components' parameter of GaussianMixture must be", n_components=value)
 
 
-@pytest.mark.fault(58)
 def test_numpys_integers_are_numbers_of_components(rows):
     assert fit(rows, np.int64(2)).means_.shape == (2, 3)
     refused(rows, "n_components = 301, n_samples = 300", ValueError, n_components=301)
@@ -49,19 +47,16 @@ def test_numpys_integers_are_numbers_of_components(rows):
         AutoGaussianMixture([1, True]).fit(rows)
 
 
-@pytest.mark.fault(59)
 @pytest.mark.parametrize("value", [-1e-9, np.nan, np.inf, "small", True])
 def test_a_tolerance_that_is_none_is_refused(rows, value):
     refused(rows, "'tol' parameter", tol=value)
 
 
-@pytest.mark.fault(59)
 @pytest.mark.parametrize("value", [-1, 2.5, True, np.inf])
 def test_a_number_of_passes_that_is_none_is_refused(rows, value):
     refused(rows, "'max_iter' parameter", max_iter=value)
 
 
-@pytest.mark.fault(59)
 def test_tolerance_0_uses_every_pass_and_0_passes_keep_the_start(rows):
     with pytest.warns(ConvergenceWarning):
         model = fit(rows, tol=0, max_iter=9)
@@ -71,13 +66,11 @@ def test_tolerance_0_uses_every_pass_and_0_passes_keep_the_start(rows):
     assert_array_equal(fit(rows, max_iter=0, means_init=start).means_, start)
 
 
-@pytest.mark.fault(60)
 @pytest.mark.parametrize("value", [-1e-9, np.nan, np.inf, 1e300, "small", True])
 def test_a_regularisation_that_is_none_is_refused(rows, value):
     refused(rows, "'reg_covar' parameter", reg_covar=value)
 
 
-@pytest.mark.fault(60)
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_regularisation_from_nothing_to_huge_gives_numbers(rows, covariance_type):
     assert np.isfinite(fit(rows, reg_covar=0, covariance_type=covariance_type).precisions_).all()
@@ -87,7 +80,6 @@ def test_regularisation_from_nothing_to_huge_gives_numbers(rows, covariance_type
     assert np.isfinite(huge.score(rows))
 
 
-@pytest.mark.fault(61)
 @pytest.mark.parametrize(
     ("means", "words"),
     [
@@ -101,20 +93,17 @@ def test_means_that_are_none_are_refused_by_their_argument(rows, means, words):
     refused(rows, f"means_init: .*{words}", ValueError, means_init=means)
 
 
-@pytest.mark.fault(61)
 def test_means_far_from_all_rows_are_warned_of(rows):
     with pytest.warns(DegenerateComponentWarning, match="component 1"):
         fit(rows, means_init=[[0.0] * 3, [1e6] * 3])
 
 
-@pytest.mark.fault(61)
 def test_equal_means_start_a_fit_all_the_same(rows):
     model = fit(rows, means_init=[[1.0] * 3] * 2)
     assert_allclose(model.weights_.sum(), 1.0, rtol=1e-15)
     assert np.isfinite(model.means_).all()
 
 
-@pytest.mark.fault(62)
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
@@ -134,7 +123,6 @@ def test_weights_that_are_none_are_refused_by_their_argument(rows, weights, word
 SKEW = np.eye(3) + np.triu(np.ones((3, 3)), 1)
 
 
-@pytest.mark.fault(63)
 @pytest.mark.parametrize(
     ("kind", "precisions", "words"),
     [
@@ -154,7 +142,6 @@ def test_precisions_that_are_none_are_refused_by_their_argument(rows, kind, prec
     refused(rows, f"precisions_init: .*{words}", ValueError, **settings)
 
 
-@pytest.mark.fault(64)
 @pytest.mark.parametrize(
     "change", [{"n_components": 3}, {"covariance_type": "diag"}, {"n_features": 2}], ids=str
 )
@@ -168,7 +155,6 @@ def test_warm_start_refuses_another_shape_and_keeps_the_model(rows, change):
     assert_array_equal(model.means_, means)
 
 
-@pytest.mark.fault(64)
 def test_warm_start_follows_the_type_of_the_rows(rows):
     model = fit(rows, warm_start=True)
     double = model.means_
@@ -176,7 +162,6 @@ def test_warm_start_follows_the_type_of_the_rows(rows):
     assert_allclose(model.means_, double, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.fault(65)
 @pytest.mark.parametrize(
     ("setting", "value", "near"),
     [
@@ -192,14 +177,12 @@ def test_a_misspelt_word_is_refused_with_the_nearest(rows, setting, value, near)
     refused(rows, f"'{setting}' parameter .*did you mean '{near}'", **{setting: value})
 
 
-@pytest.mark.fault(65)
 def test_a_word_like_no_other_is_refused_with_all_there_are(rows):
     refused(rows, "among {'diag', 'full', 'spherical', 'tied'}. Got 'xyz'", covariance_type="xyz")
     with pytest.raises(ValueError, match="did you mean 'full'"):
         select(rows, n_components=[1], covariance_type="ful")
 
 
-@pytest.mark.fault(58, 65)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -229,7 +212,6 @@ SEEDS = {
 }
 
 
-@pytest.mark.fault(66)
 @pytest.mark.parametrize("kind", SEEDS)
 def test_the_same_seed_gives_the_same_bits_at_any_number_of_threads(rows, kind):
     from numba import get_num_threads, set_num_threads
@@ -246,13 +228,11 @@ def test_the_same_seed_gives_the_same_bits_at_any_number_of_threads(rows, kind):
         assert_array_equal(one, other)
 
 
-@pytest.mark.fault(66)
 @pytest.mark.parametrize("value", ["seed", -1, 2.5, 2**32])
 def test_what_is_no_seed_is_refused(rows, value):
     refused(rows, "'random_state' parameter", random_state=value)
 
 
-@pytest.mark.fault(67)
 def test_a_fit_changes_no_setting(rows):
     means, weights = rows[[0, -1]].copy(), np.array([0.4, 0.6])
     settings = {"means_init": means, "weights_init": weights, "covariance_type": "diag"}

@@ -57,7 +57,6 @@ def refused(source, error, *words):
     assert vars(old) == before
 
 
-@pytest.mark.fault(3)
 def test_nan_of_a_later_pass_is_named(rows):
     bad = rows.copy()
     bad[700, 2] = np.nan
@@ -65,7 +64,6 @@ def test_nan_of_a_later_pass_is_named(rows):
     refused(lambda: Passes(*chunks), DataError, "row 700", "NaN", "column 2")
 
 
-@pytest.mark.fault(68)
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_chunks_without_rows_change_nothing(rows, at):
     chunks = [rows[:300], rows[300:]]
@@ -74,26 +72,22 @@ def test_chunks_without_rows_change_nothing(rows, at):
     assert bits(model().fit(lambda: iter(chunks))) == bits(model().fit(rows))
 
 
-@pytest.mark.fault(68)
 @pytest.mark.parametrize("n_chunks", [0, 1, 3])
 def test_chunks_that_are_all_empty_are_refused(n_chunks):
     refused(lambda: lambda: iter([np.empty((0, 3))] * n_chunks), ValueError)
 
 
-@pytest.mark.fault(69)
 @pytest.mark.parametrize("lengths", [[1] * 800, [1, 799], [799, 1], [0, 333, 1, 0, 466]])
 def test_the_sizes_of_chunks_change_no_bit(rows, lengths):
     chunks = np.split(rows, np.cumsum(lengths)[:-1])
     assert bits(model().fit(lambda: iter(chunks))) == bits(model().fit(rows))
 
 
-@pytest.mark.fault(70)
 def test_a_chunk_of_another_width_is_named(rows):
     chunks = [rows[:300], rows[300:, :2]]
     refused(lambda: lambda: iter(chunks), DataError, "chunk 1", "2 columns", "3")
 
 
-@pytest.mark.fault(71)
 def test_a_chunk_of_a_wider_dtype_is_refused_and_a_narrower_one_converted(rows):
     single, whole = rows.astype(np.float32), np.round(rows).astype(np.int16)
     refused(lambda: lambda: iter([single, rows]), DataError, "chunk 1", "float64", "float32")
@@ -102,14 +96,12 @@ def test_a_chunk_of_a_wider_dtype_is_refused_and_a_narrower_one_converted(rows):
     assert bits(model().fit(lambda: iter(mixed))) == bits(model().fit(joined))
 
 
-@pytest.mark.fault(72)
 def test_a_generator_is_refused_before_anything_is_taken_from_it(rows):
     generator = (chunk for chunk in np.split(rows, 4))
     refused(lambda: generator, DataError, "only once", "callable")
     assert len(list(generator)) == 4
 
 
-@pytest.mark.fault(73)
 def test_a_callable_that_gives_one_iterator_again_is_refused(rows):
     def source():
         iterator = iter(np.split(rows, 4))
@@ -118,19 +110,16 @@ def test_a_callable_that_gives_one_iterator_again_is_refused(rows):
     refused(source, SourceChangedError, "fresh")
 
 
-@pytest.mark.fault(73, 74)
 @pytest.mark.parametrize("later", [0, 799, 801])
 def test_another_number_of_rows_in_a_later_pass_is_named(rows, later):
     more = np.concatenate([rows, rows])[:later]
     refused(lambda: Passes([rows], [more]), SourceChangedError, "800", str(later))
 
 
-@pytest.mark.fault(75)
 def test_other_rows_in_a_later_pass_are_noticed(rows):
     refused(lambda: Passes([rows], [rows], [rows + 0.5]), SourceChangedError)
 
 
-@pytest.mark.fault(75)
 def test_the_same_rows_in_another_order_are_no_other_rows(rows, rng):
     shuffled = [[rng.permutation(rows)] for _ in range(50)]
     fitted = model(tol=0.0, max_iter=5, means_init=rows[[0, -1]])
@@ -139,7 +128,6 @@ def test_the_same_rows_in_another_order_are_no_other_rows(rows, rng):
     assert fitted.n_rows_ == 800
 
 
-@pytest.mark.fault(76)
 def test_an_error_while_rows_are_read_comes_through(rows):
     def source():
         def chunks():
@@ -151,7 +139,6 @@ def test_an_error_while_rows_are_read_comes_through(rows):
     refused(source, OSError, "Input/output error")
 
 
-@pytest.mark.fault(77)
 def test_one_buffer_yielded_again_and_again_is_no_trap(rows):
     def chunks():
         buffer = np.empty((100, 3))
@@ -164,7 +151,6 @@ def test_one_buffer_yielded_again_and_again_is_no_trap(rows):
     assert_array_equal(model().fit(rows).predict(chunks), model().fit(rows).predict(rows))
 
 
-@pytest.mark.fault(79)
 def test_an_iterator_that_fits_its_estimator_is_refused(rows):
     outer = model()
 
@@ -211,7 +197,6 @@ def shrink(path):
     os.truncate(path, path.stat().st_size // 2)
 
 
-@pytest.mark.fault(80)
 @pytest.mark.parametrize("change", [shrink, os.unlink])
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_a_file_that_shrinks_or_goes_is_an_error_not_the_end(rows, tmp_path, change, n):
@@ -222,7 +207,6 @@ def test_a_file_that_shrinks_or_goes_is_an_error_not_the_end(rows, tmp_path, cha
     refused(source, (SourceChangedError, FileNotFoundError), "rows.npy")
 
 
-@pytest.mark.fault(81)
 def test_reads_that_come_back_short_are_read_on(rows, tmp_path):
     path = tmp_path / "rows.npy"
     np.save(path, rows)
@@ -245,7 +229,6 @@ def test_reads_that_come_back_short_are_read_on(rows, tmp_path):
     assert_array_equal(room, rows)
 
 
-@pytest.mark.fault(82)
 @pytest.mark.parametrize("n", [2, 3])
 def test_a_file_replaced_by_another_of_its_size_is_noticed(rows, tmp_path, n):
     def source():
@@ -257,7 +240,6 @@ def test_a_file_replaced_by_another_of_its_size_is_noticed(rows, tmp_path, n):
     refused(source, SourceChangedError, "rows.npy")
 
 
-@pytest.mark.fault(78)
 def test_a_source_that_is_slow_ends_a_fit_in_time(rows):
     done = threading.Event()
 

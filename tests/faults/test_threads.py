@@ -13,7 +13,6 @@ MANY = os.cpu_count() + 6  # so that 7 threads, and one more than there are proc
 PATIENCE = 230  # seconds, for where all those threads have one processor and share it with others
 
 
-@pytest.mark.fault(98, 99, 102)
 @pytest.mark.parametrize("layer", LAYERS)
 def test_any_number_of_threads_of_any_kind_gives_the_same_bits(layer):
     printed = processes.run(
@@ -26,7 +25,6 @@ def test_any_number_of_threads_of_any_kind_gives_the_same_bits(layer):
     assert printed.split() == ["numbers_of_threads", "limits", "fits_at_once", "one_object"]
 
 
-@pytest.mark.fault(100)
 @pytest.mark.parametrize("layer", LAYERS)
 def test_children_of_a_fork_fit_with_the_same_bits(layer):
     variables = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": 4}
@@ -35,13 +33,11 @@ def test_children_of_a_fork_fit_with_the_same_bits(layer):
     )
 
 
-@pytest.mark.fault(100)
 def test_a_fork_waits_for_a_compilation_in_another_thread():
     printed = processes.run("forks", "any", "compiling", FASTGMM_CACHE=0)
     assert printed == "all children came home\n"
 
 
-@pytest.mark.fault(101)
 @pytest.mark.parametrize("kind", ["spawn", "forkserver", "loky", "threading"])
 def test_pools_give_the_same_bits_and_no_more_threads_than_allowed(kind):
     assert processes.run("pools", kind) == "as alone\n"

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import naive
 import numpy as np
-import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -225,7 +224,6 @@ def test_a_fit_that_stops_and_goes_on_is_one_fit(case, n_before):
         assert_array_equal(getattr(parted, name), getattr(whole, name), err_msg=name)
 
 
-@pytest.mark.fault(69)
 @SOME
 @given(case=drawn(), cuts=st.lists(st.floats(0, 1), max_size=6))
 def test_chunks_of_any_size_give_the_same_bits(case, cuts):

@@ -80,3 +80,19 @@ def test_links_lead_somewhere(name):
     """Every file that a page points at is there."""
     for target in LINK.findall(PAGES[name].read_text("utf-8")):
         assert (PAGES[name].parent / target).exists(), target
+
+
+def test_every_fault_of_the_list_names_a_test_that_exists():
+    """Where no test shows what happens, the list says why."""
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^ *def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    rows = PAGES["reliability"].read_text("utf-8").partition("## The list")[2]
+    faults = [row.strip("|").split(" | ") for row in rows.splitlines() if row.startswith("| ")][2:]
+    assert len(faults) == 118
+    for fault, happens, shown in faults:
+        named = re.findall(r"`(\w+)`", shown)
+        assert named or happens.startswith("not tested: "), fault
+        assert there.issuperset(named), fault

@@ -242,7 +242,6 @@ print("end")
 """
 
 
-@pytest.mark.fault(108)
 @pytest.mark.parametrize("suffix", ["npy", "parquet"])
 def test_an_interpreter_that_ends_in_the_middle_of_a_pass_ends_well(tmp_path, suffix):
     done = run(LEFT_OPEN, written(tmp_path, suffix))

@@ -12,7 +12,6 @@ from .rows import some_rows, walk
 ROWS = some_rows(60)
 
 
-@pytest.mark.fault(68, 69)
 @settings(max_examples=60)
 @given(cuts=st.lists(st.integers(0, 60), max_size=12), block_rows=st.integers(1, 70))
 def test_any_chunking_gives_the_same_blocks_bit_for_bit(cuts, block_rows):
@@ -36,7 +35,6 @@ def test_blocks_cannot_be_written_to_and_leave_the_array_writable():
     assert rows.flags.writeable
 
 
-@pytest.mark.fault(77)
 def test_a_chunk_may_be_written_over_by_the_next_one():
     def reusing_one_buffer():
         buffer = np.empty((5, 3))
@@ -99,7 +97,6 @@ def test_weights_that_are_all_zero_or_sum_to_infinity_are_refused():
         open_source(rows, weight=0)
 
 
-@pytest.mark.fault(74)
 def test_another_number_of_rows_in_a_later_pass_is_an_error_with_both_numbers():
     lengths = iter([60, 60, 48])
     source = open_source(lambda: [ROWS[: next(lengths)]])

@@ -148,7 +148,6 @@ def test_columns_and_weights_are_chosen_by_name(rows, rng):
         GaussianMixture(2).fit(frame)
 
 
-@pytest.mark.fault(116)
 @pytest.mark.parametrize(
     "chunks",
     [(800,), (0, 400, 0, 0, 400, 0), (1,) * 20 + (780,), (792, 1, 7), (90,) * 8 + (80,)],

@@ -50,7 +50,6 @@ def test_a_failed_read_of_an_unchanged_file_names_it(file, error):
         raise error
 
 
-@pytest.mark.fault(81)
 def test_a_fault_of_the_disk_is_left_as_it_is(file):
     with pytest.raises(OSError, match="Input/output"), file.reading(EOFError):
         raise OSError(errno.EIO, "Input/output error")

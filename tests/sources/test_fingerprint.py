@@ -83,7 +83,6 @@ def fold(source):
     return source.fold(lambda block: len(block.rows), int.__add__, 64)
 
 
-@pytest.mark.fault(75)
 def test_a_loader_that_draws_anew_is_an_error_and_one_that_shuffles_is_not():
     rng = np.random.default_rng(0)
     shuffled = open_source(lambda: np.split(rng.permutation(ROWS), 4))

@@ -61,7 +61,6 @@ def test_a_callable_may_give_a_fresh_arrow_reader():
     assert (fold_length(source), fold_length(source)) == (23, 23)
 
 
-@pytest.mark.fault(3)
 def test_a_number_that_turns_bad_in_a_later_pass_is_named_with_its_chunk():
     passes = iter([1.0, np.nan])
     source = open_source(lambda: [ROWS, ROWS, np.where(ROWS[4, 1] == ROWS, next(passes), ROWS)])
@@ -70,7 +69,6 @@ def test_a_number_that_turns_bad_in_a_later_pass_is_named_with_its_chunk():
         fold_length(source)
 
 
-@pytest.mark.fault(72)
 def test_what_can_be_walked_once_is_refused_untouched():
     once = a_generator()
     with pytest.raises(DataError, match=r"walked only once.*pass a callable that returns a fresh"):
@@ -82,7 +80,6 @@ def test_what_can_be_walked_once_is_refused_untouched():
     assert reader.read_all().num_rows == 23
 
 
-@pytest.mark.fault(73)
 def test_the_same_iterator_twice_is_an_error_with_both_numbers():
     once = iter(PARTS)
     source = open_source(lambda: once)
@@ -99,7 +96,6 @@ def test_an_iterator_that_a_pass_left_half_walked_is_refused():
         fold_length(source)
 
 
-@pytest.mark.fault(70)
 def test_another_width_is_an_error_with_both_numbers():
     with pytest.raises(SourceChangedError, match=r"the chunks \(chunk 1\) has 2 columns .* had 3"):
         open_source([ROWS, ROWS[:, :2]])
@@ -110,7 +106,6 @@ def test_another_width_is_an_error_with_both_numbers():
         fold_length(source)
 
 
-@pytest.mark.fault(71)
 def test_a_wider_type_after_the_first_chunk_is_refused_unless_all_are_known():
     parts = [ROWS.astype("f4"), ROWS]
     with pytest.raises(DataError, match=r"chunk 1. holds float64 where the first held float32"):

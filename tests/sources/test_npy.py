@@ -189,7 +189,6 @@ def test_a_foreign_file_is_refused(path):
         open_source(path)
 
 
-@pytest.mark.fault(80, 82)
 def test_a_file_that_is_cut_or_replaced_between_passes_is_an_error(path):
     np.save(path, ROWS)
     source = open_source(path)
@@ -200,7 +199,6 @@ def test_a_file_that_is_cut_or_replaced_between_passes_is_an_error(path):
         walk(source)
 
 
-@pytest.mark.fault(80)
 def test_a_file_cut_while_it_is_read_is_an_error(path):
     np.save(path, ROWS)
     chunks = open_source(path, chunk_rows=5).chunks()

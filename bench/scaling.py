@@ -18,7 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from bench import data
 from fastgmm import open_source, passes
-from fastgmm.kernels.lanes import block_rows
+from fastgmm.kernels.plan import block_rows
 from fastgmm.parameters import Parameters
 
 CASES = [(2, 4), (10, 10), (32, 16)]

@@ -34,7 +34,7 @@ if not __package__:  # called by its path, not by its name
 from bench import data
 from fastgmm import open_source, passes
 from fastgmm.cli import output, predict
-from fastgmm.kernels.lanes import block_rows
+from fastgmm.kernels.plan import block_rows
 from fastgmm.parameters import Parameters
 from fastgmm.sharing import share
 from fastgmm.sources import Source, blocks

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from fastgmm import sharing
 from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import Family
-from fastgmm.kernels import seeding
-from fastgmm.kernels.lanes import SHARED_OPERATIONS
+from fastgmm.kernels import kmeans
+from fastgmm.kernels.plan import SHARED_OPERATIONS
 from fastgmm.kernels.tiles import TILE
 from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
@@ -127,7 +127,7 @@ def far_rows(
     n_trials = n_trials or 2 + int(np.log(n_components))
     uniforms = rng.random(1 + max(1, n_components - 1) * n_trials)
     rows, chosen = np.ascontiguousarray(sample.rows), np.empty(n_components, np.int64)
-    seeding.far_rows(rows, sample.weights, uniforms, chosen)
+    kmeans.far_rows(rows, sample.weights, uniforms, chosen)
     return rows[chosen]
 
 
@@ -179,7 +179,7 @@ def k_means_of_many(
 
 
 def _swap(sample: Sample, uniforms: Array, centres: Array) -> None:
-    seeding.swap(np.ascontiguousarray(sample.rows), sample.weights, uniforms, centres)
+    kmeans.swap(np.ascontiguousarray(sample.rows), sample.weights, uniforms, centres)
 
 
 def rested(sample: Sample, centres: Array, enough: float, rounds: int = LLOYD_ROUNDS) -> Array:
@@ -221,7 +221,7 @@ def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array,
     if _is_small(len(rows), centres):
         _assign(*arguments)
     else:
-        sharing.share(seeding.share_assignment, _assign, *arguments)
+        sharing.share(kmeans.share_assignment, _assign, *arguments)
     return labels, mass.sum(axis=0), sums.sum(axis=0)
 
 
@@ -237,7 +237,7 @@ def _assign(
     """Take the same sums in the same order, on one thread."""
     for lane in range(len(mass)):
         its = slice(lane * lane_rows, (lane + 1) * lane_rows)
-        seeding.assign(rows[its], weights[its], centres, labels[its], mass[lane], sums[lane])
+        kmeans.assign(rows[its], weights[its], centres, labels[its], mass[lane], sums[lane])
 
 
 def maximise(

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.kernels import scoring
-from fastgmm.kernels.lanes import BLOCK_BYTES, Plan, block_rows, partial_bytes, plan
+from fastgmm.kernels.plan import BLOCK_BYTES, Plan, block_rows, partial_bytes, plan
 from fastgmm.kernels.pruned import choose as choose_way
-from fastgmm.kernels.structures import STRUCTURES
+from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.kernels.tiles import TILE
 from fastgmm.parameters import Parameters
 from fastgmm.sharing import allowed_threads, share

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from fastgmm import passes
 from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.kernels.lanes import block_rows
+from fastgmm.kernels.plan import block_rows
 from fastgmm.parameters import Parameters
 from fastgmm.sources import Block, Source
 from fastgmm.statistics import Array

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DataError
-from fastgmm.kernels.lanes import block_rows
+from fastgmm.kernels.plan import block_rows
 from fastgmm.sources import Block, Source
 from fastgmm.sources.blocks import check_extents, check_range
 from fastgmm.sources.fingerprint import mark

@@ -25,7 +25,7 @@ from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.exchange import SHARE_OF_A_ROW, Held, Split
 from fastgmm.kernels import softmax
-from fastgmm.kernels.vectors import WIDTH
+from fastgmm.kernels.simd.vectors import WIDTH
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample

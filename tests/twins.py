@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm.kernels.expectation import FAR
-from fastgmm.kernels.structures import STRUCTURES
+from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.parameters import Parameters
 
 LANE_ROWS = 384  # two tiles: rows enough for several lanes, few enough to be quick

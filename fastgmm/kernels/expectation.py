@@ -3,7 +3,9 @@
 from numba import get_num_threads, prange
 
 from fastgmm.kernels.jit import either, inline, kernel, parallel, view
-from fastgmm.kernels.structures import add_moments, log_densities
+from fastgmm.kernels.simd.vecmath import exp_of_normal, log
+from fastgmm.kernels.simd.vectors import fma, load, splat, store, total, where_less
+from fastgmm.kernels.structures.dispatch import add_moments, log_densities
 from fastgmm.kernels.tiles import (
     TILE,
     hide_unweighted,
@@ -12,9 +14,7 @@ from fastgmm.kernels.tiles import (
     new_rooms,
     tile_in,
 )
-from fastgmm.kernels.turns import new_turns, take_turn
-from fastgmm.kernels.vecmath import exp_of_normal, log
-from fastgmm.kernels.vectors import fma, load, splat, store, total, where_less
+from fastgmm.kernels.work_queue import new_turns, take_turn
 
 # Nats under a row's best density: what lies further is nothing, in this pass and where `pruned`
 # leaves pairs out, so that a component which no row is near is dead in both. No sum can tell a

@@ -9,7 +9,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastgmm.kernels.jit import inline, kernel
-from fastgmm.kernels.vectors import FLOATS
+from fastgmm.kernels.simd.vectors import FLOATS
 
 ROWS = 64  # of four columns and their places in the rows: they stay in the first cache
 

@@ -37,7 +37,9 @@ def digest(*parts):
 
 def contents():
     """Return the files of all kernels: their names and bytes, whatever the times of files say."""
-    return [(path.name, path.read_bytes()) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    folder = Path(__file__).parent
+    files = sorted(folder.rglob("*.py"))
+    return [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in files]
 
 
 TARGET = digest(NAME, FEATURES, WIDTH, [str(getattr(config, each, None)) for each in SETTINGS])

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
+from fastgmm.kernels.bounds import bound_tile, centre_in_float32, most_likely, screen, upper_bounds
 from fastgmm.kernels.expectation import (
     FAR,
     expectation,
@@ -25,20 +26,22 @@ from fastgmm.kernels.expectation import (
     serial,
     shared,
 )
-from fastgmm.kernels.full import (
+from fastgmm.kernels.jit import either, inline, kernel, parallel, step
+from fastgmm.kernels.simd.vecmath import exp_of_normal, log
+from fastgmm.kernels.simd.vectors import (
+    append_where_not_less,
+    load,
+    splat,
+    store,
+    total,
+    where_less,
+)
+from fastgmm.kernels.structures.full import (
     Factors,
     add_moments_of,
     centring_room,
     log_densities,
     log_densities_of,
-)
-from fastgmm.kernels.jit import either, inline, kernel, parallel, step
-from fastgmm.kernels.screen import (
-    bound_tile,
-    centre_in_float32,
-    most_likely,
-    screen,
-    upper_bounds,
 )
 from fastgmm.kernels.tiles import (
     TILE,
@@ -50,16 +53,7 @@ from fastgmm.kernels.tiles import (
     tile_in,
     whole,
 )
-from fastgmm.kernels.turns import take_turn
-from fastgmm.kernels.vecmath import exp_of_normal, log
-from fastgmm.kernels.vectors import (
-    append_where_not_less,
-    load,
-    splat,
-    store,
-    total,
-    where_less,
-)
+from fastgmm.kernels.work_queue import take_turn
 
 FEWEST_ROWS = 3072  # below, probing costs more than it may save
 PROBE = 48  # rows, two groups in float64: under 1% of the E step of the fewest rows

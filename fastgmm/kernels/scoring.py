@@ -9,11 +9,11 @@ from numba.extending import overload
 
 from fastgmm.kernels.expectation import furnish, rooms_for
 from fastgmm.kernels.jit import inline, kernel, parallel, step
-from fastgmm.kernels.structures import log_densities
+from fastgmm.kernels.simd.vecmath import exp, log
+from fastgmm.kernels.simd.vectors import load, splat, store, where_less
+from fastgmm.kernels.structures.dispatch import log_densities
 from fastgmm.kernels.tiles import TILE, load_tile
-from fastgmm.kernels.turns import new_turns, take_turn
-from fastgmm.kernels.vecmath import exp, log
-from fastgmm.kernels.vectors import load, splat, store, where_less
+from fastgmm.kernels.work_queue import new_turns, take_turn
 
 
 @inline

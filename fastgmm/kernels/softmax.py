@@ -5,8 +5,8 @@ matrices of the pass.
 """
 
 from fastgmm.kernels.jit import kernel
-from fastgmm.kernels.vecmath import exp, log
-from fastgmm.kernels.vectors import WIDTH, load, splat, store, total, where_less
+from fastgmm.kernels.simd.vecmath import exp, log
+from fastgmm.kernels.simd.vectors import WIDTH, load, splat, store, total, where_less
 
 
 @kernel

@@ -10,15 +10,8 @@ from numba import types
 from numba.extending import overload
 
 from fastgmm.kernels.jit import either, inline, step, view
-from fastgmm.kernels.transposition import split_pairs, transpose_block
-from fastgmm.kernels.vectors import (
-    add_totals,
-    fma,
-    load,
-    splat,
-    square_root,
-    store,
-)
+from fastgmm.kernels.simd.transposition import split_pairs, transpose_block
+from fastgmm.kernels.simd.vectors import add_totals, fma, load, splat, square_root, store
 
 # Rows in a tile: four groups of three registers in float32, eight in float64. Fewer spend more on
 # summing up registers (by count, a quarter of the second moments at 96 and an eighth at 192), more

@@ -49,7 +49,7 @@ class Fingerprint:
         return self._add(block, slice(whole, None), 1) and finite
 
     def _add(self, block: Block, rows: slice, abreast: int) -> bool:
-        from fastgmm.kernels.bits import add_bits
+        from fastgmm.kernels.checksum import add_bits
 
         sums = self._sums[:abreast].reshape(-1)
         words = block.rows[rows].view(sums.dtype).reshape(-1, len(sums))
@@ -73,7 +73,7 @@ def mark(block: Block) -> int:
     Unlike sums over columns, it shows when two rows have exchanged a number. The marks of blocks
     add, modulo 2**64.
     """
-    from fastgmm.kernels.bits import add_marks
+    from fastgmm.kernels.checksum import add_marks
 
     words = block.rows.view(WORDS[block.rows.dtype.itemsize])
     weights = np.empty(0) if block.weights is None else block.weights

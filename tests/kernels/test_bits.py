@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from fastgmm.kernels.bits import add_bits
+from fastgmm.kernels.checksum import add_bits
 
 EXPONENT, SIGN = 0x7FF0 << 48, 1 << 63
 MASKS = tuple(np.uint64(each) for each in (31, EXPONENT, SIGN - EXPONENT))

@@ -15,8 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import DegenerateComponentWarning, GaussianMixture, open_source, passes
 from fastgmm.kernels import pruned
+from fastgmm.kernels.bounds import SHARE, screen, upper_bounds
 from fastgmm.kernels.expectation import expectation, expectation_serial
-from fastgmm.kernels.screen import SHARE, screen, upper_bounds
 from fastgmm.parameters import Parameters
 
 # Features about groups of four and eight; components one, few, and more than a segment of a tile

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastgmm.kernels.seeding import assign, far_rows, squared_distances, swap
+from fastgmm.kernels.kmeans import assign, far_rows, squared_distances, swap
 
 SHAPES = [(1, 1, 1), (1, 3, 192), (3, 2, 193), (5, 9, 191), (13, 17, 1000), (32, 8, 2)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fastgmm.kernels.simd.vectors import WIDTH
 from fastgmm.kernels.softmax import share
-from fastgmm.kernels.vectors import WIDTH
 from fastgmm.short_runs import NO_WEIGHT
 
 EPS = np.finfo(float).eps

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm.kernels.expectation import expectation, expectation_serial
 from fastgmm.kernels.scoring import score, score_serial
-from fastgmm.kernels.structures import STRUCTURES
-from fastgmm.kernels.tied import FAR
+from fastgmm.kernels.structures.dispatch import STRUCTURES
+from fastgmm.kernels.structures.tied import FAR
 from fastgmm.parameters import Parameters
 
 # Features about groups of four, components about groups of eight, rows about tiles of 192.

@@ -7,8 +7,8 @@ import pytest
 from numba import njit, typeof
 from numpy.testing import assert_array_equal
 
-from fastgmm.kernels.transposition import split_pairs, transpose_block
-from fastgmm.kernels.vectors import VectorType
+from fastgmm.kernels.simd.transposition import split_pairs, transpose_block
+from fastgmm.kernels.simd.vectors import VectorType
 
 
 @njit

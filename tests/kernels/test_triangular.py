@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from fastgmm.kernels.triangular import places, triangle_size
+from fastgmm.kernels.structures.triangular import places, triangle_size
 
 
 def naive_places(n_rows):

@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from fastgmm.kernels.jit import parallel
-from fastgmm.kernels.turns import new_turns, take_turn
+from fastgmm.kernels.work_queue import new_turns, take_turn
 
 
 @parallel

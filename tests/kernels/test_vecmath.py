@@ -7,8 +7,8 @@ import pytest
 from numba import njit
 from numpy.testing import assert_array_equal
 
-from fastgmm.kernels import vecmath
-from fastgmm.kernels.vectors import load, splat, store
+from fastgmm.kernels.simd import vecmath
+from fastgmm.kernels.simd.vectors import load, splat, store
 
 # Units in the last place, as vecmath's docstring has them. Half a unit is rounding; exp adds the
 # rounding of its reduced argument's polynomial, log those of a difference, a sum and a quotient.

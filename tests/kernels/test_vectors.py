@@ -8,8 +8,8 @@ import pytest
 from numba import njit
 from numpy.testing import assert_array_equal
 
-from fastgmm.kernels import vectors
-from fastgmm.kernels.vectors import (
+from fastgmm.kernels.simd import vectors
+from fastgmm.kernels.simd.vectors import (
     REGISTER_BYTES,
     add_quick_totals,
     add_totals,

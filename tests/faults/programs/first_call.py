@@ -18,7 +18,7 @@ print("import", time.process_time() - started)
 
 def kernel(rows):
     """Call a kernel that compiles in a second."""
-    seeding = importlib.import_module("fastgmm.kernels.seeding")
+    seeding = importlib.import_module("fastgmm.kernels.kmeans")
     out = np.empty((2, len(rows)))
     seeding.squared_distances(rows, rows[:2].copy(), out)
     print("hits", sum(seeding.squared_distances.stats.cache_hits.values()))

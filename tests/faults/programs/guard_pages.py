@@ -16,8 +16,9 @@ import sys
 import numpy as np
 import twins
 
-from fastgmm.kernels import bits, expectation, full, pruned, scoring, seeding, tiles, triangular
-from fastgmm.kernels.structures import STRUCTURES
+from fastgmm.kernels import checksum, expectation, kmeans, pruned, scoring, tiles
+from fastgmm.kernels.structures import full, triangular
+from fastgmm.kernels.structures.dispatch import STRUCTURES
 
 PAGE = mmap.PAGESIZE
 NO_ACCESS = 0  # PROT_NONE
@@ -131,14 +132,14 @@ def distances_and_assignment(values, centres, rng):
     """Call the kernels of k-means."""
     n_rows, n_centres = len(values), len(centres)
     rows, centres = guard(values), guard(centres)
-    seeding.squared_distances(rows, centres, guard(np.empty((n_centres, n_rows))))
+    kmeans.squared_distances(rows, centres, guard(np.empty((n_centres, n_rows))))
     labels, mass = guard(np.empty(n_rows, np.int64)), guard(np.zeros(n_centres))
     sums, weights = guard(np.zeros_like(centres)), guard(rng.random(n_rows))
-    seeding.assign(rows, weights, centres, labels, mass, sums)
-    seeding.far_rows(
+    kmeans.assign(rows, weights, centres, labels, mass, sums)
+    kmeans.far_rows(
         rows, weights, guard(rng.random(n_centres * 3 + 1)), guard(np.empty(n_centres, np.int64))
     )
-    seeding.swap(rows, weights, guard(rng.random(3)), centres)
+    kmeans.swap(rows, weights, guard(rng.random(3)), centres)
     if not np.isclose(mass.sum(), weights.sum()):
         raise AssertionError(n_rows)
 
@@ -156,7 +157,7 @@ def sums_of_bits(values, rng):
             factors = guard(rng.integers(0, 2**63, (n_rows, n_abreast), np.uint64))
             sums = guard(np.zeros(n_words, kind))
             masks = kind(half), kind(exponent), kind(int(sign) - exponent)
-            seen, _ = bits.add_bits(words, factors, sums, *masks)
+            seen, _ = checksum.add_bits(words, factors, sums, *masks)
             if seen & sign or not sums.any():
                 raise AssertionError((n_rows, n_words))
 

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.kernels import diagonal
 from fastgmm.kernels.jit import inline
-from fastgmm.kernels.near import (
+from fastgmm.kernels.simd.vectors import splat
+from fastgmm.kernels.structures import diagonal
+from fastgmm.kernels.structures.common_origin import (
     LOSS,
     add_products,
     cancelled,
@@ -31,7 +32,6 @@ from fastgmm.kernels.tiles import (
     whole,
     with_columns,
 )
-from fastgmm.kernels.vectors import splat
 
 
 class Factors(NamedTuple):

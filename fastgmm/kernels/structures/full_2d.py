@@ -5,8 +5,8 @@ costs a root a row and component, and the block of four by four sixteen products
 """
 
 from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.simd.vectors import add_quick_totals, fma, load, splat, store
 from fastgmm.kernels.tiles import TILE, centred
-from fastgmm.kernels.vectors import add_quick_totals, fma, load, splat, store
 
 
 @inline

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from fastgmm.kernels.jit import either, inline, step
+from fastgmm.kernels.simd.vectors import WIDTH, add_quick_totals, fma, load, splat
 from fastgmm.kernels.tiles import (
     add_multiple,
     add_squares,
@@ -17,7 +18,6 @@ from fastgmm.kernels.tiles import (
     store_group,
     whole,
 )
-from fastgmm.kernels.vectors import WIDTH, add_quick_totals, fma, load, splat
 
 # Panels worked on together: AVX-512 has registers for the sums of two, which take 0.88 of the time.
 AT_ONCE = 2 if WIDTH == 8 else 1

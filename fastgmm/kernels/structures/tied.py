@@ -16,7 +16,8 @@ import numpy as np
 
 from fastgmm.blas import one_blas_thread
 from fastgmm.kernels.jit import inline, step
-from fastgmm.kernels.near import (
+from fastgmm.kernels.simd.vectors import add_totals, load, splat, square_root, store, where_less
+from fastgmm.kernels.structures.common_origin import (
     LOSS,
     add_products,
     cancelled,
@@ -27,6 +28,14 @@ from fastgmm.kernels.near import (
     middle,
     squares_about,
     write_products,
+)
+from fastgmm.kernels.structures.triangular import (
+    add_outer_products,
+    from_triangle,
+    panels_of,
+    squared_lengths,
+    transform,
+    triangle_size,
 )
 from fastgmm.kernels.tiles import (
     GROUP,
@@ -42,15 +51,6 @@ from fastgmm.kernels.tiles import (
     whole,
     with_columns,
 )
-from fastgmm.kernels.triangular import (
-    add_outer_products,
-    from_triangle,
-    panels_of,
-    squared_lengths,
-    transform,
-    triangle_size,
-)
-from fastgmm.kernels.vectors import add_totals, load, splat, square_root, store, where_less
 
 # Beyond this many deviations between components, whitening once would lose more than two of sixteen
 # digits (one of seven in float32), and every component whitens its own centred rows.

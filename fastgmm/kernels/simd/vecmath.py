@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import overload
 
 from fastgmm.kernels.jit import inline
-from fastgmm.kernels.vectors import exponent, fma, mantissa, power_of_two, where_less
+from fastgmm.kernels.simd.vectors import exponent, fma, mantissa, power_of_two, where_less
 
 LOG2E = 1 / math.log(2)
 SQRT2 = math.sqrt(2)

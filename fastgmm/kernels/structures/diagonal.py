@@ -5,7 +5,16 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm.kernels.jit import inline, step
-from fastgmm.kernels.near import LOSS, cancelled, centre, gaps, in_panels, middle
+from fastgmm.kernels.simd.vectors import add_quick_totals, add_totals, fma, load, splat
+from fastgmm.kernels.structures.common_origin import (
+    LOSS,
+    cancelled,
+    centre,
+    gaps,
+    in_panels,
+    middle,
+)
+from fastgmm.kernels.structures.triangular import no_sums
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
@@ -21,8 +30,6 @@ from fastgmm.kernels.tiles import (
     whole,
     with_columns,
 )
-from fastgmm.kernels.triangular import no_sums
-from fastgmm.kernels.vectors import add_quick_totals, add_totals, fma, load, splat
 
 
 class Factors(NamedTuple):

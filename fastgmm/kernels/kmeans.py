@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from fastgmm.kernels.jit import kernel, parallel, step
+from fastgmm.kernels.simd.vectors import load, splat, store, where_less
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
@@ -20,7 +21,6 @@ from fastgmm.kernels.tiles import (
     no_group,
     store_group,
 )
-from fastgmm.kernels.vectors import load, splat, store, where_less
 
 
 @step

@@ -2,7 +2,7 @@
 
 from numba.extending import overload
 
-from fastgmm.kernels import diagonal, full, spherical, tied
+from fastgmm.kernels.structures import diagonal, full, spherical, tied
 
 STRUCTURES = {"spherical": spherical, "diagonal": diagonal, "tied": tied, "full": full}
 

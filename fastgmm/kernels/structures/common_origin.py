@@ -10,9 +10,15 @@ deviations shrink by orders of magnitude in one pass.
 import numpy as np
 
 from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.simd.vectors import fma
+from fastgmm.kernels.structures.triangular import (
+    AT_ONCE,
+    add_feature,
+    add_square,
+    no_sums,
+    store_four,
+)
 from fastgmm.kernels.tiles import TILE, centred_group, load_group, store_group, two_parts, whole
-from fastgmm.kernels.triangular import AT_ONCE, add_feature, add_square, no_sums, store_four
-from fastgmm.kernels.vectors import fma
 
 # Float32 has no digit to spare: with a loss of 2, a step at 64 features had 6.87 of 6.9 promised.
 LOSS = {np.dtype(np.float64): 10.0, np.dtype(np.float32): 0.0}

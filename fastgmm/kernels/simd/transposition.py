@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastgmm.kernels.vectors import (
+from fastgmm.kernels.simd.vectors import (
     FLOATS,
     VectorType,
     llvm_type,

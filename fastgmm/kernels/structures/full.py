@@ -5,7 +5,15 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm.kernels.jit import inline, view
-from fastgmm.kernels.pairs import add_moments_of_pairs, log_densities_of_pairs
+from fastgmm.kernels.simd.vectors import splat
+from fastgmm.kernels.structures.full_2d import add_moments_of_pairs, log_densities_of_pairs
+from fastgmm.kernels.structures.triangular import (
+    add_outer_products,
+    from_triangle,
+    panels_of,
+    squared_lengths,
+    triangle_size,
+)
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
@@ -19,14 +27,6 @@ from fastgmm.kernels.tiles import (
     store_vector_group,
     two_parts,
 )
-from fastgmm.kernels.triangular import (
-    add_outer_products,
-    from_triangle,
-    panels_of,
-    squared_lengths,
-    triangle_size,
-)
-from fastgmm.kernels.vectors import splat
 
 
 class Factors(NamedTuple):

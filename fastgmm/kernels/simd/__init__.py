@@ -1,0 +1,1 @@
+"""A processor register as a Numba type, and what is computed in it."""

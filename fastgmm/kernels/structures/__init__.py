@@ -1,0 +1,1 @@
+"""How each structure of covariances is read, multiplied and summed: one file for each."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.statistics import Array, read_only
 

@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import coordinates, em
-from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import Family
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.exchange import Pair, Split, exchanges, merged, merges, splits, together
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import (
     Share,

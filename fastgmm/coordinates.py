@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.blas import one_blas_thread
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.statistics import Array
 
 # Of the largest eigenvalue of a correlation matrix: less is a sum of other features, and rounding

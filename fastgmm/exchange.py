@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import coordinates
-from fastgmm.blas import one_blas_thread
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
 from fastgmm.statistics import Array

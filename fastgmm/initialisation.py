@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.auto_start import auto_start
-from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import Family
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import (
     Share,

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm import sharing
-from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import Family
 from fastgmm.kernels import kmeans
 from fastgmm.kernels.plan import SHARED_OPERATIONS
 from fastgmm.kernels.tiles import TILE
+from fastgmm.parallel import threads
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
 from fastgmm.statistics import Array, SufficientStatistics
@@ -221,7 +221,7 @@ def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array,
     if _is_small(len(rows), centres):
         _assign(*arguments)
     else:
-        sharing.share(kmeans.share_assignment, _assign, *arguments)
+        threads.share(kmeans.share_assignment, _assign, *arguments)
     return labels, mass.sum(axis=0), sums.sum(axis=0)
 
 

@@ -17,8 +17,8 @@ from fastgmm.kernels.plan import BLOCK_BYTES, Plan, block_rows, partial_bytes, p
 from fastgmm.kernels.pruned import choose as choose_way
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.kernels.tiles import TILE
+from fastgmm.parallel.threads import allowed_threads, share
 from fastgmm.parameters import Parameters
-from fastgmm.sharing import allowed_threads, share
 from fastgmm.sources import Block, Source, blocks
 from fastgmm.sources.ahead import TURNS
 from fastgmm.statistics import Array, SufficientStatistics

@@ -13,9 +13,9 @@ import numpy as np
 
 from fastgmm import em, passes
 from fastgmm.auto_start import TRIAL_PASSES, leaders
-from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.exchange import TRIALS, Split, held, splits
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample

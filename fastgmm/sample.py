@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DataError
 from fastgmm.kernels.plan import block_rows
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.sources import Block, Source
 from fastgmm.sources.blocks import check_extents, check_range
 from fastgmm.sources.fingerprint import mark

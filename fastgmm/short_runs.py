@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import em, passes
-from fastgmm.blas import one_blas_thread
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.exchange import SHARE_OF_A_ROW, Held, Split
 from fastgmm.kernels import softmax
 from fastgmm.kernels.simd.vectors import WIDTH
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample

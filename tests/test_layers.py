@@ -124,7 +124,7 @@ PLAIN = ("sklearn.base", "sklearn.callback", "sklearn.exceptions", "sklearn.util
 # Applied by `_each` alone, in its guard: another for each matrix would cost a third of its time
 IN_EACH = {"_inverse_factor", "_upper_factor", "_lower_factor", "_inverse_product"}
 # What is to be guarded; and a show, whose rivals are timed with threads of their own
-FREE = ("fastgmm.lapack", "fastgmm.blas", "fastgmm.demo")
+FREE = ("fastgmm.lapack", "fastgmm.parallel.blas", "fastgmm.demo")
 
 
 def is_guard(node):

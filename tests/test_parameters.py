@@ -11,9 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from fastgmm import blas
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.lapack import invert_lower
+from fastgmm.parallel import blas
 from fastgmm.parameters import Parameters
 
 ARRAYS = ("weights", "means", "covariances", "precisions_cholesky")

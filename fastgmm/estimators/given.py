@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_array
 
-from fastgmm.blas import one_blas_thread
 from fastgmm.covariance import family
 from fastgmm.errors import DataError
+from fastgmm.parallel.blas import one_blas_thread
 
 Array = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 

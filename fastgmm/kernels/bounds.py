@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.blas import one_blas_thread
 from fastgmm.kernels.jit import inline, step
 from fastgmm.kernels.simd.vectors import load, splat, store, where_less
 from fastgmm.kernels.structures.triangular import AT_ONCE, add_feature, no_sums
@@ -26,6 +25,7 @@ from fastgmm.kernels.tiles import (
     whole,
     with_columns,
 )
+from fastgmm.parallel.blas import one_blas_thread
 
 # (1 - t) a^2 - (1/t - 1) b^2 <= (a - b)^2 for every t: with t = 1/64, the error of a length bounds
 # that of its square, and no root is taken.

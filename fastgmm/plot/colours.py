@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastgmm.blas import one_blas_thread
 from fastgmm.errors import require
+from fastgmm.parallel.blas import one_blas_thread
 
 INK = "#333333"
 PALE = "#c9ced6"  # of points in the background

@@ -19,10 +19,10 @@ import numpy as np
 
 from fastgmm import em, passes
 from fastgmm.acceleration import Memory
-from fastgmm.blas import one_blas_thread
 from fastgmm.coordinates import whiten
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import start_from
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, k_means, maximise, members
 from fastgmm.sample import Sample, by_priority, counted

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgmm import em, passes
 from fastgmm.acceleration import Memory
-from fastgmm.blas import one_blas_thread
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.parameters import Parameters
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest

@@ -12,7 +12,7 @@ import pytest
 from numba import get_num_threads
 
 from fastgmm import GaussianMixture
-from fastgmm.kernels.threads import team
+from fastgmm.parallel.team import team
 
 PARTITIONS, ROWS = 12, 400
 

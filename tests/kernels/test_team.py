@@ -10,7 +10,7 @@ import threading
 import numba
 import pytest
 
-from fastgmm.kernels.threads import team
+from fastgmm.parallel.team import team
 
 
 def ask_from_another_thread():
@@ -69,7 +69,7 @@ PROGRAM = """
 import os, sys, threading, traceback
 import numba, numpy as np
 from fastgmm import passes
-from fastgmm.kernels.threads import team
+from fastgmm.parallel.team import team
 from fastgmm.parameters import Parameters
 from fastgmm.sources import open_source
 

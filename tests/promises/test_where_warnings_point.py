@@ -139,14 +139,14 @@ def test_warnings_of_checkpoints_point_here(tmp_path, monkeypatch):
 
 
 def test_a_warning_of_threads_points_here(monkeypatch):
-    from fastgmm import sharing
+    from fastgmm.parallel import threads
 
     def failing(*_):
         raise ValueError("No threading layer could be loaded.")
 
-    monkeypatch.setattr(sharing, "_usable", True)
-    monkeypatch.setattr(sharing.numba_threads, "_is_initialized", False)
-    monkeypatch.setattr(sharing, "get_num_threads", failing)
+    monkeypatch.setattr(threads, "_usable", True)
+    monkeypatch.setattr(threads.numba_threads, "_is_initialized", False)
+    monkeypatch.setattr(threads, "get_num_threads", failing)
     big = np.tile(ROWS, (500, 1))
     assert_here(caught(lambda: fitted.predict(big)), ThreadsWarning)
 

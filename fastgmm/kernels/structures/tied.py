@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.blas import one_blas_thread
 from fastgmm.kernels.jit import inline, step
 from fastgmm.kernels.simd.vectors import add_totals, load, splat, square_root, store, where_less
 from fastgmm.kernels.structures.common_origin import (
@@ -51,6 +50,7 @@ from fastgmm.kernels.tiles import (
     whole,
     with_columns,
 )
+from fastgmm.parallel.blas import one_blas_thread
 
 # Beyond this many deviations between components, whitening once would lose more than two of sixteen
 # digits (one of seven in float32), and every component whitens its own centred rows.

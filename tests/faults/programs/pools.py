@@ -12,7 +12,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import GaussianMixture, sharing
+from fastgmm import GaussianMixture
+from fastgmm.parallel import threads
 
 rows = np.random.default_rng(0).normal(size=(60_000, 5))
 most_at_once, at_once, lock = [0], [0], threading.Lock()
@@ -24,7 +25,7 @@ def fitted(seed):
     model = GaussianMixture(
         4, max_iter=2, tol=0.0, init_params="random_from_data", random_state=seed
     ).fit(rows)
-    return model.means_.tobytes(), sharing.allowed_threads()
+    return model.means_.tobytes(), threads.allowed_threads()
 
 
 def nested(seed):
@@ -60,7 +61,7 @@ if __name__ == "__main__":
         found = Parallel(n_jobs=2, inner_max_num_threads=1)(delayed(fitted)(s) for s in (0, 1, 2))
         assert {n_threads for _, n_threads in found} == {1}, found
     else:
-        sharing._attempt = watched(sharing._attempt)
+        threads._attempt = watched(threads._attempt)
         pairs = Parallel(n_jobs=3, backend="threading")(delayed(nested)(s) for s in (0, 1, 2))
         assert all(a == b for a, b in pairs)
         found = [pair[0] for pair in pairs]

@@ -14,7 +14,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from fastgmm import GaussianMixture, em, passes, sharing
+from fastgmm import GaussianMixture, em, passes
+from fastgmm.parallel import threads as parallel_threads
 
 warnings.simplefilter("ignore", ConvergenceWarning)
 rng = np.random.default_rng(0)
@@ -160,19 +161,19 @@ def limits(expected):
     asked = []
 
     @contextlib.contextmanager
-    def watched(original=sharing.team):
+    def watched(original=parallel_threads.team):
         asked.append(numba.get_num_threads())
         with original() as may_share:
             yield may_share
 
-    sharing.team = watched
+    parallel_threads.team = watched
     fitted(CASES[0])
     assert max(asked) == max(NUMBERS), asked
     asked.clear()
     with threadpool_limits(1):
         assert bits(fitted(CASES[0])) == expected[0]
     # with one processor OpenMP's own number is 1, too, and says nothing of what was asked for
-    assert sharing._cpus() == 1 or not asked
+    assert parallel_threads._cpus() == 1 or not asked
     assert numba.get_num_threads() == max(NUMBERS)
 
 

@@ -22,7 +22,7 @@ from numba.np.ufunc import parallel as numba_threads
 from threadpoolctl import LibController, ThreadpoolController
 
 from fastgmm.errors import ThreadsWarning, warn
-from fastgmm.kernels.threads import team
+from fastgmm.parallel.team import team
 
 # How often a thread asks for work before it sleeps: 10 000 times take about half a millisecond, the
 # 300 000 by default 15. That is longer than a block, so that one of two threads kept its core from

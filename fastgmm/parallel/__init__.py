@@ -1,0 +1,1 @@
+"""Threads: how many a call may use, and one for BLAS."""

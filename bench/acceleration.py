@@ -25,7 +25,7 @@ from fastgmm.acceleration import ACCELERATIONS, Memory
 from fastgmm.covariance import family
 from fastgmm.em import MAX_PASSES, TOLERANCE, MaximumLikelihood, State, Stopping, run
 from fastgmm.initialisation import initial_parameters
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 
 N_PROBLEMS = 64

@@ -26,7 +26,7 @@ from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 from fastgmm import GaussianMixture as Ours
 from fastgmm import open_source, passes
 from fastgmm.covariance import family
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import with_weights
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")

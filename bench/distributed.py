@@ -27,7 +27,7 @@ from scipy.optimize import nnls
 from bench import cost, data
 from fastgmm import open_source, passes
 from fastgmm.kernels.plan import block_rows
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import partition as tasks
 from fastgmm.sources.source import _folded
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench import data, warm
 from fastgmm import open_source, passes
 from fastgmm.covariance import family
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 
 N_ROWS = 100_000
 

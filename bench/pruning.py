@@ -17,7 +17,7 @@ import numpy as np
 from bench import data
 from fastgmm import open_source, passes
 from fastgmm.kernels import pruned
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 
 APART = {"overlapping": 1.0, "separated": 2.5}
 SIZES = [

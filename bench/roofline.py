@@ -21,7 +21,7 @@ from bench import data
 from fastgmm import open_source, passes
 from fastgmm.covariance import family
 from fastgmm.kernels import pruned
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 
 THREADS = os.cpu_count() or 1
 CASES = [

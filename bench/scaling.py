@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 from bench import data
 from fastgmm import open_source, passes
 from fastgmm.kernels.plan import block_rows
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 
 CASES = [(2, 4), (10, 10), (32, 16)]
 

@@ -35,8 +35,8 @@ from bench import data
 from fastgmm import open_source, passes
 from fastgmm.cli import output, predict
 from fastgmm.kernels.plan import block_rows
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.threads import share
-from fastgmm.parameters import Parameters
 from fastgmm.sources import Source, blocks
 
 FEATURES = 10

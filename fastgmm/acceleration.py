@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array, read_only
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.parameters import Parameters
-from fastgmm.statistics import Array, read_only
 
 ACCELERATIONS = ("squarem", "anderson", "auto")  # the last is the first, once EM is seen to be slow
 LONGEST_STEP = 4.0  # of "squarem" at first, and the factor of its bound's growth

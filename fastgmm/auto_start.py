@@ -27,8 +27,9 @@ from fastgmm import coordinates, em
 from fastgmm.covariance import Family
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.exchange import Pair, Split, exchanges, merged, merges, splits, together
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.parameters import Parameters
 from fastgmm.partitions import (
     Share,
     k_means_of_many,
@@ -41,7 +42,6 @@ from fastgmm.partitions import (
 )
 from fastgmm.sample import Sample
 from fastgmm.short_runs import Division, ShortRuns, are_many
-from fastgmm.statistics import Array
 
 FEWEST_ROWS = 2_000  # of the sub-sample
 # rows of the sub-sample for each component, and for each feature of each: with 100 rows for each of

@@ -25,7 +25,7 @@ from fastgmm.errors import (
     warn,
 )
 from fastgmm.identity import Identity, differences
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.persistence import Arrays, Header
 
 KIND = "checkpoint"

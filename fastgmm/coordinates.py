@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.statistics import Array
 
 # Of the largest eigenvalue of a correlation matrix: less is a sum of other features, and rounding
 NEGLIGIBLE_VARIANCE = 1e-10

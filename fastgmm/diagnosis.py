@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.parameters import Parameters
-from fastgmm.statistics import Array
 
 EMPTY, SINGLE = 0.5, 1.5  # rows: fewer are none, or one
 # A variance is not the data's own if two thirds of it were added, or if it sinks below the rounding

@@ -19,8 +19,8 @@ import numpy as np
 from fastgmm.acceleration import Memory
 from fastgmm.covariance import Family
 from fastgmm.errors import DataError, DegenerateCovarianceError
-from fastgmm.parameters import Parameters
-from fastgmm.statistics import Array, SufficientStatistics
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array, SufficientStatistics
 
 # Defaults of a fit. Of two clusters of sizes 100:1 and 300:1, as much as 4 deviations apart, 1e-7
 # is right in 110 sets of 110, 1e-6 in 99, scikit-learn's 1e-3 in 47; the slowest took 767 passes

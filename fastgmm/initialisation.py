@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from fastgmm.auto_start import auto_start
 from fastgmm.covariance import Family
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.parameters import Parameters
 from fastgmm.partitions import (
     Share,
     k_means,
@@ -22,7 +23,6 @@ from fastgmm.partitions import (
 )
 from fastgmm.sample import Sample, draw_sample
 from fastgmm.sources import Source
-from fastgmm.statistics import Array
 
 
 def initial_parameters(

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastgmm.parameters import Parameters
-from fastgmm.statistics import Array, SufficientStatistics
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array, SufficientStatistics
 
 
 def remembered(

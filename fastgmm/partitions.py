@@ -17,11 +17,11 @@ from fastgmm.covariance import Family
 from fastgmm.kernels import kmeans
 from fastgmm.kernels.plan import SHARED_OPERATIONS
 from fastgmm.kernels.tiles import TILE
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array, SufficientStatistics
 from fastgmm.parallel import threads
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
-from fastgmm.statistics import Array, SufficientStatistics
 
 LANE_ROWS = 16 * TILE  # summed on their own, so that sums do not follow the number of threads
 # centres are chosen among so many: greedy k-means++ of 50 000 rows of 32 features took 22 ms

@@ -17,11 +17,11 @@ from fastgmm.kernels.plan import BLOCK_BYTES, Plan, block_rows, partial_bytes, p
 from fastgmm.kernels.pruned import choose as choose_way
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.kernels.tiles import TILE
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array, SufficientStatistics
 from fastgmm.parallel.threads import allowed_threads, share
-from fastgmm.parameters import Parameters
 from fastgmm.sources import Block, Source, blocks
 from fastgmm.sources.ahead import TURNS
-from fastgmm.statistics import Array, SufficientStatistics
 
 UNWEIGHTED = np.empty(0)
 BAND = 60  # binary exponents of weights that are summed together in float32, which has 252

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from fastgmm import passes
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.kernels.plan import block_rows
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array
 from fastgmm.sources import Block, Source
-from fastgmm.statistics import Array
 
 HELD_ROWS = 2**21  # 16 MB, and as much for their weights
 INTERVAL_BITS = 18  # 2 MB of counts

@@ -15,12 +15,12 @@ from fastgmm import em, passes
 from fastgmm.auto_start import TRIAL_PASSES, leaders
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.exchange import TRIALS, Split, held, splits
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample
 from fastgmm.short_runs import ShortRuns, source_of
-from fastgmm.statistics import Array
 
 
 def repaired(

@@ -25,12 +25,12 @@ from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.exchange import SHARE_OF_A_ROW, Held, Split
 from fastgmm.kernels import softmax
 from fastgmm.kernels.simd.vectors import WIDTH
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, maximise
 from fastgmm.sample import Sample
 from fastgmm.sources import Source, open_source, with_weights
-from fastgmm.statistics import NEGLIGIBLE_WEIGHT, Array
 
 TOLERANCE = 1e-4  # nats a row: a run that gains less in a pass has arrived
 FARTHEST = 1e12  # squared deviations from the origin to a mean: 1e12 eps = 2e-4 nats are lost there

@@ -21,7 +21,7 @@ class Case(NamedTuple):
 
     rows: np.ndarray  # (n, d)
     row_weights: np.ndarray  # (n,) with a few zeros
-    parameters: Any  # fastgmm.parameters.Parameters
+    parameters: Any  # fastgmm.mixture.parameters.Parameters
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def case(request, structure):
 
 
 def _make_case(structure, n_rows, n_features, n_components, offset=0.0, seed=0):
-    from fastgmm.parameters import Parameters
+    from fastgmm.mixture.parameters import Parameters
 
     rng = np.random.default_rng([seed, n_rows, n_features, n_components])
     truth = naive.random_mixture(structure, n_components, n_features, rng, offset)

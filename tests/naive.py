@@ -155,7 +155,7 @@ def em_iteration(rows, row_weights, mixture, reg_covar):
 
 def statistics(rows, row_weights, parameters):
     """The sums of an E-step, rounded once, as fastgmm's own statistics."""
-    from fastgmm.statistics import SufficientStatistics
+    from fastgmm.mixture.statistics import SufficientStatistics
 
     row_weights = np.ones(len(rows)) if row_weights is None else np.asarray(row_weights)
     sums = expectation(rows, row_weights, parameters)

@@ -28,7 +28,7 @@ from fastgmm.acceleration import (
 )
 from fastgmm.covariance import FAMILIES
 from fastgmm.em import MaximumLikelihood, Outcome, State, Stopping, is_slow, run, step
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 
 FAMILY_OF = {family.structure: family for family in FAMILIES}

@@ -24,8 +24,8 @@ from fastgmm.em import (
     wanders,
 )
 from fastgmm.errors import DataError, DegenerateCovarianceError
-from fastgmm.parameters import Parameters
-from fastgmm.statistics import SufficientStatistics
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import SufficientStatistics
 
 FAMILY_OF = {family.structure: family for family in FAMILIES}
 

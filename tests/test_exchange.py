@@ -10,7 +10,7 @@ from fastgmm import exchange, passes
 from fastgmm.covariance import family
 from fastgmm.em import MaximumLikelihood
 from fastgmm.exchange import Held, Split, held, merged, merges, splits, together
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sample import draw_sample
 from fastgmm.short_runs import ShortRuns
 from fastgmm.sources import open_source

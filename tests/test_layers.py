@@ -119,12 +119,12 @@ def violations(module, text):
 PRODUCTS = {"convolve", "corrcoef", "correlate", "cov", "dot", "inner", "matmul", "matvec"}
 PRODUCTS |= {"multivariate_normal", "polyfit", "tensordot", "vdot", "vecdot", "vecmat"}
 PRODUCTS |= {"get_cython_function_address"}
-LIBRARIES = ("fastgmm.lapack", "numpy.linalg", "scipy", "sklearn")
+LIBRARIES = ("fastgmm.mixture.lapack", "numpy.linalg", "scipy", "sklearn")
 PLAIN = ("sklearn.base", "sklearn.callback", "sklearn.exceptions", "sklearn.utils")  # no numbers
 # Applied by `_each` alone, in its guard: another for each matrix would cost a third of its time
 IN_EACH = {"_inverse_factor", "_upper_factor", "_lower_factor", "_inverse_product"}
 # What is to be guarded; and a show, whose rivals are timed with threads of their own
-FREE = ("fastgmm.lapack", "fastgmm.parallel.blas", "fastgmm.demo")
+FREE = ("fastgmm.mixture.lapack", "fastgmm.parallel.blas", "fastgmm.demo")
 
 
 def is_guard(node):
@@ -227,8 +227,8 @@ def test_imports_follow_the_map(path):
         ("fastgmm.em", "from fastgmm.kernels import full"),
         ("fastgmm.em", "from fastgmm import passes"),
         ("fastgmm.errors", "import fastgmm"),
-        ("fastgmm.sources.npy", "def f():\n    from fastgmm.statistics import Array"),
-        ("fastgmm.statistics", "if TYPE_CHECKING:\n    import fastgmm.parameters"),
+        ("fastgmm.sources.npy", "def f():\n    from fastgmm.mixture.statistics import Array"),
+        ("fastgmm.mixture.statistics", "if TYPE_CHECKING:\n    import fastgmm.mixture.parameters"),
         ("fastgmm.passes", "class A:\n    from sklearn.base import BaseEstimator"),
         ("fastgmm.sources.parquet", "import pyarrow.parquet"),
         ("fastgmm.sources.parquet", "try:\n    import pyarrow\nexcept ImportError:\n    pass"),

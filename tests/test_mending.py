@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 import fastgmm
 from fastgmm import em, passes
 from fastgmm.covariance import family
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.selection import sweep
 from fastgmm.selection.candidate import Candidate
 from fastgmm.selection.mending import divided_gently, mended, restarted

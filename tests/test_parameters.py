@@ -12,9 +12,9 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.lapack import invert_lower
+from fastgmm.mixture.lapack import invert_lower
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel import blas
-from fastgmm.parameters import Parameters
 
 ARRAYS = ("weights", "means", "covariances", "precisions_cholesky")
 NOT_POSITIVE = [0.0, -1.0, np.nan, np.inf]

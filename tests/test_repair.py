@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastgmm import DegenerateComponentWarning, GaussianMixture, diagnosis
 from fastgmm.covariance import family
 from fastgmm.em import MaximumLikelihood
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.repair import repaired
 from fastgmm.sample import draw_sample
 from fastgmm.sources import open_source

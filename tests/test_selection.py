@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastgmm
 from fastgmm import GaussianMixture, em, passes
 from fastgmm.covariance import family
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sample import draw_sample
 from fastgmm.selection.growth import Growth, _path
 from fastgmm.selection.splitting import best_cuts, divided

@@ -13,7 +13,7 @@ from fastgmm import em, passes, short_runs
 from fastgmm.covariance import family
 from fastgmm.em import MaximumLikelihood, Outcome, State
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sample import Sample
 from fastgmm.short_runs import ShortRuns, source_of
 

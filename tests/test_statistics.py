@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm.errors import DataError
-from fastgmm.statistics import NEGLIGIBLE_WEIGHT, SufficientStatistics
+from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, SufficientStatistics
 
 ARRAYS = ("weight", "first", "second")
 FIELDS = (*ARRAYS, "log_likelihood", "n_rows", "row_weight")

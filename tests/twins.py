@@ -13,7 +13,7 @@ import numpy as np
 
 from fastgmm.kernels.expectation import FAR
 from fastgmm.kernels.structures.dispatch import STRUCTURES
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 
 LANE_ROWS = 384  # two tiles: rows enough for several lanes, few enough to be quick
 

@@ -12,7 +12,7 @@ from fastgmm.errors import DataError
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.published import parameters_of
 from fastgmm.estimators.saving import load
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import HDF5, Source, open_source
 from fastgmm.sources.hints import Hints
 from fastgmm.sources.zarr import is_zarr

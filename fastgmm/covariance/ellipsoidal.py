@@ -6,7 +6,7 @@ import numpy as np
 
 from fastgmm.covariance.family import Family
 from fastgmm.covariance.scatter import Scatter
-from fastgmm.statistics import Array
+from fastgmm.mixture.statistics import Array
 
 
 def _one_matrix(_n_components: int, n_features: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.covariance.scatter import Scatter, regularised_scatter
-from fastgmm.statistics import Array, SufficientStatistics
+from fastgmm.mixture.statistics import Array, SufficientStatistics
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
+from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
 
 
 class Scatter(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastgmm.covariance.family import Family
 from fastgmm.covariance.scatter import Scatter
-from fastgmm.statistics import Array
+from fastgmm.mixture.statistics import Array
 
 
 def _own_volumes(scatter: Scatter) -> Array:

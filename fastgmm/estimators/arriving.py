@@ -13,10 +13,10 @@ from fastgmm import em, online, passes
 from fastgmm.covariance import Family, family
 from fastgmm.estimators import memory, rows
 from fastgmm.estimators.published import attributes_of, is_fitted, parameters_of
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
 from fastgmm.sample import SAMPLE_ROWS
 from fastgmm.sources import Block, Source, open_source, with_weights
-from fastgmm.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
 
 # Rows a component and feature in a step at least, and that make a start that lasts. After 4000 rows
 # (K = 4, d = 3, three seeds) batches of 10 ended at worst 0.075 nats a row under the batch fit

@@ -17,7 +17,7 @@ from fastgmm.covariance import family
 from fastgmm.errors import DataError, WeightsWarning, warn
 from fastgmm.estimators import pickling, randomness, rows, settings
 from fastgmm.estimators.published import is_fitted, parameters_of
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import Source
 
 ROUNDED = 1e-6  # of a sum of weights: scaled to the number of rows, in float32 perhaps

@@ -16,10 +16,10 @@ from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.reporting import Progress, StopRequestedError, Verbose
 from fastgmm.estimators.rows import Rows
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array, SufficientStatistics
 from fastgmm.repair import repaired
 from fastgmm.sample import Sample, feature_variances
-from fastgmm.statistics import Array, SufficientStatistics
 
 REPAIRS = 3  # of one fit
 

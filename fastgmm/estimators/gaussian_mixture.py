@@ -28,7 +28,7 @@ from fastgmm.estimators.randomness import RandomState, generator
 from fastgmm.estimators.reporting import Progress, Verbose
 from fastgmm.estimators.rescue import last_iteration_kept
 from fastgmm.estimators.resuming import Kept
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import Source
 
 NOT_CONVERGED = (

@@ -12,8 +12,8 @@ from fastgmm import em
 from fastgmm.covariance import family
 from fastgmm.errors import DataError
 from fastgmm.estimators.given import matrices_shape
-from fastgmm.parameters import Parameters
-from fastgmm.statistics import Array
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array
 
 ARRAYS = ("weights", "means", "covariances", "precisions_cholesky")
 FITTED = (

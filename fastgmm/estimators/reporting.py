@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastgmm import em
-from fastgmm.parameters import Parameters
-from fastgmm.statistics import SufficientStatistics
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import SufficientStatistics
 
 DataPass = Callable[[list[Parameters]], Sequence[SufficientStatistics]]
 

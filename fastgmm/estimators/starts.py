@@ -12,10 +12,10 @@ from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import given, rows
 from fastgmm.estimators.published import parameters_of
 from fastgmm.initialisation import start_from
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array
 from fastgmm.sample import Sample, feature_variances, sample_of
 from fastgmm.sources import Source
-from fastgmm.statistics import Array
 
 
 class Given(NamedTuple):

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastgmm import passes
 from fastgmm.estimators.base import Mixture
+from fastgmm.mixture.marginal import marginal
 from fastgmm.plot.axes import Feature, legend, name_both, new_axes, outside_lines, pair_of
 from fastgmm.plot.colours import component_colours, point_size, soft_colours
 from fastgmm.plot.ellipses import corners, draw_ellipses, draw_numbers, legend_line
-from fastgmm.plot.marginal import marginal
 from fastgmm.plot.rows import outside, reach, sample, source_of
 from fastgmm.sources import open_source
 

@@ -10,12 +10,12 @@ import numpy as np
 from fastgmm import passes
 from fastgmm.errors import DataError, require
 from fastgmm.estimators.base import Mixture
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.marginal import marginal
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.plot.axes import Feature, legend, line_of, most_letters, name_axes, name_of, numbers_of
 from fastgmm.plot.colours import component_colours, point_size, soft_colours
 from fastgmm.plot.ellipses import corners, draw_ellipses, draw_numbers
 from fastgmm.plot.histogram import MOST_PLAIN, draw_densities
-from fastgmm.plot.marginal import marginal
 from fastgmm.plot.rows import reach, source_of, weighed_sample
 from fastgmm.sources import open_source
 

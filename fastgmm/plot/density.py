@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastgmm import passes
 from fastgmm.errors import require
 from fastgmm.estimators.base import Mixture
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.marginal import marginal
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.plot.axes import (
     Feature,
     has_legend,
@@ -22,8 +24,8 @@ from fastgmm.plot.axes import (
 )
 from fastgmm.plot.colours import component_colours
 from fastgmm.plot.ellipses import shape_of
-from fastgmm.plot.marginal import log_densities, marginal
 from fastgmm.plot.rows import counts, reach, sample, source_of
+from fastgmm.sources import open_source
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -162,3 +164,8 @@ def _lines(mixture: Parameters, feature: int, ends: np.ndarray) -> np.ndarray:
     near = mixture.means[:, feature, None] + deviations[:, None] * NEAR
     everywhere = np.linspace(low, high, GRID)
     return np.unique(np.concatenate([everywhere, near[(near > low) & (near < high)]]))
+
+
+def log_densities(mixture: Parameters, points: np.ndarray) -> np.ndarray:
+    """Log densities of a mixture at some points, (n,)."""
+    return np.asarray(passes.log_likelihoods(open_source(points), mixture))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastgmm.errors import require
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.plot.axes import LETTERS, letters_of, line_of
 from fastgmm.plot.colours import INK
 

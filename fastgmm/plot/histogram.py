@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastgmm.estimators.base import Mixture
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.marginal import marginal
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.plot.axes import (
     Feature,
     legend,
@@ -19,7 +20,6 @@ from fastgmm.plot.axes import (
 )
 from fastgmm.plot.colours import INK, PALER, component_colours
 from fastgmm.plot.ellipses import draw_numbers
-from fastgmm.plot.marginal import marginal
 from fastgmm.plot.rows import counts, reach, sample, source_of
 
 if TYPE_CHECKING:

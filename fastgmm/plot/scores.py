@@ -9,7 +9,7 @@ import numpy as np
 from fastgmm.estimators.base import Mixture
 from fastgmm.plot.axes import legend, name_axes, new_axes
 from fastgmm.plot.colours import PALE, component_colours
-from fastgmm.plot.marginal import log_densities
+from fastgmm.plot.density import log_densities
 from fastgmm.plot.rows import source_of, weighed_sample
 
 if TYPE_CHECKING:

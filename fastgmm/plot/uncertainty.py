@@ -9,6 +9,7 @@ import numpy as np
 from fastgmm import passes
 from fastgmm.errors import require
 from fastgmm.estimators.base import Mixture
+from fastgmm.mixture.marginal import marginal
 from fastgmm.plot.axes import (
     Feature,
     legend,
@@ -20,7 +21,6 @@ from fastgmm.plot.axes import (
 )
 from fastgmm.plot.colours import INK, PALE, point_size
 from fastgmm.plot.ellipses import corners, draw_ellipses
-from fastgmm.plot.marginal import marginal
 from fastgmm.plot.rows import outside, reach, sample, source_of
 from fastgmm.sources import open_source
 

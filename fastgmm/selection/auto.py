@@ -28,7 +28,7 @@ from fastgmm.estimators.once import fitted_once
 from fastgmm.estimators.published import FITTED, parameters_of
 from fastgmm.estimators.reporting import Progress
 from fastgmm.estimators.resuming import Kept
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
 from fastgmm.selection.criteria import named

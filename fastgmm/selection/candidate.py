@@ -13,9 +13,9 @@ from fastgmm import diagnosis, em
 from fastgmm.covariance import Family
 from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.rows import Rows
+from fastgmm.mixture.statistics import Array
 from fastgmm.passes import Totals
 from fastgmm.selection.criteria import Criterion
-from fastgmm.statistics import Array
 
 
 @dataclass(frozen=True, eq=False)

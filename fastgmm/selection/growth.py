@@ -22,8 +22,8 @@ from fastgmm.acceleration import Memory
 from fastgmm.coordinates import whiten
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import start_from
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.parameters import Parameters
 from fastgmm.partitions import Share, k_means, maximise, members
 from fastgmm.sample import Sample, by_priority, counted
 from fastgmm.selection.contest import Contest

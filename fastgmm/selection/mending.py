@@ -16,12 +16,12 @@ import numpy as np
 
 from fastgmm import em, passes
 from fastgmm.acceleration import Memory
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.parameters import Parameters
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
 from fastgmm.sources import Source
-from fastgmm.statistics import Array
 
 GENTLE = 0.4  # standard deviations: costs less than 1e-4 nats a row of the component
 

@@ -17,8 +17,8 @@ import numpy as np
 from fastgmm import em, passes
 from fastgmm.acceleration import Memory
 from fastgmm.exchange import merged, merges
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.parameters import Parameters
 from fastgmm.sample import Sample
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest

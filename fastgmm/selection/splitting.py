@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.parameters import Parameters
-from fastgmm.statistics import Array
 
 LEAST_SHARE = 1e-2  # rows that belong less to a component than this do not decide how to cut it
 LEAST_HALF = 1e-3  # of a component's weight

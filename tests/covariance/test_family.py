@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.mixture import GaussianMixture
 
 from fastgmm.covariance import FAMILIES, family
-from fastgmm.statistics import SufficientStatistics
+from fastgmm.mixture.statistics import SufficientStatistics
 
 FAMILY_OF = {family.structure: family for family in FAMILIES}
 

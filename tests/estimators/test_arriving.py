@@ -15,7 +15,7 @@ from fastgmm import DataError, GaussianMixture, em, passes
 from fastgmm.covariance import family
 from fastgmm.estimators import arriving
 from fastgmm.estimators.arriving import enough, to_keep, variances_of
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 
 K, D = 4, 3
 

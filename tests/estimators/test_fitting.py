@@ -12,7 +12,7 @@ from fastgmm.estimators import GaussianMixture
 from fastgmm.estimators.fitting import Climb
 from fastgmm.estimators.reporting import Progress, Verbose
 from fastgmm.estimators.rows import Rows
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 
 RULE = em.MaximumLikelihood(family("diag"), reg_covar=0.0)

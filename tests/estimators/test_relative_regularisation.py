@@ -88,7 +88,7 @@ def test_a_sphere_takes_the_mean_and_a_tied_covariance_each():
 def draw_and_sum(rows):
     """Statistics of one component about zero, by structure."""
     from fastgmm import passes
-    from fastgmm.parameters import Parameters
+    from fastgmm.mixture.parameters import Parameters
 
     source = open_source(rows)
     ones = {"spherical": np.ones(1), "tied": np.eye(2), "diagonal": np.ones((1, 2))}

@@ -10,7 +10,7 @@ from fastgmm.kernels import plan as planning
 from fastgmm.kernels.plan import block_rows, plan
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.kernels.tiles import TILE
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 
 FEATURES = [1, 2, 3, 8, 17, 64, 128, 300]
 COMPONENTS = [1, 2, 9, 33]

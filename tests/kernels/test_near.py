@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm import open_source, passes
 from fastgmm.kernels.expectation import expectation_serial
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 
 WORST = 0.1  # as for moments about the means, in tests/kernels/test_structures.py
 SHAPES = [

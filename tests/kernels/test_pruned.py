@@ -17,7 +17,7 @@ from fastgmm import DegenerateComponentWarning, GaussianMixture, open_source, pa
 from fastgmm.kernels import pruned
 from fastgmm.kernels.bounds import SHARE, screen, upper_bounds
 from fastgmm.kernels.expectation import expectation, expectation_serial
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 
 # Features about groups of four and eight; components one, few, and more than a segment of a tile
 # holds of the first lists; rows about tiles; how far means are apart, in deviations.

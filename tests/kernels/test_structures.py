@@ -12,7 +12,7 @@ from fastgmm.kernels.expectation import expectation, expectation_serial
 from fastgmm.kernels.scoring import score, score_serial
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.kernels.structures.tied import FAR
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 
 # Features about groups of four, components about groups of eight, rows about tiles of 192.
 SHAPES = [

@@ -70,7 +70,7 @@ import os, sys, threading, traceback
 import numba, numpy as np
 from fastgmm import passes
 from fastgmm.parallel.team import team
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 
 rng = np.random.default_rng(0)

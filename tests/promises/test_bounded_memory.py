@@ -76,7 +76,7 @@ import warnings
 import numpy as np
 from fastgmm import GaussianMixture, open_source
 from fastgmm.passes import totals
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 
 warnings.simplefilter("ignore")
 rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from fastgmm import coordinates, em, exchange, passes, select
 from fastgmm.covariance import family
 from fastgmm.estimators import GaussianMixture
 from fastgmm.initialisation import start_from
-from fastgmm.parameters import Parameters
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.repair import repaired
 from fastgmm.sample import Sample
 from fastgmm.selection.splitting import best_cuts, divided

@@ -6,7 +6,7 @@ from ctypes import CFUNCTYPE, byref, c_char_p, c_int, c_void_p
 
 from numba.extending import get_cython_function_address
 
-from fastgmm.statistics import Array
+from fastgmm.mixture.statistics import Array
 
 _dtrtri = CFUNCTYPE(None, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p)(
     get_cython_function_address("scipy.linalg.cython_lapack", "dtrtri")

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastgmm import passes
-from fastgmm.parameters import Parameters
-from fastgmm.sources import open_source
+from fastgmm.mixture.parameters import Parameters
 
 
 def marginal(parameters: Parameters, features: Sequence[int]) -> Parameters:
@@ -19,11 +17,6 @@ def marginal(parameters: Parameters, features: Sequence[int]) -> Parameters:
         parameters.means[:, list(features)],
         _covariances(parameters, list(features)),
     )
-
-
-def log_densities(mixture: Parameters, points: np.ndarray) -> np.ndarray:
-    """Log densities of a mixture at some points, (n,)."""
-    return np.asarray(passes.log_likelihoods(open_source(points), mixture))
 
 
 def _covariances(parameters: Parameters, features: list[int]) -> np.ndarray:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.lapack import invert_lower
+from fastgmm.mixture.lapack import invert_lower
+from fastgmm.mixture.statistics import Array, read_only
 from fastgmm.parallel.blas import each_matrix, one_blas_thread
-from fastgmm.statistics import Array, read_only
 
 LARGEST_FACTOR = 1e150  # of a precision: its square is still a number, and the inverse of one
 

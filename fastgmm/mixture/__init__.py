@@ -1,0 +1,1 @@
+"""The values of a mixture: its parameters, and the statistics they are estimated from."""

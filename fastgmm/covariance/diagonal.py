@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastgmm.covariance.family import Family
-from fastgmm.covariance.scatter import Scatter
+from fastgmm.covariance.regularisation import Scatter
 from fastgmm.mixture.statistics import Array
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastgmm.covariance.family import Family
-from fastgmm.covariance.scatter import Scatter
+from fastgmm.covariance.regularisation import Scatter
 from fastgmm.mixture.statistics import Array
 
 

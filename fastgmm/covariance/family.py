@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.covariance.scatter import Scatter, regularised_scatter
+from fastgmm.covariance.regularisation import Scatter, regularised_scatter
 from fastgmm.mixture.statistics import Array, SufficientStatistics
 
 

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm import passes
-from fastgmm.acceleration import ACCELERATIONS, Memory
 from fastgmm.covariance import family
-from fastgmm.em import MAX_PASSES, TOLERANCE, MaximumLikelihood, State, Stopping, run
+from fastgmm.em.acceleration import ACCELERATIONS, Memory
+from fastgmm.em.loop import MAX_PASSES, TOLERANCE, MaximumLikelihood, State, Stopping, run
 from fastgmm.initialisation import initial_parameters
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source

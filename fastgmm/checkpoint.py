@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from fastgmm import em, persistence
-from fastgmm.acceleration import Memory
 from fastgmm.atomic import PREVIOUS, demand_replaceable
+from fastgmm.em.acceleration import Memory
 from fastgmm.errors import (
     CheckpointError,
     CheckpointWarning,

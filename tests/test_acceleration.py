@@ -17,7 +17,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import GaussianMixture, load, passes
-from fastgmm.acceleration import (
+from fastgmm.covariance import FAMILIES
+from fastgmm.em.acceleration import (
     ACCELERATIONS,
     LARGEST_CHANGE,
     LONGEST_REST,
@@ -26,8 +27,7 @@ from fastgmm.acceleration import (
     metric,
     moved,
 )
-from fastgmm.covariance import FAMILIES
-from fastgmm.em import MaximumLikelihood, Outcome, State, Stopping, is_slow, run, step
+from fastgmm.em.loop import MaximumLikelihood, Outcome, State, Stopping, is_slow, run, step
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 

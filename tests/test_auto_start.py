@@ -8,7 +8,7 @@ from fastgmm import GaussianMixture, passes, short_runs
 from fastgmm.auto_start import auto_start, leaders, sub_sample
 from fastgmm.coordinates import whitening
 from fastgmm.covariance import family
-from fastgmm.em import MaximumLikelihood, State
+from fastgmm.em.loop import MaximumLikelihood, State
 from fastgmm.errors import DegenerateComponentWarning, DegenerateCovarianceError
 from fastgmm.initialisation import initial_parameters
 from fastgmm.sample import Sample, draw_sample

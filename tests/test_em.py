@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.mixture import GaussianMixture
 
 from fastgmm.covariance import FAMILIES
-from fastgmm.em import (
+from fastgmm.em.loop import (
     STOPPING_RULES,
     MaximumLikelihood,
     Outcome,

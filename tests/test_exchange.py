@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm import exchange, passes
 from fastgmm.covariance import family
-from fastgmm.em import MaximumLikelihood
+from fastgmm.em.loop import MaximumLikelihood
 from fastgmm.exchange import Held, Split, held, merged, merges, splits, together
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sample import draw_sample

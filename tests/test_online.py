@@ -5,9 +5,9 @@ import pytest
 
 from fastgmm import em
 from fastgmm.covariance import family
+from fastgmm.em.stepwise import faded, remembered, retained
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
-from fastgmm.online import faded, remembered, retained
 
 COVARIANCES = {
     "full": np.array([[[2.0, 0.5], [0.5, 1.0]], [[1.0, -0.2], [-0.2, 3.0]]]),

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastgmm import DegenerateComponentWarning, GaussianMixture, diagnosis
+from fastgmm import DegenerateComponentWarning, GaussianMixture
 from fastgmm.covariance import family
-from fastgmm.em import MaximumLikelihood
+from fastgmm.em import diagnostics
+from fastgmm.em.loop import MaximumLikelihood
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.repair import repaired
 from fastgmm.sample import draw_sample
@@ -93,7 +94,7 @@ def test_a_fit_puts_a_singular_component_elsewhere(monkeypatch):
     covariances = np.array([2.0, 30.0, 2.0, 1.0])[:, None, None] * np.eye(2)
     covariances[3] = np.diag([1e-6, 1.0 / 6.0])
     start = Parameters.from_covariances("full", [0.25, 0.5, 0.248, 0.002], centres, covariances)
-    assert diagnosis.failing(start, start.weights * 4 * len(rows), 1e-6).singular == (3,)
+    assert diagnostics.failing(start, start.weights * 4 * len(rows), 1e-6).singular == (3,)
     monkeypatch.setattr("fastgmm.estimators.starts.start_from", lambda *_: start)
     model = GaussianMixture(4, random_state=0).fit(rows)  # without a warning: those are errors
     assert_allclose(np.sort(model.means_[:, 0]), means[:, 0], atol=0.5)
@@ -128,4 +129,4 @@ def test_sound_components_are_found_so_without_an_eigenvalue(monkeypatch):
     model = GaussianMixture(4, random_state=0).fit(rows)
     fitted = Parameters.from_covariances("full", model.weights_, model.means_, model.covariances_)
     monkeypatch.setattr(np.linalg, "eigh", None)
-    assert diagnosis.failing(fitted, fitted.weights * len(rows), 1e-6).components == ()
+    assert diagnostics.failing(fitted, fitted.weights * len(rows), 1e-6).components == ()

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 
 from fastgmm import em, passes, short_runs
 from fastgmm.covariance import family
-from fastgmm.em import MaximumLikelihood, Outcome, State
+from fastgmm.em.loop import MaximumLikelihood, Outcome, State
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sample import Sample

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm import em, online, passes
+from fastgmm import em, passes
 from fastgmm.covariance import Family, family
+from fastgmm.em import stepwise
 from fastgmm.estimators import memory, rows
 from fastgmm.estimators.published import attributes_of, is_fitted, parameters_of
 from fastgmm.mixture.parameters import Parameters
@@ -176,9 +177,9 @@ class _Learner:
             return  # nothing to divide by
         # what is not let go yet counts alike, whatever the power
         power = 1.0 if self.first is not None else self.model.step_power
-        kept = online.retained(self.row_weight, found.row_weight, power)
-        memory = online.remembered(self.parameters, self.row_weight, self._regularisation())
-        self._estimate(online.faded(memory, found, kept))
+        kept = stepwise.retained(self.row_weight, found.row_weight, power)
+        memory = stepwise.remembered(self.parameters, self.row_weight, self._regularisation())
+        self._estimate(stepwise.faded(memory, found, kept))
         self.trace.append(found.mean_log_likelihood)
         self.n_rows += found.n_rows
         self.row_weight += found.row_weight

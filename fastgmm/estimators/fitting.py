@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm import diagnosis, em, passes
-from fastgmm.acceleration import Memory
+from fastgmm import em, passes
 from fastgmm.checkpoint import Moment
+from fastgmm.em import diagnostics
+from fastgmm.em.acceleration import Memory
 from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.reporting import Progress, StopRequestedError, Verbose
@@ -128,7 +129,7 @@ class Climb:
     def _put_elsewhere(self, best: em.State, sample: Sample) -> em.State | None:
         """Return the best state with its failed components elsewhere, if that promises more."""
         rule: Any = best.rule  # of the estimator, which climbs by maximum likelihood
-        failing = diagnosis.failing(best.parameters, self.counts(best), rule.reg_covar)
+        failing = diagnostics.failing(best.parameters, self.counts(best), rule.reg_covar)
         if not 0 < len(failing.components) < len(best.parameters.weights):
             return None
         found = repaired(best.parameters, failing.components, sample, rule)
@@ -187,7 +188,7 @@ class Climb:
         rule: Any = state.rule
         if self.source.heaviest is not None:
             fewest = state.parameters.weights * (self.weigh_rows() / self.source.heaviest)
-            if not diagnosis.failing(state.parameters, fewest, rule.reg_covar).components:
+            if not diagnostics.failing(state.parameters, fewest, rule.reg_covar).components:
                 return fewest
         return passes.own_rows(self.source, state.parameters)
 
@@ -216,7 +217,7 @@ def advice(
     if state is None or not state.trace:  # a start that no M-step has seen
         return None
     rule: Any = state.rule
-    known = diagnosis.Described(n_rows, rows.source.dtype, count(state), rows.names)
+    known = diagnostics.Described(n_rows, rows.source.dtype, count(state), rows.names)
     if sample is not None:
         variances = feature_variances(sample)
         constant = variances == 0.0
@@ -225,7 +226,7 @@ def advice(
             constant=constant,
             n_different=1 if constant.all() else len(sample.rows),
         )
-    said = diagnosis.complaints(state.parameters, rule.reg_covar, known)
+    said = diagnostics.complaints(state.parameters, rule.reg_covar, known)
     if not said:
         return None
     return DegenerateComponentWarning(f"The fit is degenerate: {'; '.join(said)}.")

@@ -16,8 +16,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 
 from fastgmm import em, passes
-from fastgmm.acceleration import ACCELERATIONS, Memory
 from fastgmm.covariance import family
+from fastgmm.em.acceleration import ACCELERATIONS, Memory
 from fastgmm.errors import warn
 from fastgmm.estimators import arriving, given, memory, rows, saving, starts
 from fastgmm.estimators.base import Mixture

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm import diagnosis, em
+from fastgmm import em
 from fastgmm.covariance import Family
+from fastgmm.em import diagnostics
 from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.rows import Rows
 from fastgmm.mixture.statistics import Array
@@ -78,7 +79,7 @@ class Candidate:
         if self.totals is None or self.state is None or not self.state.trace:
             return False
         rule: Any = self.state.rule
-        found = diagnosis.failing(self.state.parameters, self.counts, rule.reg_covar)
+        found = diagnostics.failing(self.state.parameters, self.counts, rule.reg_covar)
         return 0 < len(found.components) < self.n_components
 
     def attributes(self, rows: Rows) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm import diagnosis, em
+from fastgmm import em
 from fastgmm.covariance import Family
+from fastgmm.em import diagnostics
 from fastgmm.passes import Totals
 from fastgmm.selection.criteria import Criterion
 
@@ -140,5 +141,5 @@ class Contest:
             return False
         rule: Any = state.rule
         counts = state.parameters.weights * self.n_rows  # as if rows weighed alike; see `revive`
-        found = diagnosis.failing(state.parameters, counts, rule.reg_covar)
+        found = diagnostics.failing(state.parameters, counts, rule.reg_covar)
         return not 0 < len(found.components) < state.parameters.n_components

@@ -18,8 +18,8 @@ from typing import TypeGuard
 import numpy as np
 
 from fastgmm import em, passes
-from fastgmm.acceleration import Memory
 from fastgmm.coordinates import whiten
+from fastgmm.em.acceleration import Memory
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import start_from
 from fastgmm.mixture.parameters import Parameters

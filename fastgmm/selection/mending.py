@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastgmm import em, passes
-from fastgmm.acceleration import Memory
+from fastgmm.em.acceleration import Memory
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastgmm import em, passes
-from fastgmm.acceleration import Memory
+from fastgmm.em.acceleration import Memory
 from fastgmm.exchange import merged, merges
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgmm import em, passes
-from fastgmm.acceleration import Memory
 from fastgmm.checkpoint import Moment
 from fastgmm.covariance import Family
+from fastgmm.em.acceleration import Memory
 from fastgmm.estimators.fitting import Climb
 from fastgmm.estimators.randomness import RandomState, generator
 from fastgmm.estimators.reporting import Progress, Verbose

@@ -16,8 +16,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from fastgmm.acceleration import Memory
 from fastgmm.covariance import Family
+from fastgmm.em.acceleration import Memory
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array, SufficientStatistics

@@ -22,6 +22,7 @@ from fastgmm import open_source, passes
 from fastgmm.covariance import family
 from fastgmm.kernels import pruned
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.passes import accumulate
 
 THREADS = os.cpu_count() or 1
 CASES = [
@@ -89,7 +90,7 @@ def pass_seconds(kind: str, n_rows: int, d: int, n_components: int, dtype: str) 
 
 def main() -> None:
     """Print the machine's rates, then the kernels'."""
-    passes.choose_way = pruned.dense
+    accumulate.choose_way = pruned.dense
     products = {dtype: product_rate(dtype) for dtype in ("float64", "float32")}
     read, exp = read_rate(), exp_rate()
     print(

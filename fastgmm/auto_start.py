@@ -40,7 +40,7 @@ from fastgmm.partitions import (
     standardised_k_means,
     strata,
 )
-from fastgmm.sample import Sample
+from fastgmm.passes.subsample import Sample
 from fastgmm.short_runs import Division, ShortRuns, are_many
 
 FEWEST_ROWS = 2_000  # of the sub-sample

@@ -19,7 +19,7 @@ from fastgmm import coordinates
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.sample import Sample
+from fastgmm.passes.subsample import Sample
 
 TRIALS = 3  # exchanges tried together
 SHARE_OF_A_ROW = 0.02  # less of a row is not looked at in a split

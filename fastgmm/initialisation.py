@@ -21,7 +21,7 @@ from fastgmm.partitions import (
     random_rows,
     random_shares,
 )
-from fastgmm.sample import Sample, draw_sample
+from fastgmm.passes.subsample import Sample, draw_sample
 from fastgmm.sources import Source
 
 

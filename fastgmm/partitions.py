@@ -21,7 +21,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array, SufficientStatistics
 from fastgmm.parallel import threads
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.sample import Sample
+from fastgmm.passes.subsample import Sample
 
 LANE_ROWS = 16 * TILE  # summed on their own, so that sums do not follow the number of threads
 # centres are chosen among so many: greedy k-means++ of 50 000 rows of 32 features took 22 ms

@@ -19,7 +19,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.partitions import Share, maximise
-from fastgmm.sample import Sample
+from fastgmm.passes.subsample import Sample
 from fastgmm.short_runs import ShortRuns, source_of
 
 

@@ -29,7 +29,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.partitions import Share, maximise
-from fastgmm.sample import Sample
+from fastgmm.passes.subsample import Sample
 from fastgmm.sources import Source, open_source, with_weights
 
 TOLERANCE = 1e-4  # nats a row: a run that gains less in a pass has arrived

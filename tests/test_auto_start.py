@@ -11,7 +11,7 @@ from fastgmm.covariance import family
 from fastgmm.em.loop import MaximumLikelihood, State
 from fastgmm.errors import DegenerateComponentWarning, DegenerateCovarianceError
 from fastgmm.initialisation import initial_parameters
-from fastgmm.sample import Sample, draw_sample
+from fastgmm.passes.subsample import Sample, draw_sample
 from fastgmm.sources import open_source, with_weights
 
 FULL = family("full")

@@ -11,7 +11,7 @@ from fastgmm.covariance import family
 from fastgmm.em.loop import MaximumLikelihood
 from fastgmm.exchange import Held, Split, held, merged, merges, splits, together
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.sample import draw_sample
+from fastgmm.passes.subsample import draw_sample
 from fastgmm.short_runs import ShortRuns
 from fastgmm.sources import open_source
 

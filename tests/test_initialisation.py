@@ -10,12 +10,12 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from fastgmm import partitions
-from fastgmm import sample as sampling
 from fastgmm.covariance import FAMILIES, family
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.initialisation import initial_parameters
 from fastgmm.partitions import label
-from fastgmm.sample import Sample, draw_sample
+from fastgmm.passes import subsample as sampling
+from fastgmm.passes.subsample import Sample, draw_sample
 from fastgmm.sources import open_source, with_weights
 
 METHODS = ["auto", "kmeans", "k-means++", "random", "random_from_data"]

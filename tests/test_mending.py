@@ -28,7 +28,7 @@ def rows(rng):
 @pytest.fixture
 def _small_sample(monkeypatch):
     """Starts that grow on few of the rows, and so are not the best of all rows."""
-    monkeypatch.setattr("fastgmm.sample.SAMPLE_ROWS", 300)
+    monkeypatch.setattr("fastgmm.passes.subsample.SAMPLE_ROWS", 300)
 
 
 def of_type(table, name):

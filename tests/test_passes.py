@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm import passes
 from fastgmm.errors import DataError
+from fastgmm.passes import accumulate
 from fastgmm.sources import open_source, with_weights
 
 KINDS = ("labels", "responsibilities", "log_likelihoods")
@@ -32,7 +33,7 @@ def chunked(rows, cuts):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 384 rows, so that small data have many."""
-    monkeypatch.setattr(passes, "block_rows", lambda n_features: 384)
+    monkeypatch.setattr(accumulate, "block_rows", lambda n_features: 384)
 
 
 def test_statistics_agree_with_the_naive_twin(case):
@@ -211,8 +212,8 @@ def test_many_calls_a_block_are_summed_alike(rng, structure, monkeypatch):
     rows = twins.random_rows(rng, parameters, 3000, np.float64)
     whole = passes.responsibilities(open_source(rows), parameters)
     (expected,) = passes.statistics(open_source(rows), [parameters])
-    short = passes.Plan(most_lanes=1, call_rows=384, row_operations=1.0)
-    monkeypatch.setattr(passes, "plan", lambda *numbers: short)
+    short = accumulate.Plan(most_lanes=1, call_rows=384, row_operations=1.0)
+    monkeypatch.setattr(accumulate, "plan", lambda *numbers: short)
     assert_array_equal(passes.responsibilities(open_source(rows), parameters), whole)
     (found,) = passes.statistics(open_source(rows), [parameters])
     assert_allclose(found.second, expected.second, rtol=1e-12, atol=1e-11)

@@ -7,9 +7,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import fastgmm
-from fastgmm import quantiles
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.passes import quantiles
 from fastgmm.sources import Source, open_source
 
 SHARES = [1e-9, 0.001, 0.01, 0.07, 0.25, 0.5, 0.99, 1 - 1e-12]

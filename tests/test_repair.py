@@ -13,8 +13,8 @@ from fastgmm.covariance import family
 from fastgmm.em import diagnostics
 from fastgmm.em.loop import MaximumLikelihood
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.passes.subsample import draw_sample
 from fastgmm.repair import repaired
-from fastgmm.sample import draw_sample
 from fastgmm.sources import open_source
 
 

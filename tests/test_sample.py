@@ -10,8 +10,8 @@ from contests import contest_of
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm import GaussianMixture
-from fastgmm import sample as sampling
-from fastgmm.sample import by_priority, feature_variances, sample_of
+from fastgmm.passes import subsample as sampling
+from fastgmm.passes.subsample import by_priority, feature_variances, sample_of
 from fastgmm.selection.growth import Growth
 from fastgmm.sources import open_source, with_weights
 

@@ -63,7 +63,9 @@ def reads(monkeypatch):
 
 
 def test_the_file_is_read_as_often_as_the_slowest_candidate_needs(path, reads, monkeypatch):
-    monkeypatch.setattr("fastgmm.sample.SAMPLE_ROWS", 5_000)  # starts are not what is looked at
+    monkeypatch.setattr(
+        "fastgmm.passes.subsample.SAMPLE_ROWS", 5_000
+    )  # starts are not what is looked at
     table = fastgmm.select(str(path), range(1, 21), "full", random_state=0).table
     n_passes = int(table["n_passes"].max())
     assert len(table["bic"]) == 20

@@ -16,7 +16,7 @@ import fastgmm
 from fastgmm import GaussianMixture, em, passes
 from fastgmm.covariance import family
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.sample import draw_sample
+from fastgmm.passes.subsample import draw_sample
 from fastgmm.selection.growth import Growth, _path
 from fastgmm.selection.splitting import best_cuts, divided
 from fastgmm.sources import Source, open_source

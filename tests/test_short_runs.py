@@ -14,7 +14,7 @@ from fastgmm.covariance import family
 from fastgmm.em.loop import MaximumLikelihood, Outcome, State
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.sample import Sample
+from fastgmm.passes.subsample import Sample
 from fastgmm.short_runs import ShortRuns, source_of
 
 

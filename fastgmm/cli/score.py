@@ -10,10 +10,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from fastgmm import passes, quantiles
+from fastgmm import passes
 from fastgmm.cli import inputs, options, output
 from fastgmm.cli.progress import counted
-from fastgmm.quantiles import check_share
+from fastgmm.passes import quantiles
+from fastgmm.passes.quantiles import check_share
 
 Contamination = Annotated[
     float | None,

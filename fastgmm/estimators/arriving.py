@@ -16,7 +16,7 @@ from fastgmm.estimators import memory, rows
 from fastgmm.estimators.published import attributes_of, is_fitted, parameters_of
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
-from fastgmm.sample import SAMPLE_ROWS
+from fastgmm.passes.subsample import SAMPLE_ROWS
 from fastgmm.sources import Block, Source, open_source, with_weights
 
 # Rows a component and feature in a step at least, and that make a start that lasts. After 4000 rows

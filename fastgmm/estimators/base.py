@@ -12,12 +12,13 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.validation import check_is_fitted
 
-from fastgmm import passes, quantiles
+from fastgmm import passes
 from fastgmm.covariance import family
 from fastgmm.errors import DataError, WeightsWarning, warn
 from fastgmm.estimators import pickling, randomness, rows, settings
 from fastgmm.estimators.published import is_fitted, parameters_of
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.passes import quantiles
 from fastgmm.sources import Source
 
 ROUNDED = 1e-6  # of a sum of weights: scaled to the number of rows, in float32 perhaps

@@ -19,8 +19,8 @@ from fastgmm.estimators.reporting import Progress, StopRequestedError, Verbose
 from fastgmm.estimators.rows import Rows
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array, SufficientStatistics
+from fastgmm.passes.subsample import Sample, feature_variances
 from fastgmm.repair import repaired
-from fastgmm.sample import Sample, feature_variances
 
 REPAIRS = 3  # of one fit
 

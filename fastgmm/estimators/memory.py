@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fastgmm import passes
 from fastgmm.auto_start import most_candidates
 from fastgmm.covariance import Family
-from fastgmm.sample import SAMPLE_ROWS, most_rows
+from fastgmm.passes.subsample import SAMPLE_ROWS, most_rows
 from fastgmm.short_runs import MOST_SHARES
 from fastgmm.sources import Source
 

@@ -11,7 +11,7 @@ import numpy as np
 from fastgmm.checkpoint import Checkpoint, Record, Sampled
 from fastgmm.estimators.fitting import Climb
 from fastgmm.identity import digest, identity_of
-from fastgmm.sample import Sample, draw_seed, sample_of
+from fastgmm.passes.subsample import Sample, draw_seed, sample_of
 from fastgmm.sources import Source
 
 

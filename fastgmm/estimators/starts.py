@@ -14,7 +14,7 @@ from fastgmm.estimators.published import parameters_of
 from fastgmm.initialisation import start_from
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
-from fastgmm.sample import Sample, feature_variances, sample_of
+from fastgmm.passes.subsample import Sample, feature_variances, sample_of
 from fastgmm.sources import Source
 
 

@@ -15,7 +15,7 @@ from fastgmm.em import diagnostics
 from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.rows import Rows
 from fastgmm.mixture.statistics import Array
-from fastgmm.passes import Totals
+from fastgmm.passes.accumulate import Totals
 from fastgmm.selection.criteria import Criterion
 
 

@@ -25,7 +25,7 @@ from fastgmm.initialisation import start_from
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.partitions import Share, k_means, maximise, members
-from fastgmm.sample import Sample, by_priority, counted
+from fastgmm.passes.subsample import Sample, by_priority, counted
 from fastgmm.selection.contest import Contest
 from fastgmm.selection.splitting import best_cuts, divided
 from fastgmm.sources import Source, open_source, with_weights

@@ -19,7 +19,7 @@ from fastgmm.em.acceleration import Memory
 from fastgmm.exchange import merged, merges
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.sample import Sample
+from fastgmm.passes.subsample import Sample
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
 from fastgmm.selection.growth import TRIAL, best_first, of_sample, polish, source_of

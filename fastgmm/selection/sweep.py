@@ -21,7 +21,7 @@ from fastgmm.estimators.resuming import Kept
 from fastgmm.estimators.rows import Rows
 from fastgmm.estimators.starts import regularisation
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.sample import Sample, sample_of
+from fastgmm.passes.subsample import Sample, sample_of
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
 from fastgmm.selection.criteria import Criterion

@@ -16,6 +16,7 @@ from fastgmm.covariance import family
 from fastgmm.estimators import arriving
 from fastgmm.estimators.arriving import enough, to_keep, variances_of
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.passes import accumulate
 
 K, D = 4, 3
 
@@ -113,7 +114,7 @@ def test_a_step_of_many_blocks_holds_one_at_a_time(monkeypatch):
         held.append(len(block.rows))
         return original(block, parameters)
 
-    monkeypatch.setattr(passes, "block_rows", lambda n_features: 100)
+    monkeypatch.setattr(accumulate, "block_rows", lambda n_features: 100)
     monkeypatch.setattr(passes, "block_statistics", watched)
     found.partial_fit(more)
     assert set(held) == {100}

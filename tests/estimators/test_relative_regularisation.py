@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastgmm
 from fastgmm import DegenerateComponentWarning, GaussianMixture
 from fastgmm.covariance import family
-from fastgmm.sample import draw_sample
+from fastgmm.passes.subsample import draw_sample
 from fastgmm.sources import open_source, with_weights
 
 TYPES = ["full", "tied", "diag", "spherical"]
@@ -137,7 +137,7 @@ def test_the_sample_knows_constants_exactly_and_weights():
     rows = np.c_[np.full(100, 0.1), np.arange(100.0)]
     weights = np.arange(100.0)
     sample = draw_sample(with_weights(open_source(rows), weights), np.random.default_rng(0))
-    from fastgmm.sample import feature_variances
+    from fastgmm.passes.subsample import feature_variances
 
     exact = np.average((rows[:, 1] - np.average(rows[:, 1], weights=weights)) ** 2, weights=weights)
     assert_array_equal(feature_variances(sample)[0], 0.0)

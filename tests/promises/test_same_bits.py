@@ -14,8 +14,8 @@ from fastgmm.covariance import family
 from fastgmm.estimators import GaussianMixture
 from fastgmm.initialisation import start_from
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.passes.subsample import Sample
 from fastgmm.repair import repaired
-from fastgmm.sample import Sample
 from fastgmm.selection.splitting import best_cuts, divided
 from fastgmm.sources import open_source
 

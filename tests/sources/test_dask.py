@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from numba import get_num_threads
 
-from fastgmm import GaussianMixture, open_source, passes, sample, select
+from fastgmm import GaussianMixture, open_source, passes, select
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.kernels.plan import block_rows
+from fastgmm.passes import subsample
 from fastgmm.sources import with_weights
 from fastgmm.sources.dask import DaskSource
 
@@ -73,7 +74,9 @@ def test_partitions_of_whole_blocks_give_the_sample_of_memory(rng, is_weighed):
     if is_weighed:
         weights = rng.lognormal(sigma=2.0, size=len(rows))
         sources = [with_weights(source, weights) for source in sources]
-    found, expected = (sample.draw_sample(source, np.random.default_rng(0)) for source in sources)
+    found, expected = (
+        subsample.draw_sample(source, np.random.default_rng(0)) for source in sources
+    )
     assert len(found.rows) == 50_000
     np.testing.assert_array_equal(found.rows, expected.rows)
     np.testing.assert_array_equal(found.weights, expected.weights)
@@ -84,12 +87,12 @@ def test_partitions_of_known_length_offer_a_sample_no_more_than_their_share(rng,
     source = open_source(da.from_array(rows, chunks=(2_000, 2)))
     offered = []
 
-    def counted(a, b, merged=sample._merged):
+    def counted(a, b, merged=subsample._merged):
         offered.extend(len(part[0]) for each in (a, b) for part in each.parts)
         return merged(a, b)
 
-    monkeypatch.setattr(sample, "_merged", counted)
-    assert len(sample.draw_sample(source, np.random.default_rng(0)).rows) == 50_000
+    monkeypatch.setattr(subsample, "_merged", counted)
+    assert len(subsample.draw_sample(source, np.random.default_rng(0)).rows) == 50_000
     # a quarter of the 2000 rows of each partition, and by chance a few more; then sums of several
     assert sum(n_rows < 700 for n_rows in offered) == 100
     assert max(offered) <= 50_000

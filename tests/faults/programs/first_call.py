@@ -59,13 +59,13 @@ def without_a_parallel_compiler():
     def fails(*_):
         raise errors.LoweringError("no such target")
 
-    def all_is_worth_it(*numbers, make=passes.plan):
+    def all_is_worth_it(*numbers, make=accumulate.plan):
         return make(*numbers)._replace(row_operations=1e9)
 
-    def choose(*given, original=passes.choose_way):
+    def choose(*given, original=accumulate.choose_way):
         return original(*given)._replace(parallel=fails)
 
-    passes.plan, passes.choose_way = all_is_worth_it, choose
+    accumulate.plan, accumulate.choose_way = all_is_worth_it, choose
 
 
 if __name__ == "__main__":

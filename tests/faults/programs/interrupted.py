@@ -20,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastgmm
 from fastgmm import GaussianMixture, em, passes
 from fastgmm.estimators import starts
+from fastgmm.passes import accumulate
 
 warnings.simplefilter("ignore", ConvergenceWarning)  # none of these is to converge
 
@@ -44,7 +45,7 @@ def announced(holder, name):
 
 def compilation(model):
     """The first fit of an empty cache: tens of seconds of LLVM, in pieces."""
-    with announced(passes, "_expectation"):
+    with announced(accumulate, "_expectation"):
         model.set_params(covariance_type="tied").fit(small)
 
 

@@ -24,7 +24,7 @@ from fastgmm import passes
 from fastgmm.covariance import family
 from fastgmm.em.acceleration import ACCELERATIONS, Memory
 from fastgmm.em.loop import MAX_PASSES, TOLERANCE, MaximumLikelihood, State, Stopping, run
-from fastgmm.initialisation import initial_parameters
+from fastgmm.initialisation.methods import initial_parameters
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 

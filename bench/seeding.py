@@ -19,7 +19,7 @@ from sklearn.mixture import GaussianMixture as SkMixture
 
 from fastgmm import DegenerateComponentWarning, GaussianMixture
 from fastgmm.covariance import family
-from fastgmm.initialisation import initial_parameters
+from fastgmm.initialisation.methods import initial_parameters
 from fastgmm.sources import open_source
 
 CASES = (  # rows, features, components

@@ -4,13 +4,14 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import adjusted_rand_score
 
-from fastgmm import GaussianMixture, passes, short_runs
-from fastgmm.auto_start import auto_start, leaders, sub_sample
-from fastgmm.coordinates import whitening
+from fastgmm import GaussianMixture, passes
 from fastgmm.covariance import family
 from fastgmm.em.loop import MaximumLikelihood, State
 from fastgmm.errors import DegenerateComponentWarning, DegenerateCovarianceError
-from fastgmm.initialisation import initial_parameters
+from fastgmm.initialisation import short_runs
+from fastgmm.initialisation.auto import auto_start, leaders, sub_sample
+from fastgmm.initialisation.coordinates import whitening
+from fastgmm.initialisation.methods import initial_parameters
 from fastgmm.passes.subsample import Sample, draw_sample
 from fastgmm.sources import open_source, with_weights
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastgmm.coordinates import systems, whiten
+from fastgmm.initialisation.coordinates import systems, whiten
 
 
 def centred(rows):

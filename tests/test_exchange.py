@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastgmm import exchange, passes
+from fastgmm import passes
 from fastgmm.covariance import family
 from fastgmm.em.loop import MaximumLikelihood
-from fastgmm.exchange import Held, Split, held, merged, merges, splits, together
+from fastgmm.initialisation import split_merge
+from fastgmm.initialisation.short_runs import ShortRuns
+from fastgmm.initialisation.split_merge import Held, Split, held, merged, merges, splits, together
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.subsample import draw_sample
-from fastgmm.short_runs import ShortRuns
 from fastgmm.sources import open_source
 
 
@@ -54,7 +55,7 @@ def test_a_merge_keeps_the_moments_of_the_whole(rng, structure):
 def test_merges_of_many_are_those_of_all_pairs_that_lose_least(rng, monkeypatch):
     found = mixture(rng, "diagonal", 40)
     everything = merges(found)
-    monkeypatch.setattr(exchange, "PARTNERS", 8)
+    monkeypatch.setattr(split_merge, "PARTNERS", 8)
     nearest = merges(found)
     assert len(nearest) < len(everything) / 2
     assert nearest[:10] == everything[:10]
@@ -75,7 +76,9 @@ def test_no_component_is_in_two_exchanges(rng):
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diagonal", "spherical"])
 def test_rows_held_piece_by_piece_are_those_of_all_responsibilities(rng, structure, monkeypatch):
-    monkeypatch.setattr("fastgmm.short_runs.MOST_SHARES", 500)  # pieces of a hundred rows
+    monkeypatch.setattr(
+        "fastgmm.initialisation.short_runs.MOST_SHARES", 500
+    )  # pieces of a hundred rows
     parameters = mixture(rng, structure)
     rows, _ = parameters.sample(1000, np.random.RandomState(0))
     sample = draw_sample(open_source(rows), rng)

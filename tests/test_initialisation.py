@@ -9,11 +9,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from fastgmm import partitions
 from fastgmm.covariance import FAMILIES, family
 from fastgmm.errors import DataError, DegenerateCovarianceError
-from fastgmm.initialisation import initial_parameters
-from fastgmm.partitions import label
+from fastgmm.initialisation import kmeans
+from fastgmm.initialisation.kmeans import label
+from fastgmm.initialisation.methods import initial_parameters
 from fastgmm.passes import subsample as sampling
 from fastgmm.passes.subsample import Sample, draw_sample
 from fastgmm.sources import open_source, with_weights
@@ -204,7 +204,7 @@ def test_k_means_is_as_good_as_scikit_learn_s(rng, n_features, n_clusters, sprea
     rows = blobs(rng, 1500, n_features, n_clusters, spread)
     drawn = draw_sample(open_source(rows), np.random.default_rng(0))
     ours = [
-        inertia(drawn.rows, partitions.k_means(drawn, n_clusters, np.random.default_rng(seed))[0])
+        inertia(drawn.rows, kmeans.k_means(drawn, n_clusters, np.random.default_rng(seed))[0])
         for seed in range(7)
     ]
     theirs = [
@@ -216,7 +216,7 @@ def test_k_means_is_as_good_as_scikit_learn_s(rng, n_features, n_clusters, sprea
 
 def test_k_means_rests_where_centres_are_the_means_of_their_rows(rng):
     drawn = draw_sample(open_source(blobs(rng)), np.random.default_rng(0))
-    centres, labels = partitions.k_means(drawn, 4, np.random.default_rng(1))
+    centres, labels = kmeans.k_means(drawn, 4, np.random.default_rng(1))
     for k, centre in enumerate(centres):
         assert_allclose(drawn.rows[labels == k].mean(axis=0), centre, atol=0.05)
     distances = ((drawn.rows[:, None] - centres) ** 2).sum(axis=2)
@@ -227,8 +227,8 @@ def test_k_means_rests_where_centres_are_the_means_of_their_rows(rng):
 def test_standardised_k_means_ignores_units(rng, factor):
     drawn = draw_sample(open_source(blobs(rng)), np.random.default_rng(0))
     scaled = drawn._replace(rows=drawn.rows * [1.0, factor, 1.0])
-    _, labels = partitions.standardised_k_means(drawn, 4, np.random.default_rng(1))
-    _, found = partitions.standardised_k_means(scaled, 4, np.random.default_rng(1))
+    _, labels = kmeans.standardised_k_means(drawn, 4, np.random.default_rng(1))
+    _, found = kmeans.standardised_k_means(scaled, 4, np.random.default_rng(1))
     assert_array_equal(found, labels)
 
 
@@ -243,7 +243,7 @@ def test_the_default_start_ignores_units(rng):
 
 def test_random_shares_are_spread_over_components(rng):
     drawn = draw_sample(open_source(blobs(rng)), np.random.default_rng(0))
-    shares = np.array(list(partitions.random_shares(drawn.rows, 4, np.random.default_rng(1))()))
+    shares = np.array(list(kmeans.random_shares(drawn.rows, 4, np.random.default_rng(1))()))
     weights = shares * drawn.weights
     assert_allclose(weights.sum(axis=0), drawn.weights, rtol=1e-14)
     # a quarter each, of 300 rows whose shares have a deviation of 0.15

@@ -12,9 +12,9 @@ from fastgmm import DegenerateComponentWarning, GaussianMixture
 from fastgmm.covariance import family
 from fastgmm.em import diagnostics
 from fastgmm.em.loop import MaximumLikelihood
+from fastgmm.initialisation.repair import repaired
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.subsample import draw_sample
-from fastgmm.repair import repaired
 from fastgmm.sources import open_source
 
 

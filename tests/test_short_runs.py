@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from fastgmm import em, passes, short_runs
+from fastgmm import em, passes
 from fastgmm.covariance import family
 from fastgmm.em.loop import MaximumLikelihood, Outcome, State
 from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.initialisation import short_runs
+from fastgmm.initialisation.short_runs import ShortRuns, source_of
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.subsample import Sample
-from fastgmm.short_runs import ShortRuns, source_of
 
 
 def sample_of(rows, weights=None):

@@ -17,10 +17,10 @@ from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.estimators.published import attributes_of, history_of
 from fastgmm.estimators.reporting import Progress, StopRequestedError, Verbose
 from fastgmm.estimators.rows import Rows
+from fastgmm.initialisation.repair import repaired
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array, SufficientStatistics
 from fastgmm.passes.subsample import Sample, feature_variances
-from fastgmm.repair import repaired
 
 REPAIRS = 3  # of one fit
 

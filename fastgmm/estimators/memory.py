@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastgmm import passes
-from fastgmm.auto_start import most_candidates
 from fastgmm.covariance import Family
+from fastgmm.initialisation.auto import most_candidates
+from fastgmm.initialisation.short_runs import MOST_SHARES
 from fastgmm.passes.subsample import SAMPLE_ROWS, most_rows
-from fastgmm.short_runs import MOST_SHARES
 from fastgmm.sources import Source
 
 # Of the means and covariances, alive at once: before and after a step, Cholesky factors, what the

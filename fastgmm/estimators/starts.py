@@ -11,7 +11,7 @@ from fastgmm import em
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import given, rows
 from fastgmm.estimators.published import parameters_of
-from fastgmm.initialisation import start_from
+from fastgmm.initialisation.methods import start_from
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
 from fastgmm.passes.subsample import Sample, feature_variances, sample_of

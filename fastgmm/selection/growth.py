@@ -18,13 +18,13 @@ from typing import TypeGuard
 import numpy as np
 
 from fastgmm import em, passes
-from fastgmm.coordinates import whiten
 from fastgmm.em.acceleration import Memory
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.initialisation import start_from
+from fastgmm.initialisation.coordinates import whiten
+from fastgmm.initialisation.kmeans import Share, k_means, maximise, members
+from fastgmm.initialisation.methods import start_from
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.partitions import Share, k_means, maximise, members
 from fastgmm.passes.subsample import Sample, by_priority, counted
 from fastgmm.selection.contest import Contest
 from fastgmm.selection.splitting import best_cuts, divided

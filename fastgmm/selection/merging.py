@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgmm import em, passes
 from fastgmm.em.acceleration import Memory
-from fastgmm.exchange import merged, merges
+from fastgmm.initialisation.split_merge import merged, merges
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fastgmm.initialisation.short_runs import NO_WEIGHT
 from fastgmm.kernels.simd.vectors import WIDTH
 from fastgmm.kernels.softmax import share
-from fastgmm.short_runs import NO_WEIGHT
 
 EPS = np.finfo(float).eps
 

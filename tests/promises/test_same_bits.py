@@ -9,13 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 from threadpoolctl import threadpool_limits
 
-from fastgmm import coordinates, em, exchange, passes, select
+from fastgmm import em, passes, select
 from fastgmm.covariance import family
 from fastgmm.estimators import GaussianMixture
-from fastgmm.initialisation import start_from
+from fastgmm.initialisation import coordinates, split_merge
+from fastgmm.initialisation.methods import start_from
+from fastgmm.initialisation.repair import repaired
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.subsample import Sample
-from fastgmm.repair import repaired
 from fastgmm.selection.splitting import best_cuts, divided
 from fastgmm.sources import open_source
 
@@ -218,9 +219,9 @@ def test_threads_of_blas_change_no_bit_of_what_moves_components():
     sample, parameters = wide_sample(1000, 150), wide_parameters("tied", 3, 150)
     shares = np.random.default_rng(0).dirichlet(np.ones(3), size=1000).T.copy()
     of_any_blas(lambda: coordinates.whiten(sample.rows, sample.weights))
-    held = list(exchange.held(shares))
-    of_any_blas(lambda: [[each.gain, each.leaving] for each in exchange.splits(sample, held)])
-    of_any_blas(lambda: [each() for each in exchange.exchanges(sample, parameters, shares)])
+    held = list(split_merge.held(shares))
+    of_any_blas(lambda: [[each.gain, each.leaving] for each in split_merge.splits(sample, held)])
+    of_any_blas(lambda: [each() for each in split_merge.exchanges(sample, parameters, shares)])
     assert of_any_blas(lambda: repaired(parameters, [1], sample, rule)) != as_bytes(None)
     cuts = best_cuts(sample.rows, sample.weights, shares.T, parameters)
     of_any_blas(lambda: divided(parameters, cuts[:1], 1e-3))

@@ -12,15 +12,15 @@ from dataclasses import replace
 import numpy as np
 
 from fastgmm import em, passes
-from fastgmm.auto_start import TRIAL_PASSES, leaders
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.exchange import TRIALS, Split, held, splits
+from fastgmm.initialisation.auto import TRIAL_PASSES, leaders
+from fastgmm.initialisation.kmeans import Share, maximise
+from fastgmm.initialisation.short_runs import ShortRuns, source_of
+from fastgmm.initialisation.split_merge import TRIALS, Split, held, splits
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.partitions import Share, maximise
 from fastgmm.passes.subsample import Sample
-from fastgmm.short_runs import ShortRuns, source_of
 
 
 def repaired(

@@ -7,12 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.auto_start import auto_start
 from fastgmm.covariance import Family
-from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
-from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.partitions import (
+from fastgmm.initialisation.auto import auto_start
+from fastgmm.initialisation.kmeans import (
     Share,
     k_means,
     k_means_plus_plus,
@@ -21,6 +18,9 @@ from fastgmm.partitions import (
     random_rows,
     random_shares,
 )
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample, draw_sample
 from fastgmm.sources import Source
 

@@ -23,14 +23,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm import coordinates, em
+from fastgmm import em
 from fastgmm.covariance import Family
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.exchange import Pair, Split, exchanges, merged, merges, splits, together
-from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
-from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.partitions import (
+from fastgmm.initialisation import coordinates
+from fastgmm.initialisation.kmeans import (
     Share,
     k_means_of_many,
     maximise,
@@ -40,8 +37,20 @@ from fastgmm.partitions import (
     standardised_k_means,
     strata,
 )
+from fastgmm.initialisation.short_runs import Division, ShortRuns, are_many
+from fastgmm.initialisation.split_merge import (
+    Pair,
+    Split,
+    exchanges,
+    merged,
+    merges,
+    splits,
+    together,
+)
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import Array
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
-from fastgmm.short_runs import Division, ShortRuns, are_many
 
 FEWEST_ROWS = 2_000  # of the sub-sample
 # rows of the sub-sample for each component, and for each feature of each: with 100 rows for each of

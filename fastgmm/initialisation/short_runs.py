@@ -22,13 +22,13 @@ import numpy.typing as npt
 
 from fastgmm import em, passes
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.exchange import SHARE_OF_A_ROW, Held, Split
+from fastgmm.initialisation.kmeans import Share, maximise
+from fastgmm.initialisation.split_merge import SHARE_OF_A_ROW, Held, Split
 from fastgmm.kernels import softmax
 from fastgmm.kernels.simd.vectors import WIDTH
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.partitions import Share, maximise
 from fastgmm.passes.subsample import Sample
 from fastgmm.sources import Source, open_source, with_weights
 

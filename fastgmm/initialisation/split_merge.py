@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm import coordinates
+from fastgmm.initialisation import coordinates
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread

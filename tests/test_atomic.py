@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 import fastgmm
-from fastgmm import atomic
-from fastgmm.atomic import demand_replaceable, replacing
 from fastgmm.cli import output
+from fastgmm.storage import atomic
+from fastgmm.storage.atomic import demand_replaceable, replacing
 
 pytestmark = pytest.mark.deadline(60)
 
 SAVER = """
 import sys, time
-from fastgmm.atomic import replacing
+from fastgmm.storage.atomic import replacing
 failed, until = 0, time.monotonic() + 1.0
 while time.monotonic() < until:
     try:
@@ -32,7 +32,7 @@ print(failed)
 
 STUCK = """
 import sys, time
-from fastgmm.atomic import replacing
+from fastgmm.storage.atomic import replacing
 with replacing(sys.argv[1]) as file:
     file.write(b"half")
     file.flush()

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from fastgmm import persistence
 from fastgmm.errors import ModelFileError
+from fastgmm.storage import archive as model_archive
 
 HEADER = {"class": "GaussianMixture", "n_components": 2, "tol": 1e-3, "names": ["größe", "y"]}
 ARRAYS = {
@@ -34,7 +34,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def written(path):
-    persistence.write(path, HEADER, ARRAYS)
+    model_archive.write(path, HEADER, ARRAYS)
     return path.read_bytes()
 
 
@@ -66,14 +66,14 @@ def sealed(written, header):
     with zipfile.ZipFile(io.BytesIO(changed)) as archive:
         full = json.loads(archive.read("header.json"))
     del full["checksum"]
-    checksum = persistence._checksum(full, {n: np.asarray(ARRAYS[n], order="C") for n in ARRAYS})
+    checksum = model_archive._checksum(full, {n: np.asarray(ARRAYS[n], order="C") for n in ARRAYS})
     return repacked(changed, header={"checksum": checksum})
 
 
 def refusal(path, content):
     path.write_bytes(content)
     with pytest.raises(ModelFileError) as caught:
-        persistence.read(path)
+        model_archive.read(path)
     message = str(caught.value)
     assert message.startswith(repr(str(path)))
     return message
@@ -83,14 +83,14 @@ def refusal(path, content):
 
 
 def test_a_file_is_read_as_it_was_written(path, written):
-    header, arrays = persistence.read(path)
+    header, arrays = model_archive.read(path)
     assert_same((header, arrays), (HEADER, {n: np.asarray(a) for n, a in ARRAYS.items()}))
     assert all(array.flags.writeable for array in arrays.values())
 
 
 def test_the_same_content_gives_the_same_bytes(path, written):
-    header, arrays = persistence.read(path)
-    persistence.write(path, dict(reversed(header.items())), dict(reversed(arrays.items())))
+    header, arrays = model_archive.read(path)
+    model_archive.write(path, dict(reversed(header.items())), dict(reversed(arrays.items())))
     assert path.read_bytes() == written
 
 
@@ -105,40 +105,40 @@ def test_big_endian_arrays_are_written_little_endian(path, written):
         name: np.asarray(a).astype(np.asarray(a).dtype.newbyteorder(">"))
         for name, a in ARRAYS.items()
     }
-    persistence.write(path, HEADER, big)
+    model_archive.write(path, HEADER, big)
     assert path.read_bytes() == written
 
 
 def test_arrays_past_the_limit_of_plain_zips_are_read_back(path, monkeypatch):
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
     arrays = {"long": np.arange(1000.0), "next": np.arange(1000)}
-    persistence.write(path, {}, arrays)
+    model_archive.write(path, {}, arrays)
     assert b"\x01\x00\x10\x00" in path.read_bytes()  # the zip64 field of a member
-    assert_same(persistence.read(path), ({}, arrays))
+    assert_same(model_archive.read(path), ({}, arrays))
 
 
 @pytest.mark.parametrize("dtype", [object, complex, bool, "U3", "M8[s]", np.longdouble])
 def test_what_is_no_plain_number_is_not_written(path, dtype):
     with pytest.raises(TypeError, match="'x' has dtype"):
-        persistence.write(path, {}, {"x": np.zeros(2, dtype=dtype)})
+        model_archive.write(path, {}, {"x": np.zeros(2, dtype=dtype)})
     assert not path.exists()
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "", "größe", "header.json"])
 def test_a_name_that_is_no_identifier_is_not_written(path, name):
     with pytest.raises(ValueError, match="must be an ASCII identifier"):
-        persistence.write(path, {}, {name: np.zeros(2)})
+        model_archive.write(path, {}, {name: np.zeros(2)})
 
 
 @pytest.mark.parametrize("name", ["format", "format_version", "arrays", "checksum"])
 def test_reserved_names_of_the_header_are_not_overwritten(path, name):
     with pytest.raises(ValueError, match=name):
-        persistence.write(path, {name: 1}, {})
+        model_archive.write(path, {name: 1}, {})
 
 
 def test_a_header_that_is_not_json_is_not_written(path):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        persistence.write(path, {"bound": float("inf")}, {})
+        model_archive.write(path, {"bound": float("inf")}, {})
     assert not path.exists()
 
 
@@ -152,7 +152,7 @@ def test_every_truncation_is_refused(path, written):
 
 def test_every_flipped_byte_is_refused_or_changes_nothing(path):
     arrays = {"weights": np.array([0.25, 0.75]), "none": np.zeros((0, 2))}
-    persistence.write(path, {"k": 2}, arrays)
+    model_archive.write(path, {"k": 2}, arrays)
     written = path.read_bytes()
     refused = 0
     for position, byte in enumerate(written):
@@ -161,7 +161,7 @@ def test_every_flipped_byte_is_refused_or_changes_nothing(path):
             flipped[position] = byte ^ pattern
             path.write_bytes(flipped)
             try:
-                found = persistence.read(path)
+                found = model_archive.read(path)
             except ModelFileError:
                 refused += 1
             else:
@@ -184,7 +184,7 @@ def test_an_archive_of_numpy_is_refused(path):
 def test_a_pickle_is_refused_unread(path):
     bomb = b"cos\nsystem\n(S'false'\ntR."
     refusal(path, bomb)
-    persistence.write(path, {}, {"x": np.zeros(2)})
+    model_archive.write(path, {}, {"x": np.zeros(2)})
     described = {"x": {"dtype": "|O", "shape": [2]}}
     changed = repacked(path.read_bytes(), {"x.npy": bomb}, header={"arrays": described})
     assert "does not describe array 'x'" in refusal(path, changed)
@@ -288,16 +288,16 @@ def test_a_dtype_that_is_not_written_is_not_read(path, written, dtype):
 
 def test_a_missing_file_is_said_to_be_missing(path):
     with pytest.raises(FileNotFoundError, match="no model file of this name") as caught:
-        persistence.read(path)
+        model_archive.read(path)
     assert caught.value.filename == str(path)
 
 
 def test_a_folder_is_neither_read_nor_replaced(tmp_path):
     with pytest.raises(IsADirectoryError) as caught:
-        persistence.read(tmp_path)
+        model_archive.read(tmp_path)
     assert caught.value.filename == str(tmp_path)
     with pytest.raises(IsADirectoryError) as caught:
-        persistence.write(tmp_path, {}, {})
+        model_archive.write(tmp_path, {}, {})
     assert caught.value.filename == str(tmp_path)
 
 
@@ -305,22 +305,22 @@ def test_a_pipe_is_neither_read_nor_replaced(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(ModelFileError, match="not a regular file"):
-        persistence.read(pipe)
+        model_archive.read(pipe)
     with pytest.raises(OSError, match="Not a regular file"):
-        persistence.write(pipe, {}, {})
+        model_archive.write(pipe, {}, {})
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 def test_a_missing_folder_is_named(tmp_path):
     path = tmp_path / "none" / "model.npz"
     with pytest.raises(FileNotFoundError) as caught:
-        persistence.write(path, {}, {})
+        model_archive.write(path, {}, {})
     assert caught.value.filename == str(path)
 
 
 def test_a_file_in_the_place_of_a_folder_is_named(path, written):
     with pytest.raises(NotADirectoryError) as caught:
-        persistence.write(path / "model.npz", {}, {})
+        model_archive.write(path / "model.npz", {}, {})
     assert caught.value.filename == str(path / "model.npz")
 
 
@@ -331,7 +331,7 @@ def test_a_full_disk_leaves_the_old_file(path, written, monkeypatch, call):
 
     monkeypatch.setattr(os, call, full)
     with pytest.raises(OSError, match="No space left") as caught:
-        persistence.write(path, {}, {"x": np.zeros(9)})
+        model_archive.write(path, {}, {"x": np.zeros(9)})
     assert caught.value.filename == str(path)
     assert path.read_bytes() == written
     assert os.listdir(path.parent) == [path.name]
@@ -341,9 +341,9 @@ def test_an_interrupt_leaves_the_old_file(path, written, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(persistence, "_write_zip", interrupted)
+    monkeypatch.setattr(model_archive, "_write_zip", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        persistence.write(path, {}, {})
+        model_archive.write(path, {}, {})
     assert path.read_bytes() == written
     assert os.listdir(path.parent) == [path.name]
 
@@ -351,19 +351,19 @@ def test_an_interrupt_leaves_the_old_file(path, written, monkeypatch):
 def test_a_link_is_replaced_and_its_target_left_alone(tmp_path, path, written):
     link = tmp_path / "latest.npz"
     link.symlink_to(path)
-    persistence.write(link, {"k": 1}, {})
+    model_archive.write(link, {"k": 1}, {})
     assert not link.is_symlink()
     assert path.read_bytes() == written
-    assert persistence.read(link) == ({"k": 1}, {})
+    assert model_archive.read(link) == ({"k": 1}, {})
 
 
 def test_permissions_are_those_of_the_file_replaced_or_of_any_new_file(path):
     umask = os.umask(0o027)
     try:
-        persistence.write(path, {}, {})
+        model_archive.write(path, {}, {})
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
         path.chmod(0o600)
-        persistence.write(path, {}, {})
+        model_archive.write(path, {}, {})
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     finally:
         os.umask(umask)

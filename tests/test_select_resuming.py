@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from fastgmm import AutoGaussianMixture, GaussianMixture, persistence, select
+from fastgmm import AutoGaussianMixture, GaussianMixture, select
 from fastgmm.errors import CheckpointError, CheckpointWarning
 from fastgmm.selection import sweep
 from fastgmm.selection.sweep import Sweep
+from fastgmm.storage import archive
 
 SETTINGS = {
     "n_components": (1, 2, 3),
@@ -112,13 +113,13 @@ def test_a_contest_goes_on_where_it_was(kind, path, monkeypatch):
         ended += 1
         assert ended < 100
     assert ended > 1
-    assert kind == "outdone" or persistence.read(path)[0]["n_repairing"] == 1
+    assert kind == "outdone" or archive.read(path)[0]["n_repairing"] == 1
     assert_same(select(rows, **settings, checkpoint=path), expected)
 
 
 def test_starts_are_not_grown_again(rows, path, monkeypatch):
     assert disturbed(lambda: select(rows, **SETTINGS, checkpoint=path), 1, monkeypatch)
-    header, _ = persistence.read(path)
+    header, _ = archive.read(path)
     assert [each["outcome"] for each in header["states"]] == ["running"] * 6
     monkeypatch.setattr(sweep, "_starts", pytest.fail)
     found = select(rows, **SETTINGS, checkpoint=path)
@@ -145,7 +146,7 @@ def test_candidates_that_are_mended_are_kept_too(rows, path, monkeypatch):
     for _ in range(20):
         if not disturbed(lambda: select(rows, **settings, checkpoint=path), 2, monkeypatch):
             break
-        repairing.append(persistence.read(path)[0]["n_repairing"])
+        repairing.append(archive.read(path)[0]["n_repairing"])
     assert repairing[0] == 0
     assert repairing[-1] == 1
     assert_same(select(rows, **settings, checkpoint=path), expected)
@@ -156,7 +157,7 @@ def test_starts_that_failed_have_failed_after_it_as_well(path, monkeypatch):
     settings = SETTINGS | {"n_components": (1, 2, 6), "covariance_type": "spherical"}
     expected = select(rows, **settings)
     assert disturbed(lambda: select(rows, **settings, checkpoint=path), 1, monkeypatch)
-    assert persistence.read(path)[0]["failures"]["2"]["message"].startswith("6 components are")
+    assert archive.read(path)[0]["failures"]["2"]["message"].startswith("6 components are")
     assert_same(select(rows, **settings, checkpoint=path), expected)
 
 

@@ -11,8 +11,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from fastgmm.atomic import demand_replaceable, replacing
 from fastgmm.errors import DataError, require
+from fastgmm.storage.atomic import demand_replaceable, replacing
 
 TABLES = (".parquet", ".csv")
 SUFFIXES = (*TABLES, ".npy")

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastgmm.atomic import replacing
 from fastgmm.cli import output
 from fastgmm.errors import require
+from fastgmm.storage.atomic import replacing
 
 SUFFIXES = (".png", ".pdf", ".svg")
 DOTS = 150  # an inch

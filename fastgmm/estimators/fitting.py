@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from fastgmm import em, passes
-from fastgmm.checkpoint import Moment
 from fastgmm.em import diagnostics
 from fastgmm.em.acceleration import Memory
 from fastgmm.errors import DegenerateComponentWarning
@@ -21,6 +20,7 @@ from fastgmm.initialisation.repair import repaired
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array, SufficientStatistics
 from fastgmm.passes.subsample import Sample, feature_variances
+from fastgmm.storage.checkpoint import Moment
 
 REPAIRS = 3  # of one fit
 

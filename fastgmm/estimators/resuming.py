@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm.checkpoint import Checkpoint, Record, Sampled
 from fastgmm.estimators.fitting import Climb
-from fastgmm.identity import digest, identity_of
 from fastgmm.passes.subsample import Sample, draw_seed, sample_of
 from fastgmm.sources import Source
+from fastgmm.storage.checkpoint import Checkpoint, Record, Sampled
+from fastgmm.storage.fit_identity import digest, identity_of
 
 
 class Kept:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm import persistence
 from fastgmm.covariance import family
 from fastgmm.errors import ModelFileError
 from fastgmm.estimators import given
 from fastgmm.estimators.published import attributes_of, history_of, parameters_of
+from fastgmm.storage import archive
 from fastgmm.version import __version__
 
 MODEL = ("weights_", "means_", "covariances_", "precisions_cholesky_")
@@ -39,7 +39,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     arrays = {name: fitted[name] for name in MODEL}
     arrays |= {name: np.asarray(fitted[name], dtype=np.float64) for name in BOUNDS}
     arrays |= {name: np.asarray(value) for name, value in starts.items() if value is not None}
-    persistence.write(path, header, arrays)
+    archive.write(path, header, arrays)
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -59,7 +59,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     ModelFileError
         If the file is truncated, altered, not one of ours, or no mixture.
     """
-    header, arrays = persistence.read(path)
+    header, arrays = archive.read(path)
     try:
         return _model(header, arrays)
     except KeyError as error:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgmm import em, passes
-from fastgmm.checkpoint import Moment
 from fastgmm.covariance import Family
 from fastgmm.em.acceleration import Memory
 from fastgmm.estimators.fitting import Climb
@@ -28,6 +27,7 @@ from fastgmm.selection.criteria import Criterion
 from fastgmm.selection.growth import Growth
 from fastgmm.selection.mending import mended
 from fastgmm.selection.merging import challenged
+from fastgmm.storage.checkpoint import Moment
 
 # the state of every candidate, or why it has no start
 Begun = dict[tuple[Family, int], em.State | Exception]

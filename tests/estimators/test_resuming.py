@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from fastgmm import checkpoint as checkpoints
-from fastgmm import load, persistence, select
+from fastgmm import load, select
 from fastgmm.errors import CheckpointError, CheckpointWarning, DegenerateComponentWarning
 from fastgmm.estimators import GaussianMixture
 from fastgmm.estimators.fitting import Climb
 from fastgmm.estimators.published import FITTED
+from fastgmm.storage import archive
+from fastgmm.storage import checkpoint as checkpoints
 
 TYPES = ("full", "tied", "diag", "spherical")
 SETTINGS = {"n_components": 4, "n_init": 3, "tol": 1e-5, "max_iter": 12, "random_state": 0}
@@ -221,7 +222,7 @@ def test_what_changes_no_bit_may_change(rows, path, capsys):
 
 def test_another_version_is_refused(rows, path, monkeypatch):
     GaussianMixture(**SETTINGS).fit(rows, checkpoint=path)
-    monkeypatch.setattr("fastgmm.identity.__version__", "99.0")
+    monkeypatch.setattr("fastgmm.storage.fit_identity.__version__", "99.0")
     with pytest.raises(CheckpointError, match=r"fastgmm's version was .* and is 99\.0"):
         GaussianMixture(**SETTINGS).fit(rows, checkpoint=path)
 
@@ -312,7 +313,7 @@ def test_every_pass_is_written_and_what_has_reached_the_disk_stays(rows, path, m
     def looking(self, *arguments, **keywords):
         write(self, *arguments, **keywords)
         events.append("write")
-        written.append(len(persistence.read(path)[1]["trace_0"]))
+        written.append(len(archive.read(path)[1]["trace_0"]))
         if len(written) > 1:
             older.add(path.with_name("run.ckpt.previous").read_bytes())
 

@@ -10,10 +10,10 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 
-from fastgmm import persistence
 from fastgmm.errors import ModelFileError
 from fastgmm.estimators import GaussianMixture, load
 from fastgmm.estimators.published import FITTED
+from fastgmm.storage import archive
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
@@ -179,9 +179,9 @@ BROKEN = {
 def test_files_that_hold_no_mixture_are_refused(rows, fault, tmp_path):
     change, words = BROKEN[fault]
     GaussianMixture(2, random_state=0).fit(rows).save(tmp_path / "model.npz")
-    header, arrays = persistence.read(tmp_path / "model.npz")
+    header, arrays = archive.read(tmp_path / "model.npz")
     change(header, arrays)
-    persistence.write(tmp_path / "broken.npz", header, arrays)
+    archive.write(tmp_path / "broken.npz", header, arrays)
     with pytest.raises(ModelFileError, match=words) as caught:
         load(tmp_path / "broken.npz")
     assert "broken.npz" in str(caught.value)

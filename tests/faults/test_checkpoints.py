@@ -13,10 +13,10 @@ import pytest
 from faults import processes
 from numpy.testing import assert_array_equal
 
-from fastgmm import checkpoint as checkpoints
-from fastgmm import persistence
 from fastgmm.errors import CheckpointError, CheckpointWarning
 from fastgmm.estimators import GaussianMixture
+from fastgmm.storage import archive
+from fastgmm.storage import checkpoint as checkpoints
 
 # FASTGMM_KILLS=1000 takes 5 to 10 minutes
 KILLS = int(os.environ.get("FASTGMM_KILLS", "20"))
@@ -135,12 +135,12 @@ def test_any_damage_is_noticed(path, monkeypatch):
     small = np.random.default_rng(0).normal(size=(40, 2))
     settings = {"covariance_type": "diag", "init_params": "random", "random_state": 0}
     GaussianMixture(2, max_iter=3, tol=0.0, **settings).fit(small, checkpoint=path)
-    content, whole = path.read_bytes(), persistence.read(path)
+    content, whole = path.read_bytes(), archive.read(path)
     refused = 0
     for damaged in damages(content):
         path.write_bytes(damaged)
         try:
-            header, arrays = persistence.read(path)
+            header, arrays = archive.read(path)
         except ValueError:
             refused += 1
             continue
@@ -159,7 +159,7 @@ def test_a_sound_older_file_is_not_pushed_out_by_a_damaged_one(rows, path, monke
     with pytest.warns(CheckpointWarning):
         ended_in(1, rows, path, monkeypatch)
     assert previous.read_bytes() == sound
-    assert persistence.read(path)[0]["identity"]
+    assert archive.read(path)[0]["identity"]
 
 
 def test_two_damaged_files_are_refused(rows, path, monkeypatch):
@@ -192,7 +192,7 @@ def test_fit_predict_goes_on_from_the_checkpoint_of_fit(rows, path, monkeypatch)
     expected = GaussianMixture(**SETTINGS).fit_predict(rows)
     ended_in(5, rows, path, monkeypatch)
     assert_array_equal(GaussianMixture(**SETTINGS).fit_predict(rows, checkpoint=path), expected)
-    assert persistence.read(path)[0]["is_finished"]
+    assert archive.read(path)[0]["is_finished"]
 
 
 def test_a_disk_that_is_full_for_a_while_is_used_again(rows, path, monkeypatch):
@@ -207,7 +207,7 @@ def test_a_disk_that_is_full_for_a_while_is_used_again(rows, path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full_for_a_while)
     with pytest.warns(CheckpointWarning, match="No space left"):
         GaussianMixture(**SETTINGS).fit(rows, checkpoint=path)
-    assert persistence.read(path)[0]["is_finished"]
+    assert archive.read(path)[0]["is_finished"]
 
 
 def test_places_where_nothing_can_be_written_are_refused_before_the_fit(rows, tmp_path):
@@ -247,20 +247,20 @@ def test_a_link_is_read_through_and_replaced(rows, path, tmp_path, monkeypatch):
 
 
 def test_what_a_kill_leaves_half_written_is_removed_and_a_living_writers_is_not(path):
-    left = path.with_name(persistence.os.path.basename(_temporary(path, "0" * 16)))
+    left = path.with_name(archive.os.path.basename(_temporary(path, "0" * 16)))
     left.touch()
     other = path.with_name(".fastgmm-other-0.tmp")
     other.touch()
-    with persistence.replacing(path) as file:
+    with archive.replacing(path) as file:
         assert not left.exists()
         file.write(b"one")
-        with persistence.replacing(path) as second:  # does not take the first for left
+        with archive.replacing(path) as second:  # does not take the first for left
             second.write(b"two")
     assert path.read_bytes() == b"one"
     assert sorted(each.name for each in path.parent.iterdir()) == [other.name, path.name]
 
 
 def _temporary(path, token):
-    from fastgmm.atomic import _temporary_names
+    from fastgmm.storage.atomic import _temporary_names
 
     return _temporary_names(str(path), token)

@@ -32,8 +32,8 @@ from faults.partitions import (
 import fastgmm
 from fastgmm import GaussianMixture, open_source, passes
 from fastgmm.errors import ClusterError, DataError
-from fastgmm.identity import FIRST_ROWS, identity_of
 from fastgmm.sources.dask import _failure
+from fastgmm.storage.fit_identity import FIRST_ROWS, identity_of
 
 PATIENCE = 120  # seconds until a test counts as one that hangs; it takes 5
 pytestmark = [

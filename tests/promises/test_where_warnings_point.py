@@ -19,9 +19,9 @@ from sklearn.preprocessing import StandardScaler
 
 import fastgmm
 from fastgmm import AutoGaussianMixture, DegenerateComponentWarning, GaussianMixture, select
-from fastgmm.checkpoint import CheckpointWarning
 from fastgmm.errors import ThreadsWarning, WeightsWarning
 from fastgmm.estimators.pickling import VersionWarning
+from fastgmm.storage.checkpoint import CheckpointWarning
 
 ROWS = np.random.default_rng(0).normal(size=(400, 2)) + 4.0 * (np.arange(400)[:, None] % 3)
 CONSTANT = np.where([True, False], ROWS, 7.0)
@@ -129,7 +129,7 @@ def test_warnings_of_checkpoints_point_here(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fastgmm.persistence, "write", full)
+    monkeypatch.setattr(fastgmm.storage.archive, "write", full)
     fresh = tmp_path / "fresh.ckpt"
     found = caught(lambda: model.fit(ROWS, checkpoint=fresh))
     assert found

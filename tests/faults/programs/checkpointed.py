@@ -16,12 +16,13 @@ from unittest import mock
 
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgmm import CheckpointWarning, GaussianMixture, checkpoint, persistence
+from fastgmm import CheckpointWarning, GaussianMixture
+from fastgmm.storage import archive, checkpoint
 
 warnings.simplefilter("ignore", ConvergenceWarning)
 # a kill between two renamings leaves the older file alone, and that is told
 warnings.filterwarnings("ignore", ".* is missing; the fit goes on from", CheckpointWarning)
-HOLDERS = {"_write_zip": persistence}  # the others are of the operating system
+HOLDERS = {"_write_zip": archive}  # the others are of the operating system
 
 
 @contextlib.contextmanager
@@ -52,7 +53,7 @@ def interrupt(fitted, rows, run, place):
     assert not hasattr(fitted, "means_"), place
     assert not list(Path(run).parent.glob(".fastgmm-*")), f"{place} left half a file"
     for path in Path(run).parent.glob("run.ckpt*"):
-        assert persistence.read(path)[0]["kind"] == "checkpoint", path
+        assert archive.read(path)[0]["kind"] == "checkpoint", path
 
 
 def main(rows, run, model, *places):

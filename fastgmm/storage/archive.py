@@ -21,8 +21,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.atomic import replacing
 from fastgmm.errors import ModelFileError
+from fastgmm.storage.atomic import replacing
 
 FORMAT = "fastgmm"
 FORMAT_VERSION = 1

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from fastgmm import em, persistence
-from fastgmm.atomic import PREVIOUS, demand_replaceable
+from fastgmm import em
 from fastgmm.em.acceleration import Memory
 from fastgmm.errors import (
     CheckpointError,
@@ -24,9 +23,11 @@ from fastgmm.errors import (
     ModelFileError,
     warn,
 )
-from fastgmm.identity import Identity, differences
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.persistence import Arrays, Header
+from fastgmm.storage import archive
+from fastgmm.storage.archive import Arrays, Header
+from fastgmm.storage.atomic import PREVIOUS, demand_replaceable
+from fastgmm.storage.fit_identity import Identity, differences
 
 KIND = "checkpoint"
 NO_NUMBERS = ("rule", "trace", "outcome", "failure")  # fields of a state with a form of their own
@@ -123,7 +124,7 @@ class Checkpoint:
         header |= {"kind": KIND, "identity": self.identity, "sampled": sampled}
         header["is_finished"] = is_finished
         try:
-            persistence.write(self.path, header, arrays, self._newest_is_safe, durable)
+            archive.write(self.path, header, arrays, self._newest_is_safe, durable)
             self._newest_is_safe = durable
         except OSError as error:
             warn(
@@ -168,7 +169,7 @@ class Checkpoint:
         return record
 
     def _record(self, path: str) -> Record:
-        header, arrays = persistence.read(path)
+        header, arrays = archive.read(path)
         if header.get("kind") != KIND:
             raise CheckpointError(f"{path!r} holds a model, no checkpoint; name another file")
         if found := differences(header["identity"], self.identity):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-FAN_IN = 8  # fastgmm.sources.dask.FAN_IN: results that one task combines
+FAN_IN = 8  # fastgmm.sources.dask.collection.FAN_IN: results that one task combines
 NUMBER = 8  # bytes
 SHARE = 0.1  # of the computing, which tasks may take beside it
 MEGABYTES = 1e6

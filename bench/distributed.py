@@ -28,7 +28,7 @@ from bench import cost, data
 from fastgmm import open_source, passes
 from fastgmm.kernels.plan import block_rows
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.sources import partition as tasks
+from fastgmm.sources.dask import worker as tasks
 from fastgmm.sources.source import _folded
 
 KERNEL = [(2, 4), (4, 16), (10, 10), (20, 8), (32, 16)]  # features, components

@@ -227,13 +227,19 @@ def test_imports_follow_the_map(path):
         ("fastgmm.em", "from fastgmm.kernels import full"),
         ("fastgmm.em", "from fastgmm import passes"),
         ("fastgmm.errors", "import fastgmm"),
-        ("fastgmm.sources.npy", "def f():\n    from fastgmm.mixture.statistics import Array"),
+        (
+            "fastgmm.sources.formats.npy",
+            "def f():\n    from fastgmm.mixture.statistics import Array",
+        ),
         ("fastgmm.mixture.statistics", "if TYPE_CHECKING:\n    import fastgmm.mixture.parameters"),
         ("fastgmm.passes", "class A:\n    from sklearn.base import BaseEstimator"),
-        ("fastgmm.sources.parquet", "import pyarrow.parquet"),
-        ("fastgmm.sources.parquet", "try:\n    import pyarrow\nexcept ImportError:\n    pass"),
-        ("fastgmm.sources.parquet", "arrow = require('pyarrow', 'io')"),
-        ("fastgmm.sources.parquet", "def f():\n    return require('matplotlib', 'plot')"),
+        ("fastgmm.sources.formats.parquet", "import pyarrow.parquet"),
+        (
+            "fastgmm.sources.formats.parquet",
+            "try:\n    import pyarrow\nexcept ImportError:\n    pass",
+        ),
+        ("fastgmm.sources.formats.parquet", "arrow = require('pyarrow', 'io')"),
+        ("fastgmm.sources.formats.parquet", "def f():\n    return require('matplotlib', 'plot')"),
         ("fastgmm.plot", "import matplotlib"),
     ],
 )
@@ -245,7 +251,7 @@ def test_an_import_against_the_map_is_noticed(module, text):
     ("module", "text"),
     [
         ("fastgmm.em", "import math\nfrom fastgmm.errors import DataError"),
-        ("fastgmm.sources.parquet", "def f():\n    return require('pyarrow', 'io')"),
+        ("fastgmm.sources.formats.parquet", "def f():\n    return require('pyarrow', 'io')"),
         ("fastgmm.plot", "if TYPE_CHECKING:\n    from matplotlib.axes import Axes"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastgmm
-from fastgmm.sources import parquet
+from fastgmm.sources.formats import parquet
 
 N_ROWS, N_FEATURES = 30_000, 3
 

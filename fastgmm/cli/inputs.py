@@ -13,9 +13,10 @@ from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.published import parameters_of
 from fastgmm.estimators.saving import load
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.sources import HDF5, Source, open_source
-from fastgmm.sources.hints import Hints
-from fastgmm.sources.zarr import is_zarr
+from fastgmm.sources import Source, open_source
+from fastgmm.sources.formats.options import Hints
+from fastgmm.sources.formats.zarr import is_zarr
+from fastgmm.sources.opening import HDF5
 
 
 def hints_of(dtype: str | None, n_features: int | None, dataset: str | None) -> Hints:

@@ -21,7 +21,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array, SufficientStatistics
 from fastgmm.parallel.threads import allowed_threads, share
 from fastgmm.sources import Block, Source, blocks
-from fastgmm.sources.ahead import TURNS
+from fastgmm.sources.prefetch import TURNS
 
 UNWEIGHTED = np.empty(0)
 BAND = 60  # binary exponents of weights that are summed together in float32, which has 252

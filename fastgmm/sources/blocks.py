@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
-from fastgmm.sources.ahead import Turn, read_ahead, read_here
 from fastgmm.sources.fingerprint import Fingerprint
+from fastgmm.sources.prefetch import Turn, read_ahead, read_here
 
 if TYPE_CHECKING:
     from fastgmm.sources.source import Chunk, Source

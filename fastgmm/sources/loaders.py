@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
-from fastgmm.sources.strangers import refuse_stranger
+from fastgmm.sources.unsupported import refuse_stranger
 
 ROWS_AT_A_TIME = 4096  # of a data set that is asked for them one by one
 

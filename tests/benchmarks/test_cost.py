@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastgmm.sources import dask
+from fastgmm.sources.dask import collection
 
 
 def load_cost():
@@ -37,7 +37,7 @@ JOB = cost.Job(1e10, 10, 10, 100, 1000)
 
 
 def test_the_tree_is_that_of_the_source():
-    assert cost.FAN_IN == dask.FAN_IN
+    assert cost.FAN_IN == collection.FAN_IN
     assert [cost.tree_levels(n) for n in (1, 2, 8, 9, 64, 65)] == [0, 1, 1, 2, 2, 3]
     assert [cost.n_tasks(n) for n in (1, 8, 9, 64)] == [1, 9, 9 + 2 + 1, 64 + 8 + 1]
 

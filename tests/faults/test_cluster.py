@@ -32,7 +32,7 @@ from faults.partitions import (
 import fastgmm
 from fastgmm import GaussianMixture, open_source, passes
 from fastgmm.errors import ClusterError, DataError
-from fastgmm.sources.dask import _failure
+from fastgmm.sources.dask.collection import _failure
 from fastgmm.storage.fit_identity import FIRST_ROWS, identity_of
 
 PATIENCE = 120  # seconds until a test counts as one that hangs; it takes 5
@@ -128,9 +128,9 @@ def test_workers_of_another_version_are_refused(connect):
     client = connect(2)
 
     def pretend(version):
-        import fastgmm.sources.partition
+        import fastgmm.sources.dask.worker
 
-        fastgmm.sources.partition.__version__ = version
+        fastgmm.sources.dask.worker.__version__ = version
 
     client.run(pretend, "0.0.0")
     try:

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from fastgmm import GaussianMixture, open_source
 from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.sources import plain
+from fastgmm.sources.formats import binary
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_reads_that_come_back_short_are_read_on(rows, tmp_path):
 
     room = np.empty((800, 3))
     with path.open("rb", buffering=0) as file:
-        plain._fill(Slow(file), path.stat().st_size - room.nbytes, room)
+        binary._fill(Slow(file), path.stat().st_size - room.nbytes, room)
     assert_array_equal(room, rows)
 
 

@@ -14,8 +14,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastgmm.errors import DataError
-from fastgmm.sources import Chunk, Source, ahead, blocks, open_source, with_weights
-from fastgmm.sources.ahead import TURNS, read_ahead
+from fastgmm.sources import Chunk, Source, blocks, open_source, prefetch, with_weights
+from fastgmm.sources.prefetch import TURNS, read_ahead
 
 from .rows import some_rows, walk
 
@@ -130,7 +130,7 @@ def test_an_iterator_that_nobody_closes_ends_its_thread_when_it_is_forgotten():
 
 
 def test_a_read_that_hangs_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(ahead, "PATIENCE", 0.05)
+    monkeypatch.setattr(prefetch, "PATIENCE", 0.05)
     answer = threading.Event()
 
     def hanging(turn):

@@ -16,7 +16,7 @@ from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.kernels.plan import block_rows
 from fastgmm.passes import subsample
 from fastgmm.sources import with_weights
-from fastgmm.sources.dask import DaskSource
+from fastgmm.sources.dask.collection import DaskSource
 
 MEANS = np.array([[0.0, 0.0, 0.0], [4.0, 4.0, 4.0]])
 

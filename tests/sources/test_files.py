@@ -4,7 +4,7 @@ import os
 import pytest
 
 from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.sources.files import find, look_at
+from fastgmm.sources.formats.file import find, look_at
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from fastgmm.errors import DataError
 from fastgmm.sources.blocks import Poured
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
-from fastgmm.sources.files import File
+from fastgmm.sources.formats.file import File
 from fastgmm.sources.source import Chunk, Room, Source, rows_a_chunk, rows_a_piece
 from fastgmm.sources.tables import ArrayTable
 

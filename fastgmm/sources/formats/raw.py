@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from fastgmm.errors import DataError
-from fastgmm.sources.files import File
-from fastgmm.sources.hints import Hints
-from fastgmm.sources.plain import Layout, PlainSource
+from fastgmm.sources.formats.binary import Layout, PlainSource
+from fastgmm.sources.formats.file import File
+from fastgmm.sources.formats.options import Hints
 
 
 class RawSource(PlainSource):

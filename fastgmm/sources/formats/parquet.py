@@ -14,7 +14,7 @@ from fastgmm.errors import require
 from fastgmm.sources.arrow import BatchSource, counted
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
-from fastgmm.sources.files import File
+from fastgmm.sources.formats.file import File
 from fastgmm.sources.tables import ArrowTable
 
 BUFFER_BYTES = 2**18  # decoding takes 0.94 of its processor time with 1 MB

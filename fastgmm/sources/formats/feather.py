@@ -9,7 +9,7 @@ from typing import Any
 from fastgmm.errors import require
 from fastgmm.sources.arrow import BatchSource, counted
 from fastgmm.sources.cells import Place
-from fastgmm.sources.files import File
+from fastgmm.sources.formats.file import File
 
 MAGIC = b"ARROW1"  # at the head of a file; a stream has none
 

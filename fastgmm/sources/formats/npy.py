@@ -10,8 +10,8 @@ import numpy as np
 from fastgmm.errors import DataError
 from fastgmm.sources.arrays import refuse_shape
 from fastgmm.sources.cells import REAL_KINDS, Place, real
-from fastgmm.sources.files import File
-from fastgmm.sources.plain import Layout, PlainSource
+from fastgmm.sources.formats.binary import Layout, PlainSource
+from fastgmm.sources.formats.file import File
 
 Description = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, whether Fortran's, type
 READERS = {  # version 3 has other names of columns, which are refused

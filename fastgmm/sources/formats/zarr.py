@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fastgmm.errors import DataError, SourceChangedError, require
-from fastgmm.sources.hints import Hints
-from fastgmm.sources.stored import StoredSource, chosen_dataset
+from fastgmm.sources.formats.chunked import StoredSource, chosen_dataset
+from fastgmm.sources.formats.options import Hints
 
 MARKS = ("zarr.json", ".zarray", ".zgroup")
 

@@ -15,7 +15,7 @@ from fastgmm.sources.arrays import as_weights
 from fastgmm.sources.blocks import Block, check_total_weight, check_weights
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
-from fastgmm.sources.dask import DaskSource
+from fastgmm.sources.dask.collection import DaskSource
 from fastgmm.sources.source import Chunk, Source
 from fastgmm.sources.tables import ArrayTable, Table
 

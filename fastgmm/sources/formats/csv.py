@@ -10,7 +10,7 @@ from fastgmm.errors import DataError, require
 from fastgmm.sources.arrow import BatchSource, counted
 from fastgmm.sources.cells import Place, refuse_cell
 from fastgmm.sources.columns import choose
-from fastgmm.sources.files import File
+from fastgmm.sources.formats.file import File
 
 NO_VALUE = ["", "NA", "N/A", "null", "NULL", "None"]  # but nan is a number to be named as such
 BLOCK_BYTES = 2**20  # parsed at a time: as long as a row may be

@@ -26,7 +26,7 @@ from fastgmm.sources.arrays import as_weights, refuse_shape
 from fastgmm.sources.blocks import Block, check_total_weight
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
-from fastgmm.sources.partition import (
+from fastgmm.sources.dask.worker import (
     Begin,
     Fill,
     Layout,

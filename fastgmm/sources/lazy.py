@@ -8,7 +8,7 @@ from typing import Any
 from fastgmm.errors import require
 from fastgmm.sources.arrow import BatchSource, counted
 from fastgmm.sources.cells import Place
-from fastgmm.sources.parquet import BUFFER_BYTES
+from fastgmm.sources.formats.parquet import BUFFER_BYTES
 
 
 class LazySource(BatchSource):

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastgmm.errors import require
-from fastgmm.sources.files import File
-from fastgmm.sources.hints import Hints
-from fastgmm.sources.stored import StoredSource, chosen_dataset
+from fastgmm.sources.formats.chunked import StoredSource, chosen_dataset
+from fastgmm.sources.formats.file import File
+from fastgmm.sources.formats.options import Hints
 
 
 class Hdf5Source(StoredSource):

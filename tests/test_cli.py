@@ -22,7 +22,7 @@ import fastgmm
 from fastgmm.cli import output, tables
 from fastgmm.cli.app import app
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
-from fastgmm.estimators.saving import load
+from fastgmm.estimators.model_file import load
 
 READ = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
 # SIGINT is ignored in children of a background shell: the child must ask for it

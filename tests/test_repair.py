@@ -64,7 +64,9 @@ def test_rows_that_need_no_more_components_are_left_alone():
 def starving_start(monkeypatch):
     """Let starts of our own lose a component."""
     rows, means = clusters()
-    monkeypatch.setattr("fastgmm.estimators.starts.start_from", lambda *_: starved(means, "full"))
+    monkeypatch.setattr(
+        "fastgmm.estimators.starting_states.start_from", lambda *_: starved(means, "full")
+    )
     return rows, means
 
 
@@ -82,7 +84,7 @@ def test_a_fit_puts_a_component_of_one_row_elsewhere(monkeypatch):
     centres = np.array([means[0], (means[1] + means[2]) / 2, means[3], rows[-1]])
     covariances = np.array([2.0, 30.0, 2.0, 1e-6])[:, None, None] * np.eye(2)
     start = Parameters.from_covariances("full", [0.25, 0.5, 0.248, 0.002], centres, covariances)
-    monkeypatch.setattr("fastgmm.estimators.starts.start_from", lambda *_: start)
+    monkeypatch.setattr("fastgmm.estimators.starting_states.start_from", lambda *_: start)
     model = GaussianMixture(4, random_state=0).fit(rows)  # without a warning: those are errors
     assert_allclose(np.sort(model.means_[:, 0]), means[:, 0], atol=0.5)
 
@@ -95,7 +97,7 @@ def test_a_fit_puts_a_singular_component_elsewhere(monkeypatch):
     covariances[3] = np.diag([1e-6, 1.0 / 6.0])
     start = Parameters.from_covariances("full", [0.25, 0.5, 0.248, 0.002], centres, covariances)
     assert diagnostics.failing(start, start.weights * 4 * len(rows), 1e-6).singular == (3,)
-    monkeypatch.setattr("fastgmm.estimators.starts.start_from", lambda *_: start)
+    monkeypatch.setattr("fastgmm.estimators.starting_states.start_from", lambda *_: start)
     model = GaussianMixture(4, random_state=0).fit(rows)  # without a warning: those are errors
     assert_allclose(np.sort(model.means_[:, 0]), means[:, 0], atol=0.5)
 

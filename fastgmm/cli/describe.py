@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastgmm.cli import options, tables
 from fastgmm.covariance import family
-from fastgmm.estimators.saving import load
+from fastgmm.estimators.model_file import load
 
 
 def describe(model: options.Model) -> None:

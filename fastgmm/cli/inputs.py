@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from fastgmm.errors import DataError
+from fastgmm.estimators.fitted_attributes import parameters_of
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
-from fastgmm.estimators.published import parameters_of
-from fastgmm.estimators.saving import load
+from fastgmm.estimators.model_file import load
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import Source, open_source
 from fastgmm.sources.formats.options import Hints

@@ -16,7 +16,7 @@ from fastgmm import plot as pictures_of
 from fastgmm.cli import inputs, options, pictures
 from fastgmm.errors import DataError
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
-from fastgmm.estimators.saving import load
+from fastgmm.estimators.model_file import load
 from fastgmm.plot.axes import Feature
 from fastgmm.plot.corner import side_of
 from fastgmm.sources import Source

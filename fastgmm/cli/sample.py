@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from fastgmm.cli import options, output, tables
-from fastgmm.estimators.saving import load
+from fastgmm.estimators.model_file import load
 
 
 def sample(

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
-from fastgmm.estimators.saving import load
+from fastgmm.estimators.model_file import load
 
 __all__ = ["GaussianMixture", "load"]

@@ -15,8 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from fastgmm import passes
 from fastgmm.covariance import family
 from fastgmm.errors import DataError, WeightsWarning, warn
-from fastgmm.estimators import pickling, randomness, rows, settings
-from fastgmm.estimators.published import is_fitted, parameters_of
+from fastgmm.estimators import pickling
+from fastgmm.estimators.fitted_attributes import is_fitted, parameters_of
+from fastgmm.estimators.validation import constructor, inputs
+from fastgmm.estimators.validation import random_state as random_states
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes import quantiles
 from fastgmm.sources import Source
@@ -46,7 +48,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     """
 
     covariance_type: str
-    random_state: randomness.RandomState
+    random_state: random_states.RandomState
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
         """Most probable component of each row.
@@ -251,7 +253,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
                 f"Invalid value for 'n_samples': {n_samples}. The sampling requires at least one "
                 "sample."
             )
-        return parameters.sample(n_samples, randomness.legacy_state(self.random_state))
+        return parameters.sample(n_samples, random_states.legacy_state(self.random_state))
 
     @classmethod
     @functools.cache
@@ -262,7 +264,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     def _validate_params(self) -> None:
         """Check the settings: called by scikit-learn at the start of a fit."""
         constraints = self._parameter_constraints
-        settings.check(type(self).__name__, self.get_params(deep=False), constraints)
+        constructor.check(type(self).__name__, self.get_params(deep=False), constraints)
         super()._validate_params()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -286,7 +288,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self, X: Any, sample_weight: npt.ArrayLike | None = None
     ) -> tuple[Source, Parameters]:
         parameters = self._parameters()
-        return rows.to_score(self, X, sample_weight, parameters.n_features), parameters
+        return inputs.to_score(self, X, sample_weight, parameters.n_features), parameters
 
     def _total(self, X: Any, sample_weight: npt.ArrayLike | None) -> tuple[float, float, int]:
         """Sum the log-likelihoods and the weights of the rows, and count those that weigh."""

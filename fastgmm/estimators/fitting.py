@@ -13,9 +13,9 @@ from fastgmm import em, passes
 from fastgmm.em import diagnostics
 from fastgmm.em.acceleration import Memory
 from fastgmm.errors import DegenerateComponentWarning
-from fastgmm.estimators.published import attributes_of, history_of
-from fastgmm.estimators.reporting import Progress, StopRequestedError, Verbose
-from fastgmm.estimators.rows import Rows
+from fastgmm.estimators.callbacks import Progress, StopRequestedError, Verbose
+from fastgmm.estimators.fitted_attributes import attributes_of, history_of
+from fastgmm.estimators.validation.inputs import Rows
 from fastgmm.initialisation.repair import repaired
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array, SufficientStatistics

@@ -19,15 +19,22 @@ from fastgmm import em, passes
 from fastgmm.covariance import family
 from fastgmm.em.acceleration import ACCELERATIONS, Memory
 from fastgmm.errors import warn
-from fastgmm.estimators import arriving, given, memory, rows, saving, starts
+from fastgmm.estimators import model_file, partial_fit, starting_states
 from fastgmm.estimators.base import Mixture
+from fastgmm.estimators.callbacks import Progress, Verbose
+from fastgmm.estimators.checkpointing import Kept
+from fastgmm.estimators.fit_guards import fitted_once
+from fastgmm.estimators.fitted_attributes import (
+    FITTED,
+    attributes_of,
+    history_of,
+    is_fitted,
+    parameters_of,
+)
 from fastgmm.estimators.fitting import Climb, advice
-from fastgmm.estimators.once import fitted_once
-from fastgmm.estimators.published import FITTED, attributes_of, history_of, is_fitted, parameters_of
-from fastgmm.estimators.randomness import RandomState, generator
-from fastgmm.estimators.reporting import Progress, Verbose
 from fastgmm.estimators.rescue import last_iteration_kept
-from fastgmm.estimators.resuming import Kept
+from fastgmm.estimators.validation import inputs, memory, mixture_arrays
+from fastgmm.estimators.validation.random_state import RandomState, generator
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import Source
 
@@ -239,7 +246,7 @@ class GaussianMixture(Mixture):
         ValueError
             If a value does not fit; the message names the component.
         """
-        checked = given.checked_mixture(weights, means, covariances, covariance_type)
+        checked = mixture_arrays.checked_mixture(weights, means, covariances, covariance_type)
         parameters = Parameters.from_covariances(family(covariance_type).structure, *checked)
         model = cls(parameters.n_components, covariance_type=covariance_type)
         model._publish(
@@ -388,7 +395,7 @@ class GaussianMixture(Mixture):
         data models, Journal of the Royal Statistical Society B 71, 593-613, equation 15.
         """
         with fitted_once(self):
-            attributes = arriving.learned(self, X, sample_weight, self._begun)
+            attributes = partial_fit.learned(self, X, sample_weight, self._begun)
         self._publish(attributes)
         return self
 
@@ -408,7 +415,7 @@ class GaussianMixture(Mixture):
         path : str or path-like
         """
         self._parameters()
-        saving.save(self, path)
+        model_file.save(self, path)
 
     def _climbed(
         self,
@@ -419,33 +426,35 @@ class GaussianMixture(Mixture):
         is_silent: bool = False,
     ) -> tuple[Source, dict[str, Any]]:
         """Fit, and return the rows and the attributes to publish."""
-        found = rows.to_fit(self, X, sample_weight)
+        found = inputs.to_fit(self, X, sample_weight)
         source = found.source
-        said = starts.checked(self, source.n_features)
+        said = starting_states.checked(self, source.n_features)
         resuming = self.warm_start and is_fitted(vars(self)) and not is_silent
         ours = not (resuming or said.is_complete)
         one = memory.Mixture(self.n_components, family(self.covariance_type))
         alike = [one] * (self.n_init if ours else 1)
         memory.demand(source, alike, self.init_params if ours else "given")
-        kept = Kept(checkpoint, partial(starts.settings, self, resuming), source)
+        kept = Kept(checkpoint, partial(starting_states.settings, self, resuming), source)
         rng, sample = None, None
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         progress = Progress(self, self.max_iter, {"X": X, "y": y, "metadata": metadata})
         if ours or self.reg_covar_relative:
             rng = None if kept.record is not None else generator(self.random_state)
-            sample = starts.sampled(self, source, kept.choose_seed(rng), kept.compares)
+            sample = starting_states.sampled(self, source, kept.choose_seed(rng), kept.compares)
         kept.compare(sample)
-        regularisation = starts.regularisation(self.reg_covar, self.reg_covar_relative, sample)
+        regularisation = starting_states.regularisation(
+            self.reg_covar, self.reg_covar_relative, sample
+        )
         rule = em.MaximumLikelihood(family(self.covariance_type), regularisation)
         before = None if kept.record is None else kept.record.moment(rule)
         if before is not None:
             states = list(before.states)
         elif resuming:
-            states = [starts.resumed(vars(self), self, rule, source.n_features)]
+            states = [starting_states.resumed(vars(self), self, rule, source.n_features)]
         elif sample is None or rng is None or said.is_complete:  # every restart would be the same
             states = [em.State(rule, said.alone(rule.family.structure))]
         else:
-            states = starts.fresh(self, sample, rule, said, rng)
+            states = starting_states.fresh(self, sample, rule, said, rng)
         chosen = ours and said.is_nothing  # by us: a start of the user's leads where EM leads
         if (
             self.acceleration is not None
@@ -461,7 +470,7 @@ class GaussianMixture(Mixture):
             with last_iteration_kept(self, climb):
                 stopping = em.Stopping(self.tol, self.max_iter, self.stopping)
                 climb.run(stopping, verbose, progress)
-        rows.check_count(climb.count_rows(), self.n_components)
+        inputs.check_count(climb.count_rows(), self.n_components)
         attributes = climb.attributes()
         wrong = advice(climb.best, climb.count_rows(), climb.counts, found, sample)
         kept.keep(climb, is_finished=not climb.was_stopped, durable=True)

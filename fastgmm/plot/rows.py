@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm.estimators import rows as given
 from fastgmm.estimators.base import Mixture
+from fastgmm.estimators.validation import inputs as given
 from fastgmm.sources import Block, Source, blocks
 
 BLOCK_ROWS = 65_536

@@ -20,14 +20,15 @@ from sklearn.utils.validation import check_is_fitted
 from fastgmm import em
 from fastgmm.covariance import Family, family
 from fastgmm.errors import warn
-from fastgmm.estimators import memory, randomness, rows
 from fastgmm.estimators.base import Mixture, warn_of_few
+from fastgmm.estimators.callbacks import Progress
+from fastgmm.estimators.checkpointing import Kept
+from fastgmm.estimators.fit_guards import fitted_once
+from fastgmm.estimators.fitted_attributes import FITTED, parameters_of
 from fastgmm.estimators.fitting import advice
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
-from fastgmm.estimators.once import fitted_once
-from fastgmm.estimators.published import FITTED, parameters_of
-from fastgmm.estimators.reporting import Progress
-from fastgmm.estimators.resuming import Kept
+from fastgmm.estimators.validation import inputs, memory
+from fastgmm.estimators.validation import random_state as random_states
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
@@ -120,7 +121,7 @@ class AutoGaussianMixture(Mixture):
         reg_covar: float = 1e-6,
         reg_covar_relative: bool = False,
         max_iter: int = em.MAX_PASSES,
-        random_state: randomness.RandomState = None,
+        random_state: random_states.RandomState = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type  # type: ignore[assignment]
@@ -193,7 +194,7 @@ class AutoGaussianMixture(Mixture):
         """Fit all candidates, and return all that the object is to hold."""
         counts, families = _counts(self.n_components), _families(self.covariance_type)
         criterion = named(self.criterion)
-        found = rows.to_fit(self._smallest(counts[0]), X, sample_weight)
+        found = inputs.to_fit(self._smallest(counts[0]), X, sample_weight)
         memory.demand(
             found.source, [memory.Mixture(k, e) for e in families for k in counts], "grown"
         )
@@ -277,7 +278,7 @@ def select(
     n_components: int | Collection[int] = range(1, 21),
     covariance_type: str | Collection[str] = TYPES,
     criterion: str = "bic",
-    random_state: randomness.RandomState = None,
+    random_state: random_states.RandomState = None,
     *,
     tol: float = TOLERANCE,
     stopping: str = "aitken",

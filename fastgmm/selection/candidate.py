@@ -12,8 +12,8 @@ import numpy as np
 from fastgmm import em
 from fastgmm.covariance import Family
 from fastgmm.em import diagnostics
-from fastgmm.estimators.published import attributes_of, history_of
-from fastgmm.estimators.rows import Rows
+from fastgmm.estimators.fitted_attributes import attributes_of, history_of
+from fastgmm.estimators.validation.inputs import Rows
 from fastgmm.mixture.statistics import Array
 from fastgmm.passes.accumulate import Totals
 from fastgmm.selection.criteria import Criterion

@@ -13,12 +13,12 @@ import numpy as np
 from fastgmm import em, passes
 from fastgmm.covariance import Family
 from fastgmm.em.acceleration import Memory
+from fastgmm.estimators.callbacks import Progress, Verbose
+from fastgmm.estimators.checkpointing import Kept
 from fastgmm.estimators.fitting import Climb
-from fastgmm.estimators.randomness import RandomState, generator
-from fastgmm.estimators.reporting import Progress, Verbose
-from fastgmm.estimators.resuming import Kept
-from fastgmm.estimators.rows import Rows
-from fastgmm.estimators.starts import regularisation
+from fastgmm.estimators.starting_states import regularisation
+from fastgmm.estimators.validation.inputs import Rows
+from fastgmm.estimators.validation.random_state import RandomState, generator
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.subsample import Sample, sample_of
 from fastgmm.selection.candidate import Candidate, best_of

@@ -13,8 +13,8 @@ from sklearn.base import clone
 import fastgmm
 from fastgmm import DataError, GaussianMixture, em, passes
 from fastgmm.covariance import family
-from fastgmm.estimators import arriving
-from fastgmm.estimators.arriving import enough, to_keep, variances_of
+from fastgmm.estimators import partial_fit
+from fastgmm.estimators.partial_fit import enough, to_keep, variances_of
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes import accumulate
 
@@ -283,7 +283,7 @@ def test_rows_are_kept_and_count_alike_until_they_are_let_go_at_once():
 
 
 def test_what_is_kept_has_a_bound(monkeypatch):
-    monkeypatch.setattr(arriving, "MOST_NUMBERS", 900)
+    monkeypatch.setattr(partial_fit, "MOST_NUMBERS", 900)
     model, most = GaussianMixture(K, random_state=0), 0
     for batch in batches(stream(600), 20):
         model.partial_fit(batch)

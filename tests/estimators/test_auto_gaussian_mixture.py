@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastgmm import AutoGaussianMixture, select
-from fastgmm.estimators.published import FITTED
+from fastgmm.estimators.fitted_attributes import FITTED
 
 
 @pytest.fixture(scope="module")

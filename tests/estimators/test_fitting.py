@@ -9,9 +9,9 @@ from fastgmm import em
 from fastgmm.covariance import family
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import GaussianMixture
+from fastgmm.estimators.callbacks import Progress, Verbose
 from fastgmm.estimators.fitting import Climb
-from fastgmm.estimators.reporting import Progress, Verbose
-from fastgmm.estimators.rows import Rows
+from fastgmm.estimators.validation.inputs import Rows
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastgmm.estimators import given
+from fastgmm.estimators.validation import mixture_arrays
 
 IDENTITIES = np.array([np.eye(2)] * 3)
 
 
 def test_good_values_are_returned_as_they_are():
     weights = np.array([0.25, 0.25, 0.5])
-    assert given.checked_weights(weights, 3) is weights
-    assert given.checked_matrices(IDENTITIES, "full precision", "full", 3, 2) is IDENTITIES
+    assert mixture_arrays.checked_weights(weights, 3) is weights
+    assert mixture_arrays.checked_matrices(IDENTITIES, "full precision", "full", 3, 2) is IDENTITIES
 
 
 def test_lists_of_integers_become_floats():
-    assert given.checked_means([[1, 2], [3, 4]], 2, 2).dtype == np.float64
+    assert mixture_arrays.checked_means([[1, 2], [3, 4]], 2, 2).dtype == np.float64
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_lists_of_integers_become_floats():
 )
 def test_weights_that_are_no_weights(weights, words):
     with pytest.raises(ValueError, match=words):
-        given.checked_weights(weights, 3)
+        mixture_arrays.checked_weights(weights, 3)
 
 
 def bad(value, *place):
@@ -47,27 +47,27 @@ def bad(value, *place):
 )
 def test_matrices_that_are_not_positive_definite(matrices):
     with pytest.raises(ValueError, match="symmetric, positive-definite; that of component 1 is"):
-        given.checked_matrices(matrices, "full precision", "full", 3, 2)
+        mixture_arrays.checked_matrices(matrices, "full precision", "full", 3, 2)
 
 
 @pytest.mark.parametrize("covariance_type", ["diag", "spherical"])
 def test_variances_that_are_not_positive(covariance_type):
-    values = np.ones(given.matrices_shape(covariance_type, 3, 2))
+    values = np.ones(mixture_arrays.matrices_shape(covariance_type, 3, 2))
     values[2] = 0.0
     with pytest.raises(ValueError, match="should be positive; that of component 2 is not"):
-        given.checked_matrices(values, "covariances", covariance_type, 3, 2)
+        mixture_arrays.checked_matrices(values, "covariances", covariance_type, 3, 2)
 
 
 def test_a_tied_matrix_belongs_to_no_component():
     with pytest.raises(ValueError, match=r"positive-definite$"):
-        given.checked_matrices(-np.eye(2), "tied precision", "tied", 3, 2)
+        mixture_arrays.checked_matrices(-np.eye(2), "tied precision", "tied", 3, 2)
 
 
 def test_infinite_precisions_are_refused():
     with pytest.raises(ValueError, match="infinity"):
-        given.checked_matrices(bad(np.inf, 0, 0, 0), "full precision", "full", 3, 2)
+        mixture_arrays.checked_matrices(bad(np.inf, 0, 0, 0), "full precision", "full", 3, 2)
 
 
 def test_an_unknown_covariance_type_is_named():
     with pytest.raises(ValueError, match="did you mean 'spherical'"):
-        given.checked_mixture([1.0], [[0.0]], [1.0], "sperical")
+        mixture_arrays.checked_mixture([1.0], [[0.0]], [1.0], "sperical")

@@ -9,8 +9,8 @@ import pytest
 
 from fastgmm import AutoGaussianMixture, GaussianMixture, select
 from fastgmm.covariance import family
-from fastgmm.estimators import memory
-from fastgmm.estimators.memory import Mixture, needed
+from fastgmm.estimators.validation import memory
+from fastgmm.estimators.validation.memory import Mixture, needed
 from fastgmm.sources import open_source
 
 ROWS = np.random.default_rng(0).normal(size=(300, 20))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from fastgmm.estimators import GaussianMixture, randomness
+from fastgmm.estimators import GaussianMixture
+from fastgmm.estimators.validation import random_state as random_states
 
 REPEATING = [7, np.int64(7), np.random.SeedSequence(7)]
 MOVING = [np.random.RandomState, np.random.default_rng]
@@ -14,40 +15,40 @@ MOVING = [np.random.RandomState, np.random.default_rng]
 
 @pytest.mark.parametrize("random_state", REPEATING, ids=lambda state: type(state).__name__)
 def test_seeds_give_the_same_numbers_again(random_state):
-    first, second = (randomness.generator(random_state).random(4) for _ in range(2))
+    first, second = (random_states.generator(random_state).random(4) for _ in range(2))
     assert_array_equal(first, second)
-    first, second = (randomness.legacy_state(random_state).random_sample(4) for _ in range(2))
+    first, second = (random_states.legacy_state(random_state).random_sample(4) for _ in range(2))
     assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("make", MOVING)
 def test_states_move_on(make):
     state = make(7)
-    first, second = (randomness.generator(state).random() for _ in range(2))
+    first, second = (random_states.generator(state).random() for _ in range(2))
     assert first != second
-    first, second = (randomness.legacy_state(state).random_sample() for _ in range(2))
+    first, second = (random_states.legacy_state(state).random_sample() for _ in range(2))
     assert first != second
 
 
 def test_a_seed_is_the_state_made_from_it():
-    seeded = randomness.generator(7).random(4)
-    assert_array_equal(seeded, randomness.generator(np.random.RandomState(7)).random(4))
+    seeded = random_states.generator(7).random(4)
+    assert_array_equal(seeded, random_states.generator(np.random.RandomState(7)).random(4))
 
 
 def test_none_heeds_the_global_seed():
     kept = np.random.get_state()  # noqa: NPY002 - the global state is what this is about
     try:
         np.random.seed(3)  # noqa: NPY002
-        first = randomness.generator(None).random()
+        first = random_states.generator(None).random()
         np.random.seed(3)  # noqa: NPY002
-        assert randomness.generator(None).random() == first
-        assert randomness.generator(None).random() != first
+        assert random_states.generator(None).random() == first
+        assert random_states.generator(None).random() != first
     finally:
         np.random.set_state(kept)  # noqa: NPY002
 
 
 def test_samples_follow_scikit_learns_seeds():
-    state = randomness.legacy_state(7)
+    state = random_states.legacy_state(7)
     assert state.random_sample() == np.random.RandomState(7).random_sample()
 
 

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import GaussianMixture
-from fastgmm.estimators.reporting import Progress
+from fastgmm.estimators.callbacks import Progress
 
 
 class Recorder:

@@ -12,8 +12,8 @@ from numpy.testing import assert_array_equal
 from fastgmm import load, select
 from fastgmm.errors import CheckpointError, CheckpointWarning, DegenerateComponentWarning
 from fastgmm.estimators import GaussianMixture
+from fastgmm.estimators.fitted_attributes import FITTED
 from fastgmm.estimators.fitting import Climb
-from fastgmm.estimators.published import FITTED
 from fastgmm.storage import archive
 from fastgmm.storage import checkpoint as checkpoints
 

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from fastgmm.errors import ModelFileError
 from fastgmm.estimators import GaussianMixture, load
-from fastgmm.estimators.published import FITTED
+from fastgmm.estimators.fitted_attributes import FITTED
 from fastgmm.storage import archive
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")

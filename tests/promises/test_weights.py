@@ -17,7 +17,7 @@ from fastgmm import (
     passes,
     select,
 )
-from fastgmm.estimators import GaussianMixture, arriving
+from fastgmm.estimators import GaussianMixture, partial_fit
 
 STARTS = ("auto", "kmeans", "k-means++", "random", "random_from_data")
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
@@ -253,11 +253,11 @@ def test_rows_are_counted_by_a_pass_only_where_weights_leave_their_number_open(u
 def test_first_rows_of_partial_fit_are_judged_by_their_number(monkeypatch):
     seen = []
 
-    def sound(counts, n_features, judge=arriving._is_sound):
+    def sound(counts, n_features, judge=partial_fit._is_sound):
         seen.append(counts)
         return judge(counts, n_features)
 
-    monkeypatch.setattr(arriving, "_is_sound", sound)
+    monkeypatch.setattr(partial_fit, "_is_sound", sound)
     rng = np.random.default_rng(1)
     model = GaussianMixture(2, random_state=0)
     for _ in range(3):

@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastgmm
 from fastgmm import GaussianMixture, em, passes
-from fastgmm.estimators import starts
+from fastgmm.estimators import starting_states
 from fastgmm.passes import accumulate
 
 warnings.simplefilter("ignore", ConvergenceWarning)  # none of these is to converge
@@ -52,7 +52,7 @@ def compilation(model):
 def start(model):
     """Sample, k-means, short runs of EM, a hundred times."""
     rows = rng.normal(size=(400_000, 16))
-    with announced(starts, "start_from"):
+    with announced(starting_states, "start_from"):
         model.set_params(n_components=30, n_init=100, init_params="auto").fit(rows)
 
 
@@ -100,7 +100,7 @@ def files(model):
         path = Path(folder) / "model.npz"
         big.save(path)
         try:
-            with announced(fastgmm.estimators.saving, "save"):
+            with announced(fastgmm.estimators.model_file, "save"):
                 while True:
                     big.save(path)
         finally:

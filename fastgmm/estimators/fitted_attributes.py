@@ -11,7 +11,7 @@ import numpy as np
 from fastgmm import em
 from fastgmm.covariance import family
 from fastgmm.errors import DataError
-from fastgmm.estimators.given import matrices_shape
+from fastgmm.estimators.validation.mixture_arrays import matrices_shape
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from fastgmm import em, passes
 from fastgmm.covariance import Family, family
 from fastgmm.em import stepwise
-from fastgmm.estimators import memory, rows
-from fastgmm.estimators.published import attributes_of, is_fitted, parameters_of
+from fastgmm.estimators.fitted_attributes import attributes_of, is_fitted, parameters_of
+from fastgmm.estimators.validation import inputs, memory
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
 from fastgmm.passes.subsample import SAMPLE_ROWS
@@ -77,7 +77,7 @@ def learned(
         return _begun(model, X, sample_weight, climb)
     _check_shape(model, before)
     n_features = int(np.shape(before["means_"])[1])
-    source = rows.to_score(model, X, sample_weight, n_features)
+    source = inputs.to_score(model, X, sample_weight, n_features)
     one = memory.Mixture(model.n_components, family(model.covariance_type))
     memory.demand(source, [one], "given")
     learner = _Learner(model, dict(before), climb)
@@ -104,7 +104,7 @@ def _begun(
     model: Any, X: Any, sample_weight: Any, climb: Callable[[Any, Any, bool], Attributes]
 ) -> Attributes:
     """Fit to the rows of the first call; keep them where they are few."""
-    source = rows.to_fit(model, X, sample_weight).source
+    source = inputs.to_fit(model, X, sample_weight).source
     kind = family(model.covariance_type)
     most = to_keep(kind, model.n_components, source.n_features, model.step_power)
     few = _fewer_than(most, source)

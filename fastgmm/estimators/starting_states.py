@@ -9,8 +9,8 @@ import numpy as np
 
 from fastgmm import em
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.estimators import given, rows
-from fastgmm.estimators.published import parameters_of
+from fastgmm.estimators.fitted_attributes import parameters_of
+from fastgmm.estimators.validation import inputs, mixture_arrays
 from fastgmm.initialisation.methods import start_from
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
@@ -56,15 +56,15 @@ def checked(estimator: Any, n_features: int) -> Given:
     weights, means = estimator.weights_init, estimator.means_init
     precisions = estimator.precisions_init
     if weights is not None:
-        with given.named("weights_init"):
-            weights = given.checked_weights(weights, n_components).astype(np.float64)
-            given.refuse_zero(weights)
+        with mixture_arrays.named("weights_init"):
+            weights = mixture_arrays.checked_weights(weights, n_components).astype(np.float64)
+            mixture_arrays.refuse_zero(weights)
     if means is not None:
-        with given.named("means_init"):
-            means = given.checked_means(means, n_components, n_features).astype(np.float64)
+        with mixture_arrays.named("means_init"):
+            means = mixture_arrays.checked_means(means, n_components, n_features).astype(np.float64)
     if precisions is not None:
-        with given.named("precisions_init"):
-            precisions = given.checked_matrices(
+        with mixture_arrays.named("precisions_init"):
+            precisions = mixture_arrays.checked_matrices(
                 precisions, f"{kind} precision", kind, n_components, n_features
             ).astype(np.float64)
     return Given(weights, means, precisions)
@@ -114,7 +114,7 @@ def sampled(estimator: Any, source: Source, seed: int, marked: bool) -> Sample:
     """Draw the sample that starts are found on, of no fewer rows than components."""
     sample = sample_of(source, seed, marked)
     if source.n_rows is not None:  # known of every source that has been walked to its end
-        rows.check_count(source.n_rows, estimator.n_components)
+        inputs.check_count(source.n_rows, estimator.n_components)
     return sample
 
 

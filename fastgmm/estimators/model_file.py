@@ -11,8 +11,8 @@ import numpy as np
 
 from fastgmm.covariance import family
 from fastgmm.errors import ModelFileError
-from fastgmm.estimators import given
-from fastgmm.estimators.published import attributes_of, history_of, parameters_of
+from fastgmm.estimators.fitted_attributes import attributes_of, history_of, parameters_of
+from fastgmm.estimators.validation import mixture_arrays
 from fastgmm.storage import archive
 from fastgmm.version import __version__
 
@@ -128,7 +128,7 @@ def _check_mixture(arrays: Mapping[str, Any], covariance_type: str) -> None:
     for name in MODEL:
         if not np.all(np.isfinite(arrays[name])):
             raise ValueError(f"{name!r} holds numbers that are not finite")
-    given.checked_weights(arrays["weights_"], len(arrays["means_"]))
+    mixture_arrays.checked_weights(arrays["weights_"], len(arrays["means_"]))
     covariances, factors = arrays["covariances_"], arrays["precisions_cholesky_"]
     if family(covariance_type).structure in ("tied", "full"):
         if not np.array_equal(covariances, covariances.swapaxes(-1, -2)):

@@ -1,0 +1,1 @@
+"""What a user gives, checked: rows, arrays of a mixture, arguments, memory."""

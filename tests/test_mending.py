@@ -12,7 +12,7 @@ from fastgmm.covariance import family
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.selection import sweep
 from fastgmm.selection.candidate import Candidate
-from fastgmm.selection.mending import divided_gently, mended, restarted
+from fastgmm.selection.monotone import divided_gently, mended, restarted
 from fastgmm.sources import open_source
 
 TYPES = ["full", "tied", "diag", "spherical"]

@@ -23,7 +23,7 @@ from fastgmm.passes.subsample import Sample
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
 from fastgmm.selection.growth import TRIAL, best_first, of_sample, polish, source_of
-from fastgmm.selection.mending import Climbing
+from fastgmm.selection.monotone import Climbing
 from fastgmm.sources import Source
 
 TRIED_PAIRS = 3  # of those that promise most

@@ -25,8 +25,8 @@ from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
 from fastgmm.selection.criteria import Criterion
 from fastgmm.selection.growth import Growth
-from fastgmm.selection.mending import mended
 from fastgmm.selection.merging import challenged
+from fastgmm.selection.monotone import mended
 from fastgmm.storage.checkpoint import Moment
 
 # the state of every candidate, or why it has no start

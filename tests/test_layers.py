@@ -231,7 +231,7 @@ def test_imports_follow_the_map(path):
             "fastgmm.sources.formats.npy",
             "def f():\n    from fastgmm.mixture.statistics import Array",
         ),
-        ("fastgmm.mixture.statistics", "if TYPE_CHECKING:\n    import fastgmm.mixture.parameters"),
+        ("fastgmm.mixture.statistics", "if TYPE_CHECKING:\n    import fastgmm.covariance"),
         ("fastgmm.passes", "class A:\n    from sklearn.base import BaseEstimator"),
         ("fastgmm.sources.formats.parquet", "import pyarrow.parquet"),
         (

@@ -53,7 +53,7 @@ def without_avx512():
 
 def without_a_parallel_compiler():
     """Let the parallel twin of every kernel fail to compile."""
-    passes = importlib.import_module("fastgmm.passes")
+    accumulate = importlib.import_module("fastgmm.passes.accumulate")
     errors = importlib.import_module("numba.core.errors")
 
     def fails(*_):

@@ -1,0 +1,1 @@
+"""What benchmarks share, and how two checkouts are compared."""

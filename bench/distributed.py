@@ -28,6 +28,7 @@ from bench import cost, data
 from fastgmm import open_source, passes
 from fastgmm.kernels.plan import block_rows
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.passes.model import model
 from fastgmm.sources.dask import worker as tasks
 from fastgmm.sources.source import _folded
 
@@ -74,7 +75,7 @@ class OnePartition(NamedTuple):
 def one_partition(d: int, k: int, n_rows: int) -> OnePartition:
     rows = data.rows(data.mixture(d, k), n_rows)
     source = open_source(da.from_array(rows, chunks=(n_rows, d)))
-    models = [passes.model(parameters(d, k), source.dtype)]
+    models = [model(parameters(d, k), source.dtype)]
     walk = partial(_folded, partial(passes.summarise, models), passes.add)
     work = tasks.Walk(source._layout._replace(block_rows=block_rows(d)), walk)
     return OnePartition(pickle.dumps((tasks.versions(), pickle.dumps(work))), rows)

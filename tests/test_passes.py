@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm import passes
 from fastgmm.errors import DataError
-from fastgmm.passes import accumulate
+from fastgmm.passes import accumulate, scores
+from fastgmm.passes import model as models
 from fastgmm.sources import open_source, with_weights
 
 KINDS = ("labels", "responsibilities", "log_likelihoods")
@@ -33,7 +34,8 @@ def chunked(rows, cuts):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 384 rows, so that small data have many."""
-    monkeypatch.setattr(accumulate, "block_rows", lambda n_features: 384)
+    for each in (accumulate, models, scores):
+        monkeypatch.setattr(each, "block_rows", lambda n_features: 384)
 
 
 def test_statistics_agree_with_the_naive_twin(case):
@@ -77,12 +79,12 @@ def test_totals_are_the_weighted_sums_of_the_scores(case):
 def test_chunks_do_not_change_a_bit(cuts):
     rows, parameters = CHUNKED
     source = chunked(rows, cuts)
-    (found,) = passes.statistics(source, [parameters])
-    assert bits(found) == CHUNKED_BITS
+    (statistics,) = passes.statistics(source, [parameters])
+    assert bits(statistics) == CHUNKED_BITS
     for kind in KINDS:
-        scores = [scores for _, scores in passes.each_block(source, parameters, kind)]
+        found = [each for _, each in passes.each_block(source, parameters, kind)]
         whole = getattr(passes, kind)(open_source(rows), parameters)
-        assert_array_equal(np.concatenate(scores), whole)
+        assert_array_equal(np.concatenate(found), whole)
 
 
 def _chunked_case():
@@ -212,8 +214,8 @@ def test_many_calls_a_block_are_summed_alike(rng, structure, monkeypatch):
     rows = twins.random_rows(rng, parameters, 3000, np.float64)
     whole = passes.responsibilities(open_source(rows), parameters)
     (expected,) = passes.statistics(open_source(rows), [parameters])
-    short = accumulate.Plan(most_lanes=1, call_rows=384, row_operations=1.0)
-    monkeypatch.setattr(accumulate, "plan", lambda *numbers: short)
+    short = models.Plan(most_lanes=1, call_rows=384, row_operations=1.0)
+    monkeypatch.setattr(models, "plan", lambda *numbers: short)
     assert_array_equal(passes.responsibilities(open_source(rows), parameters), whole)
     (found,) = passes.statistics(open_source(rows), [parameters])
     assert_allclose(found.second, expected.second, rtol=1e-12, atol=1e-11)

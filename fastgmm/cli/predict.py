@@ -10,7 +10,7 @@ import typer
 from fastgmm import passes
 from fastgmm.cli import inputs, options, output
 from fastgmm.cli.progress import counted
-from fastgmm.passes.accumulate import CACHED_ROWS
+from fastgmm.passes.scores import CACHED_ROWS
 
 
 def predict(

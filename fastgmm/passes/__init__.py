@@ -1,33 +1,28 @@
 """Passes over a source: rows to sufficient statistics, to scores, to a sub-sample."""
 
-from fastgmm.passes.accumulate import (
-    Model,
-    add,
-    block_statistics,
+from fastgmm.passes.accumulate import Summary, add, block_statistics, statistics, summarise
+from fastgmm.passes.model import held_bytes, short_blocks
+from fastgmm.passes.scores import (
+    Totals,
     each_block,
-    held_bytes,
     labels,
     log_likelihoods,
-    model,
     own_rows,
     responsibilities,
     scored,
-    short_blocks,
-    statistics,
-    summarise,
     total_log_likelihood,
     totals,
 )
 
 __all__ = [
-    "Model",
+    "Summary",
+    "Totals",
     "add",
     "block_statistics",
     "each_block",
     "held_bytes",
     "labels",
     "log_likelihoods",
-    "model",
     "own_rows",
     "responsibilities",
     "scored",

@@ -15,7 +15,7 @@ from fastgmm.em import diagnostics
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of
 from fastgmm.estimators.validation.inputs import Rows
 from fastgmm.mixture.statistics import Array
-from fastgmm.passes.accumulate import Totals
+from fastgmm.passes.scores import Totals
 from fastgmm.selection.criteria import Criterion
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from fastgmm import em
 from fastgmm.covariance import Family
 from fastgmm.em import diagnostics
-from fastgmm.passes.accumulate import Totals
+from fastgmm.passes.scores import Totals
 from fastgmm.selection.criteria import Criterion
 
 # times the estimated distance to its limit may a candidate still gain, and times as much per pass:

@@ -10,7 +10,7 @@ import difflib
 import math
 from collections.abc import Callable
 
-from fastgmm.passes.accumulate import Totals
+from fastgmm.passes.scores import Totals
 
 Criterion = Callable[[Totals, int], float]  # of the totals over rows, and the free parameters
 

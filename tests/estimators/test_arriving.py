@@ -16,7 +16,7 @@ from fastgmm.covariance import family
 from fastgmm.estimators import partial_fit
 from fastgmm.estimators.partial_fit import enough, to_keep, variances_of
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.passes import accumulate
+from fastgmm.passes import model as models
 
 K, D = 4, 3
 
@@ -114,7 +114,7 @@ def test_a_step_of_many_blocks_holds_one_at_a_time(monkeypatch):
         held.append(len(block.rows))
         return original(block, parameters)
 
-    monkeypatch.setattr(accumulate, "block_rows", lambda n_features: 100)
+    monkeypatch.setattr(models, "block_rows", lambda n_features: 100)
     monkeypatch.setattr(passes, "block_statistics", watched)
     found.partial_fit(more)
     assert set(held) == {100}

@@ -69,7 +69,7 @@ PROGRAM = """
 import os, sys, threading, traceback
 import numba, numpy as np
 from fastgmm import passes
-from fastgmm.passes import accumulate
+from fastgmm.passes import model as models
 from fastgmm.parallel.team import team
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
@@ -87,7 +87,7 @@ def bits():
     return b"".join(x.tobytes() for x in (found.weight, found.first, found.second, scores))
 
 # rows that seem to cost more than they do, so that few of them are worth sharing
-accumulate.plan = lambda *numbers, make=accumulate.plan: make(*numbers)._replace(row_operations=1e4)
+models.plan = lambda *numbers, make=models.plan: make(*numbers)._replace(row_operations=1e4)
 numba.set_num_threads(1)
 serial = bits()
 for n_threads in range(2, 6):

@@ -16,6 +16,7 @@ from fastgmm.initialisation import coordinates, split_merge
 from fastgmm.initialisation.methods import start_from
 from fastgmm.initialisation.repair import repaired
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.passes.model import model
 from fastgmm.passes.subsample import Sample
 from fastgmm.selection.splitting import best_cuts, divided
 from fastgmm.sources import open_source
@@ -182,7 +183,7 @@ def test_threads_of_blas_change_no_bit_of_a_pass(structure, n_components, n_feat
 
     def work():
         (found,) = passes.statistics(source, [parameters])
-        factors = passes.model(parameters, np.float64).factors
+        factors = model(parameters, np.float64).factors
         shares = passes.responsibilities(source, parameters)
         sums = found.weight, found.first, found.second, found.log_likelihood
         return [*factors, *sums, shares, parameters.precisions]

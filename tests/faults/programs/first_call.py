@@ -54,18 +54,19 @@ def without_avx512():
 def without_a_parallel_compiler():
     """Let the parallel twin of every kernel fail to compile."""
     accumulate = importlib.import_module("fastgmm.passes.accumulate")
+    models = importlib.import_module("fastgmm.passes.model")
     errors = importlib.import_module("numba.core.errors")
 
     def fails(*_):
         raise errors.LoweringError("no such target")
 
-    def all_is_worth_it(*numbers, make=accumulate.plan):
+    def all_is_worth_it(*numbers, make=models.plan):
         return make(*numbers)._replace(row_operations=1e9)
 
     def choose(*given, original=accumulate.choose_way):
         return original(*given)._replace(parallel=fails)
 
-    accumulate.plan, accumulate.choose_way = all_is_worth_it, choose
+    models.plan, accumulate.choose_way = all_is_worth_it, choose
 
 
 if __name__ == "__main__":

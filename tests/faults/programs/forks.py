@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import GaussianMixture
-from fastgmm.passes import accumulate
+from fastgmm.passes import model as models
 
 warnings.simplefilter("ignore", ConvergenceWarning)
 # Python 3.12 warns of every fork beside threads: here they are the question
@@ -26,7 +26,7 @@ rows = rng.normal(size=(20_000, 5)) + 6 * rng.integers(2, size=(20_000, 1))
 wide = rng.normal(size=(500, 140))
 
 # rows that seem to cost more than they do, so that few of them are worth sharing
-accumulate.plan = lambda *numbers, make=accumulate.plan: make(*numbers)._replace(row_operations=1e4)
+models.plan = lambda *numbers, make=models.plan: make(*numbers)._replace(row_operations=1e4)
 
 
 def fitted(x=rows, **settings):

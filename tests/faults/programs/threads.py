@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from fastgmm import GaussianMixture, em, passes
 from fastgmm.parallel import threads as parallel_threads
-from fastgmm.passes import accumulate
+from fastgmm.passes import model as models
 
 warnings.simplefilter("ignore", ConvergenceWarning)
 rng = np.random.default_rng(0)
@@ -24,7 +24,7 @@ SETTINGS = {"max_iter": 4, "tol": 0.0, "init_params": "random_from_data", "rando
 NUMBERS = (1, 2, 3, 7, numba.config.NUMBA_NUM_THREADS)
 
 # rows that seem to cost more than they do, so that few of them are worth sharing
-accumulate.plan = lambda *numbers, make=accumulate.plan: make(*numbers)._replace(row_operations=1e4)
+models.plan = lambda *numbers, make=models.plan: make(*numbers)._replace(row_operations=1e4)
 
 
 def blas_threads():

@@ -23,7 +23,9 @@ import numpy as np
 from fastgmm import passes
 from fastgmm.covariance import family
 from fastgmm.em.acceleration import ACCELERATIONS, Memory
-from fastgmm.em.loop import MAX_PASSES, TOLERANCE, MaximumLikelihood, State, Stopping, run
+from fastgmm.em.loop import State, run
+from fastgmm.em.stopping import MAX_PASSES, TOLERANCE, Stopping
+from fastgmm.em.update_rules import MaximumLikelihood
 from fastgmm.initialisation.methods import initial_parameters
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source

@@ -27,7 +27,9 @@ from fastgmm.em.acceleration import (
     metric,
     moved,
 )
-from fastgmm.em.loop import MaximumLikelihood, Outcome, State, Stopping, is_slow, run, step
+from fastgmm.em.loop import State, run, step
+from fastgmm.em.stopping import Outcome, Stopping, is_slow
+from fastgmm.em.update_rules import MaximumLikelihood
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 

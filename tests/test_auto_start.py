@@ -6,7 +6,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from fastgmm import GaussianMixture, passes
 from fastgmm.covariance import family
-from fastgmm.em.loop import MaximumLikelihood, State
+from fastgmm.em.loop import State
+from fastgmm.em.update_rules import MaximumLikelihood
 from fastgmm.errors import DegenerateComponentWarning, DegenerateCovarianceError
 from fastgmm.initialisation import short_runs
 from fastgmm.initialisation.auto import auto_start, leaders, sub_sample

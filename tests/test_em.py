@@ -12,17 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.mixture import GaussianMixture
 
 from fastgmm.covariance import FAMILIES
-from fastgmm.em.loop import (
-    STOPPING_RULES,
-    MaximumLikelihood,
-    Outcome,
-    State,
-    Stopping,
-    aitken,
-    run,
-    step,
-    wanders,
-)
+from fastgmm.em.loop import State, run, step
+from fastgmm.em.stopping import STOPPING_RULES, Outcome, Stopping, aitken, wanders
+from fastgmm.em.update_rules import MaximumLikelihood
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics

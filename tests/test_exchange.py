@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm import passes
 from fastgmm.covariance import family
-from fastgmm.em.loop import MaximumLikelihood
+from fastgmm.em.update_rules import MaximumLikelihood
 from fastgmm.initialisation import split_merge
 from fastgmm.initialisation.short_runs import ShortRuns
 from fastgmm.initialisation.split_merge import Held, Split, held, merged, merges, splits, together

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastgmm import DegenerateComponentWarning, GaussianMixture
 from fastgmm.covariance import family
 from fastgmm.em import diagnostics
-from fastgmm.em.loop import MaximumLikelihood
+from fastgmm.em.update_rules import MaximumLikelihood
 from fastgmm.initialisation.repair import repaired
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.subsample import draw_sample

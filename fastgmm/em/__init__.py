@@ -1,19 +1,16 @@
 """Expectation-maximisation: the loop, when it stops, how it is accelerated, what can go wrong."""
 
-from fastgmm.em.loop import (
+from fastgmm.em.loop import DataPass, State, run
+from fastgmm.em.stopping import (
     MAX_PASSES,
     ROUNDING,
     STOPPING_RULES,
     TOLERANCE,
-    DataPass,
-    MaximumLikelihood,
     Outcome,
-    State,
     Stopping,
-    UpdateRule,
     aitken,
-    run,
 )
+from fastgmm.em.update_rules import MaximumLikelihood, UpdateRule
 
 __all__ = [
     "MAX_PASSES",

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 
-from fastgmm.em.loop import MAX_PASSES, TOLERANCE
+from fastgmm.em.stopping import MAX_PASSES, TOLERANCE
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.estimators import GaussianMixture
 

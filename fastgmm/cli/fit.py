@@ -47,7 +47,7 @@ Acceleration = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="auto, squarem or anderson: fewer passes where EM is slow; none: EM alone.",
+        help="auto or squarem: fewer passes where EM is slow; none: EM alone.",
     ),
 ]
 MaxIter = Annotated[int, typer.Option(metavar="N", help="Passes over the data, at most.")]

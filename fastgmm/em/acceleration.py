@@ -1,9 +1,7 @@
-"""Extrapolations of EM: where its last steps lead, for the next pass to try.
+"""SQUAREM extrapolates EM: two of its steps tell how far the next pass should go.
 
-"squarem": two steps of EM tell how far to go (Varadhan and Roland 2008, step length alpha_3, and a
-bound on it that grows with success). "anderson": the combination of several steps whose residual is
-least (Anderson 1965), damped and restarted as in DAAREM (Henderson and Varadhan 2019, section 3).
-Both see a mixture as a vector without constraints; both leave a fixed point of EM where it is.
+The step length is alpha_3 of Varadhan and Roland (2008), under a bound that grows with success. A
+mixture is seen as a vector without constraints, and a fixed point of EM stays where it is.
 """
 
 from __future__ import annotations
@@ -17,11 +15,9 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array, read_only
 from fastgmm.parallel.blas import one_blas_thread
 
-ACCELERATIONS = ("squarem", "anderson", "auto")  # the last is the first, once EM is seen to be slow
-LONGEST_STEP = 4.0  # of "squarem" at first, and the factor of its bound's growth
-ORDER = 10  # steps that "anderson" combines, at most
+ACCELERATIONS = ("squarem", "auto")  # the last is the first, once EM is seen to be slow
+LONGEST_STEP = 4.0  # at first, and the factor of its bound's growth
 SHORTEST_STEP = 1.5  # of that bound; 1 is EM's own step
-DAMPING, DAMPING_HALF = 1.2, 25  # a and kappa of DAAREM
 LARGEST_CHANGE = 1.0  # of the logarithm of a weight or a deviation, in one extrapolation
 LONGEST_REST = 63  # passes of EM alone after failures in a row
 
@@ -38,11 +34,10 @@ class Memory:
     """
 
     name: str  # of ACCELERATIONS
-    points: Array = field(default_factory=_none)  # (m, p) where EM has stepped from, oldest first
-    images: Array = field(default_factory=_none)  # (m, p) where those steps have led
-    longest: float = LONGEST_STEP  # the bound of "squarem"
-    length: float = 0.0  # of its last extrapolation
-    trust: int = 0  # of "anderson": extrapolations that have served, less those that failed
+    points: Array = field(default_factory=_none)  # (2, p) where EM has stepped from, oldest first
+    images: Array = field(default_factory=_none)  # (2, p) where those steps have led
+    longest: float = LONGEST_STEP  # bound of a step
+    length: float = 0.0  # of the last extrapolation
     n_failed: int = 0  # in a row
     rest: int = 0  # passes of EM alone that are still to come
     has_begun: bool = False  # of "auto", which waits until then
@@ -58,20 +53,15 @@ class Memory:
         memory = self
         if of_trial:
             grown = self.longest * (LONGEST_STEP if self.length >= self.longest else 1.0)
-            memory = replace(self, longest=grown, trust=self.trust + 1, n_failed=0)
-            if self.name != "anderson":
-                memory = memory._forgetful()
+            memory = replace(self, longest=grown, n_failed=0)._forgetful()
         if len(start) != len(end):  # a component has lost all its rows
             return memory._forgetful()
-        if memory.points.shape[1] != len(start) or len(memory.points) > _order(len(start)):
-            memory = memory._forgetful(keep=int(memory.points.shape[1] == len(start)))
-        kept = slice(None) if self.name == "anderson" else slice(-1, None)
-        if len(memory.points) == 0:
+        if len(memory.points) == 0 or memory.points.shape[1] != len(start):
             return replace(memory, points=read_only(start[None]), images=read_only(end[None]))
         return replace(
             memory,
-            points=read_only(np.vstack([memory.points[kept], start])),
-            images=read_only(np.vstack([memory.images[kept], end])),
+            points=read_only(np.vstack([memory.points[-1:], start])),
+            images=read_only(np.vstack([memory.images[-1:], end])),
         )
 
     def discouraged(self) -> Memory:
@@ -80,7 +70,6 @@ class Memory:
         return replace(
             self,
             longest=max(SHORTEST_STEP, self.longest / LONGEST_STEP),
-            trust=max(self.trust - ORDER, -2 * DAMPING_HALF),
             n_failed=n_failed,
             rest=min(2 ** min(n_failed - 1, 10) - 1, LONGEST_REST),
         )
@@ -93,20 +82,12 @@ class Memory:
         """Return the parameters to try next in the place of the last image, if there are any."""
         if len(self.points) < 2:
             return self, None
-        weights = metric(image)
-        if self.name != "anderson":
-            length = min(self._step_length(weights), self.longest)
-            memory = replace(self, length=length)
-            step = self._squared(length) if length > 1.0 else None
-        else:
-            memory, step = self, self._combined(weights)
-        return memory, None if step is None else moved(image, step)
+        length = min(self._step_length(metric(image)), self.longest)
+        memory = replace(self, length=length)
+        return memory, moved(image, self._squared(length)) if length > 1.0 else None
 
-    def _forgetful(self, keep: int = 0) -> Memory:
-        start = len(self.points) - keep
-        return replace(
-            self, points=read_only(self.points[start:]), images=read_only(self.images[start:])
-        )
+    def _forgetful(self) -> Memory:
+        return replace(self, points=_none(), images=_none())
 
     def _step_length(self, weights: Array) -> float:
         """Alpha_3 of Varadhan and Roland (2008), without its sign."""
@@ -120,39 +101,9 @@ class Memory:
         bend = residuals[1] - residuals[0]
         return 2.0 * (length - 1.0) * residuals[0] + (length**2 - 1.0) * bend
 
-    def _combined(self, weights: Array) -> Array | None:
-        """Anderson's step, told from the last image."""
-        residuals = self.images - self.points
-        changes = np.diff(residuals, axis=0) * weights
-        with one_blas_thread():
-            left, values, right = np.linalg.svd(changes.T, full_matrices=False)
-            if not values[0] > 0.0:
-                return None
-            values = np.maximum(values, 1e-14 * values[0])
-            along = left.T @ (residuals[-1] * weights)
-            share = 1.0 / (1.0 + DAMPING ** (DAMPING_HALF - self.trust))
-            shares = right.T @ _damped(values, along, share)
-            return np.asarray(-(np.diff(self.images, axis=0).T @ shares))
-
-
-def _order(size: int) -> int:
-    return min(ORDER, -(-size // 2))
-
 
 def _norm(vector: Array) -> float:
     return float(np.sqrt(np.sum(vector**2)))
-
-
-def _damped(values: Array, along: Array, share: float) -> Array:
-    """Solve least squares by a ridge that leaves this share of the squared solution."""
-    whole = float(np.sum((along / values) ** 2))
-    low, high = -80.0, 20.0  # logarithms of the ridge, in units of the largest value squared
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        ridge = np.exp(middle) * values[0] ** 2
-        left = float(np.sum((along * values / (values**2 + ridge)) ** 2))
-        low, high = (middle, high) if left > share * whole else (low, middle)
-    return np.asarray(along * values / (values**2 + np.exp(low) * values[0] ** 2))
 
 
 def coordinates(parameters: Parameters) -> Array:

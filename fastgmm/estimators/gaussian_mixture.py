@@ -72,11 +72,10 @@ class GaussianMixture(Mixture):
         has no scale, is given `reg_covar` itself.
     max_iter : int, default=1000
         Most passes of EM over the rows; 0 keeps the start.
-    acceleration : {"auto", "squarem", "anderson"} or None, default="auto"
-        How to reach the same limits in fewer passes. All extrapolate the last steps of EM, and
-        go back to EM's own where the next pass does not find the likelihood raised. That pass
-        counts, too. "auto" is "squarem" from where EM gains less than 1e-6 in a pass and has 20 or
-        more to go; a start of your own, and a warm one, is climbed from by EM alone. See
+    acceleration : {"auto", "squarem"} or None, default="auto"
+        Extrapolate EM steps. An extrapolation that does not raise the likelihood is rejected; its
+        pass still counts in `n_iter_`. "auto" switches to SQUAREM when EM gains less than 1e-6 per
+        pass and is expected to need 20 more; user-given and warm starts use plain EM. See
         docs/convergence.md.
     n_init : int, default=1
         Number of starts. They advance in shared passes over the rows, and the one of highest

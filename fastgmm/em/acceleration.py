@@ -13,7 +13,6 @@ import numpy as np
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array, read_only
-from fastgmm.parallel.blas import one_blas_thread
 
 ACCELERATIONS = ("squarem", "auto")  # the last is the first, once EM is seen to be slow
 LONGEST_STEP = 4.0  # at first, and the factor of its bound's growth

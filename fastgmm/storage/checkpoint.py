@@ -72,8 +72,20 @@ class Record(NamedTuple):
         return bool(self.header["is_finished"])
 
     def moment(self, rule: em.UpdateRule) -> Moment:
-        """Return the moment of a fit by this rule."""
-        return _unpacked(self.header, self.arrays, rule)
+        """Return the moment of a fit by this rule.
+
+        Raises
+        ------
+        CheckpointError
+            If another fastgmm, which kept other fields, wrote the file.
+        """
+        try:
+            return _unpacked(self.header, self.arrays, rule)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"the checkpoint was written by another fastgmm ({error}); finish the fit with "
+                "that one, or delete the file to start afresh"
+            ) from error
 
 
 class Checkpoint:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 import warnings
+from collections.abc import Iterable
 from types import FrameType, ModuleType
 
 ILL_DEFINED = (
@@ -81,12 +83,25 @@ class DegenerateCovarianceError(ValueError):
         return type(self), (self.component, self.feature)
 
 
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)", of the known word nearest to this one; "" if none is near."""
+    by_small_letters = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(word.casefold(), by_small_letters, n=1, cutoff=0.5)
+    return f" (did you mean {by_small_letters[near[0]]!r}?)" if near else ""
+
+
 def warn(message: str | Warning, category: type[Warning] | None = None) -> None:
     """Warn of something at the line of the user's code that has led to it."""
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and _library(frame) in BETWEEN:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def warn_if(warning: Warning | None) -> None:
+    """Warn of something, if there is something to warn of."""
+    if warning is not None:
+        warn(warning)
 
 
 def _library(frame: FrameType) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 
 from fastgmm import plot as pictures_of
 from fastgmm.cli import inputs, options, pictures
-from fastgmm.errors import DataError
+from fastgmm.errors import DataError, suggestion
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.model_file import load
 from fastgmm.plot.axes import Feature
@@ -126,9 +125,10 @@ def _kind(
     if kind is None:
         kind = {1: "histogram", 2: "clusters"}.get(n_features, "corner")
     if kind not in KINDS:
-        near = difflib.get_close_matches(kind.casefold(), KINDS, n=1)
-        suggestion = f" (did you mean {near[0]!r}?)" if near else ""
-        raise DataError(f"no picture is named {kind!r}{suggestion}; choose of {', '.join(KINDS)}")
+        raise DataError(
+            f"no picture is named {kind!r}{suggestion(kind, KINDS)}; choose one of "
+            f"{', '.join(KINDS)}"
+        )
     if data is None and kind not in WITHOUT_ROWS:
         raise DataError(f"a picture of kind {kind!r} needs rows; name a file of them as DATA")
     if chosen is not None and kind in WITHOUT_FEATURES:

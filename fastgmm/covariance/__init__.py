@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-
 from fastgmm.covariance.diagonal import VVI
 from fastgmm.covariance.ellipsoidal import EEE, VVV
 from fastgmm.covariance.family import Family
 from fastgmm.covariance.spherical import VII
+from fastgmm.errors import suggestion
 
 __all__ = ["FAMILIES", "Family", "family"]
 
@@ -29,8 +28,7 @@ def family(name: str) -> Family:
     """
     if name in _BY_NAME:
         return _BY_NAME[name]
-    by_small_letters = {known.casefold(): known for known in _BY_NAME}
-    near = difflib.get_close_matches(name.casefold(), by_small_letters, n=1, cutoff=0.5)
-    suggestion = f" (did you mean {by_small_letters[near[0]]!r}?)" if near else ""
-    known = ", ".join(repr(name) for name in _BY_NAME)
-    raise ValueError(f"no covariance family is named {name!r}{suggestion}; choose one of {known}")
+    known = ", ".join(map(repr, _BY_NAME))
+    raise ValueError(
+        f"no covariance family is named {name!r}{suggestion(name, _BY_NAME)}; choose one of {known}"
+    )

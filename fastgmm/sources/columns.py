@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from difflib import get_close_matches
 from operator import index
 from typing import Any, NamedTuple
 
-from fastgmm.errors import DataError
+from fastgmm.errors import DataError, suggestion
 
 SHOWN = 12  # names of columns that fit in a message
 
@@ -79,19 +78,17 @@ class _Positions(NamedTuple):
             return self._numbered(label)
         if label in self.labels:
             return self.labels.index(label)
-        raise DataError(f"{self.name} has no column {label!r}; {self._known(label)}")
+        near = "" if self.numbered else suggestion(str(label), map(str, self.labels))
+        raise DataError(f"{self.name} has no column {label!r}{near}; {self._known()}")
 
     def _numbered(self, label: Any) -> int:
         number = index(label)
         if not -len(self.labels) <= number < len(self.labels):
-            raise DataError(f"{self.name} has no column {number}; {self._known(label)}")
+            raise DataError(f"{self.name} has no column {number}; {self._known()}")
         return number % len(self.labels)
 
-    def _known(self, label: object) -> str:
+    def _known(self) -> str:
         if self.numbered:
             return f"its columns are numbered from 0 to {len(self.labels) - 1}"
-        near = get_close_matches(str(label), map(str, self.labels), 1)
-        if near:
-            return f"did you mean {near[0]!r}?"
         more = ", ..." if len(self.labels) > SHOWN else ""
         return "its columns are " + ", ".join(map(repr, self.labels[:SHOWN])) + more

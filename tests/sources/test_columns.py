@@ -16,7 +16,12 @@ def test_columns_are_chosen_in_the_order_asked_for():
 @pytest.mark.parametrize(
     ("labels", "columns", "weight", "said"),
     [
-        (NAMES, ["sped"], None, "t has no column 'sped'; did you mean 'speed'"),
+        (
+            NAMES,
+            ["sped"],
+            None,
+            r"no column 'sped' \(did you mean 'speed'\?\); its columns are 'speed', 'height'",
+        ),
         (NAMES, None, "q", "no column 'q'; its columns are 'speed', 'height', 'mass'"),
         (NAMES, ["speed"], "speed", "'speed' of t cannot be a feature and the weight"),
         (NAMES, ["mass", "mass"], None, "columns 'mass' and 'mass' are one in t"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+
+from fastgmm.errors import suggestion
 
 LARGEST_REG_COVAR = 1e290  # the square of sources.blocks.LARGEST: a variance beyond is no number
 
@@ -46,10 +47,8 @@ def _check_word(name: str, setting: str, value: str, options: set[str]) -> None:
     """Refuse a word that is none of the options; the nearest is suggested."""
     if value in options:
         return
-    near = difflib.get_close_matches(value.casefold(), sorted(options), n=1, cutoff=0.5)
-    suggestion = f" (did you mean {near[0]!r}?)" if near else ""
     known = ", ".join(map(repr, sorted(options)))
     raise InvalidParameterError(
         f"The {setting!r} parameter of {name} must be a str among {{{known}}}. "
-        f"Got {value!r} instead{suggestion}."
+        f"Got {value!r} instead{suggestion(value, options)}."
     )

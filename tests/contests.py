@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fastgmm.covariance import family
+from fastgmm.estimators.criteria import bic
 from fastgmm.selection.contest import Contest
-from fastgmm.selection.criteria import bic
 
 
 def contest_of(n_rows=1000, n_features=2, **changes):

@@ -14,10 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 import fastgmm
 from fastgmm import GaussianMixture, em
 from fastgmm.covariance import family
+from fastgmm.estimators.criteria import aic, icl
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.selection import sweep
 from fastgmm.selection.contest import SAFETY
-from fastgmm.selection.criteria import aic, icl
 
 FULL, SPHERICAL = family("full"), family("spherical")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from fastgmm import passes
 from fastgmm.cli import inputs, options, output, tables
 from fastgmm.cli.progress import PassProgress
 from fastgmm.covariance import family
+from fastgmm.estimators import criteria
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.sources import Source
 
@@ -129,12 +128,12 @@ def _fit(model: GaussianMixture, source: Source, checkpoint: Path | None) -> flo
 
 def _figures(model: GaussianMixture, source: Source) -> dict[str, str]:
     """Say how the final parameters fare on the rows they were fitted to: one more pass."""
-    total, row_weight, n_rows = passes.total_log_likelihood(source, inputs.parameters(model))
+    totals = criteria.totals_of(source, inputs.parameters(model))
     n_parameters = family(model.covariance_type).n_parameters(*model.means_.shape)
     return {
-        "rows": f"{n_rows:,}",
+        "rows": f"{totals.n_rows:,}",
         "passes": tables.n_passes(model),
-        "log-likelihood a row": f"{total / row_weight:.6f}",
-        "AIC": f"{2.0 * n_parameters - 2.0 * total:.2f}",
-        "BIC": f"{n_parameters * math.log(row_weight) - 2.0 * total:.2f}",
+        "log-likelihood a row": f"{totals.log_likelihood / totals.row_weight:.6f}",
+        "AIC": f"{criteria.aic(totals, n_parameters):.2f}",
+        "BIC": f"{criteria.bic(totals, n_parameters):.2f}",
     }

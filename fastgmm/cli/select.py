@@ -25,8 +25,8 @@ from fastgmm.cli.fit import (
 )
 from fastgmm.cli.progress import PassProgress
 from fastgmm.errors import DataError
+from fastgmm.estimators.criteria import named
 from fastgmm.selection import AutoGaussianMixture, Selection
-from fastgmm.selection.criteria import named
 from fastgmm.sources import Source
 
 DEFAULT = AutoGaussianMixture().get_params()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import numpy as np
@@ -14,31 +13,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import passes
 from fastgmm.covariance import family
-from fastgmm.errors import DataError, WeightsWarning, warn
-from fastgmm.estimators import pickling
+from fastgmm.errors import warn_if
+from fastgmm.estimators import criteria, pickling
 from fastgmm.estimators.fitted_attributes import is_fitted, parameters_of
 from fastgmm.estimators.validation import constructor, inputs
 from fastgmm.estimators.validation import random_state as random_states
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes import quantiles
 from fastgmm.sources import Source
-
-ROUNDED = 1e-6  # of a sum of weights: scaled to the number of rows, in float32 perhaps
-
-
-def warn_of_few(criterion: str, row_weight: float, n_rows: int) -> None:
-    """Warn where a criterion takes less for the number of observations than there are rows."""
-    if row_weight >= n_rows * (1.0 - ROUNDED):
-        return
-    logarithm = round(math.log(row_weight), 3) + 0.0  # no -0
-    charge = "2" if criterion == "aic" else f"log({row_weight:.4g}) = {logarithm:g}"
-    warn(
-        f"the weights of {n_rows} rows sum to {row_weight:.4g}, which {criterion} takes for the "
-        f"number of observations: a parameter costs {charge}, against the log-likelihood of "
-        f"{row_weight:.4g} rows. If each row is an observation, multiply the weights by "
-        f"{n_rows / row_weight:.6g}, so that they sum to the number of rows",
-        WeightsWarning,
-    )
 
 
 class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
@@ -111,8 +93,8 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         float
             Natural logarithm of a density per unit volume of the feature space.
         """
-        log_likelihood, row_weight, _ = self._total(X, sample_weight)
-        return log_likelihood / row_weight
+        totals = criteria.totals_of(*self._scoring(X, sample_weight))
+        return totals.log_likelihood / totals.row_weight
 
     def aic(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
         """Akaike's information criterion on the rows of X; the lower the better.
@@ -132,9 +114,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         WeightsWarning
             If the weights sum to less than the rows that have any.
         """
-        log_likelihood, row_weight, n_rows = self._total(X, sample_weight)
-        warn_of_few("aic", row_weight, n_rows)
-        return -2.0 * log_likelihood + 2.0 * self._n_parameters()
+        return self._criterion("aic", X, sample_weight)
 
     def bic(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
         """Bayesian information criterion on the rows of X; the lower the better.
@@ -154,9 +134,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         WeightsWarning
             If the weights sum to less than the rows that have any.
         """
-        log_likelihood, row_weight, n_rows = self._total(X, sample_weight)
-        warn_of_few("bic", row_weight, n_rows)
-        return -2.0 * log_likelihood + self._n_parameters() * math.log(row_weight)
+        return self._criterion("bic", X, sample_weight)
 
     def icl(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
         """Integrated completed likelihood criterion on the rows of X; the lower the better.
@@ -181,11 +159,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         WeightsWarning
             If the weights sum to less than the rows that have any.
         """
-        source, parameters = self._scoring(X, sample_weight)
-        (totals,) = passes.totals(source, [parameters])
-        warn_of_few("icl", totals.row_weight, totals.n_rows)
-        charged = totals.log_likelihood + totals.log_certainty
-        return -2.0 * charged + self._n_parameters() * math.log(totals.row_weight)
+        return self._criterion("icl", X, sample_weight)
 
     def threshold(
         self,
@@ -290,13 +264,11 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         parameters = self._parameters()
         return inputs.to_score(self, X, sample_weight, parameters.n_features), parameters
 
-    def _total(self, X: Any, sample_weight: npt.ArrayLike | None) -> tuple[float, float, int]:
-        """Sum the log-likelihoods and the weights of the rows, and count those that weigh."""
+    def _criterion(self, name: str, X: Any, sample_weight: npt.ArrayLike | None) -> float:
         source, parameters = self._scoring(X, sample_weight)
-        log_likelihood, row_weight, n_rows = passes.total_log_likelihood(source, parameters)
-        if row_weight == 0.0:
-            raise DataError(f"{source.name} holds no row to score; give at least one")
-        return log_likelihood, row_weight, n_rows
+        totals = criteria.totals_of(source, parameters, certainty=name == "icl")
+        warn_if(criteria.weights_warning(name, totals.row_weight, totals.n_rows))
+        return criteria.named(name)(totals, self._n_parameters())
 
     def _n_parameters(self) -> int:
         """Count the free parameters of the model."""

@@ -19,10 +19,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import em
 from fastgmm.covariance import Family, family
-from fastgmm.errors import warn
-from fastgmm.estimators.base import Mixture, warn_of_few
+from fastgmm.errors import warn, warn_if
+from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.callbacks import Progress
 from fastgmm.estimators.checkpointing import Kept
+from fastgmm.estimators.criteria import named, weights_warning
 from fastgmm.estimators.fit_guards import fitted_once
 from fastgmm.estimators.fitted_attributes import FITTED, parameters_of
 from fastgmm.estimators.fitting import advice
@@ -32,7 +33,6 @@ from fastgmm.estimators.validation import random_state as random_states
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
-from fastgmm.selection.criteria import named
 from fastgmm.selection.result import Selection, table_of
 from fastgmm.selection.sweep import sweep
 
@@ -226,7 +226,7 @@ class AutoGaussianMixture(Mixture):
         if (unsure := _unsure(best, candidates, contest)) is not None and self.max_iter > 0:
             warn(unsure, ConvergenceWarning)
         n_rows, row_weight = attributes["n_rows_"], attributes["row_weight_"]
-        warn_of_few(self.criterion, row_weight, n_rows)
+        warn_if(weights_warning(self.criterion, row_weight, n_rows))
         if (wrong := advice(best.state, n_rows, lambda _: best.counts, found)) is not None:
             warn(wrong)
         progress.end_fit(lambda: copy.deepcopy(attributes))  # callbacks may write to them

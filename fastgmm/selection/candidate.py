@@ -12,11 +12,11 @@ import numpy as np
 from fastgmm import em
 from fastgmm.covariance import Family
 from fastgmm.em import diagnostics
+from fastgmm.estimators.criteria import Criterion
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of
 from fastgmm.estimators.validation.inputs import Rows
 from fastgmm.mixture.statistics import Array
 from fastgmm.passes.scores import Totals
-from fastgmm.selection.criteria import Criterion
 
 
 @dataclass(frozen=True, eq=False)

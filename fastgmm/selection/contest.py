@@ -17,8 +17,8 @@ import numpy as np
 from fastgmm import em
 from fastgmm.covariance import Family
 from fastgmm.em import diagnostics
+from fastgmm.estimators.criteria import Criterion
 from fastgmm.passes.scores import Totals
-from fastgmm.selection.criteria import Criterion
 
 # times the estimated distance to its limit may a candidate still gain, and times as much per pass:
 # near a saddle the estimate was a tenth of the distance, and EM was eight times as fast behind it

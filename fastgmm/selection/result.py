@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastgmm.estimators.criteria import CRITERIA
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.selection.candidate import Candidate
-from fastgmm.selection.criteria import CRITERIA
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,6 +15,7 @@ from fastgmm.covariance import Family
 from fastgmm.em.acceleration import Memory
 from fastgmm.estimators.callbacks import Progress, Verbose
 from fastgmm.estimators.checkpointing import Kept
+from fastgmm.estimators.criteria import Criterion
 from fastgmm.estimators.fitting import Climb
 from fastgmm.estimators.starting_states import regularisation
 from fastgmm.estimators.validation.inputs import Rows
@@ -23,7 +24,6 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.subsample import Sample, sample_of
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
-from fastgmm.selection.criteria import Criterion
 from fastgmm.selection.growth import Growth
 from fastgmm.selection.merging import challenged
 from fastgmm.selection.monotone import mended

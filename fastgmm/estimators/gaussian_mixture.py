@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import partial
-from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 
 from fastgmm import em, passes
 from fastgmm.covariance import family
-from fastgmm.em.acceleration import ACCELERATIONS, Memory
+from fastgmm.em.acceleration import Memory
 from fastgmm.errors import warn
 from fastgmm.estimators import model_file, partial_fit, starting_states
 from fastgmm.estimators.base import Mixture
@@ -33,7 +31,7 @@ from fastgmm.estimators.fitted_attributes import (
 )
 from fastgmm.estimators.fitting import Climb, advice
 from fastgmm.estimators.rescue import last_iteration_kept
-from fastgmm.estimators.validation import inputs, memory, mixture_arrays
+from fastgmm.estimators.validation import constructor, inputs, memory, mixture_arrays
 from fastgmm.estimators.validation.random_state import RandomState, generator
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import Source
@@ -44,6 +42,7 @@ NOT_CONVERGED = (
 )
 
 
+@model_file.register
 class GaussianMixture(Mixture):
     """Gaussian mixture, fitted by EM: a drop-in for scikit-learn's.
 
@@ -154,26 +153,7 @@ class GaussianMixture(Mixture):
 
     __metadata_request__fit: ClassVar[dict[str, str]] = {"checkpoint": UNUSED}
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
-        "tol": [Interval(Real, 0.0, None, closed="left")],
-        "stopping": [StrOptions(set(em.STOPPING_RULES))],
-        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
-        "reg_covar_relative": ["boolean"],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "acceleration": [StrOptions(set(ACCELERATIONS)), None],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions({"auto", "kmeans", "k-means++", "random", "random_from_data"})],
-        "weights_init": ["array-like", None],
-        "means_init": ["array-like", None],
-        "precisions_init": ["array-like", None],
-        "random_state": ["random_state", np.random.Generator, np.random.SeedSequence],
-        "warm_start": ["boolean"],
-        "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
-        "verbose": ["verbose"],
-        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
-    }
+    _parameter_constraints: ClassVar[constructor.Constraints] = constructor.GAUSSIAN_MIXTURE
 
     def __init__(
         self,

@@ -1,11 +1,11 @@
-"""A fitted GaussianMixture as a file of numbers with a header, and back."""
+"""A fitted mixture as a file of numbers with a header, and back."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,15 @@ from fastgmm.version import __version__
 MODEL = ("weights_", "means_", "covariances_", "precisions_cholesky_")
 HISTORY = ("converged_", "n_iter_", "n_rows_", "row_weight_")
 BOUNDS = ("lower_bound_", "lower_bounds_")  # kept as arrays, since JSON has no infinity
+Class = TypeVar("Class", bound=type)
+CLASSES: dict[str, Any] = {}  # that are written, by the name that a file has for them
 STARTS = ("weights_init", "means_init", "precisions_init")
+
+
+def register(estimator: Class) -> Class:
+    """Decorate a class of estimators whose models are written to files and read from them."""
+    CLASSES[estimator.__name__] = estimator
+    return estimator
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -30,7 +38,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     if not isinstance(settings["random_state"], Integral):
         settings["random_state"] = None
     header = {
-        "class": "GaussianMixture",
+        "class": next(name for name, known in CLASSES.items() if isinstance(model, known)),
         "fastgmm": __version__,
         "settings": {name: _plain(value) for name, value in settings.items()},
         "history": {name: _plain(fitted[name]) for name in HISTORY},
@@ -92,12 +100,11 @@ def _names(attributes: Mapping[str, Any]) -> list[str] | None:
 
 
 def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
-    from fastgmm.estimators.gaussian_mixture import GaussianMixture
-
-    if header["class"] != "GaussianMixture":
-        raise ValueError(f"its class is {header['class']!r}, not 'GaussianMixture'")
+    if header["class"] not in CLASSES:
+        known = ", ".join(map(repr, CLASSES))
+        raise ValueError(f"its class is {header['class']!r}, and those that are read are {known}")
     starts = {name: arrays[name] for name in STARTS if name in arrays}
-    model = GaussianMixture(**header["settings"], **starts)
+    model = CLASSES[header["class"]](**header["settings"], **starts)
     model._validate_params()
     _check_mixture(arrays, model.covariance_type)
     attributes = {name: arrays[name] for name in MODEL}

@@ -6,14 +6,13 @@ import copy
 import os
 from collections.abc import Collection
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
@@ -28,8 +27,8 @@ from fastgmm.estimators.fit_guards import fitted_once
 from fastgmm.estimators.fitted_attributes import FITTED, parameters_of
 from fastgmm.estimators.fitting import advice
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
-from fastgmm.estimators.validation import inputs, memory
-from fastgmm.estimators.validation import random_state as random_states
+from fastgmm.estimators.validation import constructor, inputs, memory
+from fastgmm.estimators.validation.random_state import RandomState
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
@@ -98,17 +97,7 @@ class AutoGaussianMixture(Mixture):
 
     __metadata_request__fit: ClassVar[dict[str, str]] = {"checkpoint": UNUSED}
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left"), "array-like"],
-        "covariance_type": [str, "array-like"],
-        "criterion": [str],
-        "tol": [Interval(Real, 0.0, None, closed="left")],
-        "stopping": [StrOptions(set(em.STOPPING_RULES))],
-        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
-        "reg_covar_relative": ["boolean"],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "random_state": ["random_state", np.random.Generator, np.random.SeedSequence],
-    }
+    _parameter_constraints: ClassVar[constructor.Constraints] = constructor.AUTO_GAUSSIAN_MIXTURE
 
     def __init__(
         self,
@@ -121,7 +110,7 @@ class AutoGaussianMixture(Mixture):
         reg_covar: float = 1e-6,
         reg_covar_relative: bool = False,
         max_iter: int = em.MAX_PASSES,
-        random_state: random_states.RandomState = None,
+        random_state: RandomState = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type  # type: ignore[assignment]
@@ -278,7 +267,7 @@ def select(
     n_components: int | Collection[int] = range(1, 21),
     covariance_type: str | Collection[str] = TYPES,
     criterion: str = "bic",
-    random_state: random_states.RandomState = None,
+    random_state: RandomState = None,
     *,
     tol: float = TOLERANCE,
     stopping: str = "aitken",

@@ -1,16 +1,50 @@
-"""The settings of a constructor, checked: scikit-learn's ranges, and what they let through."""
+"""What the parameters of a constructor may be, and checks that scikit-learn's do not make."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
+from fastgmm import em
+from fastgmm.em.acceleration import ACCELERATIONS
 from fastgmm.errors import suggestion
 
 LARGEST_REG_COVAR = 1e290  # the square of sources.blocks.LARGEST: a variance beyond is no number
+
+
+Constraints = dict[str, list[Any]]
+
+EM: Constraints = {  # of every estimator that is fitted by EM
+    "tol": [Interval(Real, 0.0, None, closed="left")],
+    "stopping": [StrOptions(set(em.STOPPING_RULES))],
+    "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+    "reg_covar_relative": ["boolean"],
+    "max_iter": [Interval(Integral, 0, None, closed="left")],
+    "random_state": ["random_state", np.random.Generator, np.random.SeedSequence],
+}
+GAUSSIAN_MIXTURE: Constraints = EM | {
+    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
+    "acceleration": [StrOptions(set(ACCELERATIONS)), None],
+    "n_init": [Interval(Integral, 1, None, closed="left")],
+    "init_params": [StrOptions({"auto", "kmeans", "k-means++", "random", "random_from_data"})],
+    "weights_init": ["array-like", None],
+    "means_init": ["array-like", None],
+    "precisions_init": ["array-like", None],
+    "warm_start": ["boolean"],
+    "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
+    "verbose": ["verbose"],
+    "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+}
+AUTO_GAUSSIAN_MIXTURE: Constraints = EM | {
+    "n_components": [Interval(Integral, 1, None, closed="left"), "array-like"],
+    "covariance_type": [str, "array-like"],
+    "criterion": [str],
+}
 
 
 def check(name: str, settings: Mapping[str, Any], constraints: Mapping[str, Any]) -> None:

@@ -1,19 +1,22 @@
-"""Rows from anywhere, walked once for every pass; knows nothing of mixtures."""
+"""What opens which rows: the only place that asks what X is."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
+from fastgmm.sources.arrays import as_array
 from fastgmm.sources.arrow import StreamSource
-from fastgmm.sources.blocks import Block, blocks, verify
+from fastgmm.sources.blocks import verify
 from fastgmm.sources.cells import Place
 from fastgmm.sources.dask.collection import DaskSource, is_dask
-from fastgmm.sources.formats.chunked import is_stored, open_stored
+from fastgmm.sources.formats.chunked import open_stored
 from fastgmm.sources.formats.csv import CsvSource
 from fastgmm.sources.formats.feather import FeatherSource
 from fastgmm.sources.formats.file import File, find
@@ -23,27 +26,17 @@ from fastgmm.sources.formats.options import SUFFIXES, Hints
 from fastgmm.sources.formats.parquet import ParquetSource
 from fastgmm.sources.formats.raw import RawSource
 from fastgmm.sources.formats.zarr import ZarrSource, is_zarr
-from fastgmm.sources.in_memory import TableSource, with_weights
+from fastgmm.sources.in_memory import TableSource
 from fastgmm.sources.iterable import IterableSource, refuse_iterator
 from fastgmm.sources.lazy import DatasetSource, LazySource
 from fastgmm.sources.loaders import is_map_style, rows_of
-from fastgmm.sources.source import Chunk, Source
-from fastgmm.sources.tables import as_table, is_instance
-from fastgmm.sources.unsupported import is_elsewhere, on_host, refuse_stranger
+from fastgmm.sources.source import Source
+from fastgmm.sources.tables import ArrayTable, Table, as_table, is_instance
+from fastgmm.sources.unsupported import refuse_stranger
 
-__all__ = [
-    "Block",
-    "Chunk",
-    "Source",
-    "blocks",
-    "is_dask",
-    "is_elsewhere",
-    "is_stored",
-    "open_source",
-    "with_weights",
-]
+Reader = Callable[..., Source]  # of the data, and of columns, weight and chunk_rows
 
-READERS: dict[str, Callable[..., Source]] = {
+READERS: dict[str, Reader] = {
     ".npy": NpySource,
     ".csv": CsvSource,
     ".csv.gz": CsvSource,
@@ -115,33 +108,108 @@ def open_source(
     FileNotFoundError
         If there is no such file.
     """
-    hints = Hints(dtype, n_features, dataset)
-    if isinstance(data, Source):
-        hints.refuse_but((), data.name)
-        return _as_it_is(data, columns, weight, chunk_rows)
     if chunk_rows is not None and chunk_rows < 1:
         raise DataError(f"chunk_rows is {chunk_rows}; at least one row must be taken at a time")
-    if isinstance(data, str) and not data:
-        raise DataError("the path is empty; give the path of a file, or of a folder of Parquet")
-    if isinstance(data, str | Path):
-        return _open_path(Path(data), hints, columns, weight, chunk_rows)
+    reader = reader_of(data)
+    choices = (columns, weight, chunk_rows)
+    if reader is open_path:
+        return open_path(data, *choices, hints=Hints(dtype, n_features, dataset))
+    if any(hint is not None for hint in (dtype, n_features, dataset)):
+        name = data.name if isinstance(data, Source) else f"the {type(data).__name__}"
+        Hints(dtype, n_features, dataset).refuse_but((), name)
+    return reader(data, *choices)
+
+
+def reader_of(data: Any) -> Reader:
+    """Return what opens an object: the only place that asks what it is.
+
+    Raises
+    ------
+    DataError
+        If it holds no rows, holds them on another device, or can be walked only once.
+    """
+    if isinstance(data, np.ma.MaskedArray):
+        return _open_masked
+    if isinstance(data, np.ndarray | memoryview):
+        return open_array
+    if isinstance(data, Source):
+        return _as_it_is
+    if isinstance(data, str | os.PathLike):
+        return open_path
     refuse_stranger(data)
-    data = on_host(data)
-    hints.refuse_but((), f"the {type(data).__name__}")
-    reader = _reader(data)
-    return reader(data, columns, weight, chunk_rows)
+    for library, names, reader in OF_LIBRARIES:
+        if is_instance(data, library, *names):
+            return reader
+    if is_dask(data):
+        return DaskSource
+    refuse_iterator(data)
+    if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
+        return _open_dlpack
+    if hasattr(data, "__arrow_c_stream__") and not hasattr(data, "__array__"):
+        return StreamSource
+    if _is_chunks(data):
+        return IterableSource
+    return open_array
+
+
+def _is_chunks(data: Any) -> bool:
+    """Whether rows come in chunks: of a callable, an iterable, or a list of nothing else."""
+    if isinstance(data, list | tuple):
+        return bool(data) and all(map(_is_chunk, data))
+    if hasattr(data, "__array__") or hasattr(data, "tocsr"):
+        return False
+    return callable(data) or hasattr(data, "__iter__") or is_map_style(data)
+
+
+def _is_chunk(item: Any) -> bool:
+    item = rows_of(item)
+    return getattr(item, "ndim", 0) == 2 or any(is_instance(item, *names) for names in FRAMES)
 
 
 def _as_it_is(source: Source, *choices: Any) -> Source:
-    if choices != (None, None, None):
+    if any(choice is not None for choice in choices):
         raise DataError(
             f"{source.name} is open already; choose its columns, weight and chunks when opening it"
         )
     return source
 
 
-def _open_path(path: Path, hints: Hints, *choices: Any) -> Source:
-    """Choose a reader by the suffix; several files are Parquet."""
+def open_array(data: Any, *choices: Any) -> Source:
+    """Open an array-like: what scikit-learn's checks are for."""
+    name = "the array" if hasattr(data, "__array__") else f"the {type(data).__name__}"
+    return _in_memory(ArrayTable(as_array(data, Place(name))), name, *choices)
+
+
+def _open_dlpack(data: Any, *choices: Any) -> Source:
+    """Open what speaks DLPack and nothing else, without a copy."""
+    return open_array(np.from_dlpack(data), *choices)
+
+
+def _open_table(data: Any, *choices: Any) -> Source:
+    """Open a frame or an Arrow table."""
+    name = f"the {type(data).__name__}"
+    return _in_memory(as_table(data, Place(name)), name, *choices)
+
+
+def _open_masked(data: Any, *choices: Any) -> Source:
+    """Open a masked array, whose mask scikit-learn's checks would not see."""
+    return open_array(data, *choices)
+
+
+def _in_memory(table: Table, name: str, *choices: Any) -> Source:
+    """Open rows that are in memory, and check them now; mapped files are checked in every pass."""
+    source = TableSource(table, name, *choices)
+    if not source.is_mapped:
+        verify(source)
+    return source
+
+
+def open_path(data: str | os.PathLike[str], *choices: Any, hints: Hints | None = None) -> Source:
+    """Open a file by its suffix; several files are Parquet."""
+    hints = hints or Hints()
+    if not os.fspath(data):
+        raise DataError("the path is empty; give the path of a file, or of a folder of Parquet")
+    path = Path(data)
     if is_zarr(path):
         hints.refuse_but(("dataset",), path.name)
         return ZarrSource(path, hints, *choices)
@@ -184,45 +252,11 @@ def _suffix(path: Path) -> str:
     return Path(path.stem).suffix.lower() + last if last == ".gz" else last
 
 
-def _reader(data: Any) -> Callable[..., Source]:
-    """Choose how to read an object."""
-    if is_dask(data):
-        return DaskSource
-    if any(is_instance(data, *names) for names in FRAMES):
-        return _open_table
-    if is_stored(data):
-        return open_stored
-    if is_instance(data, "polars", "LazyFrame"):
-        return LazySource
-    if is_instance(data, "pyarrow.dataset", "Dataset"):
-        return DatasetSource
-    refuse_iterator(data)
-    if hasattr(data, "__arrow_c_stream__") and not hasattr(data, "__array__"):
-        return StreamSource
-    if _is_array_like(data):
-        return _open_table
-    if callable(data) or hasattr(data, "__iter__") or is_map_style(data):
-        return IterableSource
-    return _open_table
-
-
-def _is_array_like(data: Any) -> bool:
-    if isinstance(data, list | tuple):
-        return not data or not all(map(_is_chunk, data))
-    return hasattr(data, "__array__") or hasattr(data, "tocsr")
-
-
-def _is_chunk(item: Any) -> bool:
-    item = rows_of(item)
-    return getattr(item, "ndim", 0) == 2 or any(is_instance(item, *names) for names in FRAMES)
-
-
-def _open_table(data: Any, *choices: Any) -> Source:
-    """Open rows that are in memory, and check them now; mapped files are checked in every pass."""
-    name = "the array" if hasattr(data, "__array__") else f"the {type(data).__name__}"
-    if any(is_instance(data, *names) for names in FRAMES):
-        name = f"the {type(data).__name__}"
-    source = TableSource(as_table(data, Place(name)), name, *choices)
-    if not source.is_mapped:
-        verify(source)
-    return source
+# what is known by its class, in the order of asking
+OF_LIBRARIES: tuple[tuple[str, tuple[str, ...], Reader], ...] = (
+    *((library, tuple(names), _open_table) for library, *names in FRAMES),
+    ("h5py", ("Dataset",), open_stored),
+    ("zarr", ("Array",), open_stored),
+    ("polars", ("LazyFrame",), LazySource),
+    ("pyarrow.dataset", ("Dataset",), DatasetSource),
+)

@@ -12,7 +12,7 @@ from fastgmm.errors import DataError
 HOST_DEVICES = (1, 3)  # DLPack's numbers: main memory, and main memory pinned for CUDA
 
 
-def is_elsewhere(data: object) -> bool:
+def _is_elsewhere(data: object) -> bool:
     """Whether an array says that it lies on another device than the processor's memory."""
     if isinstance(data, np.ndarray) or not hasattr(data, "__dlpack_device__"):
         return False
@@ -35,15 +35,8 @@ def refuse_stranger(data: Any) -> None:
         )
     if isinstance(data, Set):
         raise DataError(f"a {kind} has no order of rows; give a list or an array")
-    if is_elsewhere(data):
+    if _is_elsewhere(data):
         raise DataError(
             f"the {kind} lies on another device; copy it into main memory first, with X.cpu() "
             "(torch), cupy.asnumpy(X) or jax.device_get(X)"
         )
-
-
-def on_host(data: Any) -> Any:
-    """See what speaks DLPack and nothing else as an array, without a copy."""
-    if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
-        return np.from_dlpack(data)
-    return data

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-import os
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 from fastgmm.errors import DataError, warn
-from fastgmm.sources import Source, is_dask, is_elsewhere, is_stored, open_source, with_weights
+from fastgmm.sources import Source, with_weights
+from fastgmm.sources.opening import open_array, reader_of
 
 Names = tuple[str, ...] | None
 
@@ -26,12 +26,17 @@ class Rows(NamedTuple):
 
 def to_fit(estimator: Any, X: Any, sample_weight: npt.ArrayLike | None) -> Rows:
     """Return the rows of X with their weights, for a fit; the estimator is left as it is."""
-    # scikit-learn notes what it learns of X on the estimator that it is given
-    scribbled_on = copy.copy(estimator)
-    source = _opened(scribbled_on, X, reset=True, least_rows=2)
-    names = source.feature_names
-    if is_array_like(X):
-        names = getattr(scribbled_on, "feature_names_in_", None)
+    reader, names = reader_of(X), None
+    if _is_pandas(X):
+        # scikit-learn notes names on the estimator that it is given
+        source, noted = reader(X), copy.copy(estimator)
+        validate_data(noted, X, skip_check_array=True)
+        names = getattr(noted, "feature_names_in_", None)
+    elif reader is open_array:
+        source = _open_array(estimator, X, least_rows=2)
+    else:
+        source = reader(X)
+        names = source.feature_names
     if source.n_rows is not None:
         check_count(source.n_rows, estimator.n_components)
     return Rows(_weighted(source, sample_weight), None if names is None else tuple(names))
@@ -41,14 +46,16 @@ def to_score(
     estimator: Any, X: Any, sample_weight: npt.ArrayLike | None, n_features: int
 ) -> Source:
     """Return the rows of X with their weights, for a model of so many features."""
-    known = estimator
-    if is_array_like(X) and not _is_pandas(X) and hasattr(estimator, "feature_names_in_"):
-        _check_names(estimator, None)  # scikit-learn would warn at a line of its own
-        known = copy.copy(estimator)
-        del known.feature_names_in_
-    source = _opened(known, X, reset=False, least_rows=0)
-    if not is_array_like(X):
-        _check_names(estimator, source.feature_names)
+    reader = reader_of(X)
+    if reader is open_array and not _is_pandas(X):
+        _check_names(estimator, None)
+        source = _open_array(estimator, X, least_rows=0)
+    else:
+        source = reader(X)
+        if _is_pandas(X) and hasattr(estimator, "feature_names_in_"):
+            validate_data(estimator, X, reset=False, skip_check_array=True)  # for the names alone
+        else:
+            _check_names(estimator, source.feature_names)
     if source.n_features != n_features:
         raise ValueError(
             f"X has {source.n_features} features, but {type(estimator).__name__} is expecting "
@@ -66,45 +73,22 @@ def check_count(n_rows: int, n_components: int) -> None:
         )
 
 
-def is_array_like(X: Any) -> bool:
-    """Whether scikit-learn's checks are for X; all else is for `open_source` alone."""
-    if isinstance(X, Source | str | os.PathLike | np.ma.MaskedArray) or callable(X) or is_stored(X):
-        return False
-    if is_dask(X) or is_elsewhere(X):
-        return False
-    if isinstance(X, list | tuple):
-        return not (X and getattr(X[0], "ndim", 0) == 2)  # else chunks of rows
-    if _is_pandas(X):
-        return True
-    return not hasattr(X, "__arrow_c_stream__") and (
-        hasattr(X, "__array__") or hasattr(X, "tocsr") or np.isscalar(X)
-    )
-
-
 def _is_pandas(X: Any) -> bool:
     return hasattr(X, "iloc") and X.ndim == 2  # a Series is refused as scikit-learn does
 
 
-def _opened(estimator: Any, X: Any, reset: bool, least_rows: int) -> Source:
-    if not is_array_like(X):
-        return open_source(os.fspath(X) if isinstance(X, os.PathLike) else X)
-    if _is_pandas(X):
-        source = open_source(X)  # refuses columns by name, two of one name among them
-        if not reset and source.feature_names and not hasattr(estimator, "feature_names_in_"):
-            _check_names(estimator, source.feature_names)
-        else:
-            validate_data(estimator, X, reset=reset, skip_check_array=True)  # for the names alone
-        return source
-    array = validate_data(
-        estimator,
+def _open_array(estimator: Any, X: Any, least_rows: int) -> Source:
+    """Open an array-like that scikit-learn has checked, but for its numbers."""
+    array = check_array(
         X,
-        reset=reset,
+        estimator=estimator,
+        input_name="X",
         dtype=None,  # the source converts, parses nothing from text, and names row and column
         ensure_all_finite=False,
         ensure_min_samples=least_rows,
     )
     # a list with one text in it has become an array of nothing but text: which one, the list knows
-    return open_source(X if array.dtype.kind in "US" and isinstance(X, list | tuple) else array)
+    return open_array(X if array.dtype.kind in "US" and isinstance(X, list | tuple) else array)
 
 
 def _weighted(source: Source, sample_weight: npt.ArrayLike | None) -> Source:

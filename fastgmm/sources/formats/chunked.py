@@ -13,7 +13,7 @@ from fastgmm.sources.arrays import refuse_shape
 from fastgmm.sources.cells import REAL_KINDS, Place, real
 from fastgmm.sources.columns import choose
 from fastgmm.sources.source import Chunk, Source, rows_a_chunk
-from fastgmm.sources.tables import ArrayTable, is_instance
+from fastgmm.sources.tables import ArrayTable
 
 Opened = Callable[[], AbstractContextManager[Any]]
 
@@ -58,13 +58,8 @@ class StoredSource(Source):
                 yield table.chunk(self._chosen, slice(None), Place(self.name, start))
 
 
-def is_stored(data: object) -> bool:
-    """Whether this is an HDF5 dataset or a Zarr array, which NumPy would read whole."""
-    return is_instance(data, "h5py", "Dataset") or is_instance(data, "zarr", "Array")
-
-
 def open_stored(data: Any, *choices: Any) -> Source:
-    """Open a dataset or an array that the caller has open; it must stay so."""
+    """Open an HDF5 dataset or a Zarr array that the caller has open; it must stay so."""
     name = f"the dataset {data.name}" if data.name else "the array"
     return StoredSource(lambda: nullcontext(data), name, *choices)
 

@@ -11,17 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm.kernels.jit import inline, step
-from fastgmm.kernels.simd.vectors import load, splat, store, where_less
-from fastgmm.kernels.structures.triangular import AT_ONCE, add_feature, no_sums
+from fastgmm.kernels.simd.vectors import fma, load, splat, store, where_less, zeros
+from fastgmm.kernels.structures.triangular import AT_ONCE, add_feature, add_four_squares, no_sums
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
-    add_multiple,
-    add_squares,
     load_group,
-    load_vector_group,
-    no_group,
-    store_group,
     whole,
     with_columns,
 )
@@ -132,33 +127,27 @@ def centre_in_float32(tile, origin, lengths, out):
 
 
 @inline
-def minus(group, scalar):
-    """Subtract a scalar from a group."""
-    return group[0] - scalar, group[1] - scalar, group[2] - scalar
-
-
-@inline
 def add_projections(total, sums, shifts, i):
     """Return total + the squares of four groups less their shifts, which stand from i on."""
-    a, b, c, d = sums
-    total = add_squares(add_squares(total, minus(a, shifts[i])), minus(b, shifts[i + 1]))
-    return add_squares(add_squares(total, minus(c, shifts[i + 2])), minus(d, shifts[i + 3]))
+    a, b = sums[0] - shifts[i], sums[1] - shifts[i + 1]
+    c, d = sums[2] - shifts[i + 2], sums[3] - shifts[i + 3]
+    return add_four_squares(total, (a, b, c, d))
 
 
 @inline
 def squared_projections(panels, shifts, centred, r):
     """Return |V'x - shift|^2 of every column x of the group that starts at r."""
-    total = no_group(centred)
+    total = zeros(centred, GROUP)
     single = panels.shape[0] % 2 if AT_ONCE == 2 else panels.shape[0]
     for p in range(single):
         sums = no_sums(centred)
         for j in range(panels.shape[1]):
-            sums = add_feature(panels, p, j, load_group(centred, j, r), sums)
+            sums = add_feature(panels, p, j, load_group(centred, (j, r)), sums)
         total = add_projections(total, sums, shifts, 4 * p)
     for p in range(single, panels.shape[0], 2):
         low = high = no_sums(centred)
         for j in range(panels.shape[1]):
-            x = load_group(centred, j, r)
+            x = load_group(centred, (j, r))
             low, high = add_feature(panels, p, j, x, low), add_feature(panels, p + 1, j, x, high)
         total = add_projections(total, low, shifts, 4 * p)
         total = add_projections(total, high, shifts, 4 * p + 4)
@@ -172,10 +161,8 @@ def bound_tile(centred, lengths, screen, first, out):
         doubt = screen.rough_log_scale[k] + 0.5 * screen.slack[k] * screen.reach
         for r in range(0, TILE, GROUP * splat(centred, 0.0).width):
             squares = squared_projections(screen.directions[k], screen.shifts[k], centred, r)
-            reach = load_vector_group(lengths, r)
-            bound = splat(centred, doubt), splat(centred, doubt), splat(centred, doubt)
-            bound = add_multiple(bound, 0.5 * screen.slack[k], reach)
-            store_group(out, k, first + r, add_multiple(bound, -0.5 * (1.0 - SHARE), squares))
+            bound = fma(0.5 * screen.slack[k], load_group(lengths, (r,)), doubt)
+            store(out, (k, first + r), fma(-0.5 * (1.0 - SHARE), squares, bound))
 
 
 @step

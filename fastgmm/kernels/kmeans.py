@@ -9,17 +9,14 @@ import numpy as np
 from numba import prange
 
 from fastgmm.kernels.jit import kernel, parallel, step
-from fastgmm.kernels.simd.vectors import load, splat, store, where_less
+from fastgmm.kernels.simd.vectors import fma, load, splat, store, where_less, zeros
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
-    add_squares,
     gather_tile,
     load_group,
     load_tile,
     new_tile,
-    no_group,
-    store_group,
 )
 
 
@@ -29,12 +26,11 @@ def tile_distances(tile, centres, out):
     n_centres, n_features = centres.shape
     for k in range(n_centres):
         for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-            squares = no_group(tile)
+            squares = zeros(tile, GROUP)
             for j in range(n_features):
-                a, b, c = load_group(tile, j, r)
-                centre = centres[k, j]
-                squares = add_squares(squares, (a - centre, b - centre, c - centre))
-            store_group(out, k, r, squares)
+                gap = load_group(tile, (j, r)) - centres[k, j]
+                squares = fma(gap, gap, squares)
+            store(out, (k, r), squares)
 
 
 @kernel

@@ -9,9 +9,15 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastgmm.kernels.jit import either, inline, step, view
+from fastgmm.kernels.jit import either, step, view
 from fastgmm.kernels.simd.transposition import split_pairs, transpose_block
-from fastgmm.kernels.simd.vectors import add_totals, fma, load, splat, square_root, store
+from fastgmm.kernels.simd.vectors import (
+    add_totals,
+    load_rows,
+    loading,
+    splat,
+    zeros,
+)
 
 # Rows in a tile: four groups of three registers in float32, eight in float64. Fewer spend more on
 # summing up registers (by count, a quarter of the second moments at 96 and an eighth at 192), more
@@ -20,6 +26,7 @@ TILE = 192
 # Registers worked on together: with four outputs they make twelve accumulators, which leaves room
 # for the operands in sixteen registers.
 GROUP = 3
+load_group = loading(GROUP)
 
 
 @either
@@ -119,121 +126,25 @@ def hide_unweighted(tile, weights, stand_in):
                 tile[j, r] = stand_in[j]
 
 
-@inline
-def load_group(tile, j, r):
-    """Read three neighbouring registers of feature j, from row r on."""
-    a = load(tile, (j, r))
-    return a, load(tile, (j, r + a.width)), load(tile, (j, r + 2 * a.width))
-
-
-@inline
-def load_vector_group(values, r):
-    """Read three neighbouring registers of a vector, from element r on."""
-    a = load(values, (r,))
-    return a, load(values, (r + a.width,)), load(values, (r + 2 * a.width,))
-
-
-@inline
-def store_group(tile, j, r, group):
-    """Write three neighbouring registers of feature j, from row r on."""
-    a, b, c = group
-    store(tile, (j, r), a)
-    store(tile, (j, r + a.width), b)
-    store(tile, (j, r + 2 * a.width), c)
-
-
-@inline
-def store_vector_group(values, r, group):
-    """Write three neighbouring registers of a vector, from element r on."""
-    a, b, c = group
-    store(values, (r,), a)
-    store(values, (r + a.width,), b)
-    store(values, (r + 2 * a.width,), c)
-
-
-@inline
-def no_group(tile):
-    """Return three registers of zeros."""
-    zero = splat(tile, 0.0)
-    return zero, zero, zero
-
-
-@inline
-def roots(group):
-    """Return the square roots of a group."""
-    return square_root(group[0]), square_root(group[1]), square_root(group[2])
-
-
-@inline
-def add_multiple(total, factor, group):
-    """Return total + factor * group; the factor is a scalar or a register."""
-    return (
-        fma(factor, group[0], total[0]),
-        fma(factor, group[1], total[1]),
-        fma(factor, group[2], total[2]),
-    )
-
-
-@inline
-def add_squares(total, group):
-    """Return total + group ** 2."""
-    a, b, c = group
-    return fma(a, a, total[0]), fma(b, b, total[1]), fma(c, c, total[2])
-
-
-@inline
-def product(a, b):
-    """Multiply two groups."""
-    return a[0] * b[0], a[1] * b[1], a[2] * b[2]
-
-
-def centred_group(tile, j, r, mean, mean_low):
-    """Return feature j less its mean, in two parts so that float32 keeps its digits."""
-
-
-@overload(centred_group)
-def _centred_group(tile, j, r, mean, mean_low):
-    def in_two_parts(tile, j, r, mean, mean_low):
-        a, b, c = load_group(tile, j, r)
-        return (a - mean) - mean_low, (b - mean) - mean_low, (c - mean) - mean_low
-
-    def in_one(tile, j, r, mean, mean_low):
-        a, b, c = load_group(tile, j, r)
-        return a - mean, b - mean, c - mean
-
-    return in_two_parts if tile.dtype == types.float32 else in_one
-
-
-def centred(tile, j, r, mean, mean_low):
-    """Return one register of feature j less its mean, in two parts so that float32 keeps digits."""
+def centred(registers, mean, mean_low):
+    """Return registers less a mean, in two parts so that float32 keeps its digits."""
 
 
 @overload(centred)
-def _centred(tile, j, r, mean, mean_low):
-    if tile.dtype == types.float32:
-        return lambda tile, j, r, mean, mean_low: (load(tile, (j, r)) - mean) - mean_low
-    return lambda tile, j, r, mean, mean_low: load(tile, (j, r)) - mean
-
-
-@inline
-def log_density_group(scale, squares):
-    """Return scale - squares / 2."""
-    half = -0.5
-    return fma(half, squares[0], scale), fma(half, squares[1], scale), fma(half, squares[2], scale)
+def _centred(registers, mean, mean_low):
+    if registers.element == types.float32:
+        return lambda registers, mean, mean_low: (registers - mean) - mean_low
+    return lambda registers, mean, mean_low: registers - mean
 
 
 @step
 def add_row_totals(tile, n_rows, out):
     """Add the sum of each of the first rows of a tile to out, (n_rows in whole eights,)."""
-    zero = splat(tile, 0.0)
     for k in range(0, n_rows, 8):
-        a = b = c = d = e = f = g = h = zero
-        for r in range(0, TILE, zero.width):
-            a, b = a + load(tile, (k, r)), b + load(tile, (k + 1, r))
-            c, d = c + load(tile, (k + 2, r)), d + load(tile, (k + 3, r))
-            e, f = e + load(tile, (k + 4, r)), f + load(tile, (k + 5, r))
-            g, h = g + load(tile, (k + 6, r)), h + load(tile, (k + 7, r))
-        add_totals(out, (k,), (a, b, c, d, e, f, g, h))
+        sums = zeros(tile, 8)
+        for r in range(0, TILE, sums.width):
+            sums = sums + load_rows(tile, k, r, 8)
+        add_totals(out, (k,), sums)
 
 
 def two_parts(values, dtype):

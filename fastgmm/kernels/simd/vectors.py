@@ -21,20 +21,22 @@ REGISTER_BYTES = 8 * WIDTH
 
 
 class VectorType(types.Type):
-    """A register full of float64 or float32 numbers."""
+    """A register full of float64 or float32 numbers, or a tuple of ``count`` such registers."""
 
-    def __init__(self, element):
-        self.element = element
+    def __init__(self, element, count=1):
+        self.element, self.count = element, count
         self.width = REGISTER_BYTES * 8 // element.bitwidth
-        super().__init__(name=f"Vector({element} x {self.width})")
+        super().__init__(name=f"Vector({element} x {self.width} x {count})")
 
 
 @register_model(VectorType)
 class VectorModel(models.PrimitiveModel):
-    """An LLVM vector, kept as a value."""
+    """An LLVM vector, or an LLVM array of vectors, kept as a value."""
 
     def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, llvm_type(fe_type))
+        register = llvm_type(fe_type)
+        several = ir.ArrayType(register, fe_type.count)
+        super().__init__(dmm, fe_type, register if fe_type.count == 1 else several)
 
 
 FLOATS = {types.float64: ir.DoubleType(), types.float32: ir.FloatType()}
@@ -43,7 +45,7 @@ EXPONENT_BIAS = {types.float64: 1023, types.float32: 127}
 
 
 def llvm_type(vector):
-    """Return the LLVM type of a VectorType."""
+    """Return the LLVM type of one register of a VectorType."""
     return ir.VectorType(FLOATS[vector.element], vector.width)
 
 
@@ -70,14 +72,40 @@ def splat_value(builder, scalar, kind):
     return shuffle(builder, single, single, [0] * kind.count)
 
 
-def operands(context, builder, vector, signature, values):
-    """Give every operand the type of ``vector``: scalars are converted and repeated."""
-    for value, kind in zip(values, signature.args, strict=True):
-        if is_vector(kind):
-            yield value
-        else:
-            scalar = context.cast(builder, value, kind, vector.element)
-            yield splat_value(builder, scalar, llvm_type(vector))
+def widest(*kinds):
+    """Return the type with the most registers among the vectors of some Numba types."""
+    return max(filter(is_vector, kinds), key=lambda kind: kind.count)
+
+
+def unpacked(builder, value, kind):
+    """Return the registers of a value as a list."""
+    return [value] if kind.count == 1 else cgutils.unpack_tuple(builder, value, kind.count)
+
+
+def packed(builder, registers):
+    """Return the value that has these registers."""
+    return registers[0] if len(registers) == 1 else cgutils.pack_array(builder, registers)
+
+
+def broadcast(context, builder, vector, kind, value):
+    """Return as many registers as ``vector`` has: a scalar or a single register is repeated."""
+    if is_vector(kind):
+        registers = unpacked(builder, value, kind)
+    else:
+        scalar = context.cast(builder, value, kind, vector.element)
+        registers = [splat_value(builder, scalar, llvm_type(vector))]
+    return registers * (vector.count if len(registers) == 1 else 1)
+
+
+def elementwise(vector, operation):
+    """Return the code of an operation that takes one register of each operand at a time."""
+
+    def generate(context, builder, signature, arguments):
+        kinds = zip(signature.args, arguments, strict=True)
+        operands = [broadcast(context, builder, vector, *each) for each in kinds]
+        return packed(builder, [operation(builder, *each) for each in zip(*operands, strict=True)])
+
+    return generate
 
 
 def call_llvm(builder, name, *values):
@@ -109,25 +137,68 @@ def width(vector):
     return lambda vector: count
 
 
-@intrinsic
-def load(typingctx, array, indices):
-    """Read the register that starts at array[indices]; ``indices`` is a tuple."""
-    vector = VectorType(array.dtype)
+def neighbours(builder, pointer, count):
+    """Return the addresses of as many registers that lie side by side."""
+    return [builder.gep(pointer, [ir.Constant(ir.IntType(64), i)]) for i in range(count)]
+
+
+def following(builder, indices, count):
+    """Return indices and those of the next elements along the first axis."""
+    first, *rest = indices
+    for i in range(count):
+        yield [builder.add(first, ir.Constant(first.type, i)), *rest]
+
+
+def loading(count):
+    """Make an intrinsic that reads neighbouring registers from array[indices] on, a tuple."""
+
+    @intrinsic
+    def operation(typingctx, array, indices):
+        vector = VectorType(array.dtype, count)
+
+        def generate(context, builder, signature, arguments):
+            pointer = register_pointer(context, builder, vector, array, *arguments)
+            align, kind = array.dtype.bitwidth // 8, llvm_type(vector)
+            places = neighbours(builder, pointer, count)
+            return packed(builder, [builder.load(at, align=align, typ=kind) for at in places])
+
+        return vector(array, indices), generate
+
+    return operation
+
+
+load = loading(1)
+
+
+@intrinsic(prefer_literal=True)
+def load_rows(typingctx, tile, i, r, count):
+    """Read one register of each of the rows i, i + 1, ... of a tile, from column r on."""
+    vector = VectorType(tile.dtype, count.literal_value)
 
     def generate(context, builder, signature, arguments):
-        pointer = register_pointer(context, builder, vector, array, *arguments)
-        return builder.load(pointer, align=array.dtype.bitwidth // 8, typ=llvm_type(vector))
+        view, *indices, _ = arguments
+        align, kind = tile.dtype.bitwidth // 8, llvm_type(vector)
+        registers = []
+        for place in following(builder, indices, vector.count):
+            where = cgutils.pack_array(builder, place)
+            pointer = register_pointer(context, builder, vector, tile, view, where)
+            registers.append(builder.load(pointer, align=align, typ=kind))
+        return packed(builder, registers)
 
-    return vector(array, indices), generate
+    return vector(tile, types.int64, types.int64, count), generate
 
 
 @intrinsic
 def store(typingctx, array, indices, vector):
-    """Write a register to array[indices] and the elements after it."""
+    """Write registers to array[indices] and the elements after it."""
 
     def generate(context, builder, signature, arguments):
         pointer = register_pointer(context, builder, vector, array, *arguments[:2])
-        builder.store(arguments[2], pointer, align=array.dtype.bitwidth // 8)
+        registers = unpacked(builder, arguments[2], vector)
+        for place, register in zip(
+            neighbours(builder, pointer, vector.count), registers, strict=True
+        ):
+            builder.store(register, place, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, indices, vector), generate
@@ -139,36 +210,107 @@ def splat(typingctx, array, scalar):
     vector = VectorType(array.dtype)
 
     def generate(context, builder, signature, arguments):
-        value = context.cast(builder, arguments[1], scalar, vector.element)
-        return splat_value(builder, value, llvm_type(vector))
+        return packed(builder, broadcast(context, builder, vector, scalar, arguments[1]))
 
     return vector(array, scalar), generate
 
 
-@intrinsic
-def fma(typingctx, a, b, c):
-    """Return a * b + c, rounded once; scalars among the operands are repeated."""
-    vector = next(kind for kind in (a, b, c) if is_vector(kind))
+@intrinsic(prefer_literal=True)
+def zeros(typingctx, array, count):
+    """Return ``count`` registers of zeros of the element type of ``array``."""
+    vector = VectorType(array.dtype, count.literal_value)
 
     def generate(context, builder, signature, arguments):
-        values = operands(context, builder, vector, signature, arguments)
-        return call_llvm(builder, "fma", *values)
+        return packed(builder, [ir.Constant(llvm_type(vector), None)] * vector.count)
 
-    return vector(a, b, c), generate
+    return vector(array, count), generate
+
+
+@intrinsic(prefer_literal=True)
+def splat_each(typingctx, array, indices, count):
+    """Repeat each of the numbers array[i], array[i + 1], ... over a register of its own.
+
+    ``indices`` is the tuple of the first; where it is longer, its other indices stay.
+    """
+    vector = VectorType(array.dtype, count.literal_value)
+    places = types.UniTuple(types.int64, array.ndim)
+
+    def generate(context, builder, signature, arguments):
+        view = context.make_array(array)(context, builder, arguments[0])
+        indices = cgutils.unpack_tuple(builder, arguments[1], array.ndim)
+        registers = []
+        for place in following(builder, indices, vector.count):
+            at = cgutils.get_item_pointer(context, builder, array, view, place, wraparound=False)
+            registers.append(splat_value(builder, builder.load(at), llvm_type(vector)))
+        return packed(builder, registers)
+
+    return vector(array, places, count), generate
+
+
+@intrinsic
+def join(typingctx, a, b):
+    """Return the registers of a, then those of b."""
+    vector = VectorType(a.element, a.count + b.count)
+
+    def generate(context, builder, signature, arguments):
+        left, right = (
+            unpacked(builder, value, kind)
+            for value, kind in zip(arguments, signature.args, strict=True)
+        )
+        return packed(builder, left + right)
+
+    return vector(a, b), generate
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """Return a * b + c, rounded once; scalars and single registers are repeated."""
+    vector = widest(a, b, c)
+    return vector(a, b, c), elementwise(vector, fused)
+
+
+def fused(builder, a, b, c):
+    """Return a * b + c of single registers."""
+    return call_llvm(builder, "fma", a, b, c)
+
+
+def adding_products(pairs):
+    """Make an intrinsic that adds a product of two registers to each of some sums.
+
+    ``pairs`` says which registers of how many rows and columns are multiplied, in the sums' order.
+    """
+
+    @intrinsic
+    def operation(typingctx, rows, columns, sums):
+        def generate(context, builder, signature, arguments):
+            left, right, before = (
+                unpacked(builder, value, kind)
+                for value, kind in zip(arguments, signature.args, strict=True)
+            )
+            places = zip(pairs(rows.count, columns.count), before, strict=True)
+            after = [fused(builder, left[i], right[j], total) for (i, j), total in places]
+            return packed(builder, after)
+
+        return sums(rows, columns, sums), generate
+
+    return operation
+
+
+# sums + rows x columns, row by row: of all pairs, and of the lower triangle of a square
+fma_outer = adding_products(lambda m, n: [(i, j) for i in range(m) for j in range(n)])
+fma_triangle = adding_products(lambda m, n: [(i, j) for i in range(m) for j in range(i + 1)])
 
 
 def binary(instruction):
     """Make an intrinsic of one LLVM instruction of two operands, at least one of them a vector."""
 
+    def of_registers(builder, a, b):
+        return getattr(builder, instruction)(a, b)
+
     @intrinsic
     def operation(typingctx, a, b):
-        vector = a if is_vector(a) else b
-
-        def generate(context, builder, signature, arguments):
-            left, right = operands(context, builder, vector, signature, arguments)
-            return getattr(builder, instruction)(left, right)
-
-        return vector(a, b), generate
+        vector = widest(a, b)
+        return vector(a, b), elementwise(vector, of_registers)
 
     return operation
 
@@ -196,23 +338,35 @@ overload(operator.truediv)(for_vectors(_divide))
 @intrinsic
 def where_less(typingctx, a, b, then, otherwise):
     """Return ``then`` where a < b and ``otherwise`` elsewhere, NaN included."""
-    vector = next(kind for kind in (a, b, then, otherwise) if is_vector(kind))
+    vector = widest(a, b, then, otherwise)
 
-    def generate(context, builder, signature, arguments):
-        a, b, then, otherwise = operands(context, builder, vector, signature, arguments)
+    def of_registers(builder, a, b, then, otherwise):
         return builder.select(builder.fcmp_ordered("<", a, b), then, otherwise)
 
-    return vector(a, b, then, otherwise), generate
+    return vector(a, b, then, otherwise), elementwise(vector, of_registers)
 
 
 @intrinsic
 def square_root(typingctx, vector):
     """Return the square root of every lane."""
 
-    def generate(context, builder, signature, arguments):
-        return call_llvm(builder, "sqrt", *arguments)
+    def of_registers(builder, register):
+        return call_llvm(builder, "sqrt", register)
 
-    return vector(vector), generate
+    return vector(vector), elementwise(vector, of_registers)
+
+
+@intrinsic
+def add_in_order(typingctx, start, vectors):
+    """Return start + the first register + the second + ..., added in this order."""
+
+    def generate(context, builder, signature, arguments):
+        running = arguments[0]
+        for register in unpacked(builder, arguments[1], vectors):
+            running = builder.fadd(running, register)
+        return running
+
+    return start(start, vectors), generate
 
 
 @intrinsic
@@ -300,21 +454,22 @@ def tree(builder, registers, vector, levels):
 
 
 def adding_totals(levels):
-    """Make an intrinsic that adds the sums of eight registers to float64 numbers."""
+    """Make an intrinsic that adds the sum of each register to float64 numbers, in whole eights."""
 
     @intrinsic
     def operation(typingctx, array, indices, vectors):
-        vector = vectors.dtype
+        vector = vectors.dtype if isinstance(vectors, types.UniTuple) else vectors
         sums_type = VectorType(types.float64)
 
         def generate(context, builder, signature, arguments):
-            registers = cgutils.unpack_tuple(builder, arguments[2], 8)
+            registers = cgutils.unpack_tuple(builder, arguments[2], vectors.count)
+            registers += [ir.Constant(llvm_type(vector), None)] * (-vectors.count % 8)
             pointer = register_pointer(context, builder, sums_type, array, *arguments[:2])
-            for first in range(0, 8, WIDTH):
-                there = builder.gep(pointer, [ir.Constant(ir.IntType(64), first // WIDTH)])
-                before = builder.load(there, align=8, typ=llvm_type(sums_type))
-                sums = tree(builder, registers[first : first + WIDTH], vector, levels)
-                builder.store(builder.fadd(before, sums), there, align=8)
+            places = neighbours(builder, pointer, len(registers) // WIDTH)
+            for i, place in enumerate(places):
+                before = builder.load(place, align=8, typ=llvm_type(sums_type))
+                sums = tree(builder, registers[i * WIDTH : (i + 1) * WIDTH], vector, levels)
+                builder.store(builder.fadd(before, sums), place, align=8)
             return context.get_dummy_value()
 
         return types.void(array, indices, vectors), generate
@@ -322,7 +477,7 @@ def adding_totals(levels):
     return operation
 
 
-# Both add the sum of each of eight registers to eight float64 from array[indices] on: the first in
+# Both add the sum of each register to the float64 numbers from array[indices] on: the first in
 # float64 throughout, the second lets lanes of float32 cross once in float32. That is one rounding
 # more for each lane's dozen, and 37 instructions in place of 53; with two or four roundings, 33
 # features had 6.88 or 6.89 digits where 6.9 are promised.

@@ -10,7 +10,7 @@ deviations shrink by orders of magnitude in one pass.
 import numpy as np
 
 from fastgmm.kernels.jit import inline, step
-from fastgmm.kernels.simd.vectors import fma
+from fastgmm.kernels.simd.vectors import store
 from fastgmm.kernels.structures.triangular import (
     AT_ONCE,
     add_feature,
@@ -18,7 +18,7 @@ from fastgmm.kernels.structures.triangular import (
     no_sums,
     store_four,
 )
-from fastgmm.kernels.tiles import TILE, centred_group, load_group, store_group, two_parts, whole
+from fastgmm.kernels.tiles import TILE, centred, load_group, two_parts, whole
 
 # Float32 has no digit to spare: with a loss of 2, a step at 64 features had 6.87 of 6.9 promised.
 LOSS = {np.dtype(np.float64): 10.0, np.dtype(np.float32): 0.0}
@@ -48,7 +48,8 @@ def in_panels(values, dtype):
 def centre(tile, r, origin):
     """Subtract the origin from a group of columns, in place."""
     for j in range(origin.shape[1]):
-        store_group(tile, j, r, centred_group(tile, j, r, origin[0, j], origin[1, j]))
+        x = load_group(tile, (j, r))
+        store(tile, (j, r), centred(x, origin[0, j], origin[1, j]))
 
 
 @inline
@@ -58,25 +59,15 @@ def write_products(panels, tile, r, out):
     for p in range(single):
         sums = no_sums(tile)
         for j in range(panels.shape[1]):
-            sums = add_feature(panels, p, j, load_group(tile, j, r), sums)
+            sums = add_feature(panels, p, j, load_group(tile, (j, r)), sums)
         store_four(out, 4 * p, r, sums)
     for p in range(single, len(panels), 2):
         low = high = no_sums(tile)
         for j in range(panels.shape[1]):
-            x = load_group(tile, j, r)
+            x = load_group(tile, (j, r))
             low, high = add_feature(panels, p, j, x, low), add_feature(panels, p + 1, j, x, high)
         store_four(out, 4 * p, r, low)
         store_four(out, 4 * p + 4, r, high)
-
-
-@inline
-def squares_about(lengths, products, square):
-    """Return |x|^2 - 2 x m + |m|^2 of a group."""
-    return (
-        fma(-2.0, products[0], lengths[0]) + square,
-        fma(-2.0, products[1], lengths[1]) + square,
-        fma(-2.0, products[2], lengths[2]) + square,
-    )
 
 
 @step

@@ -5,7 +5,19 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm.kernels.jit import inline, step
-from fastgmm.kernels.simd.vectors import add_quick_totals, add_totals, fma, load, splat
+from fastgmm.kernels.simd.vectors import (
+    add_quick_totals,
+    add_totals,
+    fma,
+    fma_outer,
+    join,
+    load,
+    load_rows,
+    splat,
+    splat_each,
+    store,
+    zeros,
+)
 from fastgmm.kernels.structures.common_origin import (
     LOSS,
     cancelled,
@@ -19,13 +31,8 @@ from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
     add_row_totals,
-    add_squares,
     centred,
-    centred_group,
     load_group,
-    log_density_group,
-    no_group,
-    store_group,
     two_parts,
     whole,
     with_columns,
@@ -96,12 +103,12 @@ def log_densities_about_means(tile, r, factors, out):
     """Do so for a group of columns."""
     n_components, n_features = factors.means.shape
     for k in range(n_components):
-        squares = no_group(tile)
+        squares = zeros(tile, GROUP)
         for j in range(n_features):
-            a, b, c = centred_group(tile, j, r, factors.means[k, j], factors.means_low[k, j])
-            scale = factors.inverse_deviations[k, j]
-            squares = add_squares(squares, (a * scale, b * scale, c * scale))
-        store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+            mean, mean_low = factors.means[k, j], factors.means_low[k, j]
+            z = centred(load_group(tile, (j, r)), mean, mean_low) * factors.inverse_deviations[k, j]
+            squares = fma(z, z, squares)
+        store(out, (k, r), fma(-0.5, squares, factors.log_scale[k]))
 
 
 @inline
@@ -112,11 +119,11 @@ def log_densities_about_origin(tile, r, factors, out):
     for p in range(len(scales)):
         a, b, c, d = no_sums(tile)
         for j in range(n_features):
-            x = load_group(tile, j, r)
-            a = add_squares(a, scaled(scales[p, j, 0], x, shifts[p, j, 0]))
-            b = add_squares(b, scaled(scales[p, j, 1], x, shifts[p, j, 1]))
-            c = add_squares(c, scaled(scales[p, j, 2], x, shifts[p, j, 2]))
-            d = add_squares(d, scaled(scales[p, j, 3], x, shifts[p, j, 3]))
+            x = load_group(tile, (j, r))
+            a = add_square_of(fma(scales[p, j, 0], x, shifts[p, j, 0]), a)
+            b = add_square_of(fma(scales[p, j, 1], x, shifts[p, j, 1]), b)
+            c = add_square_of(fma(scales[p, j, 2], x, shifts[p, j, 2]), c)
+            d = add_square_of(fma(scales[p, j, 3], x, shifts[p, j, 3]), d)
         store_density(out, 4 * p, r, factors, a)
         store_density(out, 4 * p + 1, r, factors, b)
         store_density(out, 4 * p + 2, r, factors, c)
@@ -127,13 +134,13 @@ def log_densities_about_origin(tile, r, factors, out):
 def store_density(out, k, r, factors, squares):
     """Write the log density of a group, if there is such a component."""
     if k < factors.log_scale.size:
-        store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+        store(out, (k, r), fma(-0.5, squares, factors.log_scale[k]))
 
 
 @inline
-def scaled(scale, group, shift):
-    """Return scale * group + shift."""
-    return fma(scale, group[0], shift), fma(scale, group[1], shift), fma(scale, group[2], shift)
+def add_square_of(z, total):
+    """Return z ** 2 + total."""
+    return fma(z, z, total)
 
 
 @inline
@@ -164,55 +171,28 @@ def add_moments_about_means(tile, responsibilities, factors, out):
 def add_centred_moments(tile, responsibilities, means, means_low, out):
     """Add r (x - mean) and r (x - mean)**2, four features of the one, then of the other."""
     n_components, n_features = means.shape
-    zero = splat(tile, 0.0)
-    block = 0
     for k in range(n_components):
         for j in range(0, n_features, 4):
-            a = b = c = d = aa = bb = cc = dd = zero
-            for r in range(0, TILE, zero.width):
-                share = load(responsibilities, (k, r))
-                x = centred(tile, j, r, means[k, j], means_low[k, j])
-                rx = share * x
-                a, aa = a + rx, fma(rx, x, aa)
-                x = centred(tile, j + 1, r, means[k, j + 1], means_low[k, j + 1])
-                rx = share * x
-                b, bb = b + rx, fma(rx, x, bb)
-                x = centred(tile, j + 2, r, means[k, j + 2], means_low[k, j + 2])
-                rx = share * x
-                c, cc = c + rx, fma(rx, x, cc)
-                x = centred(tile, j + 3, r, means[k, j + 3], means_low[k, j + 3])
-                rx = share * x
-                d, dd = d + rx, fma(rx, x, dd)
-            add_totals(out, (block,), (a, b, c, d, aa, bb, cc, dd))
-            block += 8
+            mean, mean_low = splat_each(means[k], (j,), 4), splat_each(means_low[k], (j,), 4)
+            first = second = zeros(tile, 4)
+            for r in range(0, TILE, first.width):
+                x = centred(load_rows(tile, j, r, 4), mean, mean_low)
+                rx = load(responsibilities, (k, r)) * x
+                first, second = first + rx, fma(rx, x, second)
+            add_totals(out, (2 * (k * n_features + j),), join(first, second))
 
 
 @step
 def add_moments_about_origin(tile, n_features, responsibilities, n_components, out):
     """Add r x and r x**2: of four components and two features, sixteen sums."""
-    zero = splat(tile, 0.0)
     block = 0
     for j in range(0, n_features, 2):
         for k in range(0, n_components, 4):
-            a0 = a1 = b0 = b1 = c0 = c1 = d0 = d1 = zero
-            aa0 = aa1 = bb0 = bb1 = cc0 = cc1 = dd0 = dd1 = zero
-            for r in range(0, TILE, zero.width):
-                x, y = load(tile, (j, r)), load(tile, (j + 1, r))
-                xx, yy = x * x, y * y
-                share = load(responsibilities, (k, r))
-                a0, a1 = fma(share, x, a0), fma(share, y, a1)
-                aa0, aa1 = fma(share, xx, aa0), fma(share, yy, aa1)
-                share = load(responsibilities, (k + 1, r))
-                b0, b1 = fma(share, x, b0), fma(share, y, b1)
-                bb0, bb1 = fma(share, xx, bb0), fma(share, yy, bb1)
-                share = load(responsibilities, (k + 2, r))
-                c0, c1 = fma(share, x, c0), fma(share, y, c1)
-                cc0, cc1 = fma(share, xx, cc0), fma(share, yy, cc1)
-                share = load(responsibilities, (k + 3, r))
-                d0, d1 = fma(share, x, d0), fma(share, y, d1)
-                dd0, dd1 = fma(share, xx, dd0), fma(share, yy, dd1)
-            add_quick_totals(out, (block,), (a0, a1, aa0, aa1, b0, b1, bb0, bb1))
-            add_quick_totals(out, (block + 8,), (c0, c1, cc0, cc1, d0, d1, dd0, dd1))
+            sums = zeros(tile, 16)
+            for r in range(0, TILE, sums.width):
+                x = load_rows(tile, j, r, 2)
+                sums = fma_outer(load_rows(responsibilities, k, r, 4), join(x, x * x), sums)
+            add_quick_totals(out, (block,), sums)
             block += 16
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm.kernels.jit import inline, view
-from fastgmm.kernels.simd.vectors import splat
+from fastgmm.kernels.simd.vectors import fma, splat, square_root, store
 from fastgmm.kernels.structures.full_2d import add_moments_of_pairs, log_densities_of_pairs
 from fastgmm.kernels.structures.triangular import (
     add_outer_products,
@@ -17,14 +17,9 @@ from fastgmm.kernels.structures.triangular import (
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
-    centred_group,
-    load_vector_group,
-    log_density_group,
+    centred,
+    load_group,
     narrow,
-    product,
-    roots,
-    store_group,
-    store_vector_group,
     two_parts,
 )
 
@@ -54,9 +49,9 @@ def log_densities(tile, factors, scratch, out):
     if factors.means.shape[1] == 2:
         log_densities_of_pairs(tile, factors, out)
         return
-    centred = centring_room(scratch, factors)
+    group = centring_room(scratch, factors)
     for k in range(len(factors.means)):
-        log_densities_of(k, tile, TILE, factors, centred, out[k])
+        log_densities_of(k, tile, TILE, factors, group, out[k])
 
 
 @view
@@ -66,14 +61,14 @@ def centring_room(scratch, factors):
 
 
 @inline
-def log_densities_of(k, tile, n_columns, factors, centred, out):
+def log_densities_of(k, tile, n_columns, factors, group, out):
     """Do so for one component and the first columns, in whole groups, of a tile."""
     for r in range(0, n_columns, GROUP * splat(tile, 0.0).width):
         for j in range(factors.means.shape[1]):
             mean, mean_low = factors.means[k, j], factors.means_low[k, j]
-            store_group(centred, j, 0, centred_group(tile, j, r, mean, mean_low))
-        squares = squared_lengths(factors.panels[k], centred, 0)
-        store_vector_group(out, r, log_density_group(factors.log_scale[k], squares))
+            store(group, (j, 0), centred(load_group(tile, (j, r)), mean, mean_low))
+        squares = squared_lengths(factors.panels[k], group, 0)
+        store(out, (r,), fma(-0.5, squares, factors.log_scale[k]))
 
 
 @inline
@@ -97,11 +92,12 @@ def add_moments_of(k, tile, responsibilities, n_columns, factors, scratch, out):
     """Do so for one component and the first columns, in whole groups, of a tile."""
     n_features = factors.means.shape[1]
     for r in range(0, n_columns, GROUP * splat(tile, 0.0).width):
-        root = roots(load_vector_group(responsibilities, r))
+        root = square_root(load_group(responsibilities, (r,)))
         for j in range(n_features):
             mean, mean_low = factors.means[k, j], factors.means_low[k, j]
-            store_group(scratch, j, r, product(root, centred_group(tile, j, r, mean, mean_low)))
-        store_group(scratch, n_features, r, root)
+            x = centred(load_group(tile, (j, r)), mean, mean_low)
+            store(scratch, (j, r), root * x)
+        store(scratch, (n_features, r), root)
     add_outer_products(scratch, n_features + 1, n_columns, out)
 
 

@@ -13,8 +13,8 @@ from fastgmm.kernels.tiles import TILE, centred
 def centred_pair(tile, r, factors, k):
     """Return one register of each feature less its mean."""
     means, lows = factors.means, factors.means_low
-    x = centred(tile, 0, r, means[k, 0], lows[k, 0])
-    y = centred(tile, 1, r, means[k, 1], lows[k, 1])
+    x = centred(load(tile, (0, r)), means[k, 0], lows[k, 0])
+    y = centred(load(tile, (1, r)), means[k, 1], lows[k, 1])
     return x, y
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm.kernels.jit import inline
-from fastgmm.kernels.simd.vectors import splat
+from fastgmm.kernels.simd.vectors import fma, splat, store, zeros
 from fastgmm.kernels.structures import diagonal
 from fastgmm.kernels.structures.common_origin import (
     LOSS,
@@ -16,18 +16,13 @@ from fastgmm.kernels.structures.common_origin import (
     gaps,
     in_panels,
     middle,
-    squares_about,
     write_products,
 )
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
-    add_squares,
-    centred_group,
+    centred,
     load_group,
-    log_density_group,
-    no_group,
-    store_group,
     two_parts,
     whole,
     with_columns,
@@ -83,10 +78,11 @@ def log_densities_about_means(tile, r, factors, out):
     """Do so for a group of columns."""
     n_components, n_features = factors.means.shape
     for k in range(n_components):
-        squares = no_group(tile)
+        squares = zeros(tile, GROUP)
         for j in range(n_features):
-            centred = centred_group(tile, j, r, factors.means[k, j], factors.means_low[k, j])
-            squares = add_squares(squares, centred)
+            mean, mean_low = factors.means[k, j], factors.means_low[k, j]
+            gap = centred(load_group(tile, (j, r)), mean, mean_low)
+            squares = fma(gap, gap, squares)
         store_density(out, k, r, factors, squares)
 
 
@@ -95,24 +91,23 @@ def log_densities_about_origin(tile, r, factors, out):
     """Do so by |x - m|^2 = |x|^2 - 2 x m + |m|^2; leave the tile centred, then ones and |x|^2."""
     n_features = factors.means.shape[1]
     centre(tile, r, factors.origin)
-    lengths = no_group(tile)
+    lengths = zeros(tile, GROUP)
     for j in range(n_features):
-        lengths = add_squares(lengths, load_group(tile, j, r))
-    one = splat(tile, 1.0)
-    store_group(tile, n_features, r, (one, one, one))
-    store_group(tile, n_features + 1, r, lengths)
+        x = load_group(tile, (j, r))
+        lengths = fma(x, x, lengths)
+    store(tile, (n_features, r), zeros(tile, GROUP) + 1.0)
+    store(tile, (n_features + 1, r), lengths)
     write_products(factors.panels, tile, r, out)
     for k in range(factors.log_scale.size):
-        squares = squares_about(lengths, load_group(out, k, r), factors.squares[k])
+        squares = fma(-2.0, load_group(out, (k, r)), lengths) + factors.squares[k]
         store_density(out, k, r, factors, squares)
 
 
 @inline
 def store_density(out, k, r, factors, squares):
     """Write the log density of a group whose rows lie so far from the mean of a component."""
-    (a, b, c), scale = squares, factors.inverse_deviations[k]
-    squares = (a * scale) * scale, (b * scale) * scale, (c * scale) * scale
-    store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+    scale = factors.inverse_deviations[k]
+    store(out, (k, r), fma(-0.5, (squares * scale) * scale, factors.log_scale[k]))
 
 
 @inline

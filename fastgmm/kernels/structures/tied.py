@@ -15,7 +15,19 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm.kernels.jit import inline, step
-from fastgmm.kernels.simd.vectors import add_totals, load, splat, square_root, store, where_less
+from fastgmm.kernels.simd.vectors import (
+    add_in_order,
+    add_totals,
+    fma,
+    load,
+    load_rows,
+    splat,
+    splat_each,
+    square_root,
+    store,
+    where_less,
+    zeros,
+)
 from fastgmm.kernels.structures.common_origin import (
     LOSS,
     add_products,
@@ -25,7 +37,6 @@ from fastgmm.kernels.structures.common_origin import (
     gaps,
     in_panels,
     middle,
-    squares_about,
     write_products,
 )
 from fastgmm.kernels.structures.triangular import (
@@ -40,12 +51,8 @@ from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
     add_row_totals,
-    add_squares,
-    centred_group,
+    centred,
     load_group,
-    log_density_group,
-    no_group,
-    store_group,
     two_parts,
     whole,
     with_columns,
@@ -115,33 +122,34 @@ def log_densities(tile, factors, scratch, out):
             for k in range(n_components):
                 for j in range(n_features):
                     mean, mean_low = factors.means[k, j], factors.means_low[k, j]
-                    store_group(scratch, j, r, centred_group(tile, j, r, mean, mean_low))
+                    store(scratch, (j, r), centred(load_group(tile, (j, r)), mean, mean_low))
                 squares = squared_lengths(factors.panels, scratch, r)
-                store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+                store(out, (k, r), fma(-0.5, squares, factors.log_scale[k]))
         else:
             for j in range(n_features):
                 mean, mean_low = factors.origin[0, j], factors.origin[1, j]
-                store_group(scratch, n_features + j, r, centred_group(tile, j, r, mean, mean_low))
+                x = centred(load_group(tile, (j, r)), mean, mean_low)
+                store(scratch, (n_features + j, r), x)
             transform(factors.panels, scratch[n_features:], r, scratch)
             for k in range(n_components):
-                squares = no_group(tile)
+                squares = zeros(tile, GROUP)
                 for j in range(n_features):
-                    a, b, c = load_group(scratch, j, r)
-                    mean = factors.whitened[k, j]
-                    squares = add_squares(squares, (a - mean, b - mean, c - mean))
-                store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+                    gap = load_group(scratch, (j, r)) - factors.whitened[k, j]
+                    squares = fma(gap, gap, squares)
+                store(out, (k, r), fma(-0.5, squares, factors.log_scale[k]))
 
 
 @inline
 def log_densities_about_origin(whitened, r, factors, out):
     """Do so by |w - v|^2 = |w|^2 - 2 w v + |v|^2, for a group of whitened columns."""
-    lengths = no_group(whitened)
+    lengths = zeros(whitened, GROUP)
     for j in range(factors.whitened.shape[1]):
-        lengths = add_squares(lengths, load_group(whitened, j, r))
+        w = load_group(whitened, (j, r))
+        lengths = fma(w, w, lengths)
     write_products(factors.directions, whitened, r, out)
     for k in range(factors.log_scale.size):
-        squares = squares_about(lengths, load_group(out, k, r), factors.squares[k])
-        store_group(out, k, r, log_density_group(factors.log_scale[k], squares))
+        squares = fma(-2.0, load_group(out, (k, r)), lengths) + factors.squares[k]
+        store(out, (k, r), fma(-0.5, squares, factors.log_scale[k]))
 
 
 @inline
@@ -178,33 +186,20 @@ def sections(n_components, n_features):
 def add_first_moments(tile, responsibilities, factors, scratch, out):
     """Add r (x - mean_k) to out[j, k], and write its sum over k into scratch[j]."""
     eights, n_features = factors.means.shape
-    m, n = factors.means, factors.means_low
     zero = splat(tile, 0.0)
     for j in range(n_features):
         for r in range(0, TILE, zero.width):
             store(scratch, (j, r), zero)
         for k in range(0, eights, 8):
-            a = b = c = d = e = f = g = h = zero
+            means = splat_each(factors.means, (k, j), 8)
+            means_low = splat_each(factors.means_low, (k, j), 8)
+            sums = zeros(tile, 8)
             for r in range(0, TILE, zero.width):
-                x = load(tile, (j, r))
-                p = load(responsibilities, (k, r)) * ((x - m[k, j]) - n[k, j])
-                a, s = a + p, load(scratch, (j, r)) + p
-                p = load(responsibilities, (k + 1, r)) * ((x - m[k + 1, j]) - n[k + 1, j])
-                b, s = b + p, s + p
-                p = load(responsibilities, (k + 2, r)) * ((x - m[k + 2, j]) - n[k + 2, j])
-                c, s = c + p, s + p
-                p = load(responsibilities, (k + 3, r)) * ((x - m[k + 3, j]) - n[k + 3, j])
-                d, s = d + p, s + p
-                p = load(responsibilities, (k + 4, r)) * ((x - m[k + 4, j]) - n[k + 4, j])
-                e, s = e + p, s + p
-                p = load(responsibilities, (k + 5, r)) * ((x - m[k + 5, j]) - n[k + 5, j])
-                f, s = f + p, s + p
-                p = load(responsibilities, (k + 6, r)) * ((x - m[k + 6, j]) - n[k + 6, j])
-                g, s = g + p, s + p
-                p = load(responsibilities, (k + 7, r)) * ((x - m[k + 7, j]) - n[k + 7, j])
-                h, s = h + p, s + p
-                store(scratch, (j, r), s)
-            add_totals(out, (j * eights + k,), (a, b, c, d, e, f, g, h))
+                gaps_to_means = centred(load(tile, (j, r)), means, means_low)
+                products = load_rows(responsibilities, k, r, 8) * gaps_to_means
+                sums = sums + products
+                store(scratch, (j, r), add_in_order(load(scratch, (j, r)), products))
+            add_totals(out, (j * eights + k,), sums)
 
 
 @step

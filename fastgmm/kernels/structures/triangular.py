@@ -9,15 +9,18 @@ from functools import lru_cache
 import numpy as np
 
 from fastgmm.kernels.jit import either, inline, step
-from fastgmm.kernels.simd.vectors import WIDTH, add_quick_totals, fma, load, splat
-from fastgmm.kernels.tiles import (
-    add_multiple,
-    add_squares,
-    load_group,
-    no_group,
-    store_group,
-    whole,
+from fastgmm.kernels.simd.vectors import (
+    WIDTH,
+    add_quick_totals,
+    fma,
+    fma_outer,
+    fma_triangle,
+    load,
+    load_rows,
+    store,
+    zeros,
 )
+from fastgmm.kernels.tiles import GROUP, load_group, whole
 
 # Panels worked on together: AVX-512 has registers for the sums of two, which take 0.88 of the time.
 AT_ONCE = 2 if WIDTH == 8 else 1
@@ -28,10 +31,8 @@ BAND = 20  # rows of a tile that stay in the first cache while others pass by: 3
 def add_feature(panels, p, j, x, sums):
     """Add what feature j contributes to the four columns of a panel."""
     a, b, c, d = sums
-    a = add_multiple(a, panels[p, j, 0], x)
-    b = add_multiple(b, panels[p, j, 1], x)
-    c = add_multiple(c, panels[p, j, 2], x)
-    d = add_multiple(d, panels[p, j, 3], x)
+    a, b = fma(panels[p, j, 0], x, a), fma(panels[p, j, 1], x, b)
+    c, d = fma(panels[p, j, 2], x, c), fma(panels[p, j, 3], x, d)
     return a, b, c, d
 
 
@@ -40,26 +41,23 @@ def add_corner(panels, p, i, centred, r, sums):
     """Add what features i..i+3 do, which end one after another; those before the first do not."""
     a, b, c, d = sums
     if i >= 0:
-        x = load_group(centred, i, r)
+        x = load_group(centred, (i, r))
         a, b, c, d = add_feature(panels, p, i, x, (a, b, c, d))
     if i >= -1:
-        x = load_group(centred, i + 1, r)
-        b = add_multiple(b, panels[p, i + 1, 1], x)
-        c = add_multiple(c, panels[p, i + 1, 2], x)
-        d = add_multiple(d, panels[p, i + 1, 3], x)
+        x = load_group(centred, (i + 1, r))
+        b = fma(panels[p, i + 1, 1], x, b)
+        c, d = fma(panels[p, i + 1, 2], x, c), fma(panels[p, i + 1, 3], x, d)
     if i >= -2:
-        x = load_group(centred, i + 2, r)
-        c = add_multiple(c, panels[p, i + 2, 2], x)
-        d = add_multiple(d, panels[p, i + 2, 3], x)
-    x = load_group(centred, i + 3, r)
-    d = add_multiple(d, panels[p, i + 3, 3], x)
-    return a, b, c, d
+        x = load_group(centred, (i + 2, r))
+        c, d = fma(panels[p, i + 2, 2], x, c), fma(panels[p, i + 2, 3], x, d)
+    x = load_group(centred, (i + 3, r))
+    return a, b, c, fma(panels[p, i + 3, 3], x, d)
 
 
 @inline
 def no_sums(centred):
     """Return four groups of zeros."""
-    zero = no_group(centred)
+    zero = zeros(centred, GROUP)
     return zero, zero, zero, zero
 
 
@@ -69,7 +67,7 @@ def four_rows(panels, p, centred, r):
     i = 4 * (p - panels.shape[0]) + panels.shape[1]
     sums = no_sums(centred)
     for j in range(i):
-        sums = add_feature(panels, p, j, load_group(centred, j, r), sums)
+        sums = add_feature(panels, p, j, load_group(centred, (j, r)), sums)
     return add_corner(panels, p, i, centred, r, sums)
 
 
@@ -79,10 +77,10 @@ def eight_rows(panels, p, centred, r):
     i = 4 * (p - panels.shape[0]) + panels.shape[1]
     low = high = no_sums(centred)
     for j in range(i):
-        x = load_group(centred, j, r)
+        x = load_group(centred, (j, r))
         low, high = add_feature(panels, p, j, x, low), add_feature(panels, p + 1, j, x, high)
     for j in range(max(i, 0), i + 4):
-        high = add_feature(panels, p + 1, j, load_group(centred, j, r), high)
+        high = add_feature(panels, p + 1, j, load_group(centred, (j, r)), high)
     low = add_corner(panels, p, i, centred, r, low)
     return low, add_corner(panels, p + 1, i + 4, centred, r, high)
 
@@ -91,13 +89,13 @@ def eight_rows(panels, p, centred, r):
 def add_four_squares(total, sums):
     """Return total + the squares of four groups."""
     a, b, c, d = sums
-    return add_squares(add_squares(add_squares(add_squares(total, a), b), c), d)
+    return fma(d, d, fma(c, c, fma(b, b, fma(a, a, total))))
 
 
 @inline
 def squared_lengths(panels, centred, r):
     """Return |upper.T @ centred|^2 of every column of the group that starts at r."""
-    total = no_group(centred)
+    total = zeros(centred, GROUP)
     single = panels.shape[0] % 2 if AT_ONCE == 2 else panels.shape[0]
     for p in range(single):
         total = add_four_squares(total, four_rows(panels, p, centred, r))
@@ -122,46 +120,29 @@ def transform(panels, centred, r, out):
 @inline
 def store_four(out, i, r, sums):
     """Write four rows of the group of columns that starts at r."""
-    store_group(out, i, r, sums[0])
-    store_group(out, i + 1, r, sums[1])
-    store_group(out, i + 2, r, sums[2])
-    store_group(out, i + 3, r, sums[3])
+    store(out, (i, r), sums[0])
+    store(out, (i + 1, r), sums[1])
+    store(out, (i + 2, r), sums[2])
+    store(out, (i + 3, r), sums[3])
 
 
 @inline
 def add_square(left, i, right, j, n_columns, out, begin):
     """Add the products of rows i..i+3 of one tile with j..j+3 of another to sixteen numbers."""
-    zero = splat(left, 0.0)
-    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
-    c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = zero
-    for r in range(0, n_columns, zero.width):
-        a, b = load(left, (i, r)), load(left, (i + 1, r))
-        c, d = load(left, (i + 2, r)), load(left, (i + 3, r))
-        x = load(right, (j, r))
-        a0, b0, c0, d0 = fma(a, x, a0), fma(b, x, b0), fma(c, x, c0), fma(d, x, d0)
-        x = load(right, (j + 1, r))
-        a1, b1, c1, d1 = fma(a, x, a1), fma(b, x, b1), fma(c, x, c1), fma(d, x, d1)
-        x = load(right, (j + 2, r))
-        a2, b2, c2, d2 = fma(a, x, a2), fma(b, x, b2), fma(c, x, c2), fma(d, x, d2)
-        x = load(right, (j + 3, r))
-        a3, b3, c3, d3 = fma(a, x, a3), fma(b, x, b3), fma(c, x, c3), fma(d, x, d3)
-    add_quick_totals(out, (begin,), (a0, a1, a2, a3, b0, b1, b2, b3))
-    add_quick_totals(out, (begin + 8,), (c0, c1, c2, c3, d0, d1, d2, d3))
+    sums = zeros(left, 16)
+    for r in range(0, n_columns, sums.width):
+        sums = fma_outer(load_rows(left, i, r, 4), load_rows(right, j, r, 4), sums)
+    add_quick_totals(out, (begin,), sums)
 
 
 @inline
 def add_own_triangle(tile, i, n_columns, out, begin):
     """Add the products of rows i..i+3 with themselves to the first ten of sixteen numbers."""
-    zero = splat(tile, 0.0)
-    a0 = b0 = b1 = c0 = c1 = c2 = d0 = d1 = d2 = d3 = zero
-    for r in range(0, n_columns, zero.width):
-        a, b = load(tile, (i, r)), load(tile, (i + 1, r))
-        c, d = load(tile, (i + 2, r)), load(tile, (i + 3, r))
-        a0, b0, b1 = fma(a, a, a0), fma(b, a, b0), fma(b, b, b1)
-        c0, c1, c2 = fma(c, a, c0), fma(c, b, c1), fma(c, c, c2)
-        d0, d1, d2, d3 = fma(d, a, d0), fma(d, b, d1), fma(d, c, d2), fma(d, d, d3)
-    add_quick_totals(out, (begin,), (a0, b0, b1, c0, c1, c2, d0, d1))
-    add_quick_totals(out, (begin + 8,), (d2, d3, zero, zero, zero, zero, zero, zero))
+    sums = zeros(tile, 10)
+    for r in range(0, n_columns, sums.width):
+        rows = load_rows(tile, i, r, 4)
+        sums = fma_triangle(rows, rows, sums)
+    add_quick_totals(out, (begin,), sums)
 
 
 @step
@@ -182,18 +163,11 @@ def add_outer_products(tile, n_rows, n_columns, out):
             for i in range(max(top, j + 4), bottom, 4):
                 add_square(tile, i, tile, j, n_columns, out, place_of(i, j))
     if single:
-        zero = splat(tile, 0.0)
-        block = place_of(fours, 0)
         for j in range(0, n_rows, 8):
-            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
-            for r in range(0, n_columns, zero.width):
-                a = load(tile, (n_rows - 1, r))
-                a0, a1 = fma(a, load(tile, (j, r)), a0), fma(a, load(tile, (j + 1, r)), a1)
-                a2, a3 = fma(a, load(tile, (j + 2, r)), a2), fma(a, load(tile, (j + 3, r)), a3)
-                b0, b1 = fma(a, load(tile, (j + 4, r)), b0), fma(a, load(tile, (j + 5, r)), b1)
-                b2, b3 = fma(a, load(tile, (j + 6, r)), b2), fma(a, load(tile, (j + 7, r)), b3)
-            add_quick_totals(out, (block,), (a0, a1, a2, a3, b0, b1, b2, b3))
-            block += 8
+            sums = zeros(tile, 8)
+            for r in range(0, n_columns, sums.width):
+                sums = fma(load(tile, (n_rows - 1, r)), load_rows(tile, j, r, 8), sums)
+            add_quick_totals(out, (place_of(fours, 0) + j,), sums)
 
 
 @inline

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastgmm import open_source, passes
 from fastgmm.kernels.expectation import expectation_serial
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.passes import accumulate
 
 WORST = 0.1  # as for moments about the means, in tests/kernels/test_structures.py
 SHAPES = [
@@ -63,13 +64,13 @@ def poor_start(structure, n_features=3):
 @pytest.fixture
 def blocks(monkeypatch):
     """Every block that is summed."""
-    summed, summarise = [], passes.summarise
+    summed, summarise = [], accumulate.summarise
 
     def noticed(models, block):
         summed.append(block)
         return summarise(models, block)
 
-    monkeypatch.setattr(passes, "summarise", noticed)
+    monkeypatch.setattr(accumulate, "summarise", noticed)
     return summed
 
 

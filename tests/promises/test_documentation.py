@@ -18,7 +18,16 @@ from typer.testing import CliRunner
 from fastgmm.cli.app import app
 
 ROOT = Path(__file__).parents[2]
-SHOWN = ["README", "quickstart", "pictures", "choosing", "from-scikit-learn", "streaming", "online"]
+SHOWN = [
+    "README",
+    "quickstart",
+    "pictures",
+    "choosing",
+    "from-scikit-learn",
+    "streaming",
+    "online",
+    "convergence",
+]
 PAGES = {path.stem: path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:\s]+)\)")  # to a file of ours

@@ -18,6 +18,14 @@ class Scatter(NamedTuple):
     n_features: int
 
 
+def relative(reg_covar: float, variances: Array) -> Array:
+    """Return `reg_covar` as a part of each feature's variance, (d,).
+
+    A feature of one value has no scale, and is given `reg_covar` itself.
+    """
+    return reg_covar * np.where(variances > 0.0, variances, 1.0)
+
+
 def regularised_scatter(
     statistics: SufficientStatistics, means: npt.ArrayLike, reg_covar: float | Array
 ) -> Scatter:

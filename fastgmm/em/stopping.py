@@ -47,8 +47,9 @@ _ADVICE = {
         "Another candidate is better by more than this one would gain, so EM went on without it."
     ),
     Outcome.OUT_OF_PASSES: (
-        "EM did not converge in max_iter passes; increase max_iter or tol, "
-        "or continue from here with warm_start."
+        "Best performing initialization did not converge. Try different init parameters, or "
+        "increase max_iter, tol, or check for degenerate data. With warm_start=True, the next fit "
+        "goes on from here."  # scikit-learn's words first, which its tests ask for
     ),
     Outcome.DEGENERATE: (
         "A covariance collapsed or a number overflowed; use fewer components, "

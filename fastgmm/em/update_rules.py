@@ -15,6 +15,14 @@ from fastgmm.mixture.statistics import Array, SufficientStatistics
 class UpdateRule(Protocol):
     """How statistics become parameters, and what EM climbs."""
 
+    @property
+    def family(self) -> Family:
+        """What the covariances may be."""
+
+    @property
+    def reg_covar(self) -> float | Array:
+        """What is added to every variance, or to that of each feature (d,)."""
+
     def estimate(self, statistics: SufficientStatistics, previous: Parameters | None) -> Parameters:
         """Parameters that raise the objective."""
 

@@ -15,7 +15,7 @@ from fastgmm import passes
 from fastgmm.covariance import family
 from fastgmm.errors import warn_if
 from fastgmm.estimators import criteria, pickling
-from fastgmm.estimators.fitted_attributes import is_fitted, parameters_of
+from fastgmm.estimators.fitted_attributes import FITTED, is_fitted, parameters_of
 from fastgmm.estimators.validation import constructor, inputs
 from fastgmm.estimators.validation import random_state as random_states
 from fastgmm.mixture.parameters import Parameters
@@ -31,6 +31,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     covariance_type: str
     random_state: random_states.RandomState
+    _fitted_names: tuple[str, ...] = FITTED  # of the attributes that a fit replaces
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
         """Most probable component of each row.
@@ -252,6 +253,11 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         """Whether there is a mixture to score with."""
         return is_fitted(vars(self))
+
+    def _publish(self, attributes: dict[str, Any]) -> None:
+        """Replace all fitted attributes, in one assignment that nothing can come between."""
+        kept = {name: value for name, value in vars(self).items() if name not in self._fitted_names}
+        self.__dict__ = kept | attributes
 
     def _parameters(self) -> Parameters:
         check_is_fitted(self)

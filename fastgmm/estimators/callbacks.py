@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastgmm import em
@@ -72,7 +72,7 @@ class Progress:
         X, y and metadata, handed to the callbacks that ask for them.
     """
 
-    def __init__(self, estimator: Any, max_passes: int, given: dict[str, Any]) -> None:
+    def __init__(self, estimator: Any, max_passes: int, given: Mapping[str, Any]) -> None:
         self.estimator = estimator
         self.given = given
         self.fit = estimator._init_callback_context(max_subtasks=max_passes)

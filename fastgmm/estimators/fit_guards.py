@@ -1,9 +1,10 @@
-"""One fit of an object at a time: the rows of a fit may not come from code that fits it again."""
+"""Guards of a fit: one at a time per object, and its last iteration kept when it is ended."""
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,3 +25,29 @@ def fitted_once(estimator: Any) -> Iterator[None]:
         yield
     finally:
         under_way.pop()
+
+
+@contextmanager
+def last_iteration_kept(
+    estimator: Any, last_finished: Callable[[], dict[str, Any] | None]
+) -> Iterator[None]:
+    """Give what ends a fit the attribute `model`: a mixture of the last finished iteration.
+
+    Parameters
+    ----------
+    estimator : Mixture
+    last_finished : callable
+        Returns the attributes of that mixture, or None if no iteration was finished.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if (attributes := last_finished()) is not None:
+            model = copy.copy(estimator)
+            model._publish(attributes)
+            error.model = model  # type: ignore[attr-defined]
+            error.add_note(
+                f"The object is as it was before this fit. Its last finished iteration, the "
+                f"{model.n_iter_}., is kept as a fitted mixture in this error's attribute 'model'."
+            )
+        raise

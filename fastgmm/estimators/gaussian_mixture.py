@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import _fit_context
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metadata_routing import UNUSED
 
 from fastgmm import em, passes
 from fastgmm.covariance import family
-from fastgmm.em.acceleration import Memory
-from fastgmm.errors import warn
-from fastgmm.estimators import model_file, partial_fit, starting_states
+from fastgmm.estimators import fitting, model_file, partial_fit
 from fastgmm.estimators.base import Mixture
-from fastgmm.estimators.callbacks import Progress, Verbose
-from fastgmm.estimators.checkpointing import Kept
+from fastgmm.estimators.callbacks import Verbose
+from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.fit_guards import fitted_once
-from fastgmm.estimators.fitted_attributes import (
-    FITTED,
-    attributes_of,
-    history_of,
-    is_fitted,
-    parameters_of,
-)
-from fastgmm.estimators.fitting import Climb, advice
-from fastgmm.estimators.rescue import last_iteration_kept
+from fastgmm.estimators.fitted_attributes import attributes_of, history_of, parameters_of
+from fastgmm.estimators.starting_states import Start, start_of
 from fastgmm.estimators.validation import constructor, inputs, memory, mixture_arrays
-from fastgmm.estimators.validation.random_state import RandomState, generator
+from fastgmm.estimators.validation.random_state import RandomState
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import Source
-
-NOT_CONVERGED = (
-    "Best performing initialization did not converge. Try different init parameters, or increase "
-    "max_iter, tol, or check for degenerate data."
-)
 
 
 @model_file.register
@@ -292,7 +276,7 @@ class GaussianMixture(Mixture):
             where that raises the likelihood.
         """
         with fitted_once(self):
-            _, attributes = self._climbed(X, y, sample_weight, checkpoint)
+            _, attributes = self._fitted(X, y, sample_weight, checkpoint)
         self._publish(attributes)
         return self
 
@@ -324,7 +308,7 @@ class GaussianMixture(Mixture):
             What `predict` returns after `fit`.
         """
         with fitted_once(self):
-            source, attributes = self._climbed(X, y, sample_weight, checkpoint)
+            source, attributes = self._fitted(X, y, sample_weight, checkpoint)
         labels = passes.labels(source, parameters_of(attributes, self.covariance_type))
         self._publish(attributes)
         return labels
@@ -380,8 +364,7 @@ class GaussianMixture(Mixture):
 
     def _begun(self, X: Any, sample_weight: Any, is_first: bool) -> dict[str, Any]:
         """Fit anew to the first rows; of too few of them, nothing is said yet."""
-        _, attributes = self._climbed(X, None, sample_weight, is_silent=is_first)
-        return attributes
+        return self._fitted(X, sample_weight=sample_weight, is_silent=is_first)[1]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file that `fastgmm.load` reads.
@@ -396,73 +379,36 @@ class GaussianMixture(Mixture):
         self._parameters()
         model_file.save(self, path)
 
-    def _climbed(
+    def _fitted(
         self,
         X: Any,
-        y: Any,
-        sample_weight: npt.ArrayLike | None,
+        y: Any = None,
+        sample_weight: npt.ArrayLike | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         is_silent: bool = False,
     ) -> tuple[Source, dict[str, Any]]:
         """Fit, and return the rows and the attributes to publish."""
-        found = inputs.to_fit(self, X, sample_weight)
-        source = found.source
-        said = starting_states.checked(self, source.n_features)
-        resuming = self.warm_start and is_fitted(vars(self)) and not is_silent
-        ours = not (resuming or said.is_complete)
-        one = memory.Mixture(self.n_components, family(self.covariance_type))
-        alike = [one] * (self.n_init if ours else 1)
-        memory.demand(source, alike, self.init_params if ours else "given")
-        kept = Kept(checkpoint, partial(starting_states.settings, self, resuming), source)
-        rng, sample = None, None
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        progress = Progress(self, self.max_iter, {"X": X, "y": y, "metadata": metadata})
-        if ours or self.reg_covar_relative:
-            rng = None if kept.record is not None else generator(self.random_state)
-            sample = starting_states.sampled(self, source, kept.choose_seed(rng), kept.compares)
-        kept.compare(sample)
-        regularisation = starting_states.regularisation(
-            self.reg_covar, self.reg_covar_relative, sample
-        )
-        rule = em.MaximumLikelihood(family(self.covariance_type), regularisation)
-        before = None if kept.record is None else kept.record.moment(rule)
-        if before is not None:
-            states = list(before.states)
-        elif resuming:
-            states = [starting_states.resumed(vars(self), self, rule, source.n_features)]
-        elif sample is None or rng is None or said.is_complete:  # every restart would be the same
-            states = [em.State(rule, said.alone(rule.family.structure))]
-        else:
-            states = starting_states.fresh(self, sample, rule, said, rng)
-        chosen = ours and said.is_nothing  # by us: a start of the user's leads where EM leads
-        if (
-            self.acceleration is not None
-            and before is None
-            and (chosen or self.acceleration != "auto")
-        ):
-            states = [replace(state, memory=Memory(self.acceleration)) for state in states]
-        climb = Climb(states, found, sample, may_repair=chosen, keep=kept.keep)
-        if before is not None:
-            climb.go_on_from(before)
-        verbose = Verbose(self.verbose, self.verbose_interval, len(states))
-        if not kept.is_finished:
-            with last_iteration_kept(self, climb):
-                stopping = em.Stopping(self.tol, self.max_iter, self.stopping)
-                climb.run(stopping, verbose, progress)
-        inputs.check_count(climb.count_rows(), self.n_components)
-        attributes = climb.attributes()
-        wrong = advice(climb.best, climb.count_rows(), climb.counts, found, sample)
-        kept.keep(climb, is_finished=not climb.was_stopped, durable=True)
-        if is_silent:
-            wrong = None
-        elif not (attributes["converged_"] or climb.was_stopped or self.max_iter == 0):
-            warn(NOT_CONVERGED, ConvergenceWarning)
-        if wrong is not None:
-            warn(wrong)
-        progress.end_fit(climb.attributes)  # arrays of their own: callbacks may write to them
-        return source, attributes
+        rows = inputs.to_fit(self, X, y, sample_weight, self.n_components)
+        return rows.source, fitting.fit(self._plan(rows, is_silent), rows, checkpoint)
 
-    def _publish(self, attributes: dict[str, Any]) -> None:
-        """Replace all fitted attributes, in one assignment that nothing can come between."""
-        kept = {name: value for name, value in vars(self).items() if name not in FITTED}
-        self.__dict__ = kept | attributes
+    def _plan(self, rows: inputs.Rows, is_silent: bool) -> fitting.Plan:
+        """Say how to fit to some rows."""
+        start = start_of(self, rows.source.n_features, may_be_warm=not is_silent)
+        one = memory.Mixture(self.n_components, family(self.covariance_type))
+        return fitting.Plan(
+            self,
+            mixtures=[one] * start.n_starts,
+            start=start.method,
+            needs_sample=start.is_drawn,
+            settings=start.settings,
+            begin=partial(self._begin, start),
+            is_silent=is_silent,
+        )
+
+    def _begin(self, start: Start, prepared: Prepared) -> Climb:
+        """Return the climb of EM from a start."""
+        rule = em.MaximumLikelihood(family(self.covariance_type), prepared.reg_covar)
+        moment = start.moment(rule, prepared)
+        stopping = em.Stopping(self.tol, self.max_iter, self.stopping)
+        verbose = Verbose(self.verbose, self.verbose_interval, len(moment.states))
+        return Climb(moment, prepared, stopping, verbose, may_repair=start.is_ours)

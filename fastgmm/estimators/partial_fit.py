@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fastgmm import em, passes
 from fastgmm.covariance import Family, family
+from fastgmm.covariance.regularisation import relative
 from fastgmm.em import stepwise
 from fastgmm.estimators.fitted_attributes import attributes_of, is_fitted, parameters_of
 from fastgmm.estimators.validation import inputs, memory
@@ -104,7 +105,7 @@ def _begun(
     model: Any, X: Any, sample_weight: Any, climb: Callable[[Any, Any, bool], Attributes]
 ) -> Attributes:
     """Fit to the rows of the first call; keep them where they are few."""
-    source = inputs.to_fit(model, X, sample_weight).source
+    source = inputs.to_fit(model, X, None, sample_weight, model.n_components).source
     kind = family(model.covariance_type)
     most = to_keep(kind, model.n_components, source.n_features, model.step_power)
     few = _fewer_than(most, source)
@@ -250,8 +251,7 @@ class _Learner:
         """Return what is added to each variance; a part of the mixture's own, if relative."""
         if not self.model.reg_covar_relative:
             return float(self.model.reg_covar)
-        variances = variances_of(self.parameters)
-        return self.model.reg_covar * np.where(variances > 0.0, variances, 1.0)
+        return relative(self.model.reg_covar, variances_of(self.parameters))
 
     def attributes(self) -> Attributes:
         """Return what the model is to have from here on."""

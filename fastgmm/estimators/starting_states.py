@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastgmm import em
+from fastgmm.em.acceleration import Memory
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.estimators.fitted_attributes import parameters_of
+from fastgmm.estimators.climb import Prepared
+from fastgmm.estimators.fitted_attributes import is_fitted, parameters_of
 from fastgmm.estimators.validation import inputs, mixture_arrays
 from fastgmm.initialisation.methods import start_from
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
-from fastgmm.passes.subsample import Sample, feature_variances, sample_of
-from fastgmm.sources import Source
+from fastgmm.passes.subsample import Sample
+from fastgmm.storage.checkpoint import Moment
 
 
 class Given(NamedTuple):
@@ -70,97 +72,109 @@ def checked(estimator: Any, n_features: int) -> Given:
     return Given(weights, means, precisions)
 
 
-def fresh(
-    estimator: Any,
-    sample: Sample,
-    rule: em.MaximumLikelihood,
-    said: Given,
-    rng: np.random.Generator,
-) -> list[em.State]:
-    """Return the states of `n_init` starts, found on one sample of the rows.
+class Start(NamedTuple):
+    """Where the fit of one mixture begins."""
 
-    A start whose covariance collapses is left out, unless all do. Where no pass will judge them,
-    with `max_iter` 0, there is one.
+    estimator: Any
+    given: Given
+    is_warm: bool  # where the last fit ended, whatever is given
 
-    Raises
-    ------
-    DegenerateCovarianceError
-        If every start collapses.
-    """
+    @property
+    def is_drawn(self) -> bool:
+        """Whether starts are drawn, in which what is given may take its place."""
+        return not (self.is_warm or self.given.is_complete)
 
-    def start() -> em.State | DegenerateCovarianceError:
-        try:
-            own = start_from(
-                sample,
-                estimator.init_params,
-                estimator.n_components,
-                rule.family,
-                rule.reg_covar,
-                rng,
+    @property
+    def is_ours(self) -> bool:
+        """Whether all of the start is our own: one of the user's leads where EM leads."""
+        return self.is_drawn and self.given.is_nothing
+
+    @property
+    def n_starts(self) -> int:
+        """How many there are; those that are not drawn would all be the same."""
+        return self.estimator.n_init if self.is_drawn else 1
+
+    @property
+    def method(self) -> str:
+        """How they are found, in the words of `memory.demand`."""
+        return self.estimator.init_params if self.is_drawn else "given"
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a fit follows from, besides the rows: arguments, and where it begins."""
+        arguments = self.estimator.get_params(deep=False)
+        if not self.is_warm:
+            return arguments | {"the start": "of its own"}
+        names = ("weights_", "means_", "covariances_")
+        ended = [np.ravel(getattr(self.estimator, name)) for name in names]
+        return arguments | {"the start": np.concatenate(ended)}
+
+    def moment(self, rule: em.UpdateRule, prepared: Prepared) -> Moment:
+        """Return the first states, or those that an earlier call has left.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            If every start collapses.
+        ValueError
+            If the rows are fewer than the components, or the last fit was of another shape.
+        """
+        if prepared.record is not None:
+            return prepared.record.moment(rule)
+        if self.is_warm:
+            states = [self._last(rule, prepared.rows.source.n_features)]
+        elif prepared.sample is None or prepared.rng is None or not self.is_drawn:
+            states = [em.State(rule, self.given.alone(rule.family.structure))]
+        else:
+            inputs.check_known_count(prepared.rows.source, self.estimator.n_components)
+            states = self._drawn(rule, prepared.sample, prepared.rng)
+        name = self.estimator.acceleration
+        if name is not None and (self.is_ours or name != "auto"):
+            states = [replace(state, memory=Memory(name)) for state in states]
+        return Moment(tuple(states))
+
+    def _drawn(
+        self, rule: em.UpdateRule, sample: Sample, rng: np.random.Generator
+    ) -> list[em.State]:
+        """Return the states of `n_init` starts, but for those whose covariance collapses.
+
+        Where no pass will judge them, with `max_iter` 0, there is one.
+        """
+
+        def start() -> em.State | DegenerateCovarianceError:
+            method, n_components = self.estimator.init_params, self.estimator.n_components
+            try:
+                own = start_from(sample, method, n_components, rule.family, rule.reg_covar, rng)
+            except DegenerateCovarianceError as failure:
+                return failure
+            return em.State(rule, self.given.instead_of(own))
+
+        found = [start() for _ in range(self.n_starts if self.estimator.max_iter > 0 else 1)]
+        states = [state for state in found if isinstance(state, em.State)]
+        if not states:
+            raise next(failure for failure in found if not isinstance(failure, em.State))
+        return states
+
+    def _last(self, rule: em.UpdateRule, n_features: int) -> em.State:
+        """Return the state in which the last fit ended."""
+        attributes, kind = vars(self.estimator), self.estimator.covariance_type
+        shape = (self.estimator.n_components, n_features)
+        before = attributes["means_"].shape
+        if before != shape:
+            raise ValueError(
+                f"warm_start cannot go from {before[0]} components of {before[1]} features to "
+                f"{shape[0]} components of {shape[1]} features; fit with warm_start=False"
             )
-        except DegenerateCovarianceError as failure:
-            return failure
-        return em.State(rule, said.instead_of(own))
-
-    n_starts = estimator.n_init if estimator.max_iter > 0 else 1
-    found = [start() for _ in range(n_starts)]
-    states = [state for state in found if isinstance(state, em.State)]
-    if not states:
-        raise next(failure for failure in found if not isinstance(failure, em.State))
-    return states
+        try:
+            parameters = parameters_of(attributes, kind)
+        except ValueError as error:
+            raise ValueError(
+                f"warm_start cannot go on with covariance_type={kind!r}: {error}; "
+                "fit with warm_start=False"
+            ) from error
+        return em.State(rule, parameters, previous_objective=float(attributes["lower_bound_"]))
 
 
-def sampled(estimator: Any, source: Source, seed: int, marked: bool) -> Sample:
-    """Draw the sample that starts are found on, of no fewer rows than components."""
-    sample = sample_of(source, seed, marked)
-    if source.n_rows is not None:  # known of every source that has been walked to its end
-        inputs.check_count(source.n_rows, estimator.n_components)
-    return sample
-
-
-def regularisation(reg_covar: float, is_relative: bool, sample: Sample | None) -> float | Array:
-    """Return what is added to every variance, or to that of each feature (d,).
-
-    Relative to the variances of a sample, so that no pass is needed for them. A feature of one
-    value has no scale, and is given `reg_covar` itself.
-    """
-    if sample is None or not is_relative:
-        return float(reg_covar)
-    variances = feature_variances(sample)
-    return reg_covar * np.where(variances > 0.0, variances, 1.0)
-
-
-def settings(estimator: Any, from_last: bool) -> dict[str, Any]:
-    """Return what a fit follows from, beside the rows: arguments, and where the last one ended."""
-    arguments = estimator.get_params(deep=False)
-    if not from_last:
-        return arguments | {"the start": "of its own"}
-    ended = [np.ravel(getattr(estimator, name)) for name in ("weights_", "means_", "covariances_")]
-    return arguments | {"the start": np.concatenate(ended)}
-
-
-def resumed(
-    attributes: Mapping[str, Any], estimator: Any, rule: em.MaximumLikelihood, n_features: int
-) -> em.State:
-    """Return the state in which the last fit ended.
-
-    Raises
-    ------
-    ValueError
-        If that fit was of another number of components or features, or another covariance type.
-    """
-    shape = (estimator.n_components, n_features)
-    before = attributes["means_"].shape
-    if before != shape:
-        raise ValueError(
-            f"warm_start cannot go from {before[0]} components of {before[1]} features to "
-            f"{shape[0]} components of {shape[1]} features; fit with warm_start=False"
-        )
-    try:
-        parameters = parameters_of(attributes, estimator.covariance_type)
-    except ValueError as error:
-        raise ValueError(
-            f"warm_start cannot go on with covariance_type={estimator.covariance_type!r}: {error}; "
-            "fit with warm_start=False"
-        ) from error
-    return em.State(rule, parameters, previous_objective=float(attributes["lower_bound_"]))
+def start_of(estimator: Any, n_features: int, may_be_warm: bool = True) -> Start:
+    """Return where an estimator's fit begins; what is given for it is checked."""
+    is_warm = may_be_warm and estimator.warm_start and is_fitted(vars(estimator))
+    return Start(estimator, checked(estimator, n_features), is_warm)

@@ -24,7 +24,7 @@ from fastgmm.passes.subsample import Sample
 
 
 def repaired(
-    parameters: Parameters, failing: Sequence[int], sample: Sample, rule: em.MaximumLikelihood
+    parameters: Parameters, failing: Sequence[int], sample: Sample, rule: em.UpdateRule
 ) -> Parameters | None:
     """Return likelier parameters in which failing components share others' rows, if there are any.
 
@@ -34,7 +34,7 @@ def repaired(
     failing : sequence of int
         Components to put elsewhere, fewer than all.
     sample : Sample
-    rule : MaximumLikelihood
+    rule : UpdateRule
     """
     with one_blas_thread():  # else the bits of a product may follow the number of threads
         centred = sample._replace(origin=np.zeros_like(sample.origin))

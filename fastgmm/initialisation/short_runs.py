@@ -56,7 +56,7 @@ class ShortRuns:
         The M-step of all of them.
     """
 
-    def __init__(self, sample: Sample, rule: em.MaximumLikelihood) -> None:
+    def __init__(self, sample: Sample, rule: em.UpdateRule) -> None:
         self.sample, self.rule = sample, rule
 
     def advance(self, states: Sequence[em.State], n_passes: int) -> list[em.State]:
@@ -355,9 +355,7 @@ def _expectation(
     return sums, log_likelihoods
 
 
-def _maximised(
-    batch: Batch, sums: Array, rule: em.MaximumLikelihood
-) -> tuple[Batch, list[int | None]]:
+def _maximised(batch: Batch, sums: Array, rule: em.UpdateRule) -> tuple[Batch, list[int | None]]:
     """Take the M-step of every candidate, and tell which has a singular component."""
     n_components, n_candidates, n_features = batch.means.shape
     sums = sums.reshape(n_components, n_candidates, -1)

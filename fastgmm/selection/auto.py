@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Collection
 from functools import partial
@@ -18,29 +17,26 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import em
 from fastgmm.covariance import Family, family
-from fastgmm.errors import warn, warn_if
+from fastgmm.estimators import fitting
 from fastgmm.estimators.base import Mixture
-from fastgmm.estimators.callbacks import Progress
-from fastgmm.estimators.checkpointing import Kept
+from fastgmm.estimators.climb import Concluded
 from fastgmm.estimators.criteria import named, weights_warning
 from fastgmm.estimators.fit_guards import fitted_once
 from fastgmm.estimators.fitted_attributes import FITTED, parameters_of
-from fastgmm.estimators.fitting import advice
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.validation import constructor, inputs, memory
 from fastgmm.estimators.validation.random_state import RandomState
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.selection import sweep
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
 from fastgmm.selection.result import Selection, table_of
-from fastgmm.selection.sweep import sweep
 
 COUNTS = tuple(range(1, 21))
 # Of the least charge between neighbours: 0.4 of the 38 nats that BIC charges for a component of two
 # features at 300 000 rows.
 TOLERANCE = 0.01
 TYPES = ("full", "tied", "diag", "spherical")
-CHOSEN = ("best_estimator_", "selection_", "n_components_", "covariance_type_")
 
 
 class AutoGaussianMixture(Mixture):
@@ -97,6 +93,7 @@ class AutoGaussianMixture(Mixture):
 
     __metadata_request__fit: ClassVar[dict[str, str]] = {"checkpoint": UNUSED}
 
+    _fitted_names = (*FITTED, "best_estimator_", "selection_", "n_components_", "covariance_type_")
     _parameter_constraints: ClassVar[constructor.Constraints] = constructor.AUTO_GAUSSIAN_MIXTURE
 
     def __init__(
@@ -169,58 +166,46 @@ class AutoGaussianMixture(Mixture):
             If the weights sum to less than the rows that have any: the criterion takes their sum
             for the number of rows.
         """
+        counts, families = _counts(self.n_components), _families(self.covariance_type)
+        named(self.criterion)
         with fitted_once(self):
-            self.__dict__ = self._chosen(X, y, sample_weight, checkpoint)
+            rows = inputs.to_fit(self, X, y, sample_weight, counts[0])
+            attributes = fitting.fit(self._plan(counts, families), rows, checkpoint)
+        self._publish(attributes)
         return self
 
-    def _chosen(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: npt.ArrayLike | None,
-        checkpoint: str | os.PathLike[str] | None,
-    ) -> dict[str, Any]:
-        """Fit all candidates, and return all that the object is to hold."""
-        counts, families = _counts(self.n_components), _families(self.covariance_type)
-        criterion = named(self.criterion)
-        found = inputs.to_fit(self._smallest(counts[0]), X, sample_weight)
-        memory.demand(
-            found.source, [memory.Mixture(k, e) for e in families for k in counts], "grown"
+    def _plan(self, counts: list[int], families: list[Family]) -> fitting.Plan:
+        """Say how to fit all candidates."""
+        return fitting.Plan(
+            self,
+            mixtures=[memory.Mixture(count, each) for each in families for count in counts],
+            start="grown",
+            needs_sample=True,
+            settings=partial(self._settings, counts, families),
+            begin=partial(sweep.begin, self, counts, families),
+            conclude=self._conclude,
         )
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        progress = Progress(self, self.max_iter, {"X": X, "y": y, "metadata": metadata})
-        candidates, contest = sweep(
-            found,
-            counts,
-            families,
-            self.reg_covar,
-            self.reg_covar_relative,
-            criterion,
-            em.Stopping(self.tol, self.max_iter, self.stopping),
-            self.random_state,
-            progress,
-            Kept(checkpoint, partial(self._settings, counts, families), found.source),
-        )
-        best = best_of(candidates, criterion)
-        attributes = best.attributes(found)
+
+    def _conclude(self, found: sweep.Sweep) -> Concluded:
+        """Choose the best candidate, and say what may be wrong with it."""
+        candidates, contest = found.candidates, found.contest
+        best = best_of(candidates, contest.criterion)
+        attributes = best.attributes(found.rows)
         chosen = self._estimator(best, attributes, contest.stopping.tolerance)
         collapsed = np.array([candidate.has_collapsed for candidate in candidates])
-        selection = Selection(table_of(candidates), chosen, self.criterion, collapsed)
+        n_rows, row_weight = attributes["n_rows_"], attributes["row_weight_"]
+        warnings = [
+            _unsure(best, candidates, contest) if self.max_iter > 0 else None,
+            weights_warning(self.criterion, row_weight, n_rows),
+            best.degenerate_warning(found.rows),
+        ]
         attributes |= {
             "best_estimator_": chosen,
-            "selection_": selection,
+            "selection_": Selection(table_of(candidates), chosen, self.criterion, collapsed),
             "n_components_": best.n_components,
             "covariance_type_": best.family.covariance_type,
         }
-        if (unsure := _unsure(best, candidates, contest)) is not None and self.max_iter > 0:
-            warn(unsure, ConvergenceWarning)
-        n_rows, row_weight = attributes["n_rows_"], attributes["row_weight_"]
-        warn_if(weights_warning(self.criterion, row_weight, n_rows))
-        if (wrong := advice(best.state, n_rows, lambda _: best.counts, found)) is not None:
-            warn(wrong)
-        progress.end_fit(lambda: copy.deepcopy(attributes))  # callbacks may write to them
-        kept = {k: v for k, v in vars(self).items() if k not in (*FITTED, *CHOSEN)}
-        return kept | attributes
+        return Concluded(attributes, warnings)
 
     def _settings(self, counts: list[int], families: list[Family]) -> dict[str, Any]:
         """Return what a sweep follows from, beside the rows."""
@@ -229,12 +214,6 @@ class AutoGaussianMixture(Mixture):
             "covariance_type": ", ".join(each.covariance_type for each in families),
             "the start": "grown on a sample",
         }
-
-    def _smallest(self, count: int) -> Self:
-        """Return what stands for the candidate of fewest components when rows are checked."""
-        stand_in = copy.copy(self)
-        stand_in.n_components = count
-        return stand_in
 
     def _estimator(
         self, best: Candidate, attributes: dict[str, Any], tol: float
@@ -386,16 +365,18 @@ def _families(covariance_type: str | Collection[str]) -> list[Family]:
     return list(dict.fromkeys(family(name) for name in given))
 
 
-def _unsure(best: Candidate, candidates: list[Candidate], contest: Contest) -> str | None:
+def _unsure(
+    best: Candidate, candidates: list[Candidate], contest: Contest
+) -> ConvergenceWarning | None:
     """Say that the best, or one that may be better, was stopped before its end."""
 
-    def named(candidate: Candidate) -> str:
+    def said(candidate: Candidate) -> str:
         kind = candidate.family.covariance_type
         return f"{candidate.n_components} components of covariance type {kind!r}"
 
     if not best.has_arrived:
-        return (
-            f"The best candidate, {named(best)}, did not converge; increase max_iter or tol. "
+        return ConvergenceWarning(
+            f"The best candidate, {said(best)}, did not converge; increase max_iter or tol. "
             "The table tells which others did not."
         )
     value = best.value(contest.criterion)
@@ -408,7 +389,7 @@ def _unsure(best: Candidate, candidates: list[Candidate], contest: Contest) -> s
     ]
     if not rivals:
         return None
-    return (
-        f"{named(rivals[0])} did not converge and may come to be better than the best, "
-        f"{named(best)}; increase max_iter or tol. The table's column 'doubt' has the estimates."
+    return ConvergenceWarning(
+        f"{said(rivals[0])} did not converge and may come to be better than the best, "
+        f"{said(best)}; increase max_iter or tol. The table's column 'doubt' has the estimates."
     )

@@ -12,6 +12,8 @@ import numpy as np
 from fastgmm import em
 from fastgmm.covariance import Family
 from fastgmm.em import diagnostics
+from fastgmm.errors import DegenerateComponentWarning
+from fastgmm.estimators.climb import degenerate_warning
 from fastgmm.estimators.criteria import Criterion
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of
 from fastgmm.estimators.validation.inputs import Rows
@@ -78,17 +80,22 @@ class Candidate:
         """
         if self.totals is None or self.state is None or not self.state.trace:
             return False
-        rule: Any = self.state.rule
-        found = diagnostics.failing(self.state.parameters, self.counts, rule.reg_covar)
+        found = diagnostics.failing(self.state.parameters, self.counts, self.state.rule.reg_covar)
         return 0 < len(found.components) < self.n_components
 
     def attributes(self, rows: Rows) -> dict[str, Any]:
         """Return what `GaussianMixture.fit` publishes, had it climbed from the same start."""
         if self.state is None or self.totals is None:
-            raise ValueError(f"{self.n_components} components failed: {self.failure}")
+            raise self.failure or ValueError(f"{self.n_components} components have failed")
         dtype = np.dtype(rows.source.dtype)
         described = attributes_of(self.state.parameters, dtype, rows.names)
         return described | history_of(self.state, self.totals.n_rows, self.totals.row_weight)
+
+    def degenerate_warning(self, rows: Rows) -> DegenerateComponentWarning | None:
+        """Return what is wrong with the mixture, and the way out; None if it is sound."""
+        if self.state is None or self.totals is None:
+            return None
+        return degenerate_warning(self.state, self.totals.n_rows, self.counts, rows)
 
 
 def best_of(candidates: Sequence[Candidate], criterion: Criterion) -> Candidate:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -125,7 +124,6 @@ class Contest:
         """Value of the criterion if every row had this certainty, and became likelier by a gain."""
         if state.failure is not None or not state.trace:
             return math.inf
-        rule: Any = state.rule  # of maximum likelihood, which has a family
         totals = Totals(
             (state.trace[-1] + gain) * self.row_weight,
             log_certainty * self.row_weight,
@@ -133,13 +131,12 @@ class Contest:
             self.n_rows,
             None,
         )
-        return self.criterion(totals, rule.family.n_parameters(*state.parameters.means.shape))
+        return self.criterion(totals, state.rule.family.n_parameters(*state.parameters.means.shape))
 
     def _is_sound(self, state: em.State) -> bool:
         """Whether the state could be chosen: see `Candidate.has_collapsed`."""
         if state.failure is not None:
             return False
-        rule: Any = state.rule
         counts = state.parameters.weights * self.n_rows  # as if rows weighed alike; see `revive`
-        found = diagnostics.failing(state.parameters, counts, rule.reg_covar)
+        found = diagnostics.failing(state.parameters, counts, state.rule.reg_covar)
         return not 0 < len(found.components) < state.parameters.n_components

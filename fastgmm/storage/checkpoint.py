@@ -54,7 +54,6 @@ class Moment:
 class Sampled(NamedTuple):
     """What says that rows are the same, where not only the first were looked at."""
 
-    n_rows: int | None  # of the source, once they are counted
     seed: int
     digest: str  # of all rows, and of the sample that the seed draws
 

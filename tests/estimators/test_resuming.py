@@ -12,8 +12,8 @@ from numpy.testing import assert_array_equal
 from fastgmm import load, select
 from fastgmm.errors import CheckpointError, CheckpointWarning, DegenerateComponentWarning
 from fastgmm.estimators import GaussianMixture
+from fastgmm.estimators.climb import Climb
 from fastgmm.estimators.fitted_attributes import FITTED
-from fastgmm.estimators.fitting import Climb
 from fastgmm.storage import archive
 from fastgmm.storage import checkpoint as checkpoints
 
@@ -164,17 +164,17 @@ def test_a_fit_without_a_seed_goes_on_as_well(rows, path, monkeypatch):
         return GaussianMixture(**settings).fit(rows, checkpoint=path)
 
     assert disturbed(fit, 6, monkeypatch)
-    kept = checkpoints.persistence.read(path)[1]["trace_0"]
+    kept = checkpoints.archive.read(path)[1]["trace_0"]
     model = fit()
     assert_array_equal(fit().means_, model.means_)  # a finished fit is returned
     assert len(kept) >= 4
-    traces = checkpoints.persistence.read(path)[1]
+    traces = checkpoints.archive.read(path)[1]
     assert_array_equal(traces["trace_0"][: len(kept)], kept)
 
 
 def test_the_start_is_kept_before_the_first_pass(rows, path, monkeypatch):
     assert disturbed(lambda: GaussianMixture(**SETTINGS).fit(rows, checkpoint=path), 1, monkeypatch)
-    header, arrays = checkpoints.persistence.read(path)
+    header, arrays = checkpoints.archive.read(path)
     assert [each["outcome"] for each in header["states"]] == ["running"] * 3
     assert len(arrays["trace_0"]) == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -22,10 +23,13 @@ class Rows(NamedTuple):
 
     source: Source
     names: Names
+    given: Mapping[str, Any] = {}  # X, y and metadata, as callbacks are handed them
 
 
-def to_fit(estimator: Any, X: Any, sample_weight: npt.ArrayLike | None) -> Rows:
-    """Return the rows of X with their weights, for a fit; the estimator is left as it is."""
+def to_fit(
+    estimator: Any, X: Any, y: Any, sample_weight: npt.ArrayLike | None, n_components: int
+) -> Rows:
+    """Return the rows of X with their weights, for a fit of at least so many components."""
     reader, names = reader_of(X), None
     if _is_pandas(X):
         # scikit-learn notes names on the estimator that it is given
@@ -37,9 +41,12 @@ def to_fit(estimator: Any, X: Any, sample_weight: npt.ArrayLike | None) -> Rows:
     else:
         source = reader(X)
         names = source.feature_names
-    if source.n_rows is not None:
-        check_count(source.n_rows, estimator.n_components)
-    return Rows(_weighted(source, sample_weight), None if names is None else tuple(names))
+    check_known_count(source, n_components)
+    given = {"X": X, "y": y, "metadata": None}
+    if sample_weight is not None:
+        given["metadata"] = {"sample_weight": sample_weight}
+    names = None if names is None else tuple(names)
+    return Rows(_weighted(source, sample_weight), names, given)
 
 
 def to_score(
@@ -62,6 +69,12 @@ def to_score(
             f"{n_features} features as input."
         )
     return _weighted(source, sample_weight)
+
+
+def check_known_count(source: Source, n_components: int) -> None:
+    """Refuse rows that are known to be fewer than the components."""
+    if source.n_rows is not None:
+        check_count(source.n_rows, n_components)
 
 
 def check_count(n_rows: int, n_components: int) -> None:

@@ -9,11 +9,12 @@ from fastgmm import em
 from fastgmm.covariance import family
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import GaussianMixture
-from fastgmm.estimators.callbacks import Progress, Verbose
-from fastgmm.estimators.fitting import Climb
+from fastgmm.estimators.callbacks import Progress
+from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.validation.inputs import Rows
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
+from fastgmm.storage.checkpoint import Moment
 
 RULE = em.MaximumLikelihood(family("diag"), reg_covar=0.0)
 
@@ -37,10 +38,10 @@ def start(*means, variance=1.0):
 
 def climbed(rows, *states, max_passes=200):
     """Climb from some starts to the end."""
-    climb = Climb(list(states), Rows(open_source(rows), None))
+    prepared = Prepared(Rows(open_source(rows), None), None, 0.0, None, None, keep=lambda _: None)
+    climb = Climb(Moment(states), prepared, em.Stopping(1e-8, max_passes))
     estimator = GaussianMixture()
-    progress = Progress(estimator, max_passes, {"X": rows, "y": None, "metadata": None})
-    climb.run(em.Stopping(1e-8, max_passes), Verbose(0, 1, len(states)), progress)
+    climb.run(Progress(estimator, max_passes, {"X": rows, "y": None, "metadata": None}))
     return climb
 
 
@@ -66,9 +67,8 @@ def test_a_collapse_of_all_is_an_error(rows):
 
 def test_the_first_of_equals_is_the_best(rows):
     climb = climbed(rows[:-1], start(0.0, 6.0), start(6.0, 0.0))
-    climb.states[1] = climb.states[1].__class__(
-        RULE, climb.states[1].parameters, trace=climb.states[0].trace
-    )
+    first, second = climb.states
+    climb.moment = Moment((first, em.State(RULE, second.parameters, trace=first.trace)))
     assert climb.best is climb.states[0]
 
 

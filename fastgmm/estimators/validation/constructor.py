@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from fastgmm import em
 from fastgmm.em.acceleration import ACCELERATIONS
 from fastgmm.errors import suggestion
+from fastgmm.initialisation.methods import METHODS
 
 LARGEST_REG_COVAR = 1e290  # the square of sources.blocks.LARGEST: a variance beyond is no number
 
@@ -31,7 +32,7 @@ GAUSSIAN_MIXTURE: Constraints = EM | {
     "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
     "acceleration": [StrOptions(set(ACCELERATIONS)), None],
     "n_init": [Interval(Integral, 1, None, closed="left")],
-    "init_params": [StrOptions({"auto", "kmeans", "k-means++", "random", "random_from_data"})],
+    "init_params": [StrOptions({"auto", "random", *METHODS})],
     "weights_init": ["array-like", None],
     "means_init": ["array-like", None],
     "precisions_init": ["array-like", None],

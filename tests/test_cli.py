@@ -517,7 +517,6 @@ def test_rows_are_written_while_the_next_are_made_and_no_more_wait(tmp_path, mon
 
 def test_a_write_that_the_disk_has_lost_is_not_taken_for_done(tmp_path, monkeypatch):
     monkeypatch.setattr(output, "ROWS_A_GROUP", 10)
-    monkeypatch.setattr(output, "BYTES_SENT", 1)
     told = []
 
     def lost(_):

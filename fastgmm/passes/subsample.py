@@ -18,7 +18,7 @@ from fastgmm.kernels.plan import block_rows
 from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.sources import Block, Source
-from fastgmm.sources.blocks import check_extents, check_range
+from fastgmm.sources.checks import check_extents, check_range
 from fastgmm.sources.fingerprint import mark
 
 # centres found on these err by 1/50 of a cluster's width with 20 clusters: EM's first pass mends it

@@ -1,9 +1,10 @@
 """Rows from anywhere, walked once for every pass; knows nothing of mixtures."""
 
-from fastgmm.sources.blocks import Block, blocks
-from fastgmm.sources.in_memory import with_weights
+from fastgmm.sources.block import Block, Chunk
+from fastgmm.sources.blocks import blocks
 from fastgmm.sources.opening import open_source
-from fastgmm.sources.source import Chunk, Source
+from fastgmm.sources.source import Source
+from fastgmm.sources.weighted import with_weights
 
 __all__ = [
     "Block",

@@ -59,16 +59,3 @@ def refuse_shape(shape: tuple[int, ...], name: str) -> None:
         raise DataError(
             f"{name} has 0 feature(s) (shape={shape}) while a minimum of 1 is required."
         )
-
-
-def as_weights(weights: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """See an array-like as weights of rows, (n,); a copy, whose values are not looked at."""
-    name = "sample_weight"
-    if np.ma.is_masked(weights) or hasattr(weights, "tocsr"):
-        raise DataError("sample weights must be a plain array; these are masked or sparse")
-    array = np.asarray(weights)
-    if array.ndim != 1:
-        raise DataError(
-            f"sample weights must be 1-d, one for each row; these have the shape {array.shape}"
-        )
-    return np.array(real(array[:, None], [name], Place(name))[:, 0], np.float64)

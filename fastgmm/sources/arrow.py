@@ -7,10 +7,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 from fastgmm.errors import DataError, SourceChangedError, require
-from fastgmm.sources.blocks import Poured
+from fastgmm.sources.block import Chunk, Poured
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import Chosen, choose
-from fastgmm.sources.source import Chunk, Room, Source, rows_a_chunk, rows_a_piece
+from fastgmm.sources.rows import Buffer, rows_per_chunk, rows_per_piece
+from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrowTable
 
 
@@ -30,7 +31,7 @@ class BatchSource(Source):
         dtype = ArrowTable(schema.empty_table()).dtype(chosen, Place(name))
         labels = [schema.names[position] for position in chosen.features]
         super().__init__(name, labels, dtype, n_rows, weight)
-        self.chunk_rows = chunk_rows or rows_a_chunk(len(labels))
+        self.chunk_rows = chunk_rows or rows_per_chunk(len(labels))
 
     @abstractmethod
     def batches(self) -> Iterator[tuple[Place, Any]]:
@@ -43,18 +44,18 @@ class BatchSource(Source):
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows, so few of a batch at a time that they stay in cache."""
-        step = min(self.chunk_rows, rows_a_piece(self.n_features))
+        step = min(self.chunk_rows, rows_per_piece(self.n_features))
         for place, table, chosen in self._tables():
             for start in range(0, table.n_rows, step):
                 rows = slice(start, start + step)
                 yield table.chunk(chosen, rows, place.further(start))
 
-    def pour(self, room: Room) -> Iterator[Poured]:
+    def pour(self, buffer: Buffer) -> Iterator[Poured]:
         """Walk the rows straight into a block, from the columns as Arrow holds them."""
         for place, table, chosen in self._tables():
             start = 0
             while start < table.n_rows:
-                poured = table.pour(chosen, start, room(), place.further(start))
+                poured = table.pour(chosen, start, buffer(), place.further(start))
                 start += poured.n_rows
                 yield poured
 

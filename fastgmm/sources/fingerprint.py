@@ -6,13 +6,12 @@ fine, since sums over rows are what EM needs; one that draws anew, or changes a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from fastgmm.sources.blocks import Block
+from fastgmm.sources.block import Block
 
 ABREAST = 512  # words that are added side by side: their sums stay in the first cache
 SPREAD = 0x9E3779B97F4A7C15  # odd, of 64 bits: the golden ratio's

@@ -1,4 +1,4 @@
-"""Rows in memory, and weights given beside the rows of any source."""
+"""Rows in memory: arrays, frames and Arrow tables."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.sources.arrays import as_weights
-from fastgmm.sources.blocks import Block, check_total_weight, check_weights
+from fastgmm.errors import SourceChangedError
+from fastgmm.sources.block import Chunk
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
-from fastgmm.sources.dask.collection import DaskSource
-from fastgmm.sources.source import Chunk, Source
+from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable, Table
 
 
@@ -33,7 +30,7 @@ class TableSource(Source):
     ) -> None:
         self._table = table
         self._chosen = choose(table.labels, columns, weight, name)
-        self._step = chunk_rows or table.rows_a_chunk(self._chosen)
+        self._chunk_rows = chunk_rows or table.rows_per_chunk(self._chosen)
         features = self._chosen.features
         labels = table.labels if self._chosen.all else [table.labels[at] for at in features]
         super().__init__(name, labels, table.dtype(self._chosen, Place(name)), table.n_rows, weight)
@@ -43,8 +40,8 @@ class TableSource(Source):
         """Walk the rows: views of the array where nothing had to be chosen."""
         if self.is_mapped:
             _refuse_cut(self._table.array, self.name)  # type: ignore[attr-defined]
-        for start in range(0, self._table.n_rows, self._step):
-            rows = slice(start, start + self._step)
+        for start in range(0, self._table.n_rows, self._chunk_rows):
+            rows = slice(start, start + self._chunk_rows)
             yield self._table.chunk(self._chosen, rows, Place(self.name, start))
 
     @property
@@ -76,71 +73,3 @@ def _refuse_cut(array: Any, name: str) -> None:
             f"{name} maps {needed} bytes of {str(whole.filename)!r}, which has {size} by now; give "
             "the path itself, of which no more is read than there is"
         )
-
-
-class WeightedSource(Source):
-    """Another source, with a weight for each of its rows."""
-
-    def __init__(self, source: Source, weights: npt.NDArray[np.float64]) -> None:
-        if source.weight is not None:
-            raise DataError(
-                f"{source.name} takes weights from its column {source.weight!r}; "
-                "give weights there or as an array, not both"
-            )
-        super().__init__(source.name, source.labels, source.dtype, source.n_rows, "sample_weight")
-        self._source = source
-        self._weights = weights
-        self.checked, self.guarded = source.checked, source.guarded
-        self.reads_ahead, self.lasting = source.reads_ahead, source.lasting
-        self._check()
-
-    def _check(self) -> None:
-        check_weights(self, Block(self._weights, self._weights, 0))
-        if len(self._weights):
-            with np.errstate(over="ignore"):
-                check_total_weight(float(self._weights.sum()), self.name)
-        if self.n_rows is not None:
-            self._check_length(self.n_rows, "")
-
-    def chunks(self) -> Iterator[Chunk]:
-        """Walk the rows of the other source, with the weights that belong to them."""
-        start = 0
-        for rows, _ in self._source.chunks():
-            stop = start + len(rows)
-            if stop > len(self._weights):
-                self._check_length(stop, "at least ")
-            yield Chunk(rows, self._weights[start:stop])
-            start = stop
-        self._check_length(start, "")
-
-    def place(self, row: int) -> str:
-        """Say where a row stands, as the other source would."""
-        return self._source.place(row)
-
-    def _check_length(self, n_rows: int, about: str) -> None:
-        if n_rows != len(self._weights):
-            raise DataError(
-                f"{len(self._weights)} sample weights were given for {about}{n_rows} rows of "
-                f"{self.name}; give one weight for each row"
-            )
-
-
-def with_weights(source: Source, weights: npt.ArrayLike) -> Source:
-    """Give each row of a source a weight from an array.
-
-    Parameters
-    ----------
-    source : Source
-    weights : array-like of shape (n_rows,)
-        For a Dask collection also a Dask array or series, cut as the rows are.
-        Zero or more; a row of weight 0 counts for nothing, though its numbers must be finite.
-
-    Raises
-    ------
-    DataError
-        If a weight is negative, NaN or infinite, if all are zero, or if they are not one for
-        each row. Where the source does not know its rows, their number is checked in the pass.
-    """
-    if isinstance(source, DaskSource):
-        return source.weighted(weights)
-    return WeightedSource(source, as_weights(weights))

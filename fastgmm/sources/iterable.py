@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from fastgmm.errors import DataError, SourceChangedError
+from fastgmm.sources.block import Chunk
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import Chosen, choose
 from fastgmm.sources.loaders import batches, is_map_style, rows_of
-from fastgmm.sources.source import Chunk, Source
+from fastgmm.sources.source import Source
 from fastgmm.sources.tables import Table, as_table
 
 

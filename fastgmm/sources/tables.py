@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from fastgmm.errors import DataError
 from fastgmm.sources.arrays import as_array
-from fastgmm.sources.blocks import Poured
+from fastgmm.sources.block import Chunk, Poured
 from fastgmm.sources.cells import Place, float_type, real, refuse_cell
 from fastgmm.sources.columns import Chosen
-from fastgmm.sources.source import Chunk, rows_a_chunk, rows_a_piece
+from fastgmm.sources.rows import rows_per_chunk, rows_per_piece
 
 ARROW_NUMBERS = {"bool", "halffloat", "float", "double"} | {
     f"{sign}int{width}" for sign in ("", "u") for width in (8, 16, 32, 64)
@@ -39,9 +39,9 @@ class Table(ABC):
         weights = None if chosen.weight is None else self.column(chosen.weight, rows, place)
         return Chunk(_stacked(columns), weights)
 
-    def rows_a_chunk(self, chosen: Chosen) -> int:
+    def rows_per_chunk(self, chosen: Chosen) -> int:
         """Say how many rows to take at a time, when the user does not say."""
-        return rows_a_chunk(len(chosen.features))
+        return rows_per_chunk(len(chosen.features))
 
     def dtype(self, chosen: Chosen, place: Place) -> np.dtype[Any]:
         """Find float32 if every feature is float32, else float64; refuses what is not a number."""
@@ -65,9 +65,9 @@ class ArrayTable(Table):
         weights = None if chosen.weight is None else found[:, chosen.weight]
         return Chunk(found if chosen.all else found[:, list(chosen.features)], weights)
 
-    def rows_a_chunk(self, chosen: Chosen) -> int:
+    def rows_per_chunk(self, chosen: Chosen) -> int:
         """Say all of them where they are but a view: blocks then need no copy."""
-        return max(1, self.n_rows) if chosen.all else super().rows_a_chunk(chosen)
+        return max(1, self.n_rows) if chosen.all else super().rows_per_chunk(chosen)
 
 
 class FrameTable(Table):
@@ -97,12 +97,12 @@ class ArrowTable(Table):
         self.table = table
         self._shown: dict[int, npt.NDArray[Any] | None] = {}
 
-    def pour(self, chosen: Chosen, start: int, room: npt.NDArray[Any], place: Place) -> Poured:
-        """Write rows of the chosen columns from ``start`` on, as many as there is room for."""
-        addresses = self._addresses(chosen, room.dtype)
+    def pour(self, chosen: Chosen, start: int, buffer: npt.NDArray[Any], place: Place) -> Poured:
+        """Write rows of the chosen columns from ``start`` on, as many as fit in."""
+        addresses = self._addresses(chosen, buffer.dtype)
         if addresses is None:  # some at a time, which stay in cache while they are turned
-            room = room[: rows_a_piece(len(chosen.features))]
-        out = room[: self.n_rows - start]
+            buffer = buffer[: rows_per_piece(len(chosen.features))]
+        out = buffer[: self.n_rows - start]
         rows = slice(start, start + len(out))
         if addresses is None:
             found = self.chunk(chosen, rows, place)

@@ -96,9 +96,9 @@ def test_open_datasets_are_read_by_slices_and_never_whole(tmp_path, kind, monkey
 @pytest.mark.parametrize("kind", KINDS)
 def test_reads_follow_the_stored_chunks(tmp_path, kind, monkeypatch):
     path = written(tmp_path, kind, {"points": ROWS})
-    monkeypatch.setattr("fastgmm.sources.formats.chunked.rows_a_chunk", lambda width: 20)
+    monkeypatch.setattr("fastgmm.sources.formats.chunked.rows_per_chunk", lambda width: 20)
     assert [len(chunk.rows) for chunk in open_source(path).chunks()] == [14, 14, 12]
-    monkeypatch.setattr("fastgmm.sources.formats.chunked.rows_a_chunk", lambda width: 2)
+    monkeypatch.setattr("fastgmm.sources.formats.chunked.rows_per_chunk", lambda width: 2)
     assert [len(chunk.rows) for chunk in open_source(path).chunks()][:2] == [7, 7]
 
 

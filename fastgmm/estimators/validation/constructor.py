@@ -14,7 +14,7 @@ from fastgmm.em.acceleration import ACCELERATIONS
 from fastgmm.errors import suggestion
 from fastgmm.initialisation.methods import METHODS
 
-LARGEST_REG_COVAR = 1e290  # the square of sources.blocks.LARGEST: a variance beyond is no number
+LARGEST_REG_COVAR = 1e290  # the square of sources.checks.LARGEST: a variance beyond is no number
 
 
 Constraints = dict[str, list[Any]]

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import ClusterError, DataError, require
-from fastgmm.sources.arrays import as_weights, refuse_shape
-from fastgmm.sources.blocks import Block, check_total_weight
+from fastgmm.sources.arrays import refuse_shape
+from fastgmm.sources.block import Block, Chunk
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
 from fastgmm.sources.dask.worker import (
@@ -37,8 +37,14 @@ from fastgmm.sources.dask.worker import (
     done,
     versions,
 )
-from fastgmm.sources.source import Chunk, Source
+from fastgmm.sources.source import Source
 from fastgmm.sources.tables import as_table, is_instance
+from fastgmm.sources.weights import (
+    as_weights,
+    check_total_weight,
+    check_weights_length,
+    refuse_second_weights,
+)
 
 _GIVEN_UP = re.compile(r"Task (.+) marked as failed because \d+ workers died")
 _AT_ONCE = 20  # tasks that a worker may have held: so far apart are lines of one death at most
@@ -76,11 +82,7 @@ class DaskSource(Source):
 
     def weighted(self, weights: Any) -> DaskSource:
         """Give every row a weight, from a Dask collection cut as the rows are or from an array."""
-        if self.weight is not None:
-            raise DataError(
-                f"{self.name} takes weights from its column {self.weight!r}; "
-                "give weights there or as an array, not both"
-            )
+        refuse_second_weights(self.weight, self.name)
         cut = self._cut(weights)
         found = copy.copy(self)
         found.weight, found._weights, found._weighed_by = "sample_weight", _partitions(cut), cut
@@ -100,14 +102,14 @@ class DaskSource(Source):
             given = _lengths(weights)
             if given is None or self._lengths is None or given == self._lengths:
                 return weights  # each partition compares its own
-            _check_length(sum(given), sum(self._lengths), self.name)
+            check_weights_length(sum(given), sum(self._lengths), self.name)
             return weights.rechunk((self._lengths,))
         array = as_weights(weights)
         if self._lengths is None:
             length = require("dask", "dask").delayed(len)
             self._lengths = tuple(self._compute([length(each) for each in self._partitions]))
             self.n_rows = sum(self._lengths)
-        _check_length(len(array), sum(self._lengths), self.name)
+        check_weights_length(len(array), sum(self._lengths), self.name)
         dask_array = require("dask.array", "dask")
         return dask_array.from_array(array, chunks=(self._lengths,)).persist()
 
@@ -322,14 +324,6 @@ def _futures(data: Any) -> dict[Any, Any]:
 def _are_lost(data: Any) -> bool:
     """Whether a cluster keeps nothing any more of what it was to keep."""
     return any(each.status in ("cancelled", "lost") for each in _futures(data).values())
-
-
-def _check_length(n_weights: int, n_rows: int, name: str) -> None:
-    if n_weights != n_rows:
-        raise DataError(
-            f"{n_weights} sample weights were given for {n_rows} rows of {name}; give one weight "
-            "for each row"
-        )
 
 
 def _failure(error: Exception, name: str, partitions: list[Any]) -> str | None:

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import ClusterError, DataError
-from fastgmm.sources.blocks import Block, blocks
+from fastgmm.sources.block import Block, Chunk
+from fastgmm.sources.blocks import blocks
 from fastgmm.sources.cells import Place, real
 from fastgmm.sources.columns import Chosen
-from fastgmm.sources.source import Chunk, Source
+from fastgmm.sources.source import Source
 from fastgmm.sources.tables import Table, as_table
 from fastgmm.version import __version__
 
@@ -85,7 +86,7 @@ class Partition(Source):
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows: views of an array, where nothing had to be chosen."""
-        step = self._table.rows_a_chunk(self._chosen)
+        step = self._table.rows_per_chunk(self._chosen)
         for start in range(0, self._table.n_rows, step):
             rows = slice(start, start + step)
             found, weights = self._table.chunk(self._chosen, rows, Place(self.name, start))

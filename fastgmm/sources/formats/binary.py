@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
-from fastgmm.sources.blocks import Poured
+from fastgmm.sources.block import Chunk, Poured
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import choose
 from fastgmm.sources.formats.file import File
-from fastgmm.sources.source import Chunk, Room, Source, rows_a_chunk, rows_a_piece
+from fastgmm.sources.rows import Buffer, rows_per_chunk, rows_per_piece
+from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable
 
 # Columns that a file without rows may tell of. There its size says nothing of them: a header of
@@ -61,30 +62,31 @@ class PlainSource(Source):
         table = ArrayTable(np.empty((0, width), layout.dtype))
         dtype = table.dtype(self._chosen, Place(file.name))
         super().__init__(file.name, self._chosen.features, dtype, n_rows, weight)
-        self._step = chunk_rows or (rows_a_chunk if layout.fortran else rows_a_piece)(width)
+        at_a_time = rows_per_chunk if layout.fortran else rows_per_piece
+        self._chunk_rows = chunk_rows or at_a_time(width)
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows, each chunk in the memory of the one before."""
         read = _columns_reader if self._layout.fortran else _rows_reader
         n_rows = self._layout.shape[0]
         with self._file.reading(EOFError), open(self._file.path, "rb", buffering=0) as opened:
-            stretch = read(opened, self._layout, min(self._step, n_rows))
-            for start in range(0, n_rows, self._step):
-                table = ArrayTable(stretch(start, min(start + self._step, n_rows)))
+            stretch = read(opened, self._layout, min(self._chunk_rows, n_rows))
+            for start in range(0, n_rows, self._chunk_rows):
+                table = ArrayTable(stretch(start, min(start + self._chunk_rows, n_rows)))
                 yield table.chunk(self._chosen, slice(None), Place(self.name, start))
 
-    def pour(self, room: Room) -> Iterator[Poured] | None:
+    def pour(self, buffer: Buffer) -> Iterator[Poured] | None:
         """Walk the rows straight into a block, where they lie in the file as they do there."""
         as_stored = self._layout.dtype == self.dtype and not self._layout.fortran
-        return self._poured(room) if as_stored and self._chosen.all else None
+        return self._poured(buffer) if as_stored and self._chosen.all else None
 
-    def _poured(self, room: Room) -> Iterator[Poured]:
+    def _poured(self, buffer: Buffer) -> Iterator[Poured]:
         n_rows, width = self._layout.shape
         row_bytes = width * self._layout.dtype.itemsize
         start = 0
         with self._file.reading(EOFError), open(self._file.path, "rb", buffering=0) as opened:
             while start < n_rows:
-                rows = room()[: min(self._step, n_rows - start)]
+                rows = buffer()[: min(self._chunk_rows, n_rows - start)]
                 _fill(opened, self._layout.offset + start * row_bytes, rows)
                 start += len(rows)
                 yield Poured(len(rows))
@@ -122,9 +124,9 @@ def _columns_reader(file: BinaryIO, layout: Layout, most: int) -> Stretch:
 def _fill(file: BinaryIO, offset: int, out: npt.NDArray[Any]) -> None:
     """Read from an offset until an array is full, however little a read gives at a time."""
     file.seek(offset)
-    room = out.reshape(-1).view(np.uint8).data
-    while room:
-        n_bytes = file.readinto(room)  # type: ignore[attr-defined]
+    buffer = out.reshape(-1).view(np.uint8).data
+    while buffer:
+        n_bytes = file.readinto(buffer)  # type: ignore[attr-defined]
         if not n_bytes:
-            raise EOFError(f"it ends {len(room)} bytes too soon")
-        room = room[n_bytes:]
+            raise EOFError(f"it ends {len(buffer)} bytes too soon")
+        buffer = buffer[n_bytes:]

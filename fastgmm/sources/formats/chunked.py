@@ -10,9 +10,11 @@ import numpy as np
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources.arrays import refuse_shape
+from fastgmm.sources.block import Chunk
 from fastgmm.sources.cells import REAL_KINDS, Place, real
 from fastgmm.sources.columns import choose
-from fastgmm.sources.source import Chunk, Source, rows_a_chunk
+from fastgmm.sources.rows import rows_per_chunk
+from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable
 
 Opened = Callable[[], AbstractContextManager[Any]]
@@ -43,7 +45,7 @@ class StoredSource(Source):
         dtype = ArrayTable(empty).dtype(self._chosen, Place(name))
         super().__init__(name, self._chosen.features, dtype, n_rows, weight)
         # what is compressed is unpacked whole: reading half of it would unpack it twice
-        self._step = chunk_rows or along * max(1, rows_a_chunk(width) // along)
+        self._chunk_rows = chunk_rows or along * max(1, rows_per_chunk(width) // along)
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows, a whole number of stored chunks at a time."""
@@ -53,8 +55,8 @@ class StoredSource(Source):
                     f"{self.name} was {self._shape} of {self._stored} when it was opened and is "
                     f"{tuple(array.shape)} of {array.dtype}; open it again"
                 )
-            for start in range(0, self._shape[0], self._step):
-                table = ArrayTable(np.asarray(array[start : start + self._step]))
+            for start in range(0, self._shape[0], self._chunk_rows):
+                table = ArrayTable(np.asarray(array[start : start + self._chunk_rows]))
                 yield table.chunk(self._chosen, slice(None), Place(self.name, start))
 
 

@@ -26,8 +26,9 @@ from fastgmm.em.acceleration import ACCELERATIONS, Memory
 from fastgmm.em.loop import State, run
 from fastgmm.em.stopping import MAX_PASSES, TOLERANCE, Stopping
 from fastgmm.em.update_rules import MaximumLikelihood
-from fastgmm.initialisation.methods import initial_parameters
+from fastgmm.initialisation.methods import start_from
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.passes.subsample import draw_sample
 from fastgmm.sources import open_source
 
 N_PROBLEMS = 64
@@ -108,7 +109,9 @@ def own_start(of: Problem, seed: int) -> Problem:
     """Return the problem with the start that a fit begins from by default."""
     of_family = family(of.covariance_type)
     n_components, rng = of.start.n_components, np.random.default_rng(seed)
-    start = initial_parameters(open_source(of.rows), "auto", n_components, of_family, 1e-6, rng)
+    rule = MaximumLikelihood(of_family, 1e-6)
+    sample = draw_sample(open_source(of.rows), rng)
+    start = start_from(sample, "auto", n_components, rule, rng)
     return of._replace(start=start)
 
 

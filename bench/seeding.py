@@ -19,7 +19,9 @@ from sklearn.mixture import GaussianMixture as SkMixture
 
 from fastgmm import DegenerateComponentWarning, GaussianMixture
 from fastgmm.covariance import family
-from fastgmm.initialisation.methods import initial_parameters
+from fastgmm.em import MaximumLikelihood
+from fastgmm.initialisation.methods import start_from
+from fastgmm.passes.subsample import draw_sample
 from fastgmm.sources import open_source
 
 CASES = (  # rows, features, components
@@ -51,7 +53,8 @@ def drawn(n_rows: int, n_features: int, n_components: int) -> np.ndarray:
 def start(rows: np.ndarray, n_components: int, method: str, seed: int, kind: str = "full") -> None:
     """Find the first parameters of a fit."""
     rng = np.random.default_rng(seed)
-    initial_parameters(open_source(rows), method, n_components, family(kind), 1e-6, rng)
+    rule = MaximumLikelihood(family(kind), 1e-6)
+    start_from(draw_sample(open_source(rows), rng), method, n_components, rule, rng)
 
 
 def seconds(work, turns: int = TURNS) -> float:

@@ -33,7 +33,7 @@ from fastgmm.em.update_rules import MaximumLikelihood
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 
-FAMILY_OF = {family.structure: family for family in FAMILIES}
+FAMILY_OF = {family.structure: family for family in FAMILIES.values()}
 
 
 def problem(structure, seed, n_features=2, n_components=3, separation=2.0, n_rows=300):

@@ -12,7 +12,7 @@ from fastgmm.errors import DegenerateComponentWarning, DegenerateCovarianceError
 from fastgmm.initialisation import short_runs
 from fastgmm.initialisation.auto import auto_start, leaders, sub_sample
 from fastgmm.initialisation.coordinates import whitening
-from fastgmm.initialisation.methods import initial_parameters
+from fastgmm.initialisation.methods import start_from
 from fastgmm.passes.subsample import Sample, draw_sample
 from fastgmm.sources import open_source, with_weights
 
@@ -56,7 +56,8 @@ def start(rows, n_components, seed=0, weights=None, covariance="full", reg_covar
     if weights is not None:
         source = with_weights(source, weights)
     rng = np.random.default_rng(seed)
-    return initial_parameters(source, "auto", n_components, family(covariance), reg_covar, rng)
+    rule = MaximumLikelihood(family(covariance), reg_covar)
+    return start_from(draw_sample(source, rng), "auto", n_components, rule, rng)
 
 
 def agreement(rows, labels, n_components, **more):
@@ -127,9 +128,7 @@ def test_a_seed_gives_the_same_bits_whatever_the_threads_and_chunks():
     numba.set_num_threads(1)
     alone = start(rows, 2)
     numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-    pieces = initial_parameters(
-        open_source(rows, chunk_rows=777), "auto", 2, FULL, 1e-6, np.random.default_rng(0)
-    )
+    pieces = start(open_source(rows, chunk_rows=777), 2)
     for found in (alone, pieces):
         assert_array_equal(found.means, expected.means)
         assert_array_equal(found.covariances, expected.covariances)
@@ -216,7 +215,7 @@ def test_leaders_are_sound_and_no_twins():
 def test_the_winner_of_a_sample_is_about_its_origin():
     rows = np.array([[0.0], [1.0], [10.0], [11.0]])
     sample = Sample(rows - 5.5, np.full(4, 0.25), np.array([5.5]))
-    found = auto_start(sample, 2, FULL, 1e-3, np.random.default_rng(0))
+    found = auto_start(sample, 2, MaximumLikelihood(FULL, 1e-3), np.random.default_rng(0))
     assert_allclose(np.sort(found.means[:, 0]), [0.5, 10.5], atol=1e-6)
 
 

@@ -19,7 +19,7 @@ from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
 
-FAMILY_OF = {family.structure: family for family in FAMILIES}
+FAMILY_OF = {family.structure: family for family in FAMILIES.values()}
 
 
 def rule_of(structure, reg_covar=1e-6):

@@ -119,12 +119,12 @@ def violations(module, text):
 PRODUCTS = {"convolve", "corrcoef", "correlate", "cov", "dot", "inner", "matmul", "matvec"}
 PRODUCTS |= {"multivariate_normal", "polyfit", "tensordot", "vdot", "vecdot", "vecmat"}
 PRODUCTS |= {"get_cython_function_address"}
-LIBRARIES = ("fastgmm.mixture.lapack", "numpy.linalg", "scipy", "sklearn")
+LIBRARIES = ("fastgmm.mixture.factorisation", "numpy.linalg", "scipy", "sklearn")
 PLAIN = ("sklearn.base", "sklearn.callback", "sklearn.exceptions", "sklearn.utils")  # no numbers
-# Applied by `_each` alone, in its guard: another for each matrix would cost a third of its time
-IN_EACH = {"_inverse_factor", "_upper_factor", "_lower_factor", "_inverse_product"}
+# Applies a factor to each matrix in its own guard: another for each would cost a third of its time
+EACH = "factorisation.of_each"
 # What is to be guarded; and a show, whose rivals are timed with threads of their own
-FREE = ("fastgmm.mixture.lapack", "fastgmm.parallel.blas", "fastgmm.demo")
+FREE = ("fastgmm.mixture.factorisation", "fastgmm.parallel.blas", "fastgmm.demo")
 
 
 def is_guard(node):
@@ -162,11 +162,11 @@ def products(tree, names, guarded=False):
     """Lines of products outside a guard, and of guards that their caller would be left in."""
     if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         marks = getattr(tree, "decorator_list", [])
-        guarded = any(is_guard(mark) for mark in marks) or getattr(tree, "name", "") in IN_EACH
+        guarded = any(is_guard(mark) for mark in marks)
     elif isinstance(tree, ast.With):
         guarded |= any(is_guard(item.context_expr) for item in tree.items)
     elif isinstance(tree, ast.Call):
-        guarded |= ast.unparse(tree.func) == "_each"
+        guarded |= ast.unparse(tree.func) == EACH
     if is_product(tree, names) and not guarded:
         yield getattr(tree, "lineno", 0)
     if isinstance(tree, ast.Yield | ast.YieldFrom) and guarded:
@@ -178,7 +178,7 @@ def products(tree, names, guarded=False):
 def unguarded(text):
     """Lines of a file where bits may follow the threads of BLAS."""
     tree = ast.parse(text)
-    return sorted(set(products(tree, {*from_libraries(tree), *IN_EACH})))
+    return sorted(set(products(tree, set(from_libraries(tree)))))
 
 
 def run(code):
@@ -287,7 +287,7 @@ def test_products_of_matrices_are_taken_by_one_thread_of_blas(path):
         "with one_blas_thread():\n    def f():\n        return a @ b",
         "@one_blas_thread()\ndef f():\n    yield a @ b",
         "def f():\n    with one_blas_thread():\n        yield 1",
-        "_inverse_factor(a)",
+        "from fastgmm.mixture import factorisation\nfactorisation.inverse_factor(a)",
     ],
 )
 def test_a_product_outside_a_guard_is_noticed(text):
@@ -302,7 +302,7 @@ def test_a_product_outside_a_guard_is_noticed(text):
         "with one_blas_thread():\n    f(each @ b for each in a)",
         "@one_blas_thread()\ndef f():\n    return np.linalg.inv(a) @ b",
         "from sklearn.utils import check_array\ncheck_array(a)",
-        "_each(_inverse_factor, a)",
+        "from fastgmm.mixture import factorisation as f\nfactorisation.of_each(f.upper_factor, a)",
     ],
 )
 def test_a_product_inside_a_guard_is_let_be(text):

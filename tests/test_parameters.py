@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.mixture.lapack import invert_lower
+from fastgmm.mixture.factorisation import invert_lower
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel import blas
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import naive
 import numpy as np
 import pytest
 from contests import contest_of
@@ -357,7 +358,8 @@ def test_the_component_of_two_clusters_is_cut_between_them(structure, rng):
     best = best_cuts(rows, np.full(600, 1 / 600), responsibilities, two)[0]
     assert best.component == 0
     assert best.gain > 0.0
-    three = divided(two, [best], 1e-6)
+    rule = em.MaximumLikelihood(family(naive.COVARIANCE_TYPES[structure]), 1e-6)
+    three = divided(two, [best], rule)
     assert three.n_components == 3
     assert_allclose(three.weights, 1 / 3)
     assert_allclose(np.sort(three.means[:, 1]), [0.0, 0.0, 5.0], atol=0.1)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fastgmm.cli import inputs
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 
 MARGINS = 2  # of a column
@@ -60,18 +61,7 @@ def _n_fitting(columns: Sequence[Sequence[str]], width: int) -> int:
 
 def deviations(model: GaussianMixture) -> np.ndarray:
     """Take the standard deviation of every feature in every component, (K, d)."""
-    shape = model.means_.shape
-    covariances = np.asarray(model.covariances_, dtype=np.float64)
-    match model.covariance_type:
-        case "full":
-            variances = np.diagonal(covariances, axis1=1, axis2=2)
-        case "tied":
-            variances = np.broadcast_to(np.diagonal(covariances), shape)
-        case "diag":
-            variances = covariances
-        case _:
-            variances = np.broadcast_to(covariances[:, None], shape)
-    return np.sqrt(variances)
+    return np.sqrt(inputs.parameters(model).variances)
 
 
 def feature_names(model: GaussianMixture) -> list[str]:

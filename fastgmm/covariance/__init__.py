@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from fastgmm.covariance.diagonal import VVI
 from fastgmm.covariance.ellipsoidal import EEE, VVV
-from fastgmm.covariance.family import Family
+from fastgmm.covariance.family import Constraint, Family
+from fastgmm.covariance.regularisation import Scatter
 from fastgmm.covariance.spherical import VII
 from fastgmm.errors import suggestion
 
-__all__ = ["FAMILIES", "Family", "family"]
+__all__ = ["FAMILIES", "Constraint", "Family", "Scatter", "family"]
 
-FAMILIES = (VII, VVI, EEE, VVV)
-
-_BY_NAME = {
-    **{family.covariance_type: family for family in FAMILIES},
-    **{family.name: family for family in FAMILIES},
-}
+# by covariance_type: whatever stands here is right in estimators, files and the command line
+FAMILIES = {each.covariance_type: each for each in (VII, VVI, EEE, VVV)}
 
 
 def family(name: str) -> Family:
@@ -26,9 +23,10 @@ def family(name: str) -> Family:
     ValueError
         If there is none; the message lists the names and suggests the nearest.
     """
-    if name in _BY_NAME:
-        return _BY_NAME[name]
-    known = ", ".join(map(repr, _BY_NAME))
+    by_name = FAMILIES | {each.name: each for each in FAMILIES.values()}
+    if name in by_name:
+        return by_name[name]
+    known = ", ".join(map(repr, by_name))
     raise ValueError(
-        f"no covariance family is named {name!r}{suggestion(name, _BY_NAME)}; choose one of {known}"
+        f"no covariance family is named {name!r}{suggestion(name, by_name)}; choose one of {known}"
     )

@@ -1,15 +1,25 @@
-"""The contract of a covariance family: what an M-step may choose."""
+"""A covariance family: which covariances of a structure an M-step may choose."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastgmm.covariance.regularisation import Scatter, regularised_scatter
-from fastgmm.mixture.statistics import Array, SufficientStatistics
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
+from fastgmm.mixture.structure import Structure
+
+
+class Constraint(NamedTuple):
+    """What the covariances of a family have in common."""
+
+    maximise: Callable[[Scatter], Array]  # the covariances of highest expected log-likelihood
+    n_parameters: Callable[[int, int], int]  # free in them, of (n_components, n_features)
 
 
 @dataclass(frozen=True)
@@ -17,14 +27,18 @@ class Family:
     """One of the families of Celeux and Govaert (1995): volume, shape and orientation.
 
     The letters of its name say whether each of the three is Equal over components, Variable, or
-    the Identity.
+    the Identity. Without a constraint, all covariances of the structure are in it.
     """
 
     name: str  # "VVV"
     covariance_type: str  # scikit-learn's word for it, "full"
-    structure: str  # what a kernel must sum for it, "full"
-    n_covariance_parameters: Callable[[int, int], int]  # of (n_components, n_features)
-    maximise: Callable[[Scatter], Array]  # the covariances of highest expected log-likelihood
+    structure: Structure  # how its covariances are stored, and what a kernel sums for them
+    constraint: Constraint | None = None
+
+    def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
+        """Count what is free in the covariances."""
+        free = self.structure if self.constraint is None else self.constraint
+        return free.n_parameters(n_components, n_features)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Count what is free in a mixture: covariances, means, and all weights but one."""
@@ -32,7 +46,11 @@ class Family:
         return self.n_covariance_parameters(n_components, n_features) + means_and_weights
 
     def estimate(
-        self, statistics: SufficientStatistics, means: npt.ArrayLike, reg_covar: float | Array
+        self,
+        statistics: SufficientStatistics,
+        means: npt.ArrayLike,
+        reg_covar: float | Array,
+        of_empty: Array | None = None,
     ) -> Array:
         """Covariances about the means, of highest expected log-likelihood but for `reg_covar`.
 
@@ -44,13 +62,40 @@ class Family:
             Usually `statistics.means`.
         reg_covar : float or ndarray of shape (n_features,)
             Added to every variance, or to that of each feature.
+        of_empty : ndarray, optional
+            In the structure's shape: what components without weight have, as far as the family
+            allows. Without it they have `reg_covar` alone.
 
         Returns
         -------
         ndarray
-            In the structure's shape; `reg_covar` alone for a component without weight. Whether
-            they are finite and positive definite is for `Parameters.from_covariances` to say.
+            In the structure's shape. Whether they are finite and positive definite is for
+            `Parameters.from_covariances` to say.
         """
         scatter = regularised_scatter(statistics, means, reg_covar)
+        weight, moments, n_features = scatter
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.maximise(scatter)
+            covariances = moments / self.structure.divisor(weight, weight.sum(), n_features)
+            if of_empty is not None and not self.structure.is_shared:
+                empty = ~statistics.occupied
+                covariances[empty] = of_empty[empty]
+            return self.nearest(covariances, weight, n_features)
+
+    def nearest(self, covariances: Array, weights: Array, n_features: int) -> Array:
+        """Return the family's estimate where these are the covariances within components."""
+        if self.constraint is None:
+            return covariances
+        weights = np.maximum(weights, NEGLIGIBLE_WEIGHT)
+        moments = covariances * self.structure.divisor(weights, weights.sum(), n_features)
+        return self.constraint.maximise(Scatter(weights, moments, n_features))
+
+    def parameters(self, weights: Array, means: Array, covariances: Array) -> Parameters:
+        """Return parameters with these covariances, or with those of the family nearest to them.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            If a covariance is not finite or not positive definite; it names the component.
+        """
+        nearest = self.nearest(covariances, weights, np.shape(means)[1])
+        return Parameters.from_covariances(self.structure, weights, means, nearest)

@@ -1,4 +1,4 @@
-"""Weighted scatter about the means: what every family's estimate is made from."""
+"""Weighted scatter about the means, regularised: what every family's estimate is made from."""
 
 from __future__ import annotations
 
@@ -38,21 +38,15 @@ def regularised_scatter(
     """
     weight = np.maximum(statistics.weight, NEGLIGIBLE_WEIGHT)
     n_features = statistics.first.shape[1]
+    structure = statistics.structure
     # values near 1e154 overflow when squared; the verdict on what comes of it, with the component's
     # number, is that of Parameters.from_covariances
     with np.errstate(over="ignore", invalid="ignore"):
         at_means = np.isfinite(means).all() and np.array_equal(means, statistics.means)
         moments = np.array(statistics.central if at_means else statistics.rebased(means).second)
-        match statistics.structure:
-            case "spherical":
-                variances, added = moments, weight * n_features
-                reg_covar = float(np.mean(reg_covar))
-            case "diagonal":
-                variances, added = moments, weight[:, None]
-            case "tied":
-                variances, added = np.einsum("ii->i", moments), weight.sum()
-            case _:
-                variances, added = np.einsum("kii->ki", moments), weight[:, None]
+        divisor = structure.divisor(weight, weight.sum(), n_features)
+        variances = structure.diagonal(moments)
+        added = structure.diagonal(np.broadcast_to(divisor, moments.shape))
         # rounding may leave a variance of nothing just below 0
-        variances[...] = np.maximum(variances, 0.0) + reg_covar * added
+        variances[...] = np.maximum(variances, 0.0) + structure.added(reg_covar) * added
     return Scatter(weight, moments, n_features)

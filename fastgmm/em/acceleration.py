@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.mixture.arrays import Array, read_only
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array, read_only
+from fastgmm.mixture.structure import upper_triangle
 
 ACCELERATIONS = ("squarem", "auto")  # the last is the first, once EM is seen to be slow
 LONGEST_STEP = 4.0  # at first, and the factor of its bound's growth
@@ -112,14 +113,11 @@ def coordinates(parameters: Parameters) -> Array:
     logarithm, and EM does not move it.
     """
     alive = parameters.weights > 0.0
-    parts = [np.log(parameters.weights[alive]), parameters.means[alive].ravel()]
-    factors = parameters.precisions_cholesky
-    factors = factors if parameters.structure == "tied" else factors[alive]
-    if parameters.structure in ("spherical", "diagonal"):
-        return np.concatenate([*parts, np.log(factors).ravel()])
-    upper = np.triu_indices(parameters.n_features, 1)
-    diagonal = np.diagonal(factors, axis1=-2, axis2=-1)
-    return np.concatenate([*parts, np.log(diagonal).ravel(), factors[..., *upper].ravel()])
+    structure = parameters.structure
+    factors = parameters.precisions_cholesky[structure.places(alive)]
+    logs = np.log(structure.diagonal(factors))
+    parts = np.log(parameters.weights[alive]), parameters.means[alive], logs
+    return np.concatenate([*map(np.ravel, parts), structure.above(factors).ravel()])
 
 
 def metric(parameters: Parameters) -> Array:
@@ -128,25 +126,19 @@ def metric(parameters: Parameters) -> Array:
     It is the root of the diagonal of the information that rows with known labels would hold.
     """
     alive = parameters.weights > 0.0
-    weights = parameters.weights[alive]
-    n_features = parameters.n_features
-    shape = (len(weights), n_features)
-    factors, covariances = parameters.precisions_cholesky, parameters.covariances
-    if parameters.structure != "tied":
-        factors, covariances = factors[alive], covariances[alive]
-    if parameters.structure in ("spherical", "diagonal"):
-        per_feature = factors if parameters.structure == "diagonal" else factors[:, None]
-        means = np.sqrt(weights)[:, None] * np.broadcast_to(per_feature, shape)
-        logs = np.sqrt(2.0 * weights * (1 if per_feature.shape == shape else n_features))
-        logs = np.repeat(logs, factors[0].size)
-        return np.concatenate([np.sqrt(weights), means.ravel(), logs])
-    shares = np.ones(()) if parameters.structure == "tied" else weights
-    diagonal = np.diagonal(factors, axis1=-2, axis2=-1)
-    means = np.sqrt(weights)[:, None] * np.broadcast_to(diagonal, shape)
-    logs = np.broadcast_to(np.sqrt(2.0 * shares)[..., None], diagonal.shape)
-    variances = np.diagonal(covariances, axis1=-2, axis2=-1)
-    above = np.sqrt(shares[..., None] * variances)[..., np.triu_indices(n_features, 1)[0]]
-    return np.concatenate([np.sqrt(weights), means.ravel(), logs.ravel(), above.ravel()])
+    structure, places = parameters.structure, parameters.structure.places(alive)
+    weights, n_features = parameters.weights[alive], parameters.n_features
+    deviations = structure.diagonal(parameters.precisions_cholesky[places])
+    means = np.sqrt(weights)[:, None] * np.broadcast_to(deviations, (len(weights), n_features))
+    shares = np.ones(()) if structure.is_shared else weights
+    n_each = n_features // deviations.shape[-1]  # features of one deviation
+    logs = np.broadcast_to(np.sqrt(2.0 * shares * n_each)[..., None], deviations.shape)
+    parts = np.sqrt(weights), means, logs
+    if structure.is_axis_parallel:
+        return np.concatenate([*map(np.ravel, parts)])
+    variances = structure.diagonal(parameters.covariances[places])
+    above = np.sqrt(shares[..., None] * variances)[..., upper_triangle(n_features, 1)[0]]
+    return np.concatenate([*map(np.ravel, parts), above.ravel()])
 
 
 def moved(parameters: Parameters, step: Array) -> Parameters | None:
@@ -155,11 +147,13 @@ def moved(parameters: Parameters, step: Array) -> Parameters | None:
     None where its numbers would overflow.
     """
     alive = parameters.weights > 0.0
-    n_alive, n_features = int(alive.sum()), parameters.n_features
-    structure = parameters.structure
-    n_means = n_alive * n_features
-    n_logs = {"tied": n_features, "spherical": n_alive}.get(structure, n_means)
-    log_weights, means, logs, above = np.split(step, np.cumsum([n_alive, n_means, n_logs]))
+    structure, places = parameters.structure, parameters.structure.places(alive)
+    factors = np.array(parameters.precisions_cholesky)
+    moving = factors[places]
+    deviations = structure.diagonal(moving)
+    n_alive, n_means = int(alive.sum()), parameters.means[alive].size
+    ends = np.cumsum([n_alive, n_means, deviations.size])
+    log_weights, means, logs, above = np.split(step, ends)
     change = max(np.max(np.abs(log_weights)), np.max(np.abs(logs)))
     if not np.isfinite(change):
         return None
@@ -168,21 +162,12 @@ def moved(parameters: Parameters, step: Array) -> Parameters | None:
     weights[alive] *= np.exp(part * log_weights)
     weights /= weights.sum()
     all_means = np.array(parameters.means)
-    all_means[alive] += part * means.reshape(n_alive, n_features)
-    factors = np.array(parameters.precisions_cholesky)
-    here = Ellipsis if structure == "tied" else alive
-    if structure in ("spherical", "diagonal"):
-        factors[here] *= np.exp(part * logs).reshape(factors[here].shape)
-    else:
-        moving = factors[here]
-        upper, on = np.triu_indices(n_features, 1), np.arange(n_features)
-        moving[..., on, on] *= np.exp(part * logs).reshape(moving[..., on, on].shape)
-        moving[..., *upper] += part * above.reshape(moving[..., *upper].shape)
-        factors[here] = moving
+    all_means[alive] += part * means.reshape(n_alive, -1)
+    deviations *= np.exp(part * logs).reshape(deviations.shape)
+    structure.add_above(moving, part * above)
+    factors[places] = moving
     with np.errstate(over="ignore", invalid="ignore"):  # refused by from_precisions
-        precisions = Parameters(
-            structure, weights, all_means, parameters.covariances, factors
-        ).precisions
+        precisions = structure.precisions(factors)
     try:
         found = Parameters.from_precisions(structure, weights, all_means, precisions)
     except DegenerateCovarianceError:

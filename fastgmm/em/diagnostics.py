@@ -85,7 +85,7 @@ def complaints(parameters: Parameters, added: float | Array, rows: Described) ->
     total = _whole_variances(parameters, added)
     added = np.broadcast_to(added, total.shape)
     variances = total
-    if parameters.structure == "spherical" and rows.variances is not None:
+    if not parameters.structure.tells_features_apart and rows.variances is not None:
         variances = rows.variances
     constant = ROUNDING * added >= variances
     if rows.constant is not None:
@@ -122,22 +122,8 @@ def _whole_variances(parameters: Parameters, added: float | Array) -> Array:
     """Each feature's variance over all rows, without what was added, (d,)."""
     weights, means = parameters.weights, parameters.means
     apart = means - weights @ means
-    within = weights @ _variances(parameters) - added
+    within = weights @ parameters.variances - added
     return np.asarray(np.maximum(within, 0.0) + weights @ apart**2)
-
-
-def _variances(parameters: Parameters) -> Array:
-    """Variances of every component (K, d), in any structure."""
-    covariances, shape = parameters.covariances, parameters.means.shape
-    match parameters.structure:
-        case "spherical":
-            return np.broadcast_to(covariances[:, None], shape)
-        case "diagonal":
-            return covariances
-        case "tied":
-            return np.broadcast_to(np.diagonal(covariances), shape)
-        case _:
-            return np.einsum("kii->ki", covariances)
 
 
 def _singular(
@@ -147,10 +133,11 @@ def _singular(
     n_components = parameters.n_components
     if not kept.any():
         return np.zeros(n_components, bool)
-    if parameters.structure == "spherical":
-        return np.asarray(parameters.covariances < MOSTLY_ADDED * added[kept].mean())
-    if parameters.structure == "diagonal":
-        return np.asarray((parameters.covariances < MOSTLY_ADDED * added)[:, kept].any(axis=1))
+    structure = parameters.structure
+    if structure.is_axis_parallel:
+        variances = structure.of_features(parameters.covariances, kept)
+        low = variances < MOSTLY_ADDED * structure.added(added[kept])
+        return np.asarray(low.reshape(n_components, -1).any(axis=1))
     factors, matrices = parameters.precisions_cholesky, parameters.covariances
     floor = _floor(matrices, added)
     if kept.all():
@@ -210,7 +197,7 @@ def _about_resolution(
 ) -> Iterator[str]:
     """Compare deviations within components with the distance between neighbouring numbers."""
     with one_blas_thread():
-        within = parameters.weights @ _variances(parameters) - added
+        within = parameters.weights @ parameters.variances - added
         at = np.abs(parameters.weights @ parameters.means).astype(rows.dtype)
     within = np.maximum(within, LEAST_WITHIN * total)
     spacing = np.spacing(at).astype(np.float64)
@@ -243,16 +230,13 @@ def _about_dependence(
 ) -> list[str]:
     """Say whether all rows lie in fewer dimensions than there are features."""
     n_features = int(kept.sum())
-    if parameters.structure not in ("tied", "full") or not found.singular or n_features < 2:
+    if parameters.structure.is_axis_parallel or not found.singular or n_features < 2:
         return []
     weights = parameters.weights
     with one_blas_thread():
         apart = parameters.means - weights @ parameters.means
     whole = np.einsum("k,ki,kj->ij", weights, apart, apart)
-    if parameters.structure == "tied":
-        whole += parameters.covariances
-    else:
-        whole += np.einsum("k,kij->ij", weights, parameters.covariances)
+    whole += parameters.structure.mean(parameters.covariances, weights)
     floor = np.maximum(MOSTLY_ADDED * added, ROUNDING * total)
     least, direction = _least(whole, floor, kept)
     if least >= 1.0:
@@ -294,7 +278,7 @@ def _about_components(
             f"row (weight {least:.2g}): use fewer components, or another start"
         )
     if found.single:
-        ways = "use fewer components" if parameters.structure == "tied" else _ways(others)
+        ways = "use fewer components" if parameters.structure.is_shared else _ways(others)
         yield (
             f"{_listed('component', found.single)} "
             f"{_verb(len(found.single), 'holds one row', 'hold one row each')}: drop it if it is "
@@ -303,7 +287,7 @@ def _about_components(
     if found.singular and not explained:
         which = "the tied covariance has"
         fewest = ""
-        if parameters.structure != "tied":
+        if not parameters.structure.is_shared:
             several = _verb(len(found.singular), "has", "have")
             which = f"{_listed('component', found.singular)} {several}"
             least = rows.counts[list(found.singular)].min()

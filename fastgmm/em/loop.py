@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from fastgmm.covariance import Family
 from fastgmm.em.acceleration import Memory
 from fastgmm.em.stopping import Outcome, Stopping, is_slow
 from fastgmm.em.update_rules import UpdateRule
@@ -93,7 +94,17 @@ def _accelerated(found: State, before: State, stopping: Stopping) -> State:
     if memory.rest > 0 or stopping.is_near(found.trace, found.start):
         return replace(found, memory=memory.rested())
     memory, trial = memory.extrapolate(found.parameters)
-    return replace(found, memory=memory, trial=trial)
+    return replace(found, memory=memory, trial=_of_family(trial, found.rule.family))
+
+
+def _of_family(trial: Parameters | None, family: Family) -> Parameters | None:
+    """Return the trial, or the mixture of the family nearest to it."""
+    if trial is None or family.constraint is None:
+        return trial
+    try:
+        return family.parameters(trial.weights, trial.means, trial.covariances)
+    except DegenerateCovarianceError:
+        return None
 
 
 def _without_trial(state: State, stopping: Stopping) -> State:

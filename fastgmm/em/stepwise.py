@@ -23,23 +23,14 @@ def remembered(
     So a model needs no memory but its parameters and a number. Variances below `reg_covar`, which
     no M-step makes, are remembered as 0.
     """
-    weight = row_weight * parameters.weights
+    structure, weight = parameters.structure, row_weight * parameters.weights
     second = np.array(parameters.covariances)
-    match parameters.structure:
-        case "spherical":
-            variances, share = second, weight * parameters.n_features
-            reg_covar = float(np.mean(reg_covar))
-        case "diagonal":
-            variances, share = second, weight[:, None]
-        case "tied":
-            variances, share = np.einsum("ii->i", second), np.asarray(row_weight)
-        case _:
-            variances, share = np.einsum("kii->ki", second), weight[:, None, None]
-    variances[...] = np.maximum(variances - reg_covar, 0.0)
+    variances = structure.diagonal(second)
+    variances[...] = np.maximum(variances - structure.added(reg_covar), 0.0)
     return replace(
-        SufficientStatistics.zeros(parameters.structure, parameters.means),
+        SufficientStatistics.zeros(structure, parameters.means),
         weight=weight,
-        second=second * share,
+        second=second * structure.divisor(weight, row_weight, parameters.n_features),
         row_weight=row_weight,
     )
 

@@ -32,7 +32,7 @@ class UpdateRule(Protocol):
 
 @dataclass(frozen=True)
 class MaximumLikelihood:
-    """The M-step of a covariance family, and the log-likelihood a unit of row weight."""
+    """The M-step of a covariance family, and the log-likelihood per unit of row weight."""
 
     family: Family
     reg_covar: float | Array  # added to every variance, or to that of each feature (d,)
@@ -40,9 +40,9 @@ class MaximumLikelihood:
     def estimate(self, statistics: SufficientStatistics, previous: Parameters | None) -> Parameters:
         """Parameters of highest expected log-likelihood.
 
-        A component without weight keeps its previous mean and covariance and gets weight 0.
-        Without `previous`, as in a first M-step from labels, it stays at its origin with
-        `reg_covar` for a covariance.
+        A component without weight keeps its previous mean and, as far as the family allows, its
+        previous covariance, and gets weight 0. Without `previous`, as in a first M-step from
+        labels, it stays at its origin with `reg_covar` for a covariance.
 
         Raises
         ------
@@ -52,13 +52,12 @@ class MaximumLikelihood:
         occupied = statistics.occupied
         weights = np.where(occupied, statistics.weight, 0.0)
         means = statistics.means
-        covariances = self.family.estimate(statistics, means, self.reg_covar)
+        of_empty = None if previous is None else previous.covariances
+        covariances = self.family.estimate(statistics, means, self.reg_covar, of_empty)
         with np.errstate(over="ignore", invalid="ignore"):  # seen in the covariances, below
             weights /= weights.sum()
         if previous is not None and not occupied.all():
             means = np.where(occupied[:, None], means, previous.means)
-            if self.family.structure != "tied":
-                covariances[~occupied] = previous.covariances[~occupied]
         return Parameters.from_covariances(self.family.structure, weights, means, covariances)
 
     def objective(self, parameters: Parameters, statistics: SufficientStatistics) -> float:

@@ -11,7 +11,6 @@ import numpy as np
 from fastgmm import em
 from fastgmm.covariance import family
 from fastgmm.errors import DataError
-from fastgmm.estimators.validation.mixture_arrays import matrices_shape
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
 
@@ -94,7 +93,7 @@ def parameters_of(attributes: Mapping[str, Any], covariance_type: str) -> Parame
     if means.ndim != 2:
         raise ValueError(f"the attribute 'means_' should have two dimensions, but has {means.ndim}")
     weights = _attribute(attributes, "weights_", (len(means),))
-    shape = matrices_shape(covariance_type, *means.shape)
+    shape = structure.shape(*means.shape)
     if "precisions_cholesky_" not in attributes:
         covariances = _attribute(attributes, "covariances_", shape)
         return Parameters.from_covariances(structure, weights, means, covariances)

@@ -137,7 +137,7 @@ def _check_mixture(arrays: Mapping[str, Any], covariance_type: str) -> None:
             raise ValueError(f"{name!r} holds numbers that are not finite")
     mixture_arrays.checked_weights(arrays["weights_"], len(arrays["means_"]))
     covariances, factors = arrays["covariances_"], arrays["precisions_cholesky_"]
-    if family(covariance_type).structure in ("tied", "full"):
+    if not family(covariance_type).structure.is_axis_parallel:
         if not np.array_equal(covariances, covariances.swapaxes(-1, -2)):
             raise ValueError("a covariance is not symmetric")
         if np.tril(factors, -1).any():

@@ -280,14 +280,5 @@ def _is_sound(counts: Array, n_features: int) -> bool:
 def variances_of(parameters: Parameters) -> Array:
     """Return the variance of each feature under a mixture, (d,)."""
     weights, means = parameters.weights[:, None], parameters.means
-    match parameters.structure:
-        case "spherical":
-            within = parameters.covariances[:, None]
-        case "diagonal":
-            within = parameters.covariances
-        case "tied":
-            within = np.diagonal(parameters.covariances)[None]
-        case _:
-            within = np.einsum("kii->ki", parameters.covariances)
     centre = (weights * means).sum(axis=0)
-    return np.asarray((weights * (within + (means - centre) ** 2)).sum(axis=0))
+    return np.asarray((weights * (parameters.variances + (means - centre) ** 2)).sum(axis=0))

@@ -143,7 +143,7 @@ class Start(NamedTuple):
         def start() -> em.State | DegenerateCovarianceError:
             method, n_components = self.estimator.init_params, self.estimator.n_components
             try:
-                own = start_from(sample, method, n_components, rule.family, rule.reg_covar, rng)
+                own = start_from(sample, method, n_components, rule, rng)
             except DegenerateCovarianceError as failure:
                 return failure
             return em.State(rule, self.given.instead_of(own))

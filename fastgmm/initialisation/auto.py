@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import em
-from fastgmm.covariance import Family
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import coordinates
 from fastgmm.initialisation.kmeans import (
@@ -87,11 +86,7 @@ TWINS = 1e-4  # nats a row: candidates so near to each other are taken for the s
 
 
 def auto_start(
-    sample: Sample,
-    n_components: int,
-    family: Family,
-    reg_covar: float | Array,
-    rng: np.random.Generator,
+    sample: Sample, n_components: int, rule: em.UpdateRule, rng: np.random.Generator
 ) -> Parameters:
     """Choose the best of several kinds of start by short runs of EM.
 
@@ -99,8 +94,7 @@ def auto_start(
     ----------
     sample : Sample
     n_components : int
-    family : Family
-    reg_covar : float or ndarray of shape (n_features,)
+    rule : UpdateRule
     rng : numpy.random.Generator
 
     Returns
@@ -115,16 +109,16 @@ def auto_start(
     with one_blas_thread():  # else the bits of a product may follow the number of threads
         if n_components == 1:
             everything = Share(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))
-            return maximise(sample, [everything], family, reg_covar)
-        best = _best(sample, n_components, em.MaximumLikelihood(family, reg_covar), rng)
+            return maximise(sample, [everything], rule)
+        best = _best(sample, n_components, rule, rng)
         if best is None:
             centres, labels = standardised_k_means(sample, n_components, rng)
-            return maximise(sample, members(sample, centres, labels), family, reg_covar)
+            return maximise(sample, members(sample, centres, labels), rule)
         return replace(best, means=best.means + sample.origin)
 
 
 def _best(
-    sample: Sample, n_components: int, rule: em.MaximumLikelihood, rng: np.random.Generator
+    sample: Sample, n_components: int, rule: em.UpdateRule, rng: np.random.Generator
 ) -> Parameters | None:
     """Return the winner of the short runs about the sample's origin, or None if none is sound."""
     centred = sample._replace(origin=np.zeros_like(sample.origin))
@@ -221,7 +215,8 @@ def _trials(
     """Try all of some exchanges and the best of them; the likeliest after two passes climbs on."""
     trials = []
     for count in dict.fromkeys(-(-len(found) // part) for part in PARTS if found):
-        here = merged(state.parameters, [pair for pair, _ in found[:count]])
+        pairs = [pair for pair, _ in found[:count]]
+        here = merged(state.parameters, pairs, short.rule.family)
         try:
             begin = short.divided(here, [(pair[1], split) for pair, split in found[:count]])
         except DegenerateCovarianceError:

@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.covariance import Family
+from fastgmm import em
 from fastgmm.kernels import kmeans
 from fastgmm.kernels.plan import SHARED_OPERATIONS
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array, SufficientStatistics
+from fastgmm.mixture.structure import Structure
 from fastgmm.parallel import threads
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
@@ -240,21 +241,21 @@ def _assign(
         kmeans.assign(rows[its], weights[its], centres, labels[its], mass[lane], sums[lane])
 
 
-def maximise(
-    sample: Sample, shares: Iterable[Share], family: Family, reg_covar: float | Array
-) -> Parameters:
+def maximise(sample: Sample, shares: Iterable[Share], rule: em.UpdateRule) -> Parameters:
     """Take the M-step of given shares of the rows.
 
-    A component without rows stays at its centre, with the covariance of the sample and the weight
-    of one row.
+    A component without rows stays at its centre, with the covariance of the sample, as far as the
+    family allows, and the weight of one row.
     """
+    family, of_empty = rule.family, None
     found = _statistics(sample, shares, family.structure)
-    covariances = family.estimate(found, found.means, reg_covar)
-    empty = found.weight <= 0.0
-    if empty.any() and family.structure != "tied":
+    empty = ~found.occupied
+    if empty.any():
         everything = [Share(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))]
         whole = _statistics(sample, everything, family.structure)
-        covariances[empty] = family.estimate(whole, whole.means, reg_covar)
+        of_all = family.estimate(whole, whole.means, rule.reg_covar)
+        of_empty = np.broadcast_to(of_all, found.second.shape)
+    covariances = family.estimate(found, found.means, rule.reg_covar, of_empty)
     weights = np.where(empty, 1.0 / len(sample.rows), found.weight)
     return Parameters.from_covariances(
         family.structure, weights / weights.sum(), found.means + sample.origin, covariances
@@ -262,7 +263,9 @@ def maximise(
 
 
 @one_blas_thread()
-def _statistics(sample: Sample, shares: Iterable[Share], structure: str) -> SufficientStatistics:
+def _statistics(
+    sample: Sample, shares: Iterable[Share], structure: Structure
+) -> SufficientStatistics:
     """Sum the shares of every component about their mean, or about its centre without rows."""
     weights, origins, seconds = [], [], []
     for share in shares:
@@ -270,23 +273,14 @@ def _statistics(sample: Sample, shares: Iterable[Share], structure: str) -> Suff
         origin = share.weights @ share.rows / weight if weight > 0.0 else share.centre
         weights.append(weight)
         origins.append(origin)
-        seconds.append(_products(share.rows - origin, share.weights, structure))
+        seconds.append(structure.scatter(share.rows - origin, share.weights))
     return SufficientStatistics(
         weight=np.array(weights),
         first=np.zeros((len(weights), sample.rows.shape[1])),
-        second=np.sum(seconds, axis=0) if structure == "tied" else np.array(seconds),
+        second=structure.joined(seconds),
         log_likelihood=0.0,
         n_rows=len(sample.rows),
         row_weight=1.0,
         origin=np.array(origins),
         structure=structure,
     )
-
-
-@one_blas_thread()
-def _products(centred: Array, weights: Array, structure: str) -> Array:
-    """Weighted products of centred rows, in the structure's shape."""
-    if structure in ("tied", "full"):
-        return (centred * weights[:, None]).T @ centred
-    squares = weights @ centred**2
-    return squares.sum() if structure == "spherical" else squares

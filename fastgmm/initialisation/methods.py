@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.covariance import Family
+from fastgmm import em
 from fastgmm.initialisation.auto import auto_start
 from fastgmm.initialisation.kmeans import (
     Share,
@@ -21,30 +21,28 @@ from fastgmm.initialisation.kmeans import (
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.passes.subsample import Sample, draw_sample
-from fastgmm.sources import Source
+from fastgmm.passes.subsample import Sample
 
 
-def initial_parameters(
-    source: Source,
+def start_from(
+    sample: Sample,
     method: str,
     n_components: int,
-    family: Family,
-    reg_covar: float | Array,
+    rule: em.UpdateRule,
     rng: np.random.Generator,
 ) -> Parameters:
     """Find parameters for EM to start from.
 
     Parameters
     ----------
-    source : Source
+    sample : Sample
+        Of the rows, as `fastgmm.passes.subsample.draw_sample` draws one.
     method : {"auto", "kmeans", "k-means++", "random", "random_from_data"}
         "auto" is the best of several kinds by short runs of EM; "random" gives each row random
         responsibilities, that follow from its values and the seed; the others label rows by
         the nearest of their centres.
     n_components : int
-    family : Family
-    reg_covar : float or ndarray of shape (n_features,)
+    rule : UpdateRule
     rng : numpy.random.Generator
 
     Returns
@@ -57,28 +55,16 @@ def initial_parameters(
         If a component's covariance is not positive definite: more components than different
         rows, say, with reg_covar=0.
     """
-    return start_from(draw_sample(source, rng), method, n_components, family, reg_covar, rng)
-
-
-def start_from(
-    sample: Sample,
-    method: str,
-    n_components: int,
-    family: Family,
-    reg_covar: float | Array,
-    rng: np.random.Generator,
-) -> Parameters:
-    """Find parameters on a sample that has been drawn."""
     if method == "auto":
-        return auto_start(sample, n_components, family, reg_covar, rng)
+        return auto_start(sample, n_components, rule, rng)
     with one_blas_thread():  # at d = 160 the covariances had other bits with two
         if method == "random":
             shares = random_shares(sample.rows, n_components, rng)
             nowhere = np.zeros(sample.rows.shape[1])
             given = (Share(sample.rows, sample.weights * share, nowhere) for share in shares())
-            return maximise(sample, given, family, reg_covar)
+            return maximise(sample, given, rule)
         centres, labels = METHODS[method](sample, n_components, rng)
-        return maximise(sample, members(sample, centres, labels), family, reg_covar)
+        return maximise(sample, members(sample, centres, labels), rule)
 
 
 Method = Callable[[Sample, int, np.random.Generator], tuple[Array, npt.NDArray[np.int64]]]

@@ -70,7 +70,7 @@ def _alternatives(
                 yield short.divided(rest, moves)
             else:
                 given = _moved(shares, moves, sample, parameters.means)
-                yield maximise(sample, given, rule.family, rule.reg_covar)
+                yield maximise(sample, given, rule)
         except DegenerateCovarianceError:
             continue
 

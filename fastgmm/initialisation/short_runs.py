@@ -28,6 +28,7 @@ from fastgmm.kernels import softmax
 from fastgmm.kernels.simd.vectors import WIDTH
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array
+from fastgmm.mixture.structure import Structure
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 from fastgmm.sources import Source, open_source, with_weights
@@ -40,7 +41,6 @@ MOST_PRODUCTS = 2_000_000  # 16 MB: with more, memory is what takes time, and pa
 # Rows times components: of more, a pass of few candidates is as fast on threads, and what all
 # components have of all rows is not held. Fifty components of a whole sample are so many
 MOST_SHARES = 2_500_000
-PLAIN = ("VII", "VVI", "EEE", "VVV")
 NO_WEIGHT = -1e300  # its logarithm, finite so that products stay numbers
 
 Division = Callable[[], Array]  # what each component has of each row, (K, m), made when it is asked
@@ -52,7 +52,7 @@ class ShortRuns:
     Parameters
     ----------
     sample : Sample
-    rule : MaximumLikelihood
+    rule : UpdateRule
         The M-step of all of them.
     """
 
@@ -87,7 +87,7 @@ class ShortRuns:
         divisions = list(divisions)
         if not divisions:
             return []
-        found = self._begun(divisions) if self._is_plain else None
+        found = self._begun(divisions) if self._has_few_products else None
         if found is not None:
             return found
         rows, weights = self.sample.rows, self.sample.weights
@@ -102,8 +102,7 @@ class ShortRuns:
         found = []
         for given in divisions:
             try:
-                rule = self.rule
-                found.append(maximise(self.sample, given, rule.family, rule.reg_covar))
+                found.append(maximise(self.sample, given, self.rule))
             except DegenerateCovarianceError:
                 continue
         return found
@@ -154,29 +153,25 @@ class ShortRuns:
             halves = maximise(
                 self.sample,
                 [Share(rows[at[side]], mass[side], nowhere) for side in sides],
-                self.rule.family,
-                self.rule.reg_covar,
+                self.rule,
             )
             both = [taker, split.component]
             weights[both] = weights[split.component] * halves.weights
             means[both] = halves.means
-            if parameters.structure != "tied":
+            if not parameters.structure.is_shared:
                 covariances[both] = halves.covariances
-        return Parameters.from_covariances(
-            parameters.structure, weights / weights.sum(), means, covariances
-        )
+        return self.rule.family.parameters(weights / weights.sum(), means, covariances)
 
     def _suits(self, n_components: int) -> bool:
-        """Whether products are few, for so many components, and the M-step is known here."""
-        return self._is_plain and not self.is_many(n_components)
+        """Whether products are few, for so many components."""
+        return self._has_few_products and not self.is_many(n_components)
 
     @property
-    def _is_plain(self) -> bool:
-        """Whether the products of the rows are few, and the M-step one of those known here."""
-        n_rows, d = self.sample.rows.shape
-        products = {"spherical": d + 2, "diagonal": 2 * d + 1}
-        n_products = products.get(self.rule.family.structure, (d + 1) * (d + 2) // 2)
-        return self.rule.family.name in PLAIN and n_rows * n_products <= MOST_PRODUCTS
+    def _has_few_products(self) -> bool:
+        """Whether the products of the rows take little memory."""
+        n_rows, n_features = self.sample.rows.shape
+        n_products = 1 + n_features + self.rule.family.structure.n_numbers(n_features)
+        return n_rows * n_products <= MOST_PRODUCTS
 
     @functools.cached_property
     def _products(self) -> Array:
@@ -186,14 +181,7 @@ class ShortRuns:
         """
         columns = self.sample.rows.T
         n_features, n_rows = columns.shape
-        match self.rule.family.structure:
-            case "spherical":
-                squares = (columns**2).sum(axis=0, keepdims=True)
-            case "diagonal":
-                squares = columns**2
-            case _:
-                i, j = _triangle(n_features)
-                squares = columns[i] * columns[j]
+        squares = self.rule.family.structure.row_products(columns)
         found = np.zeros((1 + n_features + len(squares), -(-n_rows // WIDTH) * WIDTH))
         found[0, :n_rows] = 1.0
         found[1 : 1 + n_features, :n_rows] = columns
@@ -269,7 +257,7 @@ def source_of(sample: Sample) -> Source:
 class Batch(NamedTuple):
     """Candidates of one structure, side by side: C of them, of K components each."""
 
-    structure: str
+    structure: Structure
     weights: Array  # (K, C)
     means: Array  # (K, C, d)
     covariances: Array  # (K, C) spherical, (K, C, d) diagonal, (1, C, d, d) tied, (K, C, d, d) full
@@ -282,25 +270,22 @@ class Batch(NamedTuple):
     def parameters(self, c: int) -> Parameters:
         """Return one candidate."""
         weights, means, *matrices = (np.array(values[:, c]) for values in self[1:])
-        if self.structure == "tied":
+        if self.structure.is_shared:
             matrices = [values[0] for values in matrices]
         return Parameters(self.structure, weights, means, *matrices)
 
 
 def _stacked(candidates: Sequence[Parameters]) -> Batch:
     structure = candidates[0].structure
-    columns = [
-        np.stack([getattr(each, name) for each in candidates], axis=axis)
-        for name, axis in (
-            ("weights", 1),
-            ("means", 1),
-            ("covariances", 0 if structure == "tied" else 1),
-            ("precisions_cholesky", 0 if structure == "tied" else 1),
-        )
-    ]
-    if structure == "tied":
-        columns[2:] = [matrices[None] for matrices in columns[2:]]
-    return Batch(structure, *columns)
+
+    def stacked(name: str, is_shared: bool = False) -> Array:
+        values = [getattr(each, name) for each in candidates]
+        return np.stack(values)[None] if is_shared else np.stack(values, axis=1)
+
+    matrices = (
+        stacked(name, structure.is_shared) for name in ("covariances", "precisions_cholesky")
+    )
+    return Batch(structure, stacked("weights"), stacked("means"), *matrices)
 
 
 def _stepped(
@@ -317,19 +302,9 @@ def _stepped(
 @one_blas_thread()
 def _coefficients(batch: Batch) -> tuple[Array, float]:
     """Coefficients of the log densities, (K C, p), and the farthest mean in squared deviations."""
-    means, factors = batch.means, batch.factors
+    means = batch.means
     n_components, n_candidates, n_features = means.shape
-    if batch.structure in ("tied", "full"):
-        precisions = factors @ factors.swapaxes(-1, -2)
-        linear = (precisions @ means[..., None])[..., 0]
-        log_volumes = np.log(np.einsum("...ii->...i", factors)).sum(axis=-1)
-        i, j = _triangle(n_features)
-        squares = precisions[..., i, j] * np.where(i == j, -0.5, -1.0)
-    else:
-        by_feature = factors[..., None] if batch.structure == "spherical" else factors
-        linear = by_feature**2 * means
-        log_volumes = np.log(np.broadcast_to(by_feature, means.shape)).sum(axis=-1)
-        squares = -0.5 * by_feature**2
+    linear, squares, log_volumes = batch.structure.natural(batch.factors, means)
     distances = (means * linear).sum(axis=-1)
     held = batch.weights > 0.0
     log_weights = np.where(held, np.log(np.where(held, batch.weights, 1.0)), NO_WEIGHT)
@@ -357,68 +332,40 @@ def _expectation(
 
 def _maximised(batch: Batch, sums: Array, rule: em.UpdateRule) -> tuple[Batch, list[int | None]]:
     """Take the M-step of every candidate, and tell which has a singular component."""
-    n_components, n_candidates, n_features = batch.means.shape
+    structure, (n_components, n_candidates, n_features) = batch.structure, batch.means.shape
     sums = sums.reshape(n_components, n_candidates, -1)
-    weight = sums[..., 0]
-    held = weight > NEGLIGIBLE_WEIGHT
+    held = sums[..., 0] > NEGLIGIBLE_WEIGHT
+    weight = np.where(held, sums[..., 0], 0.0)
     divisor = np.where(held, weight, 1.0)[..., None]
     means = np.where(held[..., None], sums[..., 1 : 1 + n_features] / divisor, batch.means)
-    squares = sums[..., 1 + n_features :]
-    match batch.structure:
-        case "spherical":
-            own = (squares[..., 0] / divisor[..., 0] - (means**2).sum(axis=-1)) / n_features
-            covariances = np.maximum(own, 0.0) + float(np.mean(rule.reg_covar))
-        case "diagonal":
-            covariances = np.maximum(squares / divisor - means**2, 0.0) + rule.reg_covar
-        case _:
-            if batch.structure == "full":
-                squares = squares / divisor
-            covariances = squares[..., _square(n_features)]
-            products = means[..., :, None] * means[..., None, :]
-            if batch.structure == "tied":
-                pooled = (covariances - (weight * held)[..., None, None] * products).sum(axis=0)
-                covariances = (pooled / weight.sum(axis=0)[:, None, None])[None]
-            else:
-                covariances -= products
-            variances = np.einsum("...ii->...i", covariances)
-            variances[...] = np.maximum(variances, 0.0) + rule.reg_covar
-    if batch.structure != "tied" and not held.all():
+    covariances = structure.central(sums[..., 1 + n_features :], weight, means)
+    variances = structure.diagonal(covariances)
+    variances[...] = np.maximum(variances, 0.0) + structure.added(rule.reg_covar)
+    if not structure.is_shared and not held.all():
         shape = held.shape + (1,) * (covariances.ndim - 2)
         covariances = np.where(held.reshape(shape), covariances, batch.covariances)
-    factors, singular = _factors(covariances, batch.structure)
-    weights = np.where(held, weight, 0.0)
-    return Batch(
-        batch.structure, weights / weights.sum(axis=0), means, covariances, factors
-    ), singular
+    weights = weight / weight.sum(axis=0)
+    if rule.family.constraint is not None:
+        for c in range(n_candidates):
+            each = covariances[0 if structure.is_shared else slice(None), c]
+            each[...] = rule.family.nearest(each, weights[:, c], n_features)
+    factors, singular = _factors(covariances, structure)
+    return Batch(structure, weights, means, covariances, factors), singular
 
 
-@functools.lru_cache(maxsize=4)  # as large as a covariance; a fit asks for those of one width
-def _triangle(n_features: int) -> tuple[npt.NDArray[np.intp], ...]:
-    return np.triu_indices(n_features)
-
-
-@functools.lru_cache(maxsize=4)
-def _square(n_features: int) -> npt.NDArray[np.intp]:
-    """Where the entries of a symmetric matrix stand in its upper triangle, (d, d)."""
-    places = np.zeros((n_features, n_features), np.intp)
-    i, j = _triangle(n_features)
-    places[i, j] = places[j, i] = np.arange(len(i))
-    return places
-
-
-def _factors(covariances: Array, structure: str) -> tuple[Array, list[int | None]]:
+def _factors(covariances: Array, structure: Structure) -> tuple[Array, list[int | None]]:
     """Factors of the precisions, and for each candidate its first singular component, if any.
 
     A tied covariance is nobody's: its number is -1.
     """
-    if structure in ("spherical", "diagonal"):
+    if structure.is_axis_parallel:
         good = (covariances > 0.0) & np.isfinite(covariances)
         factors = 1.0 / np.sqrt(np.where(good, covariances, 1.0))
         good = np.asarray(good.reshape(*good.shape[:2], -1).all(axis=-1))
     else:
         factors, good = _inverse_factors(covariances)
     found: list[int | None] = [
-        None if each.all() else -1 if structure == "tied" else int(np.argmin(each))
+        None if each.all() else -1 if structure.is_shared else int(np.argmin(each))
         for each in good.T
     ]
     return factors, found

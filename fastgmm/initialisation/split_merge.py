@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.covariance import Family
 from fastgmm.initialisation import coordinates
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
@@ -105,8 +106,9 @@ def together(best: Sequence[Split], pairs: Iterable[Merge]) -> list[tuple[Pair, 
     return found
 
 
-def merged(parameters: Parameters, pairs: Iterable[Pair]) -> Parameters:
+def merged(parameters: Parameters, pairs: Iterable[Pair], family: Family) -> Parameters:
     """Give the first of each pair the moments of both; the second keeps its own, and no weight."""
+    structure = parameters.structure
     weights, means = parameters.weights.copy(), parameters.means.copy()
     covariances = parameters.covariances.copy()
     for i, j in pairs:
@@ -115,25 +117,19 @@ def merged(parameters: Parameters, pairs: Iterable[Pair]) -> Parameters:
         apart = means[j] - means[i]
         weights[i], weights[j] = both, 0.0
         means[i] += (1.0 - part) * apart
-        match parameters.structure:
-            case "tied":
-                continue
-            case "spherical":
-                between = np.mean(apart**2)
-            case "diagonal":
-                between = apart**2
-            case _:
-                between = np.outer(apart, apart)
+        if structure.is_shared:
+            continue
+        between = structure.narrowed(np.outer(apart, apart))
         within = part * covariances[i] + (1.0 - part) * covariances[j]
         covariances[i] = within + part * (1.0 - part) * between
-    return Parameters.from_covariances(parameters.structure, weights, means, covariances)
+    return family.parameters(weights, means, covariances)
 
 
 @one_blas_thread()
 def merges(parameters: Parameters) -> list[Merge]:
     """Rank the pairs of components by what is lost, at most, if they become one."""
     weights, means = parameters.weights, parameters.means
-    covariances = _matrices(parameters)
+    covariances = parameters.matrices
     volumes = np.linalg.slogdet(covariances)[1]
     variances = np.einsum("kii->ki", covariances)
     found = []
@@ -154,16 +150,6 @@ def merges(parameters: Parameters) -> list[Merge]:
         )
         found += [(float(loss), i, int(j)) for loss, j in zip(losses, others, strict=True)]
     return sorted(found)
-
-
-def _matrices(parameters: Parameters) -> Array:
-    """Covariances of any structure as matrices (K, d, d)."""
-    n_components, n_features = parameters.means.shape
-    covariances = parameters.covariances
-    if parameters.structure in ("tied", "full"):
-        return np.broadcast_to(covariances, (n_components, n_features, n_features))
-    variances = covariances[:, None] if parameters.structure == "spherical" else covariances
-    return variances[:, :, None] * np.eye(n_features)
 
 
 def splits(sample: Sample, its: Iterable[Held]) -> list[Split]:

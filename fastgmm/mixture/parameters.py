@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.lapack import dpotrf, dtrtri
 
-from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.mixture.lapack import invert_lower
-from fastgmm.mixture.statistics import Array, read_only
-from fastgmm.parallel.blas import each_matrix, one_blas_thread
-
-LARGEST_FACTOR = 1e150  # of a precision: its square is still a number, and the inverse of one
+from fastgmm.mixture.arrays import Array, read_only
+from fastgmm.mixture.structure import STRUCTURES, Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +23,7 @@ class Parameters:
     Arrays are read-only float64.
     """
 
-    structure: str  # "spherical", "diagonal", "tied" or "full"
+    structure: Structure  # or its name
     weights: Array  # (K,)
     means: Array  # (K, d)
     covariances: Array
@@ -36,6 +31,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         """Make the arrays float64 and read-only."""
+        object.__setattr__(self, "structure", STRUCTURES[self.structure])
         for name in ("weights", "means", "covariances", "precisions_cholesky"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
@@ -58,12 +54,10 @@ class Parameters:
         DegenerateCovarianceError
             If a covariance is not finite or not positive definite; it names the component.
         """
-        covariances = read_only(covariances)
-        if structure in ("spherical", "diagonal"):
-            factors = 1.0 / np.sqrt(_positive(covariances))
-        else:
-            factors = _each(_inverse_factor, covariances)
-        return cls(structure, read_only(weights), read_only(means), covariances, factors)
+        kind, covariances = STRUCTURES[structure], read_only(covariances)
+        return cls(
+            kind, read_only(weights), read_only(means), covariances, kind.factors(covariances)
+        )
 
     @classmethod
     def from_precisions(
@@ -80,14 +74,9 @@ class Parameters:
         DegenerateCovarianceError
             If a precision is not finite or not positive definite; it names the component.
         """
-        precisions = read_only(precisions)
-        if structure in ("spherical", "diagonal"):
-            factors = np.sqrt(_positive(precisions))
-            covariances = 1.0 / precisions
-        else:
-            factors = _each(_upper_factor, precisions)
-            covariances = _each(_inverse_product, factors)
-        return cls(structure, read_only(weights), read_only(means), covariances, factors)
+        kind = STRUCTURES[structure]
+        inverted = kind.inverted(read_only(precisions))
+        return cls(kind, read_only(weights), read_only(means), *inverted)
 
     @property
     def n_components(self) -> int:
@@ -102,11 +91,24 @@ class Parameters:
     @property
     def precisions(self) -> Array:
         """Inverses of the covariances, in the same shape."""
-        factors = self.precisions_cholesky
-        if self.structure in ("spherical", "diagonal"):
-            return factors**2
-        with one_blas_thread():
-            return factors @ factors.swapaxes(-1, -2)
+        return self.structure.precisions(self.precisions_cholesky)
+
+    @property
+    def variances(self) -> Array:
+        """The variance of every feature in every component, (K, d)."""
+        variances = self.structure.diagonal(self.covariances)
+        return np.broadcast_to(variances, self.means.shape)
+
+    @property
+    def matrices(self) -> Array:
+        """The covariance matrix of every component, (K, d, d)."""
+        return self.structure.matrices(self.covariances, *self.means.shape)
+
+    @cached_property
+    def log_weights(self) -> Array:
+        """What is added to the log density of each component, (K,); -inf for a weight of 0."""
+        with np.errstate(divide="ignore"):
+            return read_only(np.log(self.weights))
 
     def sample(
         self, n_samples: int, random_state: np.random.RandomState
@@ -133,64 +135,5 @@ class Parameters:
         return rows, np.repeat(np.arange(self.n_components, dtype=np.int64), counts)
 
     def _draw(self, k: int, count: int, random_state: np.random.RandomState) -> Array:
-        if self.structure in ("tied", "full"):
-            covariance = self.covariances if self.structure == "tied" else self.covariances[k]
-            with one_blas_thread():
-                return random_state.multivariate_normal(self.means[k], covariance, count)
-        steps = random_state.standard_normal((count, self.n_features))
-        return np.asarray(self.means[k] + np.sqrt(self.covariances[k]) * steps)
-
-
-def _positive(values: Array) -> Array:
-    """Return the values of each component, all positive and finite."""
-    good = (values > 1.0 / LARGEST_FACTOR**2) & (values < LARGEST_FACTOR**2)
-    for k, component in enumerate(good):
-        if not np.all(component):
-            feature = int(np.argmin(component)) if values.ndim == 2 else None
-            raise DegenerateCovarianceError(k, feature)
-    return values
-
-
-def _each(factor: Callable[[Array, int | None], Array], matrices: Array) -> Array:
-    """Apply `factor` to one shared matrix, or to that of every component."""
-    if matrices.ndim == 2:
-        with one_blas_thread():
-            return np.ascontiguousarray(factor(matrices, None))
-    factors = np.empty(matrices.shape)
-
-    def work(k: int) -> None:
-        factors[k] = factor(matrices[k], k)
-
-    each_matrix(work, len(matrices), len(matrices) * float(matrices.shape[1]) ** 3 / 3)
-    return factors
-
-
-def _inverse_factor(covariance: Array, component: int | None) -> Array:
-    """Upper triangular U with U U' the inverse of the covariance."""
-    lower = _lower_factor(covariance, component)
-    invert_lower(lower)
-    if not np.max(np.abs(lower)) < LARGEST_FACTOR:
-        raise DegenerateCovarianceError(component)
-    return lower.T
-
-
-def _upper_factor(precision: Array, component: int | None) -> Array:
-    """Upper triangular U with U U' the precision: Cholesky with rows and columns reversed."""
-    try:
-        return _lower_factor(precision[::-1, ::-1], component)[::-1, ::-1]
-    except DegenerateCovarianceError as failure:
-        place = None if failure.feature is None else len(precision) - 1 - failure.feature
-        raise DegenerateCovarianceError(component, place) from None
-
-
-def _lower_factor(matrix: Array, component: int | None) -> Array:
-    lower, info = dpotrf(matrix, lower=1, clean=1)
-    if info != 0 or not np.all(np.isfinite(lower)):
-        raise DegenerateCovarianceError(component, feature=info - 1 if info > 0 else None)
-    return np.asarray(lower)
-
-
-def _inverse_product(upper: Array, _component: int | None) -> Array:
-    """Inverse of U U', symmetric to the last bit since it is a product with its own transpose."""
-    inverse, _ = dtrtri(upper, lower=0)
-    return np.asarray(inverse.T @ inverse)
+        covariance = self.covariances[self.structure.places(k)]
+        return self.structure.draw(self.means[k], covariance, count, random_state)

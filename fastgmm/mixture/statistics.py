@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -10,20 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
-
-Array = npt.NDArray[np.float64]
+from fastgmm.mixture.arrays import Array as Array
+from fastgmm.mixture.arrays import read_only
+from fastgmm.mixture.structure import STRUCTURES, Structure
 
 # Below this a weight's products with the rows sink among the subnormal numbers, where they lose
 # digits one by one: tiny / eps = 1e-292 is the last weight at which they still have all of them.
 NEGLIGIBLE_WEIGHT = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
 LARGE_WEIGHT = 1e200  # of all rows: where more overflows, it is the weights that are too large
-
-
-def read_only(values: npt.ArrayLike) -> Array:
-    """View the values as float64 that cannot be written through; copies only to convert."""
-    array = np.asarray(values, dtype=np.float64).view()
-    array.flags.writeable = False
-    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +36,11 @@ class SufficientStatistics:
     n_rows: int  # rows of positive weight
     row_weight: float  # summed weights of the rows
     origin: Array  # (K, d)
-    structure: str  # "spherical", "diagonal", "tied" or "full"
+    structure: Structure  # or its name
 
     def __post_init__(self) -> None:
         """Make the arrays float64 and read-only."""
+        object.__setattr__(self, "structure", STRUCTURES[self.structure])
         for name in ("weight", "first", "second", "origin"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
@@ -58,22 +52,15 @@ class SufficientStatistics:
     def zeros(cls, structure: str, origin: npt.ArrayLike) -> SufficientStatistics:
         """Statistics of no rows, the neutral element of `+`."""
         origin = read_only(origin)
-        n_components, n_features = origin.shape
-        shape = {
-            "spherical": (n_components,),
-            "diagonal": (n_components, n_features),
-            "tied": (n_features, n_features),
-            "full": (n_components, n_features, n_features),
-        }[structure]
         return cls(
-            weight=np.zeros(n_components),
+            weight=np.zeros(len(origin)),
             first=np.zeros_like(origin),
-            second=np.zeros(shape),
+            second=np.zeros(STRUCTURES[structure].shape(*origin.shape)),
             log_likelihood=0.0,
             n_rows=0,
             row_weight=0.0,
             origin=origin,
-            structure=structure,
+            structure=STRUCTURES[structure],
         )
 
     def __add__(self, other: SufficientStatistics) -> SufficientStatistics:
@@ -116,7 +103,7 @@ class SufficientStatistics:
         moved = self.weight[:, None] * shift
         # first s' + s first' - weight s s', written as a product and its transpose,
         # so that a symmetric second moment stays symmetric to the last bit
-        correction = _PRODUCT_AND_TRANSPOSE[self.structure](self.first - 0.5 * moved, shift)
+        correction = self.structure.products(self.first - 0.5 * moved, shift)
         return replace(
             self, first=self.first - moved, second=self.second - correction, origin=origin
         )
@@ -145,7 +132,7 @@ class SufficientStatistics:
         occupied = self.occupied[:, None]
         zeros = np.zeros_like(self.first)
         shift = np.divide(self.first, self.weight[:, None], out=zeros, where=occupied)
-        correction = _PRODUCT_AND_TRANSPOSE[self.structure](0.5 * self.first, shift)
+        correction = self.structure.products(0.5 * self.first, shift)
         return self.second - correction
 
     @property
@@ -171,13 +158,3 @@ class SufficientStatistics:
                 "by; divide them by their maximum"
             )
         return self.log_likelihood / self.row_weight
-
-
-# a b' + b a' for each component, in the structure's shape. einsum, not BLAS, whose sums may
-# follow the number of threads.
-_PRODUCT_AND_TRANSPOSE: dict[str, Callable[[Array, Array], Array]] = {
-    "spherical": lambda a, b: 2.0 * np.einsum("ki,ki->k", a, b),
-    "diagonal": lambda a, b: 2.0 * a * b,
-    "tied": lambda a, b: (product := np.einsum("ki,kj->ij", a, b)) + product.T,
-    "full": lambda a, b: (product := np.einsum("ki,kj->kij", a, b)) + product.swapaxes(1, 2),
-}

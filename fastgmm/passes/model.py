@@ -38,10 +38,11 @@ class Model(NamedTuple):
 def model(parameters: Parameters, dtype: npt.DTypeLike) -> Model:
     """Make the factors of some parameters, for rows of one dtype."""
     structure = STRUCTURES[parameters.structure]
-    with np.errstate(divide="ignore"):  # a component of weight 0 has the log weight -inf
-        log_weights = np.log(parameters.weights)
     factors = structure.factors(
-        log_weights, parameters.means, parameters.precisions_cholesky, np.dtype(dtype)
+        parameters.log_weights,
+        parameters.means,
+        parameters.precisions_cholesky,
+        np.dtype(dtype),
     )
     operations, n_moments = structure.row_operations(factors), structure.n_moments(factors)
     return Model(structure, factors, plan(operations, n_moments, parameters.n_features))

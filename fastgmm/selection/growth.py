@@ -47,8 +47,7 @@ class Growth:
     Parameters
     ----------
     sample : Sample
-    rule : em.MaximumLikelihood
-        With the family, and what is added to its variances.
+    rule : em.UpdateRule
     contest : Contest
         Of all rows.
     rng : numpy.random.Generator
@@ -59,7 +58,7 @@ class Growth:
     def __init__(
         self,
         sample: Sample,
-        rule: em.MaximumLikelihood,
+        rule: em.UpdateRule,
         contest: Contest,
         rng: np.random.Generator,
         best: float = math.inf,
@@ -110,10 +109,10 @@ class Growth:
             yield from self._divisions(smaller, n_cuts, fewer)
         if n_cuts > 1 or count <= FRESH_FROM_ALL_KINDS:
             start = partial(start_from, self.sample, "auto", count)
-            yield _tried(start, self.rule.family, self.rule.reg_covar, self.rng)
+            yield _tried(start, self.rule, self.rng)
         else:
             for shares in self._clusters(fewer, count):
-                yield _tried(maximise, fewer, shares, self.rule.family, self.rule.reg_covar)
+                yield _tried(maximise, fewer, shares, self.rule)
 
     def _clusters(self, fewer: Sample, count: int) -> Iterator[list[Share]]:
         """Walk clusters of k-means, on standardised and on whitened features."""
@@ -133,7 +132,7 @@ class Growth:
             several = sorted(best.values(), key=lambda cut: -cut.gain)[:n_cuts]
             chosen = [several] if len(several) == n_cuts else []
         for each in chosen:
-            yield _tried(divided, smaller, each, self.rule.reg_covar)
+            yield _tried(divided, smaller, each, self.rule)
 
     def _fewer(self, count: int) -> Sample:
         """Return a part of the sample, drawn once and for all."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from fastgmm import em, passes
+from fastgmm.covariance import Family
 from fastgmm.em.acceleration import Memory
 from fastgmm.initialisation.split_merge import merged, merges
 from fastgmm.mixture.parameters import Parameters
@@ -71,7 +71,7 @@ def _start(best: Candidate, n_components: int, sample: Sample, contest: Contest)
     """Return a start of fewer components, if by the sample it may lose less than it is spared."""
     if best.state is None or best.failure is not None or not best.state.trace:
         return None
-    rule: Any = best.state.rule
+    rule = best.state.rule
     centred = sample._replace(origin=np.zeros_like(sample.origin))
     source = source_of(centred)
     ours = best.state.parameters
@@ -94,7 +94,7 @@ def _start(best: Candidate, n_components: int, sample: Sample, contest: Contest)
 def _with_fewer(
     parameters: Parameters,
     n_components: int,
-    rule: em.MaximumLikelihood,
+    rule: em.UpdateRule,
     sample: Sample,
     source: Source,
     contest: Contest,
@@ -102,7 +102,7 @@ def _with_fewer(
     """Merge components two by two, and climb over the sample; None if that degenerates."""
     state = em.State(rule, parameters)
     while state.parameters.n_components > n_components:
-        starts = [em.State(rule, each) for each in _unions(state.parameters)]
+        starts = [em.State(rule, each) for each in _unions(state.parameters, rule.family)]
         tried = best_first(em.run(starts, partial(passes.statistics, source), TRIAL))
         if not tried:
             return None
@@ -111,12 +111,12 @@ def _with_fewer(
     return state.parameters if state.failure is None else None
 
 
-def _unions(parameters: Parameters) -> Iterator[Parameters]:
+def _unions(parameters: Parameters, family: Family) -> Iterator[Parameters]:
     """Walk mixtures in which two components are one, those that lose least."""
     for _, i, j in merges(parameters)[:TRIED_PAIRS]:
-        both = merged(parameters, [(i, j)])
+        both = merged(parameters, [(i, j)], family)
         kept = np.arange(parameters.n_components) != j
-        own = slice(None) if parameters.structure == "tied" else kept
+        own = parameters.structure.places(kept)
         yield Parameters(
             parameters.structure,
             both.weights[kept],

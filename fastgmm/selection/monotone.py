@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 
 from fastgmm import em, passes
+from fastgmm.covariance import Family
 from fastgmm.em.acceleration import Memory
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
@@ -76,7 +76,7 @@ def _climbed(
     starts = {
         at: restarted(candidates[at], candidates[smaller], GENTLE)
         for at, smaller in fallen.items()
-        if candidates[at].family.structure != "tied"  # all components have a part in that
+        if not candidates[at].family.structure.is_shared  # all components have a part in that
     }
     found = dict(starts)
     for at, start in starts.items():
@@ -111,12 +111,12 @@ def restarted(candidate: Candidate, smaller: Candidate, gently: float) -> Candid
     parameters = state.parameters
     with one_blas_thread():
         for _ in range(candidate.n_components - smaller.n_components):
-            parameters = divided_gently(parameters, gently)
+            parameters = divided_gently(parameters, state.rule.family, gently)
     # an extrapolation on trial is one of the smaller one
     return replace(candidate, state=replace(state, parameters=parameters, trial=None))
 
 
-def divided_gently(parameters: Parameters, gently: float) -> Parameters:
+def divided_gently(parameters: Parameters, family: Family, gently: float) -> Parameters:
     """Divide the heaviest component in two, so many standard deviations from where it was.
 
     Mean and covariance of the two together are those of the one: so is the density, nearly.
@@ -124,37 +124,16 @@ def divided_gently(parameters: Parameters, gently: float) -> Parameters:
     heaviest = int(parameters.weights.argmax())
     weights = np.append(parameters.weights, 0.5 * parameters.weights[heaviest])
     weights[heaviest] *= 0.5
-    step, within = _halved(parameters, heaviest, gently)
+    structure = parameters.structure
+    covariance = parameters.covariances[structure.places(heaviest)]
+    step, within = structure.halved(covariance, parameters.n_features, gently)
     means = np.vstack([parameters.means, parameters.means[heaviest] + step])
     means[heaviest] -= step
     covariances = parameters.covariances
-    if parameters.structure != "tied":
-        covariances = np.concatenate([covariances, np.asarray(within)[None]])
+    if not structure.is_shared:
+        covariances = np.concatenate([covariances, within[None]])
         covariances[heaviest] = within
-    return Parameters.from_covariances(parameters.structure, weights, means, covariances)
-
-
-@one_blas_thread()
-def _halved(parameters: Parameters, k: int, gently: float) -> tuple[Array, Array]:
-    """Step from a component's mean to those of its halves, and their covariance."""
-    n_features = parameters.means.shape[1]
-    first = np.eye(n_features)[0]
-    match parameters.structure:
-        case "tied":
-            return 0.0 * first, parameters.covariances
-        case "full":
-            covariance = parameters.covariances[k]
-            variances, axes = np.linalg.eigh(covariance)
-            step = gently * np.sqrt(variances[-1]) * axes[:, -1]
-            return step, covariance - np.outer(step, step)
-        case "diagonal":
-            variances = parameters.covariances[k]
-            step = gently * np.sqrt(variances) * (np.arange(n_features) == variances.argmax())
-            return step, variances - step**2
-        case _:
-            variance = parameters.covariances[k]
-            step = gently * np.sqrt(variance) * first
-            return step, np.asarray(variance * (1.0 - gently**2 / n_features))
+    return family.parameters(weights, means, covariances)
 
 
 def _totalled(candidates: Sequence[Candidate], source: Source) -> list[Candidate]:

@@ -8,15 +8,16 @@ in classified log-likelihood follows from the determinants of the halves, withou
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm import em
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
+from fastgmm.mixture.structure import Structure
 from fastgmm.parallel.blas import one_blas_thread
 
 LEAST_SHARE = 1e-2  # rows that belong less to a component than this do not decide how to cut it
@@ -66,7 +67,7 @@ def best_cuts(
     return sorted(found, key=lambda cut: -cut.gain)
 
 
-def divided(parameters: Parameters, cuts: Sequence[Cut], reg_covar: float | Array) -> Parameters:
+def divided(parameters: Parameters, cuts: Sequence[Cut], rule: em.UpdateRule) -> Parameters:
     """Put the halves in the place of the components that are cut, no component twice.
 
     Raises
@@ -75,10 +76,11 @@ def divided(parameters: Parameters, cuts: Sequence[Cut], reg_covar: float | Arra
         If a half's covariance is not positive definite.
     """
     weights, means = parameters.weights.copy(), parameters.means.copy()
-    covariances = parameters.covariances.copy()
-    if parameters.structure == "tied":
+    covariances, structure = parameters.covariances.copy(), parameters.structure
+    added = rule.reg_covar * np.eye(means.shape[1])
+    if structure.is_shared:
         # of the same rows as the halves, so that what is left is a covariance, too
-        between = sum((_between(cut) for cut in cuts), reg_covar * -np.eye(means.shape[1]))
+        between = sum((_between(cut) for cut in cuts), -added)
         covariances = cuts[0].pooled - between
     for cut in cuts:
         shares = [half.weight for half in cut.halves]
@@ -87,21 +89,21 @@ def divided(parameters: Parameters, cuts: Sequence[Cut], reg_covar: float | Arra
         means[cut.component] = cut.halves[0].mean
         weights = np.append(weights, both[1])
         means = np.vstack([means, cut.halves[1].mean])
-        if parameters.structure == "tied":
+        if structure.is_shared:
             continue
-        first, second = (
-            _shaped(half.scatter + reg_covar * np.eye(len(half.mean)), parameters.structure)
-            for half in cut.halves
-        )
+        first, second = (structure.narrowed(half.scatter + added) for half in cut.halves)
         covariances[cut.component] = first
-        covariances = np.concatenate([covariances, np.asarray(second)[None]])
-    return Parameters.from_covariances(
-        parameters.structure, weights / weights.sum(), means, covariances
-    )
+        covariances = np.concatenate([covariances, second[None]])
+    return rule.family.parameters(weights / weights.sum(), means, covariances)
 
 
 def _cuts(
-    k: int, rows: Array, weights: Array, responsibilities: Array, pooled: Array, structure: str
+    k: int,
+    rows: Array,
+    weights: Array,
+    responsibilities: Array,
+    pooled: Array,
+    structure: Structure,
 ) -> Iterator[Cut]:
     """Cut one component along each direction."""
     good = responsibilities > LEAST_SHARE
@@ -155,18 +157,18 @@ def _upper_side(along: Array, shares: Array) -> npt.NDArray[np.bool_]:
 
 
 @one_blas_thread()
-def _gain(cut: Cut, whole: Half, structure: str) -> float:
+def _gain(cut: Cut, whole: Half, structure: Structure) -> float:
     """Nats a row by which the halves describe the rows better, if each row takes its side."""
     shares = np.array([half.weight for half in cut.halves]) / whole.weight
     sides = whole.weight * float(-shares @ np.log(shares))
-    if structure == "tied":
-        after = _volume(cut.pooled - _between(cut), "full")
-        return 0.5 * (_volume(cut.pooled, "full") - after) - sides
+    if structure.is_shared:
+        after = structure.log_volume(cut.pooled - _between(cut))
+        return 0.5 * (structure.log_volume(cut.pooled) - after) - sides
     after = sum(
-        share * _volume(half.scatter, structure)
+        share * structure.log_volume(half.scatter)
         for share, half in zip(shares, cut.halves, strict=True)
     )
-    before = _volume(whole.scatter, structure)
+    before = structure.log_volume(whole.scatter)
     return 0.5 * whole.weight * (before - after) - sides
 
 
@@ -176,26 +178,3 @@ def _between(cut: Cut) -> Array:
     distance = first.mean - second.mean
     share = first.weight * second.weight / (first.weight + second.weight)
     return share * np.outer(distance, distance)
-
-
-def _shaped(scatter: Array, structure: str) -> Array:
-    """Take what a structure keeps of a covariance."""
-    variances = np.diagonal(scatter)
-    match structure:
-        case "spherical":
-            return np.asarray(variances.mean())
-        case "diagonal":
-            return variances
-        case _:
-            return scatter
-
-
-@one_blas_thread()
-def _volume(scatter: Array, structure: str) -> float:
-    """Log determinant of a covariance, in its structure; far below zero rather than infinite."""
-    variances: Array = np.diagonal(scatter)
-    if structure == "spherical":
-        return len(variances) * math.log(max(float(variances.mean()), 1e-300))
-    if structure == "full":
-        variances = np.asarray(np.linalg.eigvalsh(scatter), dtype=np.float64)
-    return float(np.log(np.maximum(variances, 1e-300)).sum())

@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 from fastgmm.covariance import FAMILIES, family
 from fastgmm.mixture.statistics import SufficientStatistics
 
-FAMILY_OF = {family.structure: family for family in FAMILIES}
+FAMILY_OF = {family.structure: family for family in FAMILIES.values()}
 
 
 @pytest.mark.parametrize(

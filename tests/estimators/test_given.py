@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fastgmm.covariance import family
 from fastgmm.estimators.validation import mixture_arrays
 
 IDENTITIES = np.array([np.eye(2)] * 3)
@@ -52,7 +53,7 @@ def test_matrices_that_are_not_positive_definite(matrices):
 
 @pytest.mark.parametrize("covariance_type", ["diag", "spherical"])
 def test_variances_that_are_not_positive(covariance_type):
-    values = np.ones(mixture_arrays.matrices_shape(covariance_type, 3, 2))
+    values = np.ones(family(covariance_type).structure.shape(3, 2))
     values[2] = 0.0
     with pytest.raises(ValueError, match="should be positive; that of component 2 is not"):
         mixture_arrays.checked_matrices(values, "covariances", covariance_type, 3, 2)

@@ -210,9 +210,8 @@ def test_threads_of_blas_change_no_bit_of_a_fit_with_relative_regularisation(cov
 @pytest.mark.parametrize("method", ["auto", "kmeans", "k-means++", "random", "random_from_data"])
 def test_threads_of_blas_change_no_bit_of_a_start(method):
     sample = wide_sample(1000, 150)
-    of_any_blas(
-        lambda: start_from(sample, method, 3, family("tied"), 1e-3, np.random.default_rng(0))
-    )
+    rule = em.MaximumLikelihood(family("tied"), 1e-3)
+    of_any_blas(lambda: start_from(sample, method, 3, rule, np.random.default_rng(0)))
 
 
 def test_threads_of_blas_change_no_bit_of_what_moves_components():
@@ -225,7 +224,7 @@ def test_threads_of_blas_change_no_bit_of_what_moves_components():
     of_any_blas(lambda: [each() for each in split_merge.exchanges(sample, parameters, shares)])
     assert of_any_blas(lambda: repaired(parameters, [1], sample, rule)) != as_bytes(None)
     cuts = best_cuts(sample.rows, sample.weights, shares.T, parameters)
-    of_any_blas(lambda: divided(parameters, cuts[:1], 1e-3))
+    of_any_blas(lambda: divided(parameters, cuts[:1], rule))
     of_any_blas(lambda: [[*cut.halves[0], cut.gain] for cut in cuts])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,10 +33,8 @@ class Mixture(NamedTuple):
 
     def n_bytes(self, n_features: int) -> int:
         """Count the bytes of its means and covariances."""
-        numbers = self.family.n_covariance_parameters(self.n_components, n_features)
-        if self.family.structure in ("full", "tied"):
-            numbers *= 2  # matrices are written out in full
-        return 8 * (numbers + self.n_components * n_features)
+        shape = self.family.structure.shape(self.n_components, n_features)
+        return 8 * (math.prod(shape) + self.n_components * n_features)
 
 
 def demand(source: Source, mixtures: Sequence[Mixture], start: str) -> None:
@@ -112,13 +111,15 @@ def _way(mixtures: Sequence[Mixture], start_alone: bool) -> str:
     """Name what needs less memory."""
     if start_alone:  # the candidates of the default start are what does not fit
         return "take init_params='kmeans', which starts from one candidate"
-    structures = {mixture.family.structure for mixture in mixtures}
+    with_matrices = [e.family for e in mixtures if not e.family.structure.is_axis_parallel]
     way = "take fewer components"
     if len(mixtures) > 1:
         way += " or fewer of these at a time"
-    if "full" in structures:
+    if any(not each.structure.is_shared for each in with_matrices):
         return way + ", covariance_type='tied', 'diag' or 'spherical'"
-    return "take covariance_type='diag' or 'spherical'" if structures == {"tied"} else way
+    if len(with_matrices) == len(mixtures):
+        return "take covariance_type='diag' or 'spherical'"
+    return way
 
 
 def available_bytes() -> int | None:

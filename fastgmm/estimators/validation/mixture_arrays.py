@@ -16,16 +16,6 @@ from fastgmm.parallel.blas import one_blas_thread
 Array = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 
 
-def matrices_shape(covariance_type: str, n_components: int, n_features: int) -> tuple[int, ...]:
-    """Return the shape of `covariances_` and `precisions_`."""
-    return {
-        "full": (n_components, n_features, n_features),
-        "tied": (n_features, n_features),
-        "diag": (n_components, n_features),
-        "spherical": (n_components,),
-    }[covariance_type]
-
-
 def checked_weights(values: npt.ArrayLike, n_components: int) -> Array:
     """Return the weights of the components: from 0 to 1, of sum 1."""
     weights = _of_shape(values, (n_components,), "weights")
@@ -57,19 +47,20 @@ def checked_matrices(
     values: npt.ArrayLike, what: str, covariance_type: str, n_components: int, n_features: int
 ) -> Array:
     """Return precisions or covariances, positive definite; `what` names them in an error."""
-    shape = matrices_shape(covariance_type, n_components, n_features)
-    matrices = _of_shape(values, shape, what)
-    if covariance_type in ("full", "tied"):
+    structure = family(covariance_type).structure
+    matrices = _of_shape(values, structure.shape(n_components, n_features), what)
+    if structure.is_axis_parallel:
+        rule = "positive"
+        good = matrices > 0.0
+    else:
         rule = "symmetric, positive-definite"
         symmetric = np.isclose(matrices, matrices.swapaxes(-1, -2)).all(axis=(-2, -1))
         with one_blas_thread():
             values = np.linalg.eigvalsh(matrices)
         good = np.atleast_1d(symmetric & (values > 0.0).all(axis=-1))
-    else:
-        rule = "positive"
-        good = matrices > 0.0
     if not good.all():
-        raise ValueError(f"'{what}' should be {rule}{_first_bad(good, covariance_type)}")
+        of_one = f"; that of component {np.argwhere(~good)[0][0]} is not"
+        raise ValueError(f"'{what}' should be {rule}{'' if structure.is_shared else of_one}")
     return matrices
 
 
@@ -77,10 +68,19 @@ def checked_mixture(
     weights: npt.ArrayLike, means: npt.ArrayLike, covariances: npt.ArrayLike, covariance_type: str
 ) -> tuple[Array, Array, Array]:
     """Return weights, means and covariances that make a mixture together."""
-    family(covariance_type)
+    kind = family(covariance_type)
     centres: Array = check_array(means, dtype=[np.float64, np.float32], input_name="means")
     matrices = checked_matrices(covariances, "covariances", covariance_type, *centres.shape)
-    return checked_weights(weights, len(centres)), centres, matrices
+    shares = checked_weights(weights, len(centres))
+    if kind.constraint is not None:
+        doubled = np.asarray(matrices, np.float64), np.asarray(shares, np.float64)
+        nearest = kind.nearest(*doubled, centres.shape[1])
+        if not np.allclose(nearest, matrices, rtol=1e-5 if matrices.dtype == np.float32 else 1e-9):
+            raise ValueError(
+                f"'covariances' should be those of a mixture of covariance_type={covariance_type!r}"
+                f", with what these have in common; they are not"
+            )
+    return shares, centres, matrices
 
 
 @contextmanager
@@ -119,9 +119,3 @@ def _of_shape(values: npt.ArrayLike, shape: tuple[int, ...], what: str) -> Array
             f"The parameter '{what}' should have the shape of {shape}, but got {array.shape}"
         )
     return array
-
-
-def _first_bad(good: npt.NDArray[np.bool_], covariance_type: str) -> str:
-    if covariance_type == "tied":
-        return ""
-    return f"; that of component {np.argwhere(~good)[0][0]} is not"

@@ -1,0 +1,17 @@
+"""Arrays of the mixture's values: float64, and not to be written through."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+LARGEST_FACTOR = 1e150  # of a precision: its square is still a number, and the inverse of one
+
+
+def read_only(values: npt.ArrayLike) -> Array:
+    """View the values as float64 that cannot be written through; copies only to convert."""
+    array = np.asarray(values, dtype=np.float64).view()
+    array.flags.writeable = False
+    return array

@@ -78,8 +78,6 @@ def fit(
     columns: options.Columns = None,
     weight: Weight = None,
     dataset: options.Dataset = None,
-    dtype: options.Dtype = None,
-    n_features: options.Width = None,
     tol: Tolerance = DEFAULT["tol"],
     stopping: StoppingRule = DEFAULT["stopping"],
     max_iter: MaxIter = DEFAULT["max_iter"],
@@ -106,7 +104,7 @@ def fit(
         init_params=init,
         random_state=seed,
     )
-    source = inputs.rows(data, columns, weight, inputs.hints_of(dtype, n_features, dataset))
+    source = inputs.rows(data, columns, weight, dataset)
     seconds = _fit(model, source, checkpoint)
     if output_path is not None:
         model.save(output_path)

@@ -6,37 +6,23 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from fastgmm.errors import DataError
 from fastgmm.estimators.fitted_attributes import parameters_of
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.model_file import load
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import Source, open_source
-from fastgmm.sources.formats.options import Hints
-from fastgmm.sources.formats.zarr import is_zarr
-from fastgmm.sources.opening import HDF5
+from fastgmm.sources.formats import has_numbered_columns
 
 
-def hints_of(dtype: str | None, n_features: int | None, dataset: str | None) -> Hints:
-    """Read what the options say of a file that does not say it itself."""
-    try:
-        return Hints(None if dtype is None else np.dtype(dtype), n_features, dataset)
-    except (TypeError, ValueError, SyntaxError) as error:
-        raise DataError(
-            f"--dtype {dtype!r} is no type of numbers; write float32, float64, int16 or the like"
-        ) from error
-
-
-def rows(data: str, columns: str | None, weight: str | None, hints: Hints) -> Source:
+def rows(data: str, columns: str | None, weight: str | None, dataset: str | None) -> Source:
     """Open the rows of a file, to be fitted."""
-    is_array = _is_array(data, hints)
+    is_array = has_numbered_columns(Path(data))
     return open_source(
         data,
         columns=_columns_of(columns, is_array),
         weight=None if weight is None else _column_of(weight, is_array),
-        **hints._asdict(),
+        dataset=dataset,
     )
 
 
@@ -56,12 +42,12 @@ def _column_of(name: str, is_array: bool) -> str | int:
 
 
 def to_score(
-    model_path: Path, data: str, columns: str | None, hints: Hints
+    model_path: Path, data: str, columns: str | None, dataset: str | None
 ) -> tuple[Source, Parameters]:
     """Open the rows for a model, and return the mixture that it holds."""
     refuse_swapped(data)
     model = load(model_path)
-    return rows_for(model, model_path, data, columns, hints), parameters(model)
+    return rows_for(model, model_path, data, columns, dataset), parameters(model)
 
 
 def refuse_swapped(data: str) -> None:
@@ -71,15 +57,15 @@ def refuse_swapped(data: str) -> None:
 
 
 def rows_for(
-    model: GaussianMixture, model_path: Path, data: str, columns: str | None, hints: Hints
+    model: GaussianMixture, model_path: Path, data: str, columns: str | None, dataset: str | None
 ) -> Source:
     """Open the columns that a model was fitted on; others in the file do no harm."""
-    is_array = _is_array(data, hints)
+    is_array = has_numbered_columns(Path(data))
     names = getattr(model, "feature_names_in_", None)
     chosen = _columns_of(columns, is_array)
     if chosen is None and names is not None and not is_array:
         chosen = [str(name) for name in names]
-    source = open_source(data, columns=chosen, **hints._asdict())
+    source = open_source(data, columns=chosen, dataset=dataset)
     expected = model.means_.shape[1]
     if source.n_features != expected:
         raise DataError(
@@ -92,10 +78,3 @@ def rows_for(
 def parameters(model: GaussianMixture) -> Parameters:
     """Return the mixture that the public attributes of a model stand for."""
     return parameters_of(vars(model), model.covariance_type)
-
-
-def _is_array(data: str, hints: Hints) -> bool:
-    """Whether the columns of a file are numbered from 0, since they have no names."""
-    path = Path(data)
-    suffix = path.suffix.lower()
-    return suffix in (".npy", *HDF5) or is_zarr(path) or hints.are_raw(suffix)

@@ -12,7 +12,7 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A .npy, .csv, .parquet, .arrow, .feather, .h5 or .zarr file; a folder or glob of "
-        "Parquet files; a file of raw numbers, with --n-features.",
+        "Parquet files.",
         show_default=False,
     ),
 ]
@@ -32,19 +32,6 @@ Dataset = Annotated[
         metavar="PATH", help="Dataset of an HDF5 file or array of a Zarr store.", show_default=False
     ),
 ]
-Dtype = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TYPE", help="Type of the numbers of a raw file: float32.", show_default=False
-    ),
-]
-Width = Annotated[
-    int | None,
-    typer.Option(
-        "--n-features", min=1, metavar="N", help="Numbers in a row of a raw file.",
-        show_default=False,
-    ),
-]  # fmt: skip
 Table = Annotated[
     Path,
     typer.Option(

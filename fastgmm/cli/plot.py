@@ -73,8 +73,6 @@ def plot(
     contamination: Contamination = 0.01,
     columns: options.Columns = None,
     dataset: options.Dataset = None,
-    dtype: options.Dtype = None,
-    n_features: options.Width = None,
 ) -> None:
     """Draw a model, and the rows of a file as it sees them."""
     pictures.check(output_path, read=[str(model), *([data] if data else [])])
@@ -83,8 +81,7 @@ def plot(
     mixture = load(model)
     source = None
     if data is not None and kind != "trace":
-        hints = inputs.hints_of(dtype, n_features, dataset)
-        source = inputs.rows_for(mixture, model, data, columns, hints)
+        source = inputs.rows_for(mixture, model, data, columns, dataset)
         _share_names(mixture, source)
     chosen = _features(features, mixture)
     kind = _kind(kind, mixture, chosen, data)

@@ -22,16 +22,13 @@ def predict(
     ] = False,
     columns: options.Columns = None,
     dataset: options.Dataset = None,
-    dtype: options.Dtype = None,
-    n_features: options.Width = None,
 ) -> None:
     """Write the most probable component of every row, in the column 'label'.
 
     A .npy file holds the labels alone, or with --proba the probabilities alone.
     """
     output.check(output_path, output.SUFFIXES, read=[data, str(model)])
-    hints = inputs.hints_of(dtype, n_features, dataset)
-    source, parameters = inputs.to_score(model, data, columns, hints)
+    source, parameters = inputs.to_score(model, data, columns, dataset)
     kind = "responsibilities" if proba else "labels"
     found = counted(passes.each_block(source, parameters, kind), source.n_rows)
     named: output.Named = labels

@@ -31,8 +31,6 @@ def score(
     columns: options.Columns = None,
     contamination: Contamination = None,
     dataset: options.Dataset = None,
-    dtype: options.Dtype = None,
-    n_features: options.Width = None,
 ) -> None:
     """Print the mean log-likelihood of the rows; with -o, write 'log_likelihood' of each.
 
@@ -41,8 +39,7 @@ def score(
     """
     if output_path is not None:
         output.check(output_path, _suffixes(contamination), read=[data, str(model)])
-    hints = inputs.hints_of(dtype, n_features, dataset)
-    source, parameters = inputs.to_score(model, data, columns, hints)
+    source, parameters = inputs.to_score(model, data, columns, dataset)
     threshold = None
     if contamination is not None:
         check_share(contamination)

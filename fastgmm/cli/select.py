@@ -69,8 +69,6 @@ def select(
     columns: options.Columns = None,
     weight: Weight = None,
     dataset: options.Dataset = None,
-    dtype: options.Dtype = None,
-    n_features: options.Width = None,
     tol: Share = DEFAULT["tol"],
     stopping: StoppingRule = DEFAULT["stopping"],
     max_iter: MaxIter = DEFAULT["max_iter"],
@@ -95,7 +93,7 @@ def select(
         reg_covar_relative=reg_covar_relative,
         random_state=seed,
     )
-    source = inputs.rows(data, columns, weight, inputs.hints_of(dtype, n_features, dataset))
+    source = inputs.rows(data, columns, weight, dataset)
     seconds = _fit(model, source, checkpoint)
     if output_path is not None:
         model.best_estimator_.save(output_path)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from fastgmm.errors import DataError, SourceChangedError, require
 from fastgmm.sources.block import Chunk, Poured
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import Chosen, choose
+from fastgmm.sources.columns import ALL, Chosen, Reading, choose
 from fastgmm.sources.rows import Buffer, rows_per_chunk, rows_per_piece
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrowTable
@@ -22,16 +22,14 @@ class BatchSource(Source):
         self,
         name: str,
         schema: Any,
-        columns: Sequence[Hashable] | None,
-        weight: Hashable | None,
-        chunk_rows: int | None,
+        reading: Reading,
         n_rows: int | None = None,
     ) -> None:
-        chosen = choose(schema.names, columns, weight, name)
+        chosen = choose(schema.names, reading, name)
         dtype = ArrowTable(schema.empty_table()).dtype(chosen, Place(name))
         labels = [schema.names[position] for position in chosen.features]
-        super().__init__(name, labels, dtype, n_rows, weight)
-        self.chunk_rows = chunk_rows or rows_per_chunk(len(labels))
+        super().__init__(name, labels, dtype, n_rows, reading.weight)
+        self.chunk_rows = reading.chunk_rows or rows_per_chunk(len(labels))
 
     @abstractmethod
     def batches(self) -> Iterator[tuple[Place, Any]]:
@@ -62,7 +60,7 @@ class BatchSource(Source):
     def _tables(self) -> Iterator[tuple[Place, ArrowTable, Chosen]]:
         for place, batch in self.batches():
             table = ArrowTable(batch)
-            yield place, table, choose(table.labels, self.labels, self.weight, place.name)
+            yield place, table, choose(table.labels, Reading(self.labels, self.weight), place.name)
 
 
 def counted(name: str, batches: Iterator[Any]) -> Iterator[tuple[Place, Any]]:
@@ -79,13 +77,11 @@ class StreamSource(BatchSource):
     def __init__(
         self,
         data: Any,
-        columns: Sequence[Hashable] | None = None,
-        weight: Hashable | None = None,
-        chunk_rows: int | None = None,
+        reading: Reading = ALL,
     ) -> None:
         self._data = data
         name = f"the {type(data).__name__}"
-        super().__init__(name, _schema_of_two(data, name), columns, weight, chunk_rows)
+        super().__init__(name, _schema_of_two(data, name), reading)
 
     def batches(self) -> Iterator[tuple[Place, Any]]:
         """Walk a new stream."""

@@ -12,6 +12,26 @@ from fastgmm.errors import DataError, suggestion
 SHOWN = 12  # names of columns that fit in a message
 
 
+class Reading(NamedTuple):
+    """What to read of some data, as `open_source` is asked to."""
+
+    columns: Sequence[Hashable] | None = None  # the features; None: all but the weight
+    weight: Hashable | None = None
+    chunk_rows: int | None = None  # None: as many as suit the reader
+    dataset: str | None = None  # of an HDF5 file or a Zarr store; None: the only one
+
+    def refuse_dataset(self, name: str) -> None:
+        """Refuse a dataset of what has none."""
+        if self.dataset is not None:
+            raise DataError(
+                f"dataset={self.dataset!r} does not apply to {name}; it is for HDF5 files and Zarr "
+                "stores"
+            )
+
+
+ALL = Reading()
+
+
 class Chosen(NamedTuple):
     """Positions among the columns of a table."""
 
@@ -20,13 +40,9 @@ class Chosen(NamedTuple):
     all: bool  # every column is a feature, in the table's order
 
 
-def choose(
-    labels: Sequence[Hashable],
-    columns: Sequence[Hashable] | None,
-    weight: Hashable | None,
-    name: str,
-) -> Chosen:
+def choose(labels: Sequence[Hashable], reading: Reading, name: str) -> Chosen:
     """Find the columns that were asked for, by name or, where there are none, by number."""
+    columns, weight = reading.columns, reading.weight
     numbered = isinstance(labels, range)
     if not numbered:
         _refuse_repeated(labels, name)

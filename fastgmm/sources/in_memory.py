@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from fastgmm.errors import SourceChangedError
 from fastgmm.sources.block import Chunk
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import choose
+from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable, Table
 
@@ -24,16 +24,16 @@ class TableSource(Source):
         self,
         table: Table,
         name: str,
-        columns: Sequence[Hashable] | None = None,
-        weight: Hashable | None = None,
-        chunk_rows: int | None = None,
+        reading: Reading = ALL,
     ) -> None:
         self._table = table
-        self._chosen = choose(table.labels, columns, weight, name)
-        self._chunk_rows = chunk_rows or table.rows_per_chunk(self._chosen)
+        self._chosen = choose(table.labels, reading, name)
+        self._chunk_rows = reading.chunk_rows or table.rows_per_chunk(self._chosen)
         features = self._chosen.features
         labels = table.labels if self._chosen.all else [table.labels[at] for at in features]
-        super().__init__(name, labels, table.dtype(self._chosen, Place(name)), table.n_rows, weight)
+        super().__init__(
+            name, labels, table.dtype(self._chosen, Place(name)), table.n_rows, reading.weight
+        )
         self.lasting, self.reads_ahead, self.guarded = True, self.is_mapped, not self.is_mapped
 
     def chunks(self) -> Iterator[Chunk]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources.block import Chunk
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import Chosen, choose
+from fastgmm.sources.columns import ALL, Chosen, Reading, choose
 from fastgmm.sources.loaders import batches, is_map_style, rows_of
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import Table, as_table
@@ -28,13 +28,11 @@ class IterableSource(Source):
     def __init__(
         self,
         data: Iterable[Any] | Callable[[], Iterable[Any]],
-        columns: Sequence[Hashable] | None = None,
-        weight: Hashable | None = None,
-        chunk_rows: int | None = None,
+        reading: Reading = ALL,
     ) -> None:
         refuse_iterator(data)
         self._data = data
-        self._chunk_rows = chunk_rows
+        self._chunk_rows = reading.chunk_rows
         self._begun: Iterator[Any] | None = None
         self._starts = [0]  # the first rows of the chunks of the last pass
         name = "the chunks"
@@ -44,11 +42,11 @@ class IterableSource(Source):
             raise DataError("no chunk was given, so that the number of features is not known")
         self._opened: Iterator[Any] | None = chain([first], iterator)
         table = as_table(rows_of(first), _chunk(name, 0))
-        chosen = choose(table.labels, columns, weight, name)
+        chosen = choose(table.labels, reading, name)
         self._found = list(table.labels)
-        self._all = columns is None
+        self._all = reading.columns is None
         labels = [table.labels[position] for position in chosen.features]
-        super().__init__(name, labels, table.dtype(chosen, Place(name)), weight=weight)
+        super().__init__(name, labels, table.dtype(chosen, Place(name)), weight=reading.weight)
         if isinstance(data, list | tuple):
             self._look_at_all(data)
             self.guarded = True  # in memory, as arrays are
@@ -97,7 +95,7 @@ class IterableSource(Source):
             raise SourceChangedError(
                 f"{place.name} has {width} columns and the first chunk had {len(self._found)}"
             )
-        return table, choose(table.labels, self.labels, self.weight, place.name)
+        return table, choose(table.labels, Reading(self.labels, self.weight), place.name)
 
     def _iterator(self, name: str) -> Iterator[Any]:
         """Start a pass, and refuse to go on with an iterator that was begun before."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from fastgmm.errors import require
 from fastgmm.sources.arrow import BatchSource, counted
 from fastgmm.sources.cells import Place
+from fastgmm.sources.columns import ALL, Reading
 from fastgmm.sources.formats.parquet import BUFFER_BYTES
 
 
@@ -19,13 +20,11 @@ class LazySource(BatchSource):
     def __init__(
         self,
         data: Any,
-        columns: Sequence[Hashable] | None = None,
-        weight: Hashable | None = None,
-        chunk_rows: int | None = None,
+        reading: Reading = ALL,
     ) -> None:
         self._data = data
         schema = data.collect_schema().to_frame().to_arrow().schema
-        super().__init__("the LazyFrame", schema, columns, weight, chunk_rows)
+        super().__init__("the LazyFrame", schema, reading)
 
     def batches(self) -> Iterator[tuple[Place, Any]]:
         """Walk the frames that polars streams, or slices where it is too old to."""
@@ -53,12 +52,10 @@ class DatasetSource(BatchSource):
     def __init__(
         self,
         data: Any,
-        columns: Sequence[Hashable] | None = None,
-        weight: Hashable | None = None,
-        chunk_rows: int | None = None,
+        reading: Reading = ALL,
     ) -> None:
         self._data = data
-        super().__init__("the Dataset", data.schema, columns, weight, chunk_rows)
+        super().__init__("the Dataset", data.schema, reading)
 
     def batches(self) -> Iterator[tuple[Place, Any]]:
         """Walk the record batches, one fragment at a time."""

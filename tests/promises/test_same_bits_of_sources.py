@@ -14,7 +14,7 @@ import pytest
 import zarr
 from pyarrow import dataset, feather, parquet
 
-from fastgmm import GaussianMixture, open_source
+from fastgmm import GaussianMixture, select
 
 ROWS = np.random.default_rng(0).normal(size=(3000, 3)) + 4.0 * np.arange(3000)[:, None] // 1000
 NAMES = ["a", "b", "c"]
@@ -31,9 +31,9 @@ def npy_by_columns(folder):
     return folder / "x.npy"
 
 
-def raw(folder):
+def memmap(folder):
     ROWS.tofile(folder / "x.bin")
-    return open_source(folder / "x.bin", dtype="float64", n_features=3)
+    return np.memmap(folder / "x.bin", ROWS.dtype, mode="r").reshape(-1, 3)
 
 
 def csv(folder):
@@ -96,7 +96,7 @@ class Loader:
 KINDS = {
     "npy": npy,
     "npy by columns": npy_by_columns,
-    "raw": raw,
+    "memmap": memmap,
     "csv": csv,
     "parquet": parquet_file,
     "parquet folder": parquet_folder,
@@ -133,3 +133,13 @@ def bits_in_memory():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_source_ends_with_the_bits_of_the_rows_in_memory(kind, bits_in_memory, tmp_path):
     assert bits(KINDS[kind](tmp_path)) == bits_in_memory
+
+
+def test_a_memmap_of_raw_numbers_is_fitted_searched_and_scored_as_the_array(tmp_path):
+    mapped = memmap(tmp_path)
+    found, expected = (select(X, [1, 2], "full", random_state=0) for X in (mapped, ROWS))
+    np.testing.assert_array_equal(found.table["bic"], expected.table["bic"])
+    model = GaussianMixture(2, random_state=0).fit(mapped)
+    np.testing.assert_array_equal(model.means_, GaussianMixture(2, random_state=0).fit(ROWS).means_)
+    np.testing.assert_array_equal(model.predict(mapped), model.predict(ROWS))
+    np.testing.assert_array_equal(model.score_samples(mapped), model.score_samples(ROWS))

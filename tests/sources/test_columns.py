@@ -1,16 +1,16 @@
 import pytest
 
 from fastgmm.errors import DataError
-from fastgmm.sources.columns import choose
+from fastgmm.sources.columns import Reading, choose
 
 NAMES = ["speed", "height", "mass"]
 
 
 def test_columns_are_chosen_in_the_order_asked_for():
-    assert choose(NAMES, ["mass", "speed"], None, "t").features == (2, 0)
-    assert choose(NAMES, None, "height", "t") == ((0, 2), 1, False)
-    assert choose(NAMES, None, None, "t").all
-    assert choose(range(4), [3, -4], 1, "t").features == (3, 0)
+    assert choose(NAMES, Reading(["mass", "speed"], None), "t").features == (2, 0)
+    assert choose(NAMES, Reading(None, "height"), "t") == ((0, 2), 1, False)
+    assert choose(NAMES, Reading(None, None), "t").all
+    assert choose(range(4), Reading([3, -4], 1), "t").features == (3, 0)
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_columns_are_chosen_in_the_order_asked_for():
 )
 def test_what_cannot_be_chosen_is_named(labels, columns, weight, said):
     with pytest.raises(DataError, match=said):
-        choose(labels, columns, weight, "t")
+        choose(labels, Reading(columns, weight), "t")

@@ -41,11 +41,33 @@ def test_what_holds_no_rows_is_refused(data):
 
 def test_an_unknown_suffix_is_refused_with_those_that_are_known(tmp_path):
     (tmp_path / "x.txt").write_text("1")
-    with pytest.raises(DataError, match=r"suffix '.txt'; .npy, .csv, .*.parquet are read"):
+    with pytest.raises(DataError, match=r"suffix '.txt'; .npy, .csv, .*.parquet, .zarr are read"):
         open_source(tmp_path / "x.txt")
     (tmp_path / "y.txt").write_text("1")
     with pytest.raises(DataError, match="files that are not Parquet"):
         open_source(tmp_path / "*.txt")
+
+
+@pytest.mark.parametrize("suffix", ["bin", "dat", "raw", "f32"])
+def test_of_raw_numbers_the_line_that_opens_them_is_told(tmp_path, suffix):
+    path = tmp_path / f"x.{suffix}"
+    ROWS.tofile(path)
+    with pytest.raises(DataError, match=r"np\.memmap\(path, dtype, mode='r'\)\.reshape\(-1, n_f"):
+        open_source(path)
+    source = open_source(np.memmap(path, ROWS.dtype, mode="r").reshape(-1, 3))
+    np.testing.assert_array_equal(rows_of(source), ROWS)
+    assert source.reads_ahead
+
+
+def test_a_dataset_is_refused_of_what_has_none(tmp_path):
+    np.save(tmp_path / "x.npy", ROWS)
+    for data, name in (
+        (tmp_path / "x.npy", r"x\.npy"),
+        (ROWS, "the ndarray"),
+        (open_source(ROWS), "the array"),
+    ):
+        with pytest.raises(DataError, match=f"dataset='a' does not apply to {name}; it is for"):
+            open_source(data, dataset="a")
 
 
 @pytest.mark.parametrize("chunk_rows", [0, -1])

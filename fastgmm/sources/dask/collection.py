@@ -14,7 +14,7 @@ import pickle
 import re
 import sys
 import uuid
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -25,7 +25,7 @@ from fastgmm.errors import ClusterError, DataError, require
 from fastgmm.sources.arrays import refuse_shape
 from fastgmm.sources.block import Block, Chunk
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import choose
+from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.dask.worker import (
     Begin,
     Fill,
@@ -60,20 +60,18 @@ class DaskSource(Source):
     def __init__(
         self,
         data: Any,
-        columns: Sequence[Hashable] | None = None,
-        weight: Hashable | None = None,
-        chunk_rows: int | None = None,
+        reading: Reading = ALL,
     ) -> None:
         name = f"the Dask {type(data).__name__}"
-        if chunk_rows is not None:
+        if reading.chunk_rows is not None:
             raise DataError(f"{name} is read by partitions; cut it anew instead of by chunk_rows")
         table = as_table(_empty(data, name), Place(name))
-        chosen = choose(table.labels, columns, weight, name)
+        chosen = choose(table.labels, reading, name)
         labels = table.labels if chosen.all else [table.labels[at] for at in chosen.features]
         dtype = table.dtype(chosen, Place(name))
         self._lengths = _lengths(data)
         n_rows = None if self._lengths is None else sum(self._lengths)
-        super().__init__(name, labels, dtype, n_rows, weight)
+        super().__init__(name, labels, dtype, n_rows, reading.weight)
         self._layout = Layout(name, table.labels, labels, chosen, dtype, 0, n_rows)
         self._data = data  # keeps what is persisted from being released while passes need it
         self._partitions = _partitions(data)

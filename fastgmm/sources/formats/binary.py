@@ -6,7 +6,7 @@ that was cut short is an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fastgmm.errors import DataError
 from fastgmm.sources.block import Chunk, Poured
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import choose
+from fastgmm.sources.columns import Reading, choose
 from fastgmm.sources.formats.file import File
 from fastgmm.sources.rows import Buffer, rows_per_chunk, rows_per_piece
 from fastgmm.sources.source import Source
@@ -50,20 +50,18 @@ class PlainSource(Source):
         self,
         file: File,
         layout: Layout,
-        columns: Sequence[Hashable] | None,
-        weight: Hashable | None,
-        chunk_rows: int | None,
+        reading: Reading,
     ) -> None:
         self._file, self._layout = file, layout
         n_rows, width = layout.shape
         if not n_rows and width > EMPTY_WIDTH:
             raise DataError(f"{file.name} holds no rows, and of {width} columns; it is damaged")
-        self._chosen = choose(range(width), columns, weight, file.name)
+        self._chosen = choose(range(width), reading, file.name)
         table = ArrayTable(np.empty((0, width), layout.dtype))
         dtype = table.dtype(self._chosen, Place(file.name))
-        super().__init__(file.name, self._chosen.features, dtype, n_rows, weight)
+        super().__init__(file.name, self._chosen.features, dtype, n_rows, reading.weight)
         at_a_time = rows_per_chunk if layout.fortran else rows_per_piece
-        self._chunk_rows = chunk_rows or at_a_time(width)
+        self._chunk_rows = reading.chunk_rows or at_a_time(width)
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows, each chunk in the memory of the one before."""

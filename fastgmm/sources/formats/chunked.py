@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -12,7 +12,7 @@ from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources.arrays import refuse_shape
 from fastgmm.sources.block import Chunk
 from fastgmm.sources.cells import REAL_KINDS, Place, real
-from fastgmm.sources.columns import choose
+from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.rows import rows_per_chunk
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable
@@ -30,9 +30,7 @@ class StoredSource(Source):
         self,
         opened: Opened,
         name: str,
-        columns: Sequence[Hashable] | None = None,
-        weight: Hashable | None = None,
-        chunk_rows: int | None = None,
+        reading: Reading = ALL,
     ) -> None:
         self._opened = opened
         with opened() as array:
@@ -41,11 +39,11 @@ class StoredSource(Source):
         refuse_shape(self._shape, name)
         n_rows, width = self._shape
         empty = real(np.empty((0, width), self._stored), range(width), Place(name))
-        self._chosen = choose(range(width), columns, weight, name)
+        self._chosen = choose(range(width), reading, name)
         dtype = ArrayTable(empty).dtype(self._chosen, Place(name))
-        super().__init__(name, self._chosen.features, dtype, n_rows, weight)
+        super().__init__(name, self._chosen.features, dtype, n_rows, reading.weight)
         # what is compressed is unpacked whole: reading half of it would unpack it twice
-        self._chunk_rows = chunk_rows or along * max(1, rows_per_chunk(width) // along)
+        self._chunk_rows = reading.chunk_rows or along * max(1, rows_per_chunk(width) // along)
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows, a whole number of stored chunks at a time."""
@@ -60,10 +58,10 @@ class StoredSource(Source):
                 yield table.chunk(self._chosen, slice(None), Place(self.name, start))
 
 
-def open_stored(data: Any, *choices: Any) -> Source:
+def open_stored(data: Any, reading: Reading = ALL) -> Source:
     """Open an HDF5 dataset or a Zarr array that the caller has open; it must stay so."""
     name = f"the dataset {data.name}" if data.name else "the array"
-    return StoredSource(lambda: nullcontext(data), name, *choices)
+    return StoredSource(lambda: nullcontext(data), name, reading)
 
 
 def chosen_dataset(found: dict[str, Any], wanted: str | None, name: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from fastgmm.errors import DataError, require
 from fastgmm.sources.arrow import BatchSource, counted
 from fastgmm.sources.cells import Place, refuse_cell
-from fastgmm.sources.columns import choose
+from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.formats.file import File
 
 NO_VALUE = ["", "NA", "N/A", "null", "NULL", "None"]  # but nan is a number to be named as such
@@ -29,17 +29,15 @@ class CsvSource(BatchSource):
     def __init__(
         self,
         file: File,
-        columns: Sequence[Hashable] | None = None,
-        weight: Hashable | None = None,
-        chunk_rows: int | None = None,
+        reading: Reading = ALL,
     ) -> None:
         pyarrow = require("pyarrow", "io")
         self._file = file
         self._header = _header(file)
         _refuse_open_quote(file)
-        choose(self._header, columns, weight, file.name)
+        choose(self._header, reading, file.name)
         schema = pyarrow.schema([(name, pyarrow.float64()) for name in self._header])
-        super().__init__(file.name, schema, columns, weight, chunk_rows)
+        super().__init__(file.name, schema, reading)
 
     def batches(self) -> Iterator[tuple[Place, Any]]:
         """Walk the file."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from fastgmm.errors import require
 from fastgmm.sources.arrow import BatchSource, counted
 from fastgmm.sources.cells import Place
+from fastgmm.sources.columns import ALL, Reading
 from fastgmm.sources.formats.file import File
 
 MAGIC = b"ARROW1"  # at the head of a file; a stream has none
@@ -23,16 +24,14 @@ class FeatherSource(BatchSource):
     def __init__(
         self,
         file: File,
-        columns: Sequence[Hashable] | None = None,
-        weight: Hashable | None = None,
-        chunk_rows: int | None = None,
+        reading: Reading = ALL,
     ) -> None:
         self._file = file
         with file.path.open("rb") as opened:
             self._is_stream = opened.read(len(MAGIC)) != MAGIC
         with self._opened() as reader:
             schema = reader.schema
-        super().__init__(file.name, schema, columns, weight, chunk_rows)
+        super().__init__(file.name, schema, reading)
         self._fields = [schema.get_field_index(name) for name in self.names]
 
     def batches(self) -> Iterator[tuple[Place, Any]]:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastgmm.errors import require
+from fastgmm.sources.columns import Reading
 from fastgmm.sources.formats.chunked import StoredSource, chosen_dataset
 from fastgmm.sources.formats.file import File
-from fastgmm.sources.formats.options import Hints
 
 
 class Hdf5Source(StoredSource):
@@ -17,11 +17,11 @@ class Hdf5Source(StoredSource):
 
     guarded = True  # by the size and the time of the file
 
-    def __init__(self, file: File, hints: Hints, *choices: Any) -> None:
+    def __init__(self, file: File, reading: Reading) -> None:
         self._file = file
         with _opened(file) as root:
-            self._path = chosen_dataset(_datasets(root), hints.dataset, file.name)
-        super().__init__(self._array, file.name, *choices)
+            self._path = chosen_dataset(_datasets(root), reading.dataset, file.name)
+        super().__init__(self._array, file.name, reading)
 
     @contextmanager
     def _array(self) -> Iterator[Any]:

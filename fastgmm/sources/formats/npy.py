@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from fastgmm.errors import DataError
 from fastgmm.sources.arrays import refuse_shape
 from fastgmm.sources.cells import REAL_KINDS, Place, real
+from fastgmm.sources.columns import ALL, Reading
 from fastgmm.sources.formats.binary import Layout, PlainSource
 from fastgmm.sources.formats.file import File
 
@@ -28,11 +29,9 @@ class NpySource(PlainSource):
     def __init__(
         self,
         file: File,
-        columns: Sequence[Hashable] | None = None,
-        weight: Hashable | None = None,
-        chunk_rows: int | None = None,
+        reading: Reading = ALL,
     ) -> None:
-        super().__init__(file, _header(file), columns, weight, chunk_rows)
+        super().__init__(file, _header(file), reading)
 
 
 def _header(file: File) -> Layout:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from fastgmm.errors import require
 from fastgmm.sources.arrow import BatchSource, counted
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import choose
+from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.formats.file import File
 from fastgmm.sources.tables import ArrowTable
 
@@ -34,15 +34,13 @@ class ParquetSource(BatchSource):
         self,
         files: list[File],
         name: str,
-        columns: Sequence[Hashable] | None = None,
-        weight: Hashable | None = None,
-        chunk_rows: int | None = None,
+        reading: Reading = ALL,
     ) -> None:
         footers = [_footer(file) for file in files]
         self._files = files
         self._starts = [0, *accumulate(n_rows for _, n_rows in footers)]
         n_rows = self._starts[-1]
-        super().__init__(name, footers[0][0], columns, weight, chunk_rows, n_rows)
+        super().__init__(name, footers[0][0], reading, n_rows)
         dtypes = [
             self._dtype(file, schema) for file, (schema, _) in zip(files, footers, strict=True)
         ]
@@ -50,7 +48,7 @@ class ParquetSource(BatchSource):
 
     def _dtype(self, file: File, schema: Any) -> np.dtype[Any]:
         """Find the columns in one file, and whether all are float32 there."""
-        chosen = choose(schema.names, self.labels, self.weight, file.name)
+        chosen = choose(schema.names, Reading(self.labels, self.weight), file.name)
         return ArrowTable(schema.empty_table()).dtype(chosen, Place(file.name))
 
     def batches(self) -> Iterator[tuple[Place, Any]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fastgmm.errors import DataError, SourceChangedError, require
+from fastgmm.sources.columns import Reading
 from fastgmm.sources.formats.chunked import StoredSource, chosen_dataset
-from fastgmm.sources.formats.options import Hints
 
 MARKS = ("zarr.json", ".zarray", ".zgroup")
 
@@ -17,14 +17,14 @@ MARKS = ("zarr.json", ".zarray", ".zgroup")
 class ZarrSource(StoredSource):
     """An array of a Zarr store; its numbers are held against those of the pass before."""
 
-    def __init__(self, path: Path, hints: Hints, *choices: Any) -> None:
+    def __init__(self, path: Path, reading: Reading) -> None:
         self._path = path
         if not path.exists():
             raise FileNotFoundError(f"there is no Zarr store {str(path)!r}")
         with _opened(path) as root:
             found = _arrays(root)
-            self._dataset = chosen_dataset(found, hints.dataset, path.name)
-        super().__init__(self._array, path.name, *choices)
+            self._dataset = chosen_dataset(found, reading.dataset, path.name)
+        super().__init__(self._array, path.name, reading)
 
     @contextmanager
     def _array(self) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from fastgmm.errors import DataError, warn
 from fastgmm.sources import Source, with_weights
+from fastgmm.sources.dask.collection import is_dask
 from fastgmm.sources.opening import open_array, reader_of
 
 Names = tuple[str, ...] | None
@@ -87,7 +88,8 @@ def check_count(n_rows: int, n_components: int) -> None:
 
 
 def _is_pandas(X: Any) -> bool:
-    return hasattr(X, "iloc") and X.ndim == 2  # a Series is refused as scikit-learn does
+    # a Series is refused as scikit-learn does; a Dask dataframe has an iloc, too
+    return not is_dask(X) and hasattr(X, "iloc") and X.ndim == 2
 
 
 def _open_array(estimator: Any, X: Any, least_rows: int) -> Source:

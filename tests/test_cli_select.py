@@ -13,7 +13,6 @@ from typer.testing import CliRunner, _NamedTextIOWrapper
 
 import fastgmm
 from fastgmm.cli import progress
-from fastgmm.cli import select as cli_select
 from fastgmm.cli.app import app
 from fastgmm.cli.select import counts_of
 from fastgmm.selection import sweep
@@ -104,7 +103,7 @@ def test_a_terminal_is_told_of_starts_and_compiling_before_there_are_any(data, m
         told.append("starts")
         return grow(*arguments)
 
-    monkeypatch.setattr(cli_select, "PassProgress", Bar)
+    monkeypatch.setattr(progress, "PassProgress", Bar)
     monkeypatch.setattr(sweep, "_starts", watched)
     run("select", data, "-k", "5:1", code=2)
     assert told == []

@@ -11,6 +11,7 @@ from fastgmm.cli.demo import demo
 from fastgmm.cli.describe import describe
 from fastgmm.cli.failures import Commands
 from fastgmm.cli.fit import fit
+from fastgmm.cli.options import spread
 from fastgmm.cli.plot import plot
 from fastgmm.cli.predict import predict
 from fastgmm.cli.sample import sample
@@ -43,4 +44,4 @@ def fastgmm_(
 
 
 for command in (fit, select, predict, score, sample, describe, plot, demo):
-    app.command()(command)
+    app.command()(spread(command))

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastgmm.cli.options import Reading, WeightedReading
 from fastgmm.errors import DataError
 from fastgmm.estimators.fitted_attributes import parameters_of
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
@@ -15,14 +16,14 @@ from fastgmm.sources import Source, open_source
 from fastgmm.sources.formats import has_numbered_columns
 
 
-def rows(data: str, columns: str | None, weight: str | None, dataset: str | None) -> Source:
+def rows(data: str, reading: WeightedReading) -> Source:
     """Open the rows of a file, to be fitted."""
-    is_array = has_numbered_columns(Path(data))
+    is_array, weight = has_numbered_columns(Path(data)), reading.weight
     return open_source(
         data,
-        columns=_columns_of(columns, is_array),
+        columns=_columns_of(reading.columns, is_array),
         weight=None if weight is None else _column_of(weight, is_array),
-        dataset=dataset,
+        dataset=reading.dataset,
     )
 
 
@@ -41,13 +42,11 @@ def _column_of(name: str, is_array: bool) -> str | int:
     return int(name) if is_array and name.isdecimal() else name
 
 
-def to_score(
-    model_path: Path, data: str, columns: str | None, dataset: str | None
-) -> tuple[Source, Parameters]:
+def to_score(model_path: Path, data: str, reading: Reading) -> tuple[Source, Parameters]:
     """Open the rows for a model, and return the mixture that it holds."""
     refuse_swapped(data)
     model = load(model_path)
-    return rows_for(model, model_path, data, columns, dataset), parameters(model)
+    return rows_for(model, model_path, data, reading), parameters(model)
 
 
 def refuse_swapped(data: str) -> None:
@@ -56,16 +55,14 @@ def refuse_swapped(data: str) -> None:
         raise DataError(f"{data!r} is no file of rows; the order is MODEL, then DATA")
 
 
-def rows_for(
-    model: GaussianMixture, model_path: Path, data: str, columns: str | None, dataset: str | None
-) -> Source:
+def rows_for(model: GaussianMixture, model_path: Path, data: str, reading: Reading) -> Source:
     """Open the columns that a model was fitted on; others in the file do no harm."""
     is_array = has_numbered_columns(Path(data))
     names = getattr(model, "feature_names_in_", None)
-    chosen = _columns_of(columns, is_array)
+    chosen = _columns_of(reading.columns, is_array)
     if chosen is None and names is not None and not is_array:
         chosen = [str(name) for name in names]
-    source = open_source(data, columns=chosen, dataset=dataset)
+    source = open_source(data, columns=chosen, dataset=reading.dataset)
     expected = model.means_.shape[1]
     if source.n_features != expected:
         raise DataError(

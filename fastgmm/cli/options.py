@@ -1,11 +1,20 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, each said once.
+
+A command takes groups of options as dataclasses, whose fields `spread` gives to typer.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from fastgmm import em
 
 Data = Annotated[
     str,
@@ -55,6 +64,103 @@ OptionalTable = Annotated[
 Seed = Annotated[
     int | None,
     typer.Option(
-        min=0, metavar="N", help="Seed of the random numbers.", show_default="another every time"
+        "--seed", min=0, metavar="N", help="Seed of the random numbers.",
+        show_default="another every time",
     ),
+]  # fmt: skip
+StoppingRule = Annotated[
+    str,
+    typer.Option("--stopping", metavar="RULE", help="What --tol bounds: change or aitken."),
 ]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is read."""
+
+    columns: Columns = None
+    dataset: Dataset = None
+
+
+@dataclass(frozen=True)
+class WeightedReading(Reading):
+    """How a file of rows with weights is read."""
+
+    weight: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column of the rows' weights.", show_default=False),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What every estimator takes, by the names of its parameters."""
+
+    random_state: Seed = None
+    max_iter: Annotated[int, typer.Option(metavar="N", help="Passes over the data, at most.")] = (
+        em.MAX_PASSES
+    )
+    reg_covar: Annotated[float, typer.Option(metavar="X", help="Added to every variance.")] = 1e-6
+    reg_covar_relative: Annotated[
+        bool,
+        typer.Option(
+            "--reg-covar-relative", help="--reg-covar is a part of each feature's variance."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a fit leaves on the disk."""
+
+    output_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Save the model: .npz.", show_default=False
+        ),
+    ] = None
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the state of the fit here: the same command goes on from there after a "
+            "kill.",
+            show_default=False,
+        ),
+    ] = None
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that has the fields of its dataclasses as options of its own."""
+    signature = inspect.signature(command, eval_str=True)
+    given = signature.parameters.values()
+    groups: dict[str, Any] = {
+        each.name: each.annotation for each in given if is_dataclass(each.annotation)
+    }
+    parameters = [
+        option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for each in given
+        for option in (_options(each.annotation) if each.name in groups else [each])
+    ]
+
+    @functools.wraps(command)
+    def spread_command(**options: Any) -> None:
+        for name, group in groups.items():
+            own = {field.name: options.pop(field.name) for field in fields(group)}
+            options[name] = group(**own)
+        command(**options)
+
+    spread_command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    spread_command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return spread_command
+
+
+def _options(group: Any) -> Iterator[inspect.Parameter]:
+    types = get_type_hints(group, include_extras=True)
+    for field in fields(group):
+        yield inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=types[field.name],
+        )

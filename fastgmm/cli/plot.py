@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,63 +46,69 @@ Rows = Annotated[
         show_default=False,
     ),
 ]
-Kind = Annotated[
-    str | None,
-    typer.Option(
-        metavar="KIND",
-        help=f"What to draw: {', '.join(KINDS)}.",
-        show_default="histogram of one feature, clusters of two, corner of more",
-    ),
-]
-Names = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAMES", help="Features to draw, by name or number from 0: a,b.",
-        show_default=False,
-    ),
-]  # fmt: skip
-Contamination = Annotated[
-    float, typer.Option(metavar="SHARE", help="For 'scores': the share of rows that are outliers.")
-]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is to be drawn."""
+
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help=f"What to draw: {', '.join(KINDS)}.",
+            show_default="histogram of one feature, clusters of two, corner of more",
+        ),
+    ] = None
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Features to draw, by name or number from 0: a,b.",
+            show_default=False,
+        ),
+    ] = None
+    contamination: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="For 'scores': the share of rows that are outliers."),
+    ] = 0.01
 
 
 def plot(
     model: options.Model,
     output_path: Picture,
+    drawing: Drawing,
+    reading: options.Reading,
     data: Rows = None,
-    kind: Kind = None,
-    features: Names = None,
-    contamination: Contamination = 0.01,
-    columns: options.Columns = None,
-    dataset: options.Dataset = None,
 ) -> None:
     """Draw a model, and the rows of a file as it sees them."""
     pictures.check(output_path, read=[str(model), *([data] if data else [])])
     if data is not None:
         inputs.refuse_swapped(data)
-    mixture = load(model)
-    source = None
-    if data is not None and kind != "trace":
-        source = inputs.rows_for(mixture, model, data, columns, dataset)
-        _share_names(mixture, source)
-    chosen = _features(features, mixture)
-    kind = _kind(kind, mixture, chosen, data)
-    draw = _drawing(kind, mixture, source, chosen, contamination)
+    mixture, source = load(model), None
+    if data is not None and drawing.kind != "trace":
+        source = inputs.rows_for(mixture, model, data, reading)
+        mixture, source = _with_same_names(mixture, source)
+    chosen = _features(drawing.features, mixture)
+    kind = _kind(drawing.kind, mixture, chosen, data)
+    draw = _drawing(kind, mixture, source, chosen, drawing.contamination)
     size = (side_of(mixture, chosen),) * 2 if kind == "corner" else ()
     with pictures.saved(output_path, *size) as figure:
         draw(ax=figure.subplots())
     print(f"{kind} written to {output_path}")
 
 
-def _share_names(model: GaussianMixture, source: Source) -> None:
-    """Let model and rows go by the names of one of them: it was checked that they belong together.
+def _with_same_names(model: GaussianMixture, source: Source) -> tuple[GaussianMixture, Source]:
+    """Return model and rows by the names of one of them: it was checked that they fit together.
 
-    The estimator warns where names differ, or are not known to both.
+    The estimator warns if their names differ, or if only one has names.
     """
+    model, source = copy.copy(model), copy.copy(source)
     if source.feature_names is not None:
         model.feature_names_in_ = np.array(source.feature_names, object)
     elif hasattr(model, "feature_names_in_"):
         source.labels = [str(name) for name in model.feature_names_in_]
+    return model, source
 
 
 def _features(text: str | None, model: GaussianMixture) -> list[Feature] | None:

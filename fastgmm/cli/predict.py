@@ -16,19 +16,18 @@ from fastgmm.passes.scores import CACHED_ROWS
 def predict(
     model: options.Model,
     data: options.Data,
+    reading: options.Reading,
     output_path: options.Table,
     proba: Annotated[
         bool, typer.Option("--proba", help="Write the probabilities too: p0, p1, ...")
     ] = False,
-    columns: options.Columns = None,
-    dataset: options.Dataset = None,
 ) -> None:
     """Write the most probable component of every row, in the column 'label'.
 
     A .npy file holds the labels alone, or with --proba the probabilities alone.
     """
     output.check(output_path, output.SUFFIXES, read=[data, str(model)])
-    source, parameters = inputs.to_score(model, data, columns, dataset)
+    source, parameters = inputs.to_score(model, data, reading)
     kind = "responsibilities" if proba else "labels"
     found = counted(passes.each_block(source, parameters, kind), source.n_rows)
     named: output.Named = labels

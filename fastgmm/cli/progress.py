@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fastgmm.sources import Block
+from fastgmm.sources import Block, Source
 
 
 class PassProgress:
@@ -46,6 +49,17 @@ class PassProgress:
     def teardown(self, estimator: Any, context: Any) -> None:
         """Take the bar away, for the results take its place."""
         self.bar.stop()
+
+
+def fitted(model: Any, source: Source, checkpoint: Path | None, doing: str) -> float:
+    """Fit a model, with a bar on stderr if that is a terminal; return the seconds it took."""
+    if sys.stderr.isatty():
+        model.set_callbacks(PassProgress(doing))
+    started = time.perf_counter()
+    model.fit(source, checkpoint=checkpoint)
+    seconds = time.perf_counter() - started
+    model.set_callbacks()  # a bar is not part of what is saved
+    return seconds
 
 
 def counted(pieces: Iterable[tuple[Block, np.ndarray]], n_rows: int | None) -> Iterator[np.ndarray]:

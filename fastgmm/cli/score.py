@@ -27,10 +27,9 @@ Contamination = Annotated[
 def score(
     model: options.Model,
     data: options.Data,
+    reading: options.Reading,
     output_path: options.OptionalTable = None,
-    columns: options.Columns = None,
     contamination: Contamination = None,
-    dataset: options.Dataset = None,
 ) -> None:
     """Print the mean log-likelihood of the rows; with -o, write 'log_likelihood' of each.
 
@@ -39,7 +38,7 @@ def score(
     """
     if output_path is not None:
         output.check(output_path, _suffixes(contamination), read=[data, str(model)])
-    source, parameters = inputs.to_score(model, data, columns, dataset)
+    source, parameters = inputs.to_score(model, data, reading)
     threshold = None
     if contamination is not None:
         check_share(contamination)

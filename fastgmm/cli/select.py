@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,41 +13,16 @@ from rich.console import Console
 from rich.table import Table
 
 from fastgmm.cli import inputs, options, output, pictures, tables
-from fastgmm.cli.fit import (
-    CheckpointFile,
-    MaxIter,
-    ModelFile,
-    RegCovar,
-    RegCovarRelative,
-    StoppingRule,
-    Weight,
-)
-from fastgmm.cli.progress import PassProgress
+from fastgmm.cli.progress import fitted
 from fastgmm.errors import DataError
 from fastgmm.estimators.criteria import named
 from fastgmm.selection import AutoGaussianMixture, Selection
-from fastgmm.sources import Source
 
 DEFAULT = AutoGaussianMixture().get_params()
 
 Counts = Annotated[
     str,
     typer.Option("--components", "-k", metavar="K:K", help="Numbers to try: 1:20, or 2,4,8."),
-]
-Covariances = Annotated[
-    str, typer.Option(metavar="TYPES", help="Covariance types to try, such as full,tied.")
-]
-CriterionName = Annotated[
-    str, typer.Option(metavar="NAME", help="What the best is lowest in: bic, aic or icl.")
-]
-Share = Annotated[
-    float,
-    typer.Option(
-        "--tol",
-        metavar="SHARE",
-        help="How near to its limit a candidate has to come, as a part of the least that the "
-        "criterion charges from one number to the next.",
-    ),
 ]
 Picture = Annotated[
     Path | None,
@@ -58,51 +32,59 @@ Picture = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Settings(options.Fitting):
+    """Parameters of `AutoGaussianMixture`, by their names there."""
+
+    criterion: Annotated[
+        str, typer.Option(metavar="NAME", help="What the best is lowest in: bic, aic or icl.")
+    ] = DEFAULT["criterion"]
+    covariance_type: Annotated[
+        str,
+        typer.Option(
+            "--covariance", metavar="TYPES", help="Covariance types to try, such as full,tied."
+        ),
+    ] = ",".join(DEFAULT["covariance_type"])
+    tol: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="How near to its limit a candidate has to come, as a part of the least that the "
+            "criterion charges from one number to the next.",
+        ),
+    ] = DEFAULT["tol"]
+    stopping: options.StoppingRule = DEFAULT["stopping"]
+
+
 def select(
     data: options.Data,
+    settings: Settings,
+    reading: options.WeightedReading,
+    written: options.Written,
     n_components: Counts = "1:20",
-    criterion: CriterionName = "bic",
-    covariance: Covariances = "full,tied,diag,spherical",
-    seed: options.Seed = None,
     plot: Picture = None,
-    output_path: ModelFile = None,
-    columns: options.Columns = None,
-    weight: Weight = None,
-    dataset: options.Dataset = None,
-    tol: Share = DEFAULT["tol"],
-    stopping: StoppingRule = DEFAULT["stopping"],
-    max_iter: MaxIter = DEFAULT["max_iter"],
-    reg_covar: RegCovar = DEFAULT["reg_covar"],
-    reg_covar_relative: RegCovarRelative = False,
-    checkpoint: CheckpointFile = None,
 ) -> None:
     """Fit mixtures of several sizes and types in shared passes, and show which is best."""
-    if output_path is not None:
-        output.check(output_path, [".npz"], read=[data])
+    if written.output_path is not None:
+        output.check(written.output_path, [".npz"], read=[data])
     if plot is not None:
         pictures.check(plot, read=[data])
-    named(criterion)
+    named(settings.criterion)
+    types = [name.strip() for name in settings.covariance_type.split(",")]
     model = AutoGaussianMixture(
-        counts_of(n_components),
-        covariance_type=[name.strip() for name in covariance.split(",")],
-        criterion=criterion,
-        tol=tol,
-        stopping=stopping,
-        max_iter=max_iter,
-        reg_covar=reg_covar,
-        reg_covar_relative=reg_covar_relative,
-        random_state=seed,
+        counts_of(n_components), **vars(settings) | {"covariance_type": types}
     )
-    source = inputs.rows(data, columns, weight, dataset)
-    seconds = _fit(model, source, checkpoint)
-    if output_path is not None:
-        model.best_estimator_.save(output_path)
+    source = inputs.rows(data, reading)
+    doing = "growing starts, compiling if it is the first time"
+    seconds = fitted(model, source, written.checkpoint, doing)
+    if written.output_path is not None:
+        model.best_estimator_.save(written.output_path)
     if plot is not None:
         with pictures.saved(plot) as figure:
             model.selection_.plot(figure.subplots())
     _show(model, seconds)
-    if output_path is not None:
-        print(f" model written to {output_path}")
+    if written.output_path is not None:
+        print(f" model written to {written.output_path}")
     if plot is not None:
         print(f" picture written to {plot}")
 
@@ -129,15 +111,6 @@ def counts_of(text: str) -> list[int]:
             f"--components {text!r} leaves nothing to try; write the lower number first"
         )
     return counts
-
-
-def _fit(model: AutoGaussianMixture, source: Source, checkpoint: Path | None) -> float:
-    """Fit with a bar on stderr if that is a terminal; return the seconds it took."""
-    if sys.stderr.isatty():
-        model.set_callbacks(PassProgress("growing starts, compiling if it is the first time"))
-    started = time.perf_counter()
-    model.fit(source, checkpoint=checkpoint)
-    return time.perf_counter() - started
 
 
 def _show(model: AutoGaussianMixture, seconds: float) -> None:

@@ -6,7 +6,7 @@ order of rows nor writing one twice instead of weighing it double can matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,6 +26,8 @@ SAMPLE_ROWS = 50_000
 SAMPLE_NUMBERS = 2_000_000  # features times rows: 16 MB
 SORTED_ROWS = 10_000  # sorting more would take longer than a pass
 DEVIATIONS = 8.0  # of the number of rows above a floor: it is not so few in 1e15 samples
+
+Look = Callable[[Source, Block], int]  # checks a block, and returns its mark or 0
 
 
 class Sample(NamedTuple):
@@ -62,8 +64,7 @@ def sample_of(source: Source, seed: int, marked: bool = False) -> Sample:
     The random numbers belong to a row's place in the source, not to the chunks it came in.
     """
     most = most_rows(source.n_features)
-    walk = partial(_kept, most, seed, marked)
-    kept = source.gather(walk, _merged, block_rows(source.n_features))
+    kept = _gathered(source, most, seed, partial(_look, marked))
     if kept is None or not kept.parts:
         raise DataError(f"{source.name} has no rows; a mixture is fitted to at least two")
     rows, weights = kept.rows_and_weights()
@@ -75,6 +76,14 @@ def sample_of(source: Source, seed: int, marked: bool = False) -> Sample:
     # in place, but where they came from another process
     rows = np.subtract(rows, origin, out=rows if rows.flags.writeable else None)
     return Sample(rows, weights, origin, kept.n_rows, kept.row_weight, kept.mark)
+
+
+def draw_rows(source: Source, most: int, seed: int) -> tuple[Array, Array]:
+    """Draw rows as `sample_of` does, in the order of the source, with what each counts."""
+    kept = _gathered(source, most, seed)
+    if kept is None or not kept.parts:
+        return np.empty((0, source.n_features)), np.empty(0)
+    return kept.rows_and_weights()
 
 
 def most_rows(n_features: int) -> int:
@@ -185,14 +194,27 @@ def by_priority(weights: Array, rng: np.random.Generator) -> tuple[Array, npt.ND
     return priorities, np.argsort(-priorities, kind="stable")
 
 
-def _kept(most: int, seed: int, marked: bool, source: Source, walk: Iterable[Block]) -> _Reservoir:
-    """Keep the rows of highest priority of some blocks, and mark all, if that is wanted."""
+def _gathered(source: Source, most: int, seed: int, look: Look | None = None) -> _Reservoir | None:
+    """Keep the rows of highest priority of a source, in one pass."""
+    walk = partial(_kept, most, seed, look)
+    return source.gather(walk, _merged, block_rows(source.n_features))
+
+
+def _look(marked: bool, source: Source, block: Block) -> int:
+    """Check the range of a block, and return its mark if that is wanted."""
+    check_range(source, block)
+    return mark(block) if marked else 0
+
+
+def _kept(
+    most: int, seed: int, look: Look | None, source: Source, walk: Iterable[Block]
+) -> _Reservoir:
+    """Keep the rows of highest priority of some blocks, and add up the marks of all."""
     kept = _Reservoir(most, seed, source.whole_rows)
     for block in walk:
-        check_range(source, block)
+        if look is not None:
+            kept.mark = (kept.mark + look(source, block)) % 2**64
         kept.offer(block.rows, block.weights, source.first_row + block.start)
-        if marked:
-            kept.mark = (kept.mark + mark(block)) % 2**64
     if kept.parts:
         kept.shrink()
     return kept

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from functools import partial
 from operator import add
 from typing import Any
@@ -12,7 +11,8 @@ import numpy as np
 
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.validation import inputs as given
-from fastgmm.sources import Block, Source, blocks
+from fastgmm.passes.subsample import draw_rows
+from fastgmm.sources import Block, Source
 
 BLOCK_ROWS = 65_536
 TAIL = 5e-3  # of the rows on either side do not decide what is far away
@@ -32,32 +32,12 @@ def sample(source: Source, n_rows: int) -> np.ndarray:
 def weighed_sample(source: Source, n_rows: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw the same rows, with what each stands for; None where rows are not weighed.
 
-    Heavy rows are drawn once at most, so counts alone would show too little of them. Over its
-    chance of a key below that of the first row that is left out, a row's weight is without bias
-    (Cohen and Kaplan 2007).
+    Heavy rows are drawn once at most, so counts alone would show too little of them.
     """
-    rng = np.random.default_rng(0)
-    rows = np.empty((0, source.n_features))
-    keys, counts = np.empty(0), np.empty(0)
-    with closing(blocks(source, BLOCK_ROWS)) as walk:
-        for block in walk:
-            # Efraimidis and Spirakis (2006): the least of exponential / weight are such a sample
-            drawn = rng.exponential(size=len(block.rows))
-            weights = np.ones(len(drawn)) if block.weights is None else block.weights
-            with np.errstate(divide="ignore", over="ignore"):
-                drawn = drawn / weights
-            limit = keys.max() if len(keys) > n_rows else np.inf
-            good = drawn < limit
-            rows = np.vstack([rows, block.rows[good]])
-            keys = np.concatenate([keys, drawn[good]])
-            counts = np.concatenate([counts, weights[good]])
-            least = np.argsort(keys, kind="stable")[: n_rows + 1]
-            rows, keys, counts = rows[least], keys[least], counts[least]
-    if source.weight is None:
-        return rows[:n_rows], None
-    if len(rows) > n_rows:
-        counts = counts[:n_rows] / -np.expm1(-counts[:n_rows] * keys[n_rows])
-    return rows[:n_rows], counts
+    rows, counts = draw_rows(source, n_rows, seed=0)
+    # in the order of a sorted file, the rows of one cluster would hide those of the others
+    order = np.random.default_rng(0).permutation(len(rows))
+    return rows[order], None if source.weight is None else counts[order]
 
 
 def reach(rows: np.ndarray, shown: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Part one: how many clusters there are, on the blobs of a well-known article."""
+"""Part one: the number of clusters by BIC and AIC, on the blobs of a well-known article."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Part two: long parallel clusters, which k-means cuts across and a mixture follows."""
+"""Part two: long parallel clusters, which k-means splits wrongly and a mixture finds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Part three: a file of a million rows, read block by block, beside scikit-learn on a part."""
+"""Part three: speed on a file of a million rows, beside scikit-learn on a part of it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _draw_rates(found: Race, ax: Any) -> None:
 
 
 def _start(rows: np.ndarray) -> dict[str, Any]:
-    """Give both the same start, and a fixed number of passes: tol=0 never stops."""
+    """Settings of both: the same start and number of passes, since tol=0 never stops."""
     means, _ = kmeans_plusplus(rows, N_COMPONENTS, random_state=0)
     precision = np.linalg.inv(np.cov(rows.T))
     return {

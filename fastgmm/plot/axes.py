@@ -1,4 +1,4 @@
-"""Axes to draw on, and what stands beside them: the names of the features."""
+"""Axes, their labels and legends."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def count_across(ax: Axes) -> None:
 
 
 def has_legend(ax: Axes) -> bool:
-    """Tell whether axes are large enough for a legend."""
+    """Whether axes are large enough for a legend."""
     return bool((inches_of(ax) >= LEAST).all())
 
 

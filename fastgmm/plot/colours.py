@@ -1,4 +1,4 @@
-"""Inks, and sizes of points: what tells things apart on paper, in grey too."""
+"""Colours that differ in grey too, and sizes of points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs of features, all at once: a triangle of pictures."""
+"""Corner plot: every pair of features in a triangle of panels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The density of a mixture in two features, as regions that hold given shares of it."""
+"""Density of two features, as the regions that hold 50, 90 and 99% of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Components as ellipses of one and of two standard deviations, and as numbers at their means."""
+"""Components as ellipses of 1 and 2 standard deviations, with their numbers."""
 
 from __future__ import annotations
 

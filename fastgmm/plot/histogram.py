@@ -1,4 +1,4 @@
-"""One feature: how its values are spread, and how the components add up to that."""
+"""Histogram of one feature, with the densities of the components and their sum."""
 
 from __future__ import annotations
 

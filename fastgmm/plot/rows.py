@@ -1,4 +1,4 @@
-"""Rows for a picture, from a source of any length: a sample of them, or counts in cells."""
+"""Rows for a picture, from a source of any length: a sample, or counts in cells."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def reach(rows: np.ndarray, shown: np.ndarray) -> np.ndarray:
 
 
 def outside(rows: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Tell which rows a picture of this reach does not show, (n,)."""
+    """Whether each row lies outside a picture of this reach, (n,)."""
     return np.asarray(((rows < ends[0]) | (rows > ends[1])).any(axis=1))
 
 

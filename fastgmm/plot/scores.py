@@ -1,4 +1,4 @@
-"""How likely the rows are, and which are outliers."""
+"""Histogram of the log-likelihoods of rows, with the threshold of outliers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way of a fit: the log-likelihood that each pass has found."""
+"""Log-likelihood per pass of a fit."""
 
 from __future__ import annotations
 

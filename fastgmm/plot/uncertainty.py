@@ -1,4 +1,4 @@
-"""Where it is not certain which component a row belongs to."""
+"""Rows that may belong to more than one component, by how uncertain that is."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from fastgmm.sources.cells import Place, real
 
 
 def as_array(data: object, place: Place) -> npt.NDArray[Any]:
-    """See an array-like as a 2-d array of real numbers, without a copy where it is one."""
+    """Convert an array-like to a 2-d array of real numbers; an array is not copied."""
     name = place.name
     if hasattr(data, "tocsr"):
         raise DataError(
@@ -39,7 +39,7 @@ def _unmasked(data: np.ma.MaskedArray[Any, Any], place: Place) -> npt.NDArray[An
         cell = np.argwhere(np.ma.getmaskarray(data))[0]
         where = f"{place.row(int(cell[0]))} is masked"
         column = f" in column {cell[1]}" if len(cell) > 1 else ""
-        raise DataError(f"{where}{column}; drop or impute it, for a mask would not be seen")
+        raise DataError(f"{where}{column}; masked values are not supported: drop or impute it")
     return np.asarray(data.data)
 
 

@@ -64,7 +64,7 @@ class BatchSource(Source):
 
 
 def counted(name: str, batches: Iterator[Any]) -> Iterator[tuple[Place, Any]]:
-    """Give each batch the number of its first row."""
+    """Yield each batch with the place of its first row."""
     start = 0
     for batch in batches:
         yield Place(name, start), batch

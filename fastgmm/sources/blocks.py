@@ -1,4 +1,4 @@
-"""Chunks of any length become blocks of a fixed one, and every number in them is checked."""
+"""Cuts chunks of any length into blocks of a fixed one, and checks every number."""
 
 from __future__ import annotations
 

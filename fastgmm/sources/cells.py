@@ -1,4 +1,4 @@
-"""Cells as real numbers, or a refusal that says which cell is none."""
+"""Cells converted to real numbers; an error names the cell that is none."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Place(NamedTuple):
     first_row: int = 0
 
     def further(self, rows: int) -> Place:
-        """Give the place so many rows further on."""
+        """Return the place this many rows further on."""
         return self._replace(first_row=self.first_row + rows)
 
     def row(self, index: int) -> str:
-        """Say where the row of this index stands."""
+        """Name a row by its number in the whole source."""
         return f"row {self.first_row + index} of {self.name}"
 
 
 def real(values: npt.NDArray[Any], labels: Sequence[Hashable], place: Place) -> npt.NDArray[Any]:
-    """Give the values (n, d) as bools, ints or floats, of any width and layout.
+    """Return the values (n, d) as bools, ints or floats, of any width and layout.
 
     Objects are taken if each is a number, and become float64. Nothing is parsed from text.
     """
@@ -72,7 +72,7 @@ def _of_objects(
 
 
 def refuse_cell(cell: object, place: str, label: Hashable) -> NoReturn:
-    """Say that a cell is not a number."""
+    """Raise the error of a cell that is not a number."""
     if isinstance(cell, str | bytes):
         text = str(cell)
         shown = repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}..."

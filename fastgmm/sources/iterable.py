@@ -87,7 +87,7 @@ class IterableSource(Source):
             yield table.chunk(chosen, slice(at, at + step), Place(self.name, start + at))
 
     def _table(self, item: Any, number: int, start: int) -> tuple[Table, Chosen]:
-        """See a chunk as a table, and find the columns of the first chunk in it."""
+        """Wrap a chunk as a table, and find the columns of the first chunk in it."""
         place = _chunk(self.name, number, start)
         table = as_table(rows_of(item), place)
         width = len(table.labels)
@@ -120,7 +120,7 @@ class IterableSource(Source):
 
 
 def _chunk(name: str, number: int, start: int = 0) -> Place:
-    """Say which chunk it is, beside the number of a row among all."""
+    """Name a chunk; rows are numbered over all chunks."""
     return Place(f"{name} (chunk {number})", start)
 
 

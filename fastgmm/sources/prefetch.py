@@ -1,4 +1,4 @@
-"""One thread that reads ahead of the thread that computes, never by more than a few blocks."""
+"""A thread that reads at most two blocks ahead of the thread that computes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakSet
 
 Item = TypeVar("Item")
-Turn = Callable[[], int]  # waits until memory is free, and says which of TURNS it is
+Turn = Callable[[], int]  # waits for a free buffer, and returns its number below TURNS
 Walk = Callable[[Turn], Generator[Item, None, None]]
 
 TURNS = 3  # blocks in memory: one that is computed on, one that is ready, one that is being read
@@ -19,7 +19,7 @@ PATIENCE = 1.0  # seconds that a stopped read is waited for: a dead network disk
 
 
 def read_here(walk: Walk[Item]) -> Generator[Item, None, None]:
-    """Walk in the calling thread, always in the same memory."""
+    """Walk in the calling thread, always in the same buffer."""
     return walk(lambda: 0)
 
 
@@ -52,7 +52,7 @@ class _End(NamedTuple):
 class _Reader(Generic[Item]):
     """The thread, and the two queues between it and its consumer.
 
-    The consumer hands out turns, each the number of a piece of memory, and takes what was read
+    The consumer hands out turns, each the number of a buffer, and takes what was read
     into it; there are TURNS turns, so that neither queue can grow.
     """
 
@@ -71,7 +71,7 @@ class _Reader(Generic[Item]):
         _running.add(self)
 
     def items(self) -> Iterator[Item]:
-        """Take what was read; asking for the next gives back the memory of the one before."""
+        """Take what was read; asking for the next frees the buffer of the one before."""
         turn = TURNS - 1
         while True:
             self._turns.put(turn)

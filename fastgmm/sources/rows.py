@@ -21,7 +21,7 @@ PIECE_BYTES = 1_000_000  # what is converted at a time: it stays in cache
 class Rows(ABC):
     """Rows from anywhere, read chunk by chunk, as often as there are passes.
 
-    A reader calls this constructor and writes `chunks`. It may reuse the memory of a chunk once
+    A reader calls this constructor and writes `chunks`. It may reuse the buffer of a chunk once
     the next is asked for.
 
     Attributes
@@ -110,11 +110,11 @@ class Rows(ABC):
         return self.n_rows
 
     def place(self, row: int) -> str:
-        """Say where a row stands; rows count from 0."""
+        """Name a row in messages; rows count from 0."""
         return f"row {row} of {self.name}"
 
     def complete(self, n_rows: int, fingerprint: int | None = None) -> None:
-        """Hear what a whole pass gave: every pass must give as many rows, and the same."""
+        """Compare a finished pass with the one before: its number of rows and fingerprint."""
         if self.n_rows is None:
             self.n_rows = n_rows
         if self.n_rows != n_rows:

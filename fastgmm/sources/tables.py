@@ -31,16 +31,16 @@ class Table(ABC):
 
     @abstractmethod
     def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
-        """Give some rows of one column, as real numbers."""
+        """Return some rows of one column, as real numbers."""
 
     def chunk(self, chosen: Chosen, rows: slice, place: Place) -> Chunk:
-        """Give some rows of the chosen columns; ``place`` says where the first of them stands."""
+        """Return some rows of the chosen columns; ``place`` is that of the first of them."""
         columns = [self.column(position, rows, place) for position in chosen.features]
         weights = None if chosen.weight is None else self.column(chosen.weight, rows, place)
         return Chunk(_stacked(columns), weights)
 
     def rows_per_chunk(self, chosen: Chosen) -> int:
-        """Say how many rows to take at a time, when the user does not say."""
+        """Return the default number of rows per chunk."""
         return rows_per_chunk(len(chosen.features))
 
     def dtype(self, chosen: Chosen, place: Place) -> np.dtype[Any]:
@@ -56,17 +56,17 @@ class ArrayTable(Table):
         self.array = array
 
     def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
-        """Give some rows of one column."""
+        """Return some rows of one column."""
         return self.array[rows, position]
 
     def chunk(self, chosen: Chosen, rows: slice, place: Place) -> Chunk:
-        """Give some rows: a view, where every column is a feature."""
+        """Return some rows: a view, where every column is a feature."""
         found = self.array[rows]
         weights = None if chosen.weight is None else found[:, chosen.weight]
         return Chunk(found if chosen.all else found[:, list(chosen.features)], weights)
 
     def rows_per_chunk(self, chosen: Chosen) -> int:
-        """Say all of them where they are but a view: blocks then need no copy."""
+        """Return all rows where a chunk is a view: blocks then need no copy."""
         return max(1, self.n_rows) if chosen.all else super().rows_per_chunk(chosen)
 
 
@@ -78,7 +78,7 @@ class FrameTable(Table):
         self.columns = columns  # pandas arrays or polars series: both can be sliced by position
 
     def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
-        """Give some rows of one column, its missing values refused."""
+        """Return some rows of one column; missing values are an error."""
         label, values = self.labels[position], self.columns[position]
         if str(values.dtype) == "category":
             raise DataError(
@@ -112,7 +112,7 @@ class ArrowTable(Table):
         return Poured(len(out), weights, _side_by_side(addresses, start, out))
 
     def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
-        """Give some rows of one column, its nulls refused; a view where Arrow allows it."""
+        """Return some rows of one column, a view where Arrow allows it; nulls are an error."""
         shown = self._whole(position)
         return self._converted(position, rows, place) if shown is None else shown[rows]
 
@@ -122,7 +122,7 @@ class ArrowTable(Table):
         return self._shown[position]
 
     def _addresses(self, chosen: Chosen, dtype: np.dtype[Any]) -> npt.NDArray[np.int64] | None:
-        """Say where the chosen columns lie, if all hold plain numbers of this type."""
+        """Return the addresses of the chosen columns, if all hold plain numbers of this type."""
         addresses = []
         for position in chosen.features:
             column = self._whole(position)
@@ -147,7 +147,7 @@ class ArrowTable(Table):
 
 
 def _shown(column: Any) -> npt.NDArray[Any] | None:
-    """See a whole column as an array, if no number must be copied: slicing Arrow costs 5 us."""
+    """Return a whole column as an array, if that needs no copy: an Arrow slice costs 5 us."""
     in_one_piece = not hasattr(column, "chunks")
     plain = str(column.type) in ARROW_NUMBERS - {"bool"} and not column.null_count
     return column.to_numpy() if in_one_piece and plain else None
@@ -161,7 +161,7 @@ def _side_by_side(addresses: npt.NDArray[np.int64], start: int, out: npt.NDArray
 
 
 def as_table(data: object, place: Place) -> Table:
-    """See rows in memory as a table, whatever library they come from."""
+    """Wrap rows in memory as a table, whatever library they come from."""
     if is_instance(data, "pandas", "DataFrame"):
         columns = [data.iloc[:, at].array for at in range(data.shape[1])]  # type: ignore[attr-defined]
         return FrameTable(list(data.columns), columns, len(data))  # type: ignore[attr-defined,arg-type]

@@ -1,4 +1,4 @@
-"""Objects that hold no rows, or hold them where the processor cannot read: told what they are."""
+"""Errors for objects that hold no rows, or hold them on another device."""
 
 from __future__ import annotations
 

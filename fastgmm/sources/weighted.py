@@ -51,12 +51,12 @@ class WeightedSource(Source):
         check_weights_length(len(self._weights), start, self.name)
 
     def place(self, row: int) -> str:
-        """Say where a row stands, as the other source would."""
+        """Name a row as the other source does."""
         return self._source.place(row)
 
 
 def with_weights(source: Source, weights: npt.ArrayLike) -> Source:
-    """Give each row of a source a weight from an array.
+    """Return a source whose rows have weights from an array.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ LEAST_TOTAL_WEIGHT = 1e-290  # see statistics.NEGLIGIBLE_WEIGHT: sums below it l
 
 
 def as_weights(weights: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """See an array-like as weights of rows, (n,); a copy, whose values are not looked at."""
+    """Copy an array-like as row weights, (n,); `check_weights` looks at their values."""
     name = "sample_weight"
     if np.ma.is_masked(weights) or hasattr(weights, "tocsr"):
         raise DataError("sample weights must be a plain array; these are masked or sparse")

@@ -1,1 +1,1 @@
-"""Files that appear whole or not at all: models and checkpoints."""
+"""Files of models and checkpoints, written atomically."""

@@ -1,4 +1,4 @@
-"""Arrays and a JSON header in one file: never half written, and not believed until checked.
+"""Arrays and a JSON header in one file, written whole and checked when read.
 
 The file is an uncompressed zip of ``header.json`` and one ``.npy`` for each array, so that
 ``numpy.load`` opens it too. The same content gives the same bytes. Nothing here knows of mixtures,

@@ -1,4 +1,4 @@
-"""A fit on disk: it goes on where it was, with the same bits, after its process has died.
+"""Writes and reads checkpoints: a fit resumes after a kill, with the same bits.
 
 Two files are kept, ``run.ckpt`` and ``run.ckpt.previous``, each whole or not there (see `atomic`).
 """
@@ -188,7 +188,7 @@ class Checkpoint:
         return Record(Sampled(*header["sampled"]), header, arrays)
 
     def refuse(self, found: str) -> NoReturn:
-        """Say in what the fit of the files is another than this one."""
+        """Raise an error that names the differences between the two fits."""
         raise CheckpointError(
             f"{self.path!r} belongs to another fit: {found}. Go on with the data and arguments of "
             f"that fit, or name another file, or delete this one and {self.previous!r} to start "

@@ -1,4 +1,4 @@
-"""What a fit is of, in a few words that can be compared: its arguments and its rows.
+"""Identifies a fit by its arguments and its rows, so that a checkpoint can be matched to it.
 
 Not where the rows are: a file may be moved, and an array be read from a file. Little is read.
 """
@@ -31,7 +31,7 @@ def identity_of(settings: Mapping[str, Any], source: Source) -> Identity:
 
 
 def differences(before: Mapping[str, Any], now: Identity) -> list[str]:
-    """Say in what two identities differ, in the order of the second."""
+    """List the differences of two identities, in the order of the second."""
     names = dict.fromkeys([*now, *before])
     pairs = [(name, before.get(name), now.get(name)) for name in names]
     return [

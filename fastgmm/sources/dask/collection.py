@@ -79,7 +79,7 @@ class DaskSource(Source):
         self._weighed_by: Any = None  # as is what weights are persisted
 
     def weighted(self, weights: Any) -> DaskSource:
-        """Give every row a weight, from a Dask collection cut as the rows are or from an array."""
+        """Return a source with row weights, from an array or a Dask collection cut alike."""
         refuse_second_weights(self.weight, self.name)
         cut = self._cut(weights)
         found = copy.copy(self)
@@ -208,7 +208,7 @@ class DaskSource(Source):
         return graph
 
     def _stands(self) -> list[Stand]:
-        """Say where the partitions stand."""
+        """Return the place of each partition."""
         if self._lengths is None:
             return [Stand(number, None, None) for number in range(len(self._partitions))]
         starts = accumulate(self._lengths[:-1], initial=0)
@@ -325,7 +325,7 @@ def _are_lost(data: Any) -> bool:
 
 
 def _failure(error: Exception, name: str, partitions: list[Any]) -> str | None:
-    """Say what is known of a cluster's failure; None for any other error."""
+    """Return the message for a cluster's failure; None for any other error."""
     kind = type(error).__name__
     if kind == "KilledWorker":
         key = error.args[0]
@@ -349,7 +349,7 @@ def _failure(error: Exception, name: str, partitions: list[Any]) -> str | None:
 
 
 def _partition(key: Any, partitions: list[Any]) -> int | None:
-    """Tell which partition a task makes or sums, if it is of one."""
+    """Return the number of the partition that a task makes or sums, if any."""
     if str(key[0]).startswith("fastgmm-pass-"):
         return int(key[1])
     return partitions.index(key) if key in partitions else None

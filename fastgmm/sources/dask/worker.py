@@ -1,4 +1,4 @@
-"""What Dask's workers do: the work of a pass on one partition, and combining what was found."""
+"""Runs on Dask's workers: a pass over one partition, and combining the results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Layout(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a pass left of some partitions."""
+    """Result of a pass over some partitions."""
 
     result: Any  # None where there were no rows
     n_rows: int
@@ -103,14 +103,14 @@ class Partition(Source):
             yield block
 
     def found(self, result: Any) -> Found:
-        """Return what a pass found, with what it takes to see that nothing has changed."""
+        """Return the result of a pass, with what tells whether the rows have changed."""
         n_rows = self._table.n_rows
         kept = result if n_rows else None
         return Found(kept, n_rows, self.row_weight, self.heaviest, self._fingerprint or 0)
 
 
 def _table_of(rows: Any, layout: Layout, place: Place) -> Table:
-    """See a partition as a table, and make sure that it is what the collection said."""
+    """Wrap a partition as a table, and check it against what the collection announced."""
     table = as_table(rows, place)
     if list(table.labels) != list(layout.found):
         raise DataError(

@@ -1,6 +1,6 @@
-"""Arrays that lie in a file as they would in memory, by plain reads.
+"""Arrays stored in a file as they are in memory, read without a memory map.
 
-A memory map would be as fast, but a page that is gone kills the process (SIGBUS); a read of a file
+A map would be as fast, but a page that is gone kills the process (SIGBUS); a read of a file
 that was cut short is an error.
 """
 
@@ -64,7 +64,7 @@ class PlainSource(Source):
         self._chunk_rows = reading.chunk_rows or at_a_time(width)
 
     def chunks(self) -> Iterator[Chunk]:
-        """Walk the rows, each chunk in the memory of the one before."""
+        """Walk the rows, each chunk in the buffer of the one before."""
         read = _columns_reader if self._layout.fortran else _rows_reader
         n_rows = self._layout.shape[0]
         with self._file.reading(EOFError), open(self._file.path, "rb", buffering=0) as opened:
@@ -95,10 +95,10 @@ Stretch = Callable[[int, int], npt.NDArray[Any]]
 
 def _rows_reader(file: BinaryIO, layout: Layout, most: int) -> Stretch:
     """Read rows that lie one after the other."""
-    memory = np.empty((most, layout.shape[1]), layout.dtype)
+    buffer = np.empty((most, layout.shape[1]), layout.dtype)
 
     def stretch(start: int, stop: int) -> npt.NDArray[Any]:
-        rows = memory[: stop - start]
+        rows = buffer[: stop - start]
         _fill(file, layout.offset + start * layout.shape[1] * rows.itemsize, rows)
         return rows
 
@@ -108,10 +108,10 @@ def _rows_reader(file: BinaryIO, layout: Layout, most: int) -> Stretch:
 def _columns_reader(file: BinaryIO, layout: Layout, most: int) -> Stretch:
     """Read a stretch of every column."""
     n_rows, width = layout.shape
-    memory = np.empty((width, most), layout.dtype)
+    buffer = np.empty((width, most), layout.dtype)
 
     def stretch(start: int, stop: int) -> npt.NDArray[Any]:
-        columns = memory[:, : stop - start]
+        columns = buffer[:, : stop - start]
         for position, column in enumerate(columns):
             _fill(file, layout.offset + (position * n_rows + start) * column.itemsize, column)
         return columns.T

@@ -59,7 +59,7 @@ class CsvSource(BatchSource):
                 self._name_cell(error)
 
     def _name_cell(self, error: Exception) -> NoReturn:
-        """Say in our words which cell is no number; pyarrow's rows count from 1, the header's."""
+        """Name the cell that is no number; pyarrow's rows count from 1, the header's."""
         _refuse_ragged(error, self._file)
         found = BAD_CELL.search(str(error))
         if found is None:
@@ -69,7 +69,7 @@ class CsvSource(BatchSource):
 
 
 def _refuse_ragged(error: Exception, file: File) -> None:
-    """Say in our words which row is of another width."""
+    """Name the row that has too few or too many columns."""
     if ragged := BAD_ROW.search(str(error)):
         number, expected, got = map(int, ragged.groups())
         raise DataError(
@@ -79,7 +79,7 @@ def _refuse_ragged(error: Exception, file: File) -> None:
 
 
 def _refuse_long(error: Exception, place: str) -> None:
-    """Say in our words which row does not end: pyarrow gives all rows before it."""
+    """Name the row that does not end: pyarrow yields all rows before it."""
     if TOO_LONG in str(error):
         raise DataError(
             f"{place} does not end within {BLOCK_BYTES} bytes; close the quote that is left open "

@@ -9,7 +9,7 @@ import typer
 
 from fastgmm.cli import inputs, options, output, tables
 from fastgmm.cli.progress import fitted
-from fastgmm.covariance import family
+from fastgmm.covariance import FAMILIES, family
 from fastgmm.estimators import criteria
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.sources import Source
@@ -30,7 +30,7 @@ class Settings(options.Fitting):
 
     covariance_type: Annotated[
         str,
-        typer.Option("--covariance", metavar="TYPE", help="full, tied, diag or spherical."),
+        typer.Option("--covariance", metavar="TYPE", help=f"One of {', '.join(FAMILIES)}."),
     ] = DEFAULT["covariance_type"]
     tol: Annotated[
         float,

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from fastgmm.cli import inputs, options, output, pictures, tables
 from fastgmm.cli.progress import fitted
+from fastgmm.covariance import FAMILIES
 from fastgmm.errors import DataError
 from fastgmm.estimators.criteria import named
 from fastgmm.selection import AutoGaussianMixture, Selection
@@ -41,9 +42,7 @@ class Settings(options.Fitting):
     ] = DEFAULT["criterion"]
     covariance_type: Annotated[
         str,
-        typer.Option(
-            "--covariance", metavar="TYPES", help="Covariance types to try, such as full,tied."
-        ),
+        typer.Option("--covariance", metavar="TYPES", help=f"Of {', '.join(FAMILIES)}."),
     ] = ",".join(DEFAULT["covariance_type"])
     tol: Annotated[
         float,

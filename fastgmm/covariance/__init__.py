@@ -5,11 +5,10 @@ from __future__ import annotations
 from fastgmm.covariance.diagonal import VVI
 from fastgmm.covariance.ellipsoidal import EEE, VVV
 from fastgmm.covariance.family import Constraint, Family
-from fastgmm.covariance.regularisation import Scatter
 from fastgmm.covariance.spherical import VII
 from fastgmm.errors import suggestion
 
-__all__ = ["FAMILIES", "Constraint", "Family", "Scatter", "family"]
+__all__ = ["FAMILIES", "Constraint", "Family", "family"]
 
 # by covariance_type: whatever stands here is right in estimators, files and the command line
 FAMILIES = {each.covariance_type: each for each in (VII, VVI, EEE, VVV)}

@@ -9,16 +9,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.covariance.regularisation import Scatter, regularised_scatter
+from fastgmm.covariance.regularisation import own_covariances
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
+from fastgmm.mixture.statistics import Array, SufficientStatistics
 from fastgmm.mixture.structure import Structure
 
 
 class Constraint(NamedTuple):
     """What the covariances of a family have in common."""
 
-    maximise: Callable[[Scatter], Array]  # the covariances of highest expected log-likelihood
+    # covariances of highest expected log-likelihood, of those of each component's own rows, in the
+    # structure's shape, and of weights (K,), which may be 0
+    maximise: Callable[[Array, Array], Array]
     n_parameters: Callable[[int, int], int]  # free in them, of (n_components, n_features)
 
 
@@ -72,22 +74,21 @@ class Family:
             In the structure's shape. Whether they are finite and positive definite is for
             `Parameters.from_covariances` to say.
         """
-        scatter = regularised_scatter(statistics, means, reg_covar)
-        weight, moments, n_features = scatter
-        with np.errstate(over="ignore", invalid="ignore"):
-            covariances = moments / self.structure.divisor(weight, weight.sum(), n_features)
-            if of_empty is not None and not self.structure.is_shared:
-                empty = ~statistics.occupied
-                covariances[empty] = of_empty[empty]
-            return self.nearest(covariances, weight, n_features)
+        covariances = own_covariances(statistics, means, reg_covar)
+        empty = ~statistics.occupied
+        if of_empty is not None and not self.structure.is_shared:
+            covariances[empty] = of_empty[empty]
+        return self.nearest(covariances, np.where(empty, 0.0, statistics.weight))
 
-    def nearest(self, covariances: Array, weights: Array, n_features: int) -> Array:
-        """Return the family's estimate where these are the covariances within components."""
+    def nearest(self, covariances: Array, weights: Array) -> Array:
+        """Return the family's covariances where these are those of each component's own rows.
+
+        `reg_covar` is in these already: added to the family's, it would break a constraint.
+        """
         if self.constraint is None:
             return covariances
-        weights = np.maximum(weights, NEGLIGIBLE_WEIGHT)
-        moments = covariances * self.structure.divisor(weights, weights.sum(), n_features)
-        return self.constraint.maximise(Scatter(weights, moments, n_features))
+        with np.errstate(all="ignore"):  # what is not finite is refused by from_covariances
+            return self.constraint.maximise(covariances, weights)
 
     def parameters(self, weights: Array, means: Array, covariances: Array) -> Parameters:
         """Return parameters with these covariances, or with those of the family nearest to them.
@@ -97,5 +98,5 @@ class Family:
         DegenerateCovarianceError
             If a covariance is not finite or not positive definite; it names the component.
         """
-        nearest = self.nearest(covariances, weights, np.shape(means)[1])
+        nearest = self.nearest(covariances, weights)
         return Parameters.from_covariances(self.structure, weights, means, nearest)

@@ -348,7 +348,7 @@ def _maximised(batch: Batch, sums: Array, rule: em.UpdateRule) -> tuple[Batch, l
     if rule.family.constraint is not None:
         for c in range(n_candidates):
             each = covariances[0 if structure.is_shared else slice(None), c]
-            each[...] = rule.family.nearest(each, weights[:, c], n_features)
+            each[...] = rule.family.nearest(each, weights[:, c])
     factors, singular = _factors(covariances, structure)
     return Batch(structure, weights, means, covariances, factors), singular
 

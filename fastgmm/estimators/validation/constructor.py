@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
 from fastgmm import em
+from fastgmm.covariance import FAMILIES
 from fastgmm.em.acceleration import ACCELERATIONS
 from fastgmm.errors import suggestion
 from fastgmm.initialisation.methods import METHODS
@@ -29,7 +30,7 @@ EM: Constraints = {  # of every estimator that is fitted by EM
 }
 GAUSSIAN_MIXTURE: Constraints = EM | {
     "n_components": [Interval(Integral, 1, None, closed="left")],
-    "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
+    "covariance_type": [StrOptions(FAMILIES.keys())],
     "acceleration": [StrOptions(set(ACCELERATIONS)), None],
     "n_init": [Interval(Integral, 1, None, closed="left")],
     "init_params": [StrOptions({"auto", "random", *METHODS})],
@@ -78,7 +79,7 @@ def _is_past(value: object, most: float) -> bool:
     return isinstance(value, float | int) and most < value < np.inf
 
 
-def _check_word(name: str, setting: str, value: str, options: set[str]) -> None:
+def _check_word(name: str, setting: str, value: str, options: Collection[str]) -> None:
     """Refuse a word that is none of the options; the nearest is suggested."""
     if value in options:
         return

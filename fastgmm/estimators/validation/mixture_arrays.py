@@ -74,7 +74,7 @@ def checked_mixture(
     shares = checked_weights(weights, len(centres))
     if kind.constraint is not None:
         doubled = np.asarray(matrices, np.float64), np.asarray(shares, np.float64)
-        nearest = kind.nearest(*doubled, centres.shape[1])
+        nearest = kind.nearest(*doubled)
         if not np.allclose(nearest, matrices, rtol=1e-5 if matrices.dtype == np.float32 else 1e-9):
             raise ValueError(
                 f"'covariances' should be those of a mixture of covariance_type={covariance_type!r}"

@@ -232,7 +232,7 @@ def test_a_cluster_of_one_row_in_a_thousand_survives_the_sample(seed):
 @pytest.fixture
 def none_held(monkeypatch):
     """Have a few components start as hundreds do."""
-    monkeypatch.setattr(short_runs, "MOST_SHARES", 100)
+    monkeypatch.setattr(short_runs, "MOST_RESPONSIBILITIES", 100)
 
 
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
@@ -241,7 +241,7 @@ def test_many_components_start_as_well_without_their_shares_held(covariance, mon
     means = 6.0 * rng.standard_normal((30, 3))
     rows = means[rng.integers(30, size=6000)] + rng.standard_normal((6000, 3))
     held = start(rows, 30, covariance=covariance)
-    monkeypatch.setattr(short_runs, "MOST_SHARES", 100)
+    monkeypatch.setattr(short_runs, "MOST_RESPONSIBILITIES", 100)
     monkeypatch.setattr(short_runs.ShortRuns, "begun", None)  # nobody asks for (K, rows)
     found = start(rows, 30, covariance=covariance)
     (anew, before) = passes.statistics(open_source(rows), [found, held])

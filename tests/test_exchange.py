@@ -78,7 +78,7 @@ def test_no_component_is_in_two_exchanges(rng):
 @pytest.mark.parametrize("structure", ["full", "tied", "diagonal", "spherical"])
 def test_rows_held_piece_by_piece_are_those_of_all_responsibilities(rng, structure, monkeypatch):
     monkeypatch.setattr(
-        "fastgmm.initialisation.short_runs.MOST_SHARES", 500
+        "fastgmm.initialisation.short_runs.MOST_RESPONSIBILITIES", 500
     )  # pieces of a hundred rows
     parameters = mixture(rng, structure)
     rows, _ = parameters.sample(1000, np.random.RandomState(0))

@@ -243,9 +243,11 @@ def test_the_default_start_ignores_units(rng):
     assert_allclose(found.weights, expected.weights, rtol=1e-6)
 
 
-def test_random_shares_are_spread_over_components(rng):
+def test_random_responsibilities_are_spread_over_components(rng):
     drawn = draw_sample(open_source(blobs(rng)), np.random.default_rng(0))
-    shares = np.array(list(kmeans.random_shares(drawn.rows, 4, np.random.default_rng(1))()))
+    shares = np.array(
+        list(kmeans.random_responsibilities(drawn.rows, 4, np.random.default_rng(1))())
+    )
     weights = shares * drawn.weights
     assert_allclose(weights.sum(axis=0), drawn.weights, rtol=1e-14)
     # a quarter each, of 300 rows whose shares have a deviation of 0.15

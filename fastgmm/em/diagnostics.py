@@ -1,12 +1,11 @@
-"""What is wrong with a fitted mixture, seen in its parameters and in the rows of its components.
+"""What is wrong with a fitted mixture, told from its parameters and the rows of its components.
 
-Components are judged by the rows that they hold, their responsibilities summed: where rows weigh
-alike, that is the component's weight times the number of rows. Not so of weights that differ: in
-2000 rows of weight 1000, 200 of weight 1 have the share of a fifth of a row, and are 200.
+A component's rows are its summed responsibilities, whatever the rows weigh: beside 2000 rows of
+weight 1000, a cluster of 200 rows of weight 1 has the weight of a fifth of a row, but 200 rows.
 
-After an M-step, the mixture's own covariance is that of all rows, with what was added to the
-variances. So a component without rows, a direction in which nothing but the addition varies, and a
-feature that the addition drowns all show in the parameters.
+After an M-step the covariance of the mixture is that of all rows plus `reg_covar`. So parameters
+show components without rows, directions whose only variance is `reg_covar`, and features whose
+variance is mostly `reg_covar`.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
 
-EMPTY, SINGLE = 0.5, 1.5  # rows: fewer are none, or one
-# A variance is not the data's own if two thirds of it were added, or if it sinks below the rounding
-# of the feature's whole variance.
+EMPTY, SINGLE = 0.5, 1.5  # a component with fewer rows counts as empty, or as one row
+# A variance counts as singular if two thirds of it are reg_covar, or if it is below the rounding of
+# the feature's total variance
 MOSTLY_ADDED, ROUNDING = 1.5, 1e-12
-DROWNED = 0.25  # of a feature's own variance: more was added. 0.1 of it may well be meant
-COARSE = 1.0 / 32.0  # of a deviation: numbers further apart round 1e-4 of the variance away
-LEAST_WITHIN = 1e-6  # of a feature's whole variance: less may be a rounding error
+DROWNED = 0.25  # of a feature's own variance: more than this was added; 0.1 may be intended
+COARSE = 1.0 / 32.0  # of a deviation: a larger spacing of numbers loses 1e-4 of the variance
+LEAST_WITHIN = 1e-6  # of a feature's total variance: less may be rounding error
 SHOWN = 8  # names in a list
 OTHER_TYPES = {
     "full": "covariance_type='tied' or 'diag'",
@@ -65,14 +64,14 @@ class Failing:
 
 
 def failing(parameters: Parameters, counts: Array, added: float | Array) -> Failing:
-    """Find the components that are empty, of one row, or singular.
+    """Return the components that are empty, hold one row, or are singular.
 
     Parameters
     ----------
     parameters : Parameters
         After an M-step.
     counts : ndarray of shape (n_components,)
-        The rows that each component holds.
+        Number of rows of each component.
     added : float or ndarray of shape (d,)
         What the M-step added to each variance.
     """
@@ -81,7 +80,7 @@ def failing(parameters: Parameters, counts: Array, added: float | Array) -> Fail
 
 
 def complaints(parameters: Parameters, added: float | Array, rows: Described) -> list[str]:
-    """Say what is wrong, each with the way out; nothing for a sound fit."""
+    """Return a message per problem, each with a way out; none for a sound fit."""
     total = _whole_variances(parameters, added)
     added = np.broadcast_to(added, total.shape)
     variances = total
@@ -94,10 +93,7 @@ def complaints(parameters: Parameters, added: float | Array, rows: Described) ->
     said = [*_about_features(constant, drowned, variances, added, rows)]
     said += _about_resolution(parameters, total, added, constant | drowned, rows)
     if rows.n_different == 1 and np.all(total <= added):
-        return [
-            "all rows are the same, so one component says all, and its variance is reg_covar's: "
-            "give rows that differ"
-        ]
+        return ["all rows are the same, so reg_covar is the only variance: give rows that differ"]
     sound = ~(constant | drowned)
     found = _failing(parameters, rows.counts, added, sound)
     common = [*_few_different(parameters, rows)]
@@ -176,8 +172,8 @@ def _about_features(
     if constant.any():
         yield (
             f"{_listed('feature', np.flatnonzero(constant), rows.names)} "
-            f"{_verb(constant.sum(), 'is', 'are')} constant, so all the variance there is "
-            f"reg_covar's: leave {_verb(constant.sum(), 'it', 'them')} out"
+            f"{_verb(constant.sum(), 'is', 'are')} constant, so reg_covar is the only "
+            f"variance: leave {_verb(constant.sum(), 'it', 'them')} out"
         )
     if drowned.any():
         worst = int(np.argmin(np.where(drowned, variances / added, np.inf)))
@@ -243,16 +239,16 @@ def _about_dependence(
         return []
     if rows.n_rows <= n_features:
         return [
-            f"{rows.n_rows} rows do not fill {n_features} dimensions, so some variances are "
-            "reg_covar's alone: use covariance_type='diag' or 'spherical', fewer features, or a "
-            "larger reg_covar"
+            f"{rows.n_rows} rows do not fill {n_features} dimensions, so reg_covar is the only "
+            "variance in some directions: use covariance_type='diag' or 'spherical', fewer "
+            "features, or a larger reg_covar"
         ]
     own = whole[np.ix_(kept, kept)] - np.diag(added[kept])
     share = np.abs(direction) * np.sqrt(np.maximum(np.diagonal(own), 0.0))
     involved = np.flatnonzero(kept)[share > 0.1 * share.max()]
     return [
         f"{_listed('feature', involved, rows.names)} are linearly dependent (condition number "
-        f"{_condition(own)}), so a variance is reg_covar's alone: leave one out, use "
+        f"{_condition(own)}), so reg_covar is the only variance in a direction: leave one out, use "
         "covariance_type='diag', or a larger reg_covar"
     ]
 
@@ -285,14 +281,16 @@ def _about_components(
             f"an outlier, or {ways}"
         )
     if found.singular and not explained:
-        which = "the tied covariance has"
-        fewest = ""
+        which, what = "the tied covariance is", "it"
         if not parameters.structure.is_shared:
-            several = _verb(len(found.singular), "has", "have")
-            which = f"{_listed('component', found.singular)} {several}"
-            least = rows.counts[list(found.singular)].min()
-            fewest = f", the smallest with about {least:.0f} rows"
-        yield f"{which} no variance but reg_covar's in some direction{fewest}: {_ways(others)}"
+            least, count = rows.counts[list(found.singular)].min(), len(found.singular)
+            which = (
+                f"{_listed('component', found.singular)} "
+                f"({_verb(count, '', 'the smallest with ')}about {least:.0f} rows) "
+                f"{_verb(count, 'is', 'are')}"
+            )
+            what = _verb(count, "its covariance", "their covariances")
+        yield f"{which} singular: only reg_covar keeps {what} invertible; {_ways(others)}"
 
 
 def _ways(others: str) -> str:

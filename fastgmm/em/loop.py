@@ -30,7 +30,7 @@ class State:
     rule: UpdateRule
     parameters: Parameters
     previous_objective: float = -math.inf  # before the first pass; finite in a warm start
-    trace: tuple[float, ...] = ()  # an objective a pass; one that failed its trial repeats the last
+    trace: tuple[float, ...] = ()  # one objective per pass; a failed trial repeats the last
     outcome: Outcome = Outcome.RUNNING
     failure: Exception | None = None  # set when the outcome is DEGENERATE
     memory: Memory | None = None  # of the acceleration; None for EM alone
@@ -82,7 +82,7 @@ def step(state: State, statistics: SufficientStatistics, stopping: Stopping) -> 
 
 
 def _accelerated(found: State, before: State, stopping: Stopping) -> State:
-    """Return the state that a step of EM has found with an extrapolation, if there is one."""
+    """Add an extrapolation, if there is one, to the state after a step of EM."""
     memory = found.memory
     assert memory is not None  # asked by the caller
     if memory.waits:
@@ -98,7 +98,7 @@ def _accelerated(found: State, before: State, stopping: Stopping) -> State:
 
 
 def _of_family(trial: Parameters | None, family: Family) -> Parameters | None:
-    """Return the trial, or the mixture of the family nearest to it."""
+    """Return the trial, or the nearest mixture of the family: steps may break a constraint."""
     if trial is None or family.constraint is None:
         return trial
     try:
@@ -108,7 +108,7 @@ def _of_family(trial: Parameters | None, family: Family) -> Parameters | None:
 
 
 def _without_trial(state: State, stopping: Stopping) -> State:
-    """Go on from the parameters of EM, after a pass that was in vain."""
+    """Go on from EM's own parameters after a trial that failed."""
     assert state.memory is not None  # who has a trial has a memory
     trace = (*state.trace, state.trace[-1])
     out = len(trace) >= stopping.max_passes
@@ -157,7 +157,7 @@ def run(
 
 
 def _admit(state: State, stopping: Stopping) -> State:
-    """Stop a running state that has had its passes already."""
+    """Stop a running state that has had all its passes."""
     if state.outcome is not Outcome.RUNNING:
         return state
     return replace(

@@ -1,4 +1,4 @@
-"""EM on statistics that fade: what is remembered of the rows before, and how rows arrive.
+"""Stepwise EM for `partial_fit`: the statistics of earlier rows fade while new rows arrive.
 
 Cappé and Moulines (2009), Journal of the Royal Statistical Society B 71, 'On-line
 expectation-maximization algorithm for latent data models'.
@@ -18,10 +18,10 @@ from fastgmm.mixture.statistics import Array, SufficientStatistics
 def remembered(
     parameters: Parameters, row_weight: float, reg_covar: float | Array
 ) -> SufficientStatistics:
-    """Return statistics of so much weight whose M-step gives these parameters again.
+    """Return statistics of this weight whose M-step returns these parameters.
 
-    So a model needs no memory but its parameters and a number. Variances below `reg_covar`, which
-    no M-step makes, are remembered as 0.
+    So a model has to keep no more than its parameters and a weight. Variances below `reg_covar`,
+    which no M-step makes, become 0.
     """
     structure, weight = parameters.structure, row_weight * parameters.weights
     second = np.array(parameters.covariances)
@@ -36,11 +36,11 @@ def remembered(
 
 
 def retained(before: float, arriving: float, power: float) -> float:
-    """Return the part of the memory that is kept while rows of some weight arrive.
+    """Return the part of earlier statistics that is kept when rows of some weight arrive.
 
-    Every unit of weight t takes a step of t**-power. For a power of 1 that is the mean of all
-    rows. Integrated over the weight that arrives, so that what is kept of two batches is what is
-    kept of one batch made of both: the size of batches does not count, but to rounding.
+    A unit of weight at time t takes a step of t**-power; a power of 1 gives the mean of all rows.
+    Steps are integrated over the arriving weight, so the size of batches does not matter: two
+    batches keep what one batch of both would keep, to rounding.
     """
     if before <= 0.0:
         return 0.0
@@ -53,9 +53,9 @@ def retained(before: float, arriving: float, power: float) -> float:
 def faded(
     memory: SufficientStatistics, arriving: SufficientStatistics, kept: float
 ) -> SufficientStatistics:
-    """Return both together, in the weight of all: `kept` of it is the memory's, the rest is new.
+    """Return the sum of both at their total weight, a part `kept` of it from the memory.
 
-    Both are of the same origin, and each of positive weight.
+    Both have the same origin and a positive weight.
     """
     total = memory.row_weight + arriving.row_weight
     old = kept * total / memory.row_weight

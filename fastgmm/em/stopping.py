@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Defaults of a fit. Of two clusters of sizes 100:1 and 300:1, as much as 4 deviations apart, 1e-7
-# is right in 110 sets of 110, 1e-6 in 99, scikit-learn's 1e-3 in 47; the slowest took 767 passes
+# Defaults of a fit. For two clusters of sizes 100:1 and 300:1, up to 4 deviations apart, 1e-7 finds
+# both in 110 of 110 data sets, 1e-6 in 99, scikit-learn's 1e-3 in 47; the slowest took 767 passes
 # (bench/stopping.py).
 TOLERANCE = 1e-7
 MAX_PASSES = 1000
@@ -40,11 +40,11 @@ class Outcome(Enum):
 _ADVICE = {
     Outcome.RUNNING: "EM has not stopped yet: give it more passes.",
     Outcome.CONVERGED: (
-        "The log-likelihood of a row changed by less than tol in the last pass, or, with "
+        "The log-likelihood per row changed by less than tol in the last pass, or, with "
         "stopping='aitken', is estimated to be less than tol from its limit."
     ),
     Outcome.OUTDONE: (
-        "Another candidate is better by more than this one would gain, so EM went on without it."
+        "Another candidate is better by more than this one could still gain, so it was stopped."
     ),
     Outcome.OUT_OF_PASSES: (
         "Best performing initialization did not converge. Try different init parameters, or "
@@ -59,23 +59,23 @@ _ADVICE = {
 
 
 def change(objectives: Sequence[float]) -> float:
-    """What the last step of EM has changed: scikit-learn's rule."""
+    """Return the change of the last step: scikit-learn's rule."""
     return abs(objectives[-1] - objectives[-2])
 
 
-# At c, ratios r that rise go on rising: if 1 - r loses more than c (1 - r) of itself in a pass, the
-# increments come to rest before they are e^(-1/c) of the last.
+# Ratios r of increments count as rising if 1 - r loses more than c (1 - r) of itself in a pass; if
+# that goes on, increments stop shrinking before they are e^(-1/c) of the last. This is c.
 RISING = 0.5
-ROUNDING = 1e-13  # of an objective: sums of the same terms in another order, or fewer at a time
+ROUNDING = 1e-13  # of an objective: difference between sums of the same terms in another order
 
 
 def aitken(objectives: Sequence[float]) -> float:
     """Estimated distance of the last objective to the limit (Böhning et al. 1994).
 
-    Near the limit every increment is the same part of the one before, so the rest is a geometric
-    series. Of the last two such ratios the larger is taken, and both must be ratios of a series
-    that converges: early on they are not, and the distance is infinite. So it is while ratios
-    still rise, by which increments that shrink may come to rest, or grow again.
+    Near the limit the ratio of successive increments is constant, so what remains is a geometric
+    series. The larger of the last two ratios is used. The distance is infinite if they are not
+    ratios of a convergent series, as early on, and while they still rise, since increments may
+    then stop shrinking or grow again.
     """
     increments = np.diff(objectives[-4:])
     if len(increments) < 3:
@@ -95,24 +95,24 @@ def aitken(objectives: Sequence[float]) -> float:
 
 
 class StoppingRule(NamedTuple):
-    """How far EM is from done, told from the objectives of its last steps."""
+    """Estimate of the distance to the limit, from the objectives of EM's last steps."""
 
     distance: Callable[[Sequence[float]], float]
-    n_objectives: int  # that the distance asks for
+    n_objectives: int  # that the estimate needs
 
 
 STOPPING_RULES = {"change": StoppingRule(change, 2), "aitken": StoppingRule(aitken, 4)}
 
 
 RESTING = 0.1  # of a tolerance
-RESTING_PART = 1e-5  # of an objective: ten times what 60 float32 rows were seen to be moved by
+RESTING_PART = 1e-5  # of an objective: ten times the rounding seen with 60 float32 rows
 
 
 def rests(objectives: Sequence[float], tolerance: float) -> bool:
-    """Whether EM has fallen in its last steps, and they lie within a part of a tolerance.
+    """Whether the objective has fallen in the last steps, all within a part of the tolerance.
 
-    It does not fall but by rounding, which is then all that moves it: of float32 rows the
-    increments have no ratio, and 11 passes went by before they were seen to wander.
+    EM falls only by rounding, so rounding is all that still moves it. Aitken's ratios do not exist
+    for such float32 rows, and `wanders` takes 11 passes to notice.
     """
     last = objectives[-4:]
     is_told = len(last) == 4 and last[0] > -math.inf
@@ -123,15 +123,15 @@ def rests(objectives: Sequence[float], tolerance: float) -> bool:
     )
 
 
-WANDERING_PASSES = 5  # and as many before them, to compare with
+WANDERING_PASSES = 5  # compared with as many before them
 WANDERING_TURNS = 3  # from rising to falling or back
 
 
 def wanders(objectives: Sequence[float], tolerance: float) -> bool:
-    """Whether rounding moves the objectives more than EM does, which alone would raise them.
+    """Whether the objective now changes only by rounding error.
 
-    In float32 the objective of 60 rows goes up and down by 1e-6 for ever, or turns in a circle of
-    three steps of 3e-4. A change below 1e-7 comes there by chance, if it does.
+    In float32 the objective of 60 rows goes up and down by 1e-6 for ever, or repeats three steps of
+    3e-4; a change below 1e-7 would be chance.
     """
     last = objectives[-2 * WANDERING_PASSES - 1 :]
     is_told = len(last) > 2 * WANDERING_PASSES and last[0] > -math.inf
@@ -143,17 +143,17 @@ def wanders(objectives: Sequence[float], tolerance: float) -> bool:
     return n_turns >= WANDERING_TURNS and gain < WANDERING_PASSES * tolerance
 
 
-NEAR_THE_LIMIT = 1e-6  # nats a row, of the last increment
-STEADY = 0.05  # by which the factors of the last increments may differ
+NEAR_THE_LIMIT = 1e-6  # nats per row, of the last increment
+STEADY = 0.05  # largest difference between the ratios of the last increments
 SLOW_PASSES = 20
 
 
 def is_slow(objectives: Sequence[float], tolerance: float, rule: str = "change") -> bool:
-    """Whether the last increments of EM shrink steadily, and will take many passes to be small.
+    """Whether EM's increments shrink steadily, and will stay above the tolerance for many passes.
 
-    Later than that it could not help, and earlier an extrapolation may leave EM's own way for
-    another limit: of 64 climbs from default starts, 1 did so begun at 1e-4, none begun at 1e-6.
-    A tolerance of 0 asks for passes, not for the limit.
+    Accelerating earlier may lead to another limit than EM's: of 64 fits from default starts, 1 did
+    so when begun at increments of 1e-4, none at 1e-6. A tolerance of 0 asks for passes, not for the
+    limit.
     """
     increments = [after - before for before, after in pairwise(objectives[-6:])]
     if len(increments) < 5 or not all(0.0 < each < math.inf for each in increments):
@@ -168,7 +168,7 @@ def is_slow(objectives: Sequence[float], tolerance: float, rule: str = "change")
 class Stopping:
     """When to stop: scikit-learn's `tol` and `max_iter`, and what `tol` bounds."""
 
-    tolerance: float  # on the distance that the rule tells
+    tolerance: float  # of the distance that the rule estimates
     max_passes: int
     rule: str = "change"  # or "aitken"
 

@@ -1,16 +1,15 @@
-"""The start of the default fit: candidates of many kinds climb a few passes on a sample.
+"""The default start: the best of several kinds, chosen by short runs of EM on a sample.
 
-Labels by k-means in several coordinate systems (see `coordinates`) and random partitions give the
-first parameters; short runs of EM, advanced together, drop the losers by halves (emEM of Biernacki,
-Celeux and Govaert 2003, with the successive halving of Jamieson and Talwalkar 2016).
+k-means in several coordinate systems (see `coordinates`) and random partitions give the candidates;
+short runs of EM drop half of them at a time (emEM of Biernacki, Celeux and Govaert 2003, with the
+successive halving of Jamieson and Talwalkar 2016).
 
-Small clusters are kept in two ways. Rows of the sub-sample are drawn a third each by weight, by
-squared Mahalanobis distance from the mean and by the fourth power of it, and weighed back, so that
-a far cluster of one row in a thousand has many times its share of rows: without the last third, one
-in eight features was lost from one of four seeds. And the coordinate of highest kurtosis points at
-it, where k-means weighs rows by the fourth power of that distance: by weight alone it would rather
-cut the large cluster in two, which saves 0.64 of its variance, than part one row in a thousand from
-it.
+Small clusters survive for two reasons. A third each of the sub-sample is drawn with probability
+proportional to weight, to squared Mahalanobis distance from the mean and to its square, with
+importance weights, so a far cluster of one row in a thousand is over-represented; without the last
+third, one in eight features lost it from one of four seeds. And along the coordinate of highest
+kurtosis, which points at such a cluster, k-means weights rows by the fourth power of the distance:
+by weight alone it would cut the large cluster in two instead, which saves 0.64 of its variance.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from fastgmm import em
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import coordinates
 from fastgmm.initialisation.kmeans import (
-    Share,
+    Members,
     k_means_of_many,
     maximise,
     members,
     quick_k_means,
-    random_shares,
+    random_responsibilities,
     standardised_k_means,
     strata,
 )
@@ -52,37 +51,36 @@ from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 
 FEWEST_ROWS = 2_000  # of the sub-sample
-# rows of the sub-sample for each component, and for each feature of each: with 100 rows for each of
-# fifty components in five dimensions, the winner was 0.04 nats a row short
-ROWS_A_COMPONENT, ROWS_A_NUMBER = 250, 20
-# and for each parameter of each: with 1.1, of 20 overlapping components in 32 features 9 starts of
-# 18 were 0.2 to 0.5 nats a row short, since components had fitted rows of the sub-sample that
-# others do not follow; with 2 one was, with 4 one, and fits took no longer with 2
-ROWS_A_PARAMETER = 2
+# Rows of the sub-sample per component, and per feature of a component: with 100 rows for each of 50
+# components in five dimensions, the winner was 0.04 nats per row short
+ROWS_PER_COMPONENT, ROWS_PER_FEATURE = 250, 20
+# and per parameter of a component: for 20 overlapping components in 32 features, 9 of 18 starts
+# over-fitted a sub-sample with 1.1 rows (0.2 to 0.5 nats per row short), 1 with 2 rows, 1 with 4
+ROWS_PER_PARAMETER = 2
 LLOYD_ROUNDS = 8  # EM goes on from there
 RANDOM_PARTITIONS = 2
 FIRST_PASSES, MORE_PASSES, LAST_PASSES, FULL_PASSES = (2, 2), 6, 10, 1
 FINALISTS = 3
-DOUBT = 0.1  # nats a row: a lead on the sub-sample that all rows would not take back, five sigma
-# Three candidates that are at the same likeliest parameters were right in all 26 of 243 runs of the
-# collection where there were such after two passes, and in all 37 where there were after four. Two
-# would have been wrong in two of 53 and in four of 72
-AGREEING, SAME = 3, 1e-3  # nats a row
+DOUBT = 0.1  # nats per row, five sigma: a larger lead on the sub-sample holds on the whole sample
+# Stop early once three candidates agree within 1e-3 nats per row: in 243 benchmark runs this
+# happened 26 times after two passes and 37 times after four, and was never wrong. Two agreeing
+# candidates would have been wrong in 2 of 53 and in 4 of 72
+AGREEING, SAME = 3, 1e-3
 EXCHANGES, TRIAL_PASSES, FIRST_TRIAL_PASSES = 8, 10, 2
-# nats a row: of 71 exchanges that were worth it, the farthest behind was so by 0.055 after the
-# second pass; of the others, three in five by more than 0.1
+# nats per row: of 71 exchanges that paid off, the worst was behind by 0.055 after the second pass;
+# of the others, three in five were by more than 0.1
 HOPELESS = 0.15
-WORTH_IT = 1e-3  # nats a row: less than that is what the sub-sample happens to be like
-# up to these, exchanges of the leader alone: few components have few ways to go wrong, and a fit of
-# few rows should stay under 50 ms; beyond, exchanges of every finalist leave digits 0.0105 nats a
-# row short of the best on average, not 0.0148 (six seeds)
+WORTH_IT = 1e-3  # nats per row: a smaller gain is noise of the sub-sample
+# Up to these, only the leader is improved by exchanges, which keeps a fit of few rows under 50 ms.
+# Beyond, every finalist is: digits then end 0.0105 nats per row short of the best, not 0.0148
+# (mean of six seeds)
 FEW_COMPONENTS, FEW_ROWS = 4, 1_000
-# where components are many, see `ShortRuns.is_many`: k-means in the systems of all features; two
-# and then one go on; components are exchanged in tens, not one by one
+# With many components, see `ShortRuns.is_many`: k-means only in the coordinate systems that keep
+# all features; two candidates, then one, go on; components are exchanged in tens, not one by one
 SYSTEMS_OF_MANY, FEW_LEADERS = 3, 2
 ROUNDS_OF_MANY, EXCHANGED_AT_ONCE, WORTH_IT_OF_MANY = 5, 30, 1e-4
-PARTS = (1, 3, 9)  # of what promises to gain
-TWINS = 1e-4  # nats a row: candidates so near to each other are taken for the same
+PARTS = (1, 3, 9)  # all, a third and a ninth of the promising exchanges are tried together
+TWINS = 1e-4  # nats per row: candidates nearer to each other count as the same
 
 
 def auto_start(
@@ -108,7 +106,7 @@ def auto_start(
     """
     with one_blas_thread():  # else the bits of a product may follow the number of threads
         if n_components == 1:
-            everything = Share(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))
+            everything = Members(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))
             return maximise(sample, [everything], rule)
         best = _best(sample, n_components, rule, rng)
         if best is None:
@@ -120,11 +118,11 @@ def auto_start(
 def _best(
     sample: Sample, n_components: int, rule: em.UpdateRule, rng: np.random.Generator
 ) -> Parameters | None:
-    """Return the winner of the short runs about the sample's origin, or None if none is sound."""
+    """Return the winner of the short runs, about the sample's origin; None if all degenerate."""
     centred = sample._replace(origin=np.zeros_like(sample.origin))
     n_features = sample.rows.shape[1]
-    of_parameters = ROWS_A_PARAMETER * rule.family.n_parameters(1, n_features)
-    most = n_components * max(ROWS_A_COMPONENT, ROWS_A_NUMBER * n_features, of_parameters)
+    of_parameters = ROWS_PER_PARAMETER * rule.family.n_parameters(1, n_features)
+    most = n_components * max(ROWS_PER_COMPONENT, ROWS_PER_FEATURE * n_features, of_parameters)
     whitening, leverages = coordinates.whitening(sample.rows, sample.weights)
     fewer = sub_sample(centred, leverages, max(FEWEST_ROWS, most), rng)
     whitened = whitening.of(fewer.rows)
@@ -137,7 +135,7 @@ def _best(
     states = [em.State(rule, parameters) for parameters in begin]
     for n_passes in FIRST_PASSES:
         states = short.advance(states, n_passes)
-        # the first of them: the likeliest is so by chance, which follows the features' units
+        # the first, not the likeliest: that is decided by rounding, which depends on units
         states = agreeing(states)[:1] or states
     states = leaders(states, FEW_LEADERS if many else max(FINALISTS, len(states) // 2))
     finalists = 1 if many else FINALISTS if fewer is centred else 2
@@ -158,7 +156,7 @@ def _best(
 
 
 def most_candidates(n_components: int, n_rows: int) -> int:
-    """Count the candidates that climb together, at most, on a sample of so many rows."""
+    """Largest number of candidates that run together on a sample of so many rows."""
     if n_components == 1:
         return 1
     if are_many(n_components, n_rows):
@@ -167,7 +165,7 @@ def most_candidates(n_components: int, n_rows: int) -> int:
 
 
 def agreeing(states: Sequence[em.State]) -> list[em.State]:
-    """Return the likeliest of several candidates, if they are enough and at the same."""
+    """Return the likeliest candidates if enough of them agree, else nothing."""
     sound = [state for state in states if state.failure is None]
     best = max((state.trace[-1] for state in sound), default=0.0)
     found = [state for state in sound if state.trace[-1] > best - SAME]
@@ -175,7 +173,7 @@ def agreeing(states: Sequence[em.State]) -> list[em.State]:
 
 
 def exchanged(state: em.State, short: ShortRuns) -> em.State:
-    """Exchange components while that raises the log-likelihood."""
+    """Exchange components, one at a time, while that raises the log-likelihood."""
     for _ in range(EXCHANGES):
         shares = short.responsibilities(state.parameters)
         found = short.begun(exchanges(short.sample, state.parameters, shares))
@@ -194,7 +192,7 @@ def exchanged(state: em.State, short: ShortRuns) -> em.State:
 
 
 def exchanged_together(state: em.State, short: ShortRuns) -> em.State:
-    """Exchange several components at once while that raises the log-likelihood, or may do so."""
+    """Exchange several components at once while that raises the log-likelihood."""
     most = max(1, state.parameters.n_components // EXCHANGED_AT_ONCE)
     has_gained = True
     for _ in range(ROUNDS_OF_MANY):
@@ -212,7 +210,7 @@ def exchanged_together(state: em.State, short: ShortRuns) -> em.State:
 def _trials(
     state: em.State, found: Sequence[tuple[Pair, Split]], short: ShortRuns
 ) -> list[em.State]:
-    """Try all of some exchanges and the best of them; the likeliest after two passes climbs on."""
+    """Try all exchanges, and the best of them; the likeliest after two passes goes on."""
     trials = []
     for count in dict.fromkeys(-(-len(found) // part) for part in PARTS if found):
         pairs = [pair for pair, _ in found[:count]]
@@ -228,8 +226,8 @@ def _trials(
 
 def clusters(
     sample: Sample, whitened: coordinates.Whitened, n_components: int, rng: np.random.Generator
-) -> Iterator[list[Share]]:
-    """Walk the clusters of many components, in the systems that keep all features."""
+) -> Iterator[list[Members]]:
+    """Yield k-means clusters of many components, in the systems that keep all features."""
     nowhere = np.zeros((n_components, sample.rows.shape[1]))
     systems = coordinates.systems(sample.rows, whitened, n_components)
     for system in itertools.islice(systems, SYSTEMS_OF_MANY):
@@ -241,7 +239,7 @@ def clusters(
 def candidates(
     sample: Sample, whitened: coordinates.Whitened, n_components: int, rng: np.random.Generator
 ) -> Iterator[Division]:
-    """Walk the divisions of the rows of every kind."""
+    """Yield the divisions of the rows of each kind."""
     emphasised = sample.weights * (whitened.invariant**2).sum(axis=1) ** 2
     if not emphasised.sum() > 0.0:  # no two rows differ
         emphasised = sample.weights
@@ -251,12 +249,12 @@ def candidates(
         labels = quick_k_means(seen, n_components, rng, LLOYD_ROUNDS)
         yield functools.partial(_of_labels, labels, n_components)
     for _ in range(RANDOM_PARTITIONS):
-        shares = random_shares(sample.rows, n_components, rng)
+        shares = random_responsibilities(sample.rows, n_components, rng)
         yield functools.partial(_at_once, shares)
 
 
 def _of_labels(labels: npt.NDArray[np.int64], n_components: int) -> Array:
-    """Give every row to the component of its label, (K, m)."""
+    """Return responsibilities of 0 and 1 by the rows' labels, (K, m)."""
     return (labels == np.arange(n_components)[:, None]).astype(np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Coordinate systems in which k-means may see the clusters of a sample.
+"""Coordinate systems in which k-means looks for the clusters of a sample.
 
 Raw, standardised, whitened, and invariant: with z the whitened rows, the eigenvectors of the mean
 of |z|^2 z z' (Tyler, Critchley, Dümbgen and Oja 2009), in the order of kurtosis. Clusters of like
@@ -26,7 +26,7 @@ MOST_SYSTEMS = 9  # that `systems` walks
 
 
 class Coordinates(NamedTuple):
-    """Rows as one coordinate system has them."""
+    """Rows in one coordinate system."""
 
     name: str
     rows: Array  # (m, p), p not more than the features
@@ -40,7 +40,7 @@ class Whitened(NamedTuple):
 
 
 class Whitening(NamedTuple):
-    """How rows are whitened."""
+    """A linear map that whitens rows."""
 
     scale: Array  # (d,) to extents of one, so that squares stay numbers
     centre: Array  # (d,) of the scaled rows
@@ -64,7 +64,7 @@ def whiten(rows: Array, weights: Array) -> Whitened:
 
 @one_blas_thread()
 def whitening(rows: Array, weights: Array) -> tuple[Whitening, Array]:
-    """Find how centred rows are whitened, and the squared length (m,) of each when they are."""
+    """Return the map that whitens centred rows, and the squared lengths of whitened rows, (m,)."""
     tiles = [rows[start : start + TILE].T.copy() for start in range(0, len(rows), TILE)]
     parts = [weights[start : start + TILE] for start in range(0, len(rows), TILE)]
     extent = np.max([np.abs(columns).max(axis=1) for columns in tiles], axis=0)
@@ -93,12 +93,12 @@ def whitening(rows: Array, weights: Array) -> tuple[Whitening, Array]:
 
 
 def _sum(values: Iterator[Array]) -> Array:
-    """Add up arrays, the first to the second and so on."""
+    """Add arrays in order."""
     return functools.reduce(np.add, values)
 
 
 def systems(rows: Array, whitened: Whitened, n_components: int) -> Iterator[Coordinates]:
-    """Walk the coordinate systems of a sample, each once where several are the same."""
+    """Yield the coordinate systems of a sample; equal ones only once."""
     invariant = whitened.invariant
     rank, several = invariant.shape[1], n_components - 1
     yield Coordinates("standardised", whitened.standardised)
@@ -122,7 +122,7 @@ def systems(rows: Array, whitened: Whitened, n_components: int) -> Iterator[Coor
 
 
 def _directions(rows: Array) -> Array:
-    """Products z_i z_j / |z|, near for rows on one line through the mean, on either side."""
+    """Return z_i z_j / |z|, alike for rows on one line through the mean, on either side."""
     lengths = np.sqrt((rows**2).sum(axis=1, keepdims=True))
     i, j = np.triu_indices(rows.shape[1])
     # columns chosen by index come in Fortran's order, and kernels read rows
@@ -131,7 +131,7 @@ def _directions(rows: Array) -> Array:
 
 
 def _pointed(axes: Array) -> Array:
-    """Make the largest entry of every axis positive: eigenvectors have no sign of their own."""
+    """Make the largest entry of each axis positive, since eigenvectors have no fixed sign."""
     if axes.size == 0:
         return axes
     largest = np.abs(axes).argmax(axis=0)

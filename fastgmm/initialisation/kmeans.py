@@ -1,4 +1,4 @@
-"""Ways to divide the rows of a sample among components, and the M-step of what each is given.
+"""k-means and random partitions of a sample, and the M-step of a partition.
 
 k-means++ is Arthur and Vassilvitskii (2007), greedy as in their experiments; k-means is Lloyd
 (1982), and where few rounds are taken, swaps come before (Lattanzi and Sohler 2019).
@@ -24,34 +24,34 @@ from fastgmm.parallel import threads
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 
-LANE_ROWS = 16 * TILE  # summed on their own, so that sums do not follow the number of threads
-# centres are chosen among so many: greedy k-means++ of 50 000 rows of 32 features took 22 ms
-SEEDING_ROWS, SEEDING_ROWS_A_COMPONENT = 10_000, 500
-# Of hundreds of components swaps are the better half. 300 in four dimensions, after eight rounds:
-# 2 + log K trials a centre and a swap took 0.62 s on 50 000 rows and came to 3.966; three trials
-# and eight swaps on 50 rows for each component 0.3 s, and 3.96
-MANY_ROWS_A_COMPONENT, MANY_TRIALS, MANY_SWAPS = 50, 3, 8
+LANE_ROWS = 16 * TILE  # summed separately, so that sums do not depend on the number of threads
+# Rows that k-means++ chooses among: greedy k-means++ of 50 000 rows of 32 features took 22 ms
+SEEDING_ROWS, SEEDING_ROWS_PER_COMPONENT = 10_000, 500
+# With hundreds of components swaps pay off more than trials: of 300 components in four dimensions,
+# 2 + log K trials per centre on 50 000 rows took 0.62 s and came to 3.966; three trials and eight
+# swaps on 50 rows per component took 0.3 s and came to 3.96
+MANY_ROWS_PER_COMPONENT, MANY_TRIALS, MANY_SWAPS = 50, 3, 8
 LLOYD_ROUNDS = 300
 LAST_ROUNDS = 8  # on all rows of a sample, where centres have come to rest on fewer of them
 LLOYD_TOLERANCE = 1e-4  # of the features' mean variance, on the squared movement of all centres
 
 
-class Share(NamedTuple):
-    """What a component starts from: rows with their weights, and where it stands if it has none."""
+class Members(NamedTuple):
+    """The rows that a component starts from."""
 
     rows: Array  # (m, d) of the sample
     weights: Array  # (m,)
-    centre: Array  # (d,)
+    centre: Array  # (d,) where the component stands if it has no rows
 
 
-def members(sample: Sample, centres: Array, labels: npt.NDArray[np.int64]) -> list[Share]:
-    """Give every component the rows of its label."""
+def members(sample: Sample, centres: Array, labels: npt.NDArray[np.int64]) -> list[Members]:
+    """Return the rows of each label."""
     # one walk, where a mask for each is K; short numbers are sorted in one walk, too
     order = np.argsort(labels.astype(np.min_scalar_type(len(centres))), kind="stable")
     rows, weights = sample.rows.take(order, axis=0), sample.weights[order]
     ends = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=len(centres)))])
     return [
-        Share(rows[ends[k] : ends[k + 1]], weights[ends[k] : ends[k + 1]], centre)
+        Members(rows[ends[k] : ends[k + 1]], weights[ends[k] : ends[k + 1]], centre)
         for k, centre in enumerate(centres)
     ]
 
@@ -70,7 +70,7 @@ def strata(
 
 
 def thinned(sample: Sample, most: int, rng: np.random.Generator) -> Sample:
-    """Draw rows for centres to be chosen among, by weight; all, where they are few."""
+    """Draw at most so many rows by weight; return all if they are fewer."""
     if len(sample.rows) <= most:
         return sample
     chosen, counts = strata(sample.weights, most, rng)
@@ -78,17 +78,17 @@ def thinned(sample: Sample, most: int, rng: np.random.Generator) -> Sample:
 
 
 def _enough(n_components: int) -> int:
-    """Count the rows that centres are chosen among."""
-    return max(SEEDING_ROWS, SEEDING_ROWS_A_COMPONENT * n_components)
+    """Number of rows that centres are chosen from."""
+    return max(SEEDING_ROWS, SEEDING_ROWS_PER_COMPONENT * n_components)
 
 
-def random_shares(
+def random_responsibilities(
     rows: Array, n_components: int, rng: np.random.Generator
 ) -> Callable[[], Iterator[Array]]:
-    """Give each row random shares that follow from its values: equal rows have the same.
+    """Return random responsibilities, a function of each row's values: equal rows have the same.
 
-    The call that is returned walks what each component has, (m,): all at once, (K, m), would be
-    120 MB of 300 components.
+    The callable returned yields those of one component after another, (m,): all of 300 components
+    at once would take 120 MB.
     """
     directions = rng.standard_normal((n_components, rows.shape[1]))
     offsets = rng.random(n_components)
@@ -99,7 +99,7 @@ def random_shares(
 
 
 def _fractions(rows: Array, directions: Array, offsets: Array) -> Iterator[Array]:
-    """Walk the fractional parts of projections, as parts of each row's sum."""
+    """Yield the fractional parts of projections, divided by each row's sum."""
 
     def fraction(k: int) -> Array:
         share = np.einsum("kj,ij->ki", directions[k : k + 1], rows)[0] + offsets[k]
@@ -116,7 +116,7 @@ def _fractions(rows: Array, directions: Array, offsets: Array) -> Iterator[Array
 def k_means_plus_plus(
     sample: Sample, n_components: int, rng: np.random.Generator
 ) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Choose rows far from one another, and label every row with the nearest."""
+    """Choose centres by k-means++, and label each row with the nearest."""
     centres = far_rows(thinned(sample, _enough(n_components), rng), n_components, rng)
     return centres, label(sample, centres)[0]
 
@@ -124,7 +124,7 @@ def k_means_plus_plus(
 def far_rows(
     sample: Sample, n_components: int, rng: np.random.Generator, n_trials: int | None = None
 ) -> Array:
-    """Choose rows far from one another: each the best of 2 + log K drawn by squared distance."""
+    """Choose centres by greedy k-means++: each is the best of 2 + log K drawn rows."""
     n_trials = n_trials or 2 + int(np.log(n_components))
     uniforms = rng.random(1 + max(1, n_components - 1) * n_trials)
     rows, chosen = np.ascontiguousarray(sample.rows), np.empty(n_components, np.int64)
@@ -135,7 +135,7 @@ def far_rows(
 def random_rows(
     sample: Sample, n_components: int, rng: np.random.Generator
 ) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Choose rows by weight, none twice while there are others."""
+    """Draw centres among the rows by weight, without replacement while rows last."""
     with np.errstate(divide="ignore"):
         keys = np.log(rng.random(len(sample.rows))) / sample.weights
     chosen = np.resize(np.argsort(keys, kind="stable")[::-1], n_components)
@@ -146,7 +146,7 @@ def random_rows(
 def k_means(
     sample: Sample, n_components: int, rng: np.random.Generator
 ) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Move centres to the means of the rows nearest to them until they rest."""
+    """Run Lloyd's algorithm from k-means++ centres until it converges."""
     fewer = thinned(sample, _enough(n_components), rng)
     centres = far_rows(fewer, n_components, rng)
     squares = np.einsum("ij,ij->i", fewer.rows, fewer.rows)
@@ -161,7 +161,7 @@ def k_means(
 def quick_k_means(
     sample: Sample, n_components: int, rng: np.random.Generator, rounds: int
 ) -> npt.NDArray[np.int64]:
-    """Label by centres seeded by k-means++, swapped for better ones, and moved a few times."""
+    """Label rows by k-means++ centres after one round of swaps and a few rounds of Lloyd."""
     centres = far_rows(sample, n_components, rng)
     if n_components > 2:
         _swap(sample, rng.random(n_components), centres)
@@ -171,8 +171,8 @@ def quick_k_means(
 def k_means_of_many(
     sample: Sample, n_components: int, rng: np.random.Generator, rounds: int
 ) -> npt.NDArray[np.int64]:
-    """Label likewise, but choose centres among fewer rows, the more often by swaps."""
-    most = max(SEEDING_ROWS, MANY_ROWS_A_COMPONENT * n_components)
+    """Label rows likewise, but choose centres among fewer rows and with more swaps."""
+    most = max(SEEDING_ROWS, MANY_ROWS_PER_COMPONENT * n_components)
     fewer = thinned(sample, most, rng)
     centres = far_rows(fewer, n_components, rng, MANY_TRIALS)
     _swap(fewer, rng.random(MANY_SWAPS * n_components), centres)
@@ -184,7 +184,7 @@ def _swap(sample: Sample, uniforms: Array, centres: Array) -> None:
 
 
 def rested(sample: Sample, centres: Array, enough: float, rounds: int = LLOYD_ROUNDS) -> Array:
-    """Move centres until the squares of a round's movements add up to no more than is enough."""
+    """Move centres by Lloyd's rounds until their summed squared movement is at most `enough`."""
     for _ in range(rounds):
         _, mass, sums = label(sample, centres)
         held = mass > 0.0
@@ -199,7 +199,7 @@ def rested(sample: Sample, centres: Array, enough: float, rounds: int = LLOYD_RO
 def standardised_k_means(
     sample: Sample, n_components: int, rng: np.random.Generator
 ) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Label by k-means on features of variance one, so that their units do not matter."""
+    """Label rows by k-means on standardised features, so that units do not matter."""
     with one_blas_thread():
         deviations = np.sqrt(sample.weights @ sample.rows**2)
     scale = np.where(deviations > 0.0, deviations, 1.0)
@@ -208,12 +208,12 @@ def standardised_k_means(
 
 
 def _is_small(n_rows: int, centres: Array) -> bool:
-    """Tell whether this is too little work to share among threads."""
+    """Whether this is too little work to split among threads."""
     return n_rows <= LANE_ROWS or n_rows * centres.size < SHARED_OPERATIONS
 
 
 def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array, Array]:
-    """Label every row with its nearest centre; sum weights (K,) and weighted rows (K, d)."""
+    """Label each row with its nearest centre; sum weights (K,) and weighted rows (K, d)."""
     rows, weights = np.ascontiguousarray(sample.rows), sample.weights
     labels = np.empty(len(rows), np.int64)
     n_lanes = -(-len(rows) // LANE_ROWS)
@@ -241,17 +241,17 @@ def _assign(
         kmeans.assign(rows[its], weights[its], centres, labels[its], mass[lane], sums[lane])
 
 
-def maximise(sample: Sample, shares: Iterable[Share], rule: em.UpdateRule) -> Parameters:
-    """Take the M-step of given shares of the rows.
+def maximise(sample: Sample, components: Iterable[Members], rule: em.UpdateRule) -> Parameters:
+    """Estimate parameters from the rows of each component.
 
-    A component without rows stays at its centre, with the covariance of the sample, as far as the
-    family allows, and the weight of one row.
+    A component without rows stays at its centre, with the weight of one row and, as far as the
+    family allows, the covariance of the sample.
     """
     family, of_empty = rule.family, None
-    found = _statistics(sample, shares, family.structure)
+    found = _statistics(sample, components, family.structure)
     empty = ~found.occupied
     if empty.any():
-        everything = [Share(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))]
+        everything = [Members(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))]
         whole = _statistics(sample, everything, family.structure)
         of_all = family.estimate(whole, whole.means, rule.reg_covar)
         of_empty = np.broadcast_to(of_all, found.second.shape)
@@ -264,16 +264,16 @@ def maximise(sample: Sample, shares: Iterable[Share], rule: em.UpdateRule) -> Pa
 
 @one_blas_thread()
 def _statistics(
-    sample: Sample, shares: Iterable[Share], structure: Structure
+    sample: Sample, components: Iterable[Members], structure: Structure
 ) -> SufficientStatistics:
-    """Sum the shares of every component about their mean, or about its centre without rows."""
+    """Sum the rows of each component about their mean, or about its centre if it has none."""
     weights, origins, seconds = [], [], []
-    for share in shares:
-        weight = float(share.weights.sum())
-        origin = share.weights @ share.rows / weight if weight > 0.0 else share.centre
+    for rows, row_weights, centre in components:
+        weight = float(row_weights.sum())
+        origin = row_weights @ rows / weight if weight > 0.0 else centre
         weights.append(weight)
         origins.append(origin)
-        seconds.append(structure.scatter(share.rows - origin, share.weights))
+        seconds.append(structure.scatter(rows - origin, row_weights))
     return SufficientStatistics(
         weight=np.array(weights),
         first=np.zeros((len(weights), sample.rows.shape[1])),

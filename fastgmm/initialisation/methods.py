@@ -1,4 +1,4 @@
-"""The first Parameters: rows of a sample divided among components, and the M-step of that."""
+"""The methods of `init_params`: from a sample of the rows to the first parameters."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 from fastgmm import em
 from fastgmm.initialisation.auto import auto_start
 from fastgmm.initialisation.kmeans import (
-    Share,
+    Members,
     k_means,
     k_means_plus_plus,
     maximise,
     members,
+    random_responsibilities,
     random_rows,
-    random_shares,
 )
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array
@@ -59,9 +59,9 @@ def start_from(
         return auto_start(sample, n_components, rule, rng)
     with one_blas_thread():  # at d = 160 the covariances had other bits with two
         if method == "random":
-            shares = random_shares(sample.rows, n_components, rng)
+            shares = random_responsibilities(sample.rows, n_components, rng)
             nowhere = np.zeros(sample.rows.shape[1])
-            given = (Share(sample.rows, sample.weights * share, nowhere) for share in shares())
+            given = (Members(sample.rows, sample.weights * share, nowhere) for share in shares())
             return maximise(sample, given, rule)
         centres, labels = METHODS[method](sample, n_components, rng)
         return maximise(sample, members(sample, centres, labels), rule)

@@ -1,7 +1,7 @@
-"""Components that have failed, put where they are of use: one elsewhere is split with them.
+"""Repair of failed components: each takes half of a component that describes two clusters.
 
-Their rows, if any, go to the components next likeliest. What comes of it climbs some passes on the
-sample, and is worth passes over all rows only if it is likelier there than the mixture was.
+The rows of a failed component, if any, go to the next likeliest components. The repaired mixture
+climbs some passes on the sample, and is used only if it is likelier there than the old one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from fastgmm import em, passes
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation.auto import TRIAL_PASSES, leaders
-from fastgmm.initialisation.kmeans import Share, maximise
+from fastgmm.initialisation.kmeans import Members, maximise
 from fastgmm.initialisation.short_runs import ShortRuns, source_of
 from fastgmm.initialisation.split_merge import TRIALS, Split, held, splits
 from fastgmm.mixture.parameters import Parameters
@@ -26,13 +26,13 @@ from fastgmm.passes.subsample import Sample
 def repaired(
     parameters: Parameters, failing: Sequence[int], sample: Sample, rule: em.UpdateRule
 ) -> Parameters | None:
-    """Return likelier parameters in which failing components share others' rows, if there are any.
+    """Return likelier parameters in which failing components split others, or None.
 
     Parameters
     ----------
     parameters : Parameters
     failing : sequence of int
-        Components to put elsewhere, fewer than all.
+        Components to move, fewer than all.
     sample : Sample
     rule : UpdateRule
     """
@@ -52,7 +52,7 @@ def repaired(
 def _alternatives(
     parameters: Parameters, failing: Sequence[int], short: ShortRuns
 ) -> Iterator[Parameters]:
-    """Walk the parameters after the splits that promise most; singular ones are left out."""
+    """Yield the parameters after each of the most promising splits, unless they are singular."""
     sample, rule = short.sample, short.rule
     weights = parameters.weights.copy()
     weights[list(failing)] = 0.0
@@ -77,12 +77,12 @@ def _alternatives(
 
 def _moved(
     shares: Array, moves: Iterable[tuple[int, Split]], sample: Sample, means: Array
-) -> Iterator[Share]:
-    """Walk what each component has once some have taken rows that leave others."""
+) -> Iterator[Members]:
+    """Yield the rows of each component after some have taken half of another."""
     moved = shares.copy()
     for k, split in moves:
         above = split.above(len(sample.rows))
         moved[k] = moved[split.component] * above
         moved[split.component] *= ~above
     for share, mean in zip(moved, means, strict=True):
-        yield Share(sample.rows, sample.weights * share, mean)
+        yield Members(sample.rows, sample.weights * share, mean)

@@ -1,12 +1,13 @@
-"""EM for many candidates on few rows: all of them in two products of matrices a pass.
+"""EM for many candidates on few rows, in two matrix products per pass.
 
-A log density is linear in 1, x and the products of x; so are the moments in the responsibilities.
-With F (m, p) the rows' products, one product with F gives all log densities of all candidates, and
-one more all their moments. On the 2000 rows of a start that takes a tenth of the time of the
-passes, which are made for long data and pay a millisecond of Python for each candidate.
+A log density is linear in 1, x and the products of x; moments are linear in the responsibilities.
+With F (m, p) the products of each row, one product with F gives the log densities of all
+candidates, another one all their moments. On the 2000 rows of a start this takes a tenth of the
+time of ordinary passes, which are made for long data and cost a millisecond of Python per
+candidate.
 
-Moments about a common origin lose digits where a component is narrow and far from it. Where that
-could be seen, the candidates climb by the passes instead.
+Moments about a common origin lose digits if a component is narrow and far from it. If that could
+be seen, the candidates run through ordinary passes instead.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import numpy.typing as npt
 
 from fastgmm import em, passes
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.initialisation.kmeans import Share, maximise
-from fastgmm.initialisation.split_merge import SHARE_OF_A_ROW, Held, Split
+from fastgmm.initialisation.kmeans import Members, maximise
+from fastgmm.initialisation.split_merge import LEAST_RESPONSIBILITY, Held, Split
 from fastgmm.kernels import softmax
 from fastgmm.kernels.simd.vectors import WIDTH
 from fastgmm.mixture.parameters import Parameters
@@ -33,17 +34,17 @@ from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 from fastgmm.sources import Source, open_source, with_weights
 
-TOLERANCE = 1e-4  # nats a row: a run that gains less in a pass has arrived
-FARTHEST = 1e12  # squared deviations from the origin to a mean: 1e12 eps = 2e-4 nats are lost there
+TOLERANCE = 1e-4  # nats per row: a run that gains less in a pass has converged
+FARTHEST = 1e12  # squared deviations from the origin to a mean: 1e12 eps = 2e-4 nats are lost
 TILE_NUMBERS = 64_000  # of a tile's log densities: half a megabyte, so that it stays in cache
-FEWEST_IN_A_TILE = 64
-MOST_PRODUCTS = 2_000_000  # 16 MB: with more, memory is what takes time, and passes are as fast
-# Rows times components: of more, a pass of few candidates is as fast on threads, and what all
-# components have of all rows is not held. Fifty components of a whole sample are so many
-MOST_SHARES = 2_500_000
-NO_WEIGHT = -1e300  # its logarithm, finite so that products stay numbers
+FEWEST_ROWS_PER_TILE = 64
+MOST_PRODUCTS = 2_000_000  # 16 MB: beyond, memory is the limit, and ordinary passes are as fast
+# Rows times components: beyond, ordinary passes of few candidates are as fast on threads, and
+# responsibilities are not kept. Fifty components on a whole sample reach it
+MOST_RESPONSIBILITIES = 2_500_000
+NO_WEIGHT = -1e300  # log weight of an empty component: finite, so that products stay numbers
 
-Division = Callable[[], Array]  # what each component has of each row, (K, m), made when it is asked
+Division = Callable[[], Array]  # makes responsibilities, (K, m), when they are needed
 
 
 class ShortRuns:
@@ -53,14 +54,14 @@ class ShortRuns:
     ----------
     sample : Sample
     rule : UpdateRule
-        The M-step of all of them.
+        Of all candidates.
     """
 
     def __init__(self, sample: Sample, rule: em.UpdateRule) -> None:
         self.sample, self.rule = sample, rule
 
     def advance(self, states: Sequence[em.State], n_passes: int) -> list[em.State]:
-        """Give states of one number of components so many passes more, but those that arrived."""
+        """Run so many more passes; states share one number of components, and may converge."""
         going = [
             replace(state, outcome=em.Outcome.RUNNING)
             if state.outcome is em.Outcome.OUT_OF_PASSES
@@ -79,11 +80,11 @@ class ShortRuns:
         return em.run(going, functools.partial(passes.statistics, source_of(self.sample)), stopping)
 
     def is_many(self, n_components: int) -> bool:
-        """Whether so many components have too many shares of the rows for these to be held."""
+        """Whether so many components have too many responsibilities to keep."""
         return are_many(n_components, len(self.sample.rows))
 
     def begun(self, divisions: Iterable[Division]) -> list[Parameters]:
-        """Take the M-step of each division of the rows, without those that are singular."""
+        """Return the M-step of each division of the rows, without singular ones."""
         divisions = list(divisions)
         if not divisions:
             return []
@@ -93,12 +94,12 @@ class ShortRuns:
         rows, weights = self.sample.rows, self.sample.weights
         nowhere = np.zeros(rows.shape[1])
         return self.begun_apart(
-            [Share(rows, weights * share, nowhere) for share in division()]
+            [Members(rows, weights * share, nowhere) for share in division()]
             for division in divisions
         )
 
-    def begun_apart(self, divisions: Iterable[Iterable[Share]]) -> list[Parameters]:
-        """Take the M-step of what each component is given, without those that are singular."""
+    def begun_apart(self, divisions: Iterable[Iterable[Members]]) -> list[Parameters]:
+        """Return the M-step of each list of components' rows, without singular ones."""
         found = []
         for given in divisions:
             try:
@@ -109,7 +110,7 @@ class ShortRuns:
 
     @one_blas_thread()
     def responsibilities(self, parameters: Parameters) -> Array:
-        """Return what each component has of each row, (K, m)."""
+        """Return the responsibilities, (K, m)."""
         if self._suits(parameters.n_components):
             coefficients, farthest = _coefficients(_stacked([parameters]))
             if farthest < FARTHEST:
@@ -119,13 +120,13 @@ class ShortRuns:
         return passes.responsibilities(source_of(self.sample), parameters).T
 
     def held(self, parameters: Parameters) -> list[Held]:
-        """Return the rows of which each component has more than a little, piece by piece."""
+        """Return the rows that each component is responsible for, computed piece by piece."""
         places, owners, shares = [], [], []
-        n_tile = max(FEWEST_IN_A_TILE, MOST_SHARES // parameters.n_components)
+        n_tile = max(FEWEST_ROWS_PER_TILE, MOST_RESPONSIBILITIES // parameters.n_components)
         for start in range(0, len(self.sample.rows), n_tile):
             piece = open_source(self.sample.rows[start : start + n_tile])
             found = passes.responsibilities(piece, parameters)
-            row, owner = np.nonzero(found > SHARE_OF_A_ROW)
+            row, owner = np.nonzero(found > LEAST_RESPONSIBILITY)
             places.append(start + row)
             owners.append(owner)
             shares.append(found[row, owner])
@@ -136,7 +137,7 @@ class ShortRuns:
         return [Held(place[a:b], share[a:b]) for a, b in itertools.pairwise(ends)]
 
     def divided(self, parameters: Parameters, splits: Iterable[tuple[int, Split]]) -> Parameters:
-        """Give other components the rows that leave those which are split.
+        """Give other components the rows that leave the components that are split.
 
         Raises
         ------
@@ -152,7 +153,7 @@ class ShortRuns:
             sides = (split.leaving, ~split.leaving)
             halves = maximise(
                 self.sample,
-                [Share(rows[at[side]], mass[side], nowhere) for side in sides],
+                [Members(rows[at[side]], mass[side], nowhere) for side in sides],
                 self.rule,
             )
             both = [taker, split.component]
@@ -163,7 +164,7 @@ class ShortRuns:
         return self.rule.family.parameters(weights / weights.sum(), means, covariances)
 
     def _suits(self, n_components: int) -> bool:
-        """Whether products are few, for so many components."""
+        """Whether matrix products are the faster way for so many components."""
         return self._has_few_products and not self.is_many(n_components)
 
     @property
@@ -175,7 +176,7 @@ class ShortRuns:
 
     @functools.cached_property
     def _products(self) -> Array:
-        """What log densities are linear in, (p, m): 1, x, and the products of x that matter.
+        """Return 1, x and the products of x that log densities are linear in, (p, m).
 
         Columns of zeros fill up the last register.
         """
@@ -190,14 +191,14 @@ class ShortRuns:
 
     @functools.cached_property
     def _weights(self) -> Array:
-        """Weights of the columns of the products."""
+        """The weight of each column of the products."""
         found = np.zeros(self._products.shape[1])
         found[: len(self.sample.weights)] = self.sample.weights
         return found
 
     @one_blas_thread()
     def _begun(self, divisions: Sequence[Division]) -> list[Parameters] | None:
-        """Take them all from the products of the rows; None where digits would be lost."""
+        """Return the M-steps from the products of the rows; None if digits would be lost."""
         columns = self._products[:, : len(self.sample.rows)].T
         weights = self.sample.weights
         sums = np.stack([(each() * weights) @ columns for each in divisions], axis=1)
@@ -214,7 +215,7 @@ class ShortRuns:
         return [batch.parameters(c) for c in range(n_candidates) if singular[c] is None]
 
     def _run(self, states: Sequence[em.State], stopping: em.Stopping) -> list[em.State] | None:
-        """Step all candidates until each has stopped; None where digits would be lost."""
+        """Step all candidates until each has stopped; None if digits would be lost."""
         found, running = list(states), list(range(len(states)))
         batch = _stacked([state.parameters for state in states])
         coefficients, farthest = _coefficients(batch)
@@ -245,17 +246,17 @@ class ShortRuns:
 
 
 def are_many(n_components: int, n_rows: int) -> bool:
-    """Whether so many components have too many shares of so many rows for these to be held."""
-    return n_components * n_rows > MOST_SHARES
+    """Whether so many components have too many responsibilities for so many rows to keep."""
+    return n_components * n_rows > MOST_RESPONSIBILITIES
 
 
 def source_of(sample: Sample) -> Source:
-    """Return the rows of a sample, weighted, as what a pass reads."""
+    """Return the weighted rows of a sample as a source."""
     return with_weights(open_source(sample.rows), sample.weights)
 
 
 class Batch(NamedTuple):
-    """Candidates of one structure, side by side: C of them, of K components each."""
+    """C candidates of one structure and K components each, side by side."""
 
     structure: Structure
     weights: Array  # (K, C)
@@ -291,7 +292,7 @@ def _stacked(candidates: Sequence[Parameters]) -> Batch:
 def _stepped(
     state: em.State, objective: float, singular: int | None, stopping: em.Stopping
 ) -> em.State:
-    """Judge a state after a step; its parameters are still those of the beginning."""
+    """Return a state after a step, with its old parameters."""
     trace = (*state.trace, float(objective))
     if singular is not None:
         failure = DegenerateCovarianceError(singular if singular >= 0 else None)
@@ -318,8 +319,8 @@ def _coefficients(batch: Batch) -> tuple[Array, float]:
 def _expectation(
     rows: Array, weights: Array, coefficients: Array, n_candidates: int
 ) -> tuple[Array, Array]:
-    """Sum the products of all rows by responsibility, (K C, p), and the log-likelihoods, (C,)."""
-    n_tile = max(FEWEST_IN_A_TILE, TILE_NUMBERS // len(coefficients) // WIDTH * WIDTH)
+    """Return summed products by responsibility, (K C, p), and log-likelihoods, (C,)."""
+    n_tile = max(FEWEST_ROWS_PER_TILE, TILE_NUMBERS // len(coefficients) // WIDTH * WIDTH)
     sums, log_likelihoods = np.zeros(coefficients.shape), np.zeros(n_candidates)
     for start in range(0, len(weights), n_tile):
         tile, weight = rows[:, start : start + n_tile], weights[start : start + n_tile]
@@ -331,7 +332,7 @@ def _expectation(
 
 
 def _maximised(batch: Batch, sums: Array, rule: em.UpdateRule) -> tuple[Batch, list[int | None]]:
-    """Take the M-step of every candidate, and tell which has a singular component."""
+    """Return the M-step of each candidate, and the singular component of each, if any."""
     structure, (n_components, n_candidates, n_features) = batch.structure, batch.means.shape
     sums = sums.reshape(n_components, n_candidates, -1)
     held = sums[..., 0] > NEGLIGIBLE_WEIGHT
@@ -354,9 +355,9 @@ def _maximised(batch: Batch, sums: Array, rule: em.UpdateRule) -> tuple[Batch, l
 
 
 def _factors(covariances: Array, structure: Structure) -> tuple[Array, list[int | None]]:
-    """Factors of the precisions, and for each candidate its first singular component, if any.
+    """Return factors of the precisions, and each candidate's first singular component, if any.
 
-    A tied covariance is nobody's: its number is -1.
+    A shared covariance belongs to no component: its number is -1.
     """
     if structure.is_axis_parallel:
         good = (covariances > 0.0) & np.isfinite(covariances)

@@ -1,9 +1,9 @@
-"""Exchanges: two components that share a cluster become one, one that holds two is split.
+"""Exchanges: merge two components that share a cluster, and split one that holds two.
 
-The merge and split of Ueda, Nakano, Ghahramani and Hinton (2000), with other measures of which: a
-merge by the bound of Runnalls (2007) on what it loses, a split by the classification likelihood
-that it gains when rows are cut in two along the component's invariant coordinate of lowest or of
-highest kurtosis, or by their distance from its mean.
+Split and merge EM (Ueda, Nakano, Ghahramani and Hinton 2000) with other criteria: a merge by the
+bound of Runnalls (2007) on its loss; a split by the gain in classification likelihood when rows are
+cut in two along the component's invariant coordinate of lowest or highest kurtosis, or by their
+distance from its mean.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 
 TRIALS = 3  # exchanges tried together
-SHARE_OF_A_ROW = 0.02  # less of a row is not looked at in a split
-CUTS = 5  # steps of k-means with two centres on a line
-PARTNERS = 50  # that a component may be merged with, the nearest: else pairs are K squared
+LEAST_RESPONSIBILITY = 0.02  # of the rows that a split looks at
+CUTS = 5  # rounds of k-means with two centres on a line
+PARTNERS = 50  # nearest components that one may be merged with: all pairs would be K squared
 
 
 class Held(NamedTuple):
-    """The rows of which a component has more than a little."""
+    """The rows that a component is responsible for, but for the least of them."""
 
     rows: npt.NDArray[np.intp]  # their places in the sample
     shares: Array
@@ -39,9 +39,9 @@ class Split(NamedTuple):
     """A cut of one component in two."""
 
     component: int
-    gain: float  # nats a row of the sample
+    gain: float  # nats per row of the sample
     held: Held
-    leaving: npt.NDArray[np.bool_]  # of the rows that it has
+    leaving: npt.NDArray[np.bool_]  # which of the rows held go to the new component
 
     def above(self, n_rows: int) -> npt.NDArray[np.bool_]:
         """Mark the rows of the sample that leave the component."""
@@ -51,20 +51,20 @@ class Split(NamedTuple):
 
 
 Pair = tuple[int, int]
-Merge = tuple[float, int, int]  # what is lost at most, nats a row, and the pair
+Merge = tuple[float, int, int]  # a bound of the loss, in nats per row, and the pair
 
 
 def held(responsibilities: Array) -> Iterator[Held]:
-    """Walk what each component has of the rows, of (K, m)."""
+    """Yield the rows that each component is responsible for, given responsibilities (K, m)."""
     for shares in responsibilities:
-        rows = np.flatnonzero(shares > SHARE_OF_A_ROW)
+        rows = np.flatnonzero(shares > LEAST_RESPONSIBILITY)
         yield Held(rows, shares[rows])
 
 
 def exchanges(
     sample: Sample, parameters: Parameters, responsibilities: Array
 ) -> Iterator[Callable[[], Array]]:
-    """Walk what components have of the rows, (K, m), after the exchanges that promise most."""
+    """Yield the responsibilities (K, m) after each of the most promising exchanges."""
     best = splits(sample, held(responsibilities))[:TRIALS]
     pairs = merges(parameters)
     ranked = sorted(
@@ -82,7 +82,7 @@ def exchanges(
 
 
 def _exchanged(responsibilities: Array, pair: Pair, split: Split) -> Array:
-    """Give every component its shares of the rows after an exchange."""
+    """Return the responsibilities after an exchange."""
     (i, j), k = pair, split.component
     shares, above = responsibilities.copy(), split.above(responsibilities.shape[1])
     shares[i] += shares[j]
@@ -92,9 +92,9 @@ def _exchanged(responsibilities: Array, pair: Pair, split: Split) -> Array:
 
 
 def together(best: Sequence[Split], pairs: Iterable[Merge]) -> list[tuple[Pair, Split]]:
-    """Join splits with the merges that lose least, no component in two of them.
+    """Pair splits with the merges that lose least, so that no component takes part in two.
 
-    Of hundreds of components many are amiss at once, each in a place of its own.
+    With hundreds of components several are misplaced at once, independently of each other.
     """
     left = iter(pairs)
     taken, found = {split.component for split in best}, list[tuple[Pair, Split]]()
@@ -107,7 +107,7 @@ def together(best: Sequence[Split], pairs: Iterable[Merge]) -> list[tuple[Pair, 
 
 
 def merged(parameters: Parameters, pairs: Iterable[Pair], family: Family) -> Parameters:
-    """Give the first of each pair the moments of both; the second keeps its own, and no weight."""
+    """Give the first of each pair the moments of both; the second keeps its own at weight 0."""
     structure = parameters.structure
     weights, means = parameters.weights.copy(), parameters.means.copy()
     covariances = parameters.covariances.copy()
@@ -127,7 +127,7 @@ def merged(parameters: Parameters, pairs: Iterable[Pair], family: Family) -> Par
 
 @one_blas_thread()
 def merges(parameters: Parameters) -> list[Merge]:
-    """Rank the pairs of components by what is lost, at most, if they become one."""
+    """Rank pairs of components by the bound of what a merge loses, the least first."""
     weights, means = parameters.weights, parameters.means
     covariances = parameters.matrices
     volumes = np.linalg.slogdet(covariances)[1]
@@ -153,7 +153,7 @@ def merges(parameters: Parameters) -> list[Merge]:
 
 
 def splits(sample: Sample, its: Iterable[Held]) -> list[Split]:
-    """Rank the best cuts of the components that have rows enough, the largest gain first."""
+    """Return the best cut of each component with enough rows, the largest gain first."""
     return sorted(_splits(sample, its), key=lambda split: -split.gain)
 
 
@@ -178,7 +178,7 @@ def _splits(sample: Sample, its: Iterable[Held]) -> Iterator[Split]:
 
 @one_blas_thread()
 def _cuts(lines: Array, weights: Array) -> npt.NDArray[np.bool_]:
-    """Cut rows in two by k-means on each of some lines (3, m)."""
+    """Cut rows in two by k-means along each of some lines (3, m)."""
     weighted = lines * weights
     means = weighted.sum(axis=1)
     thresholds = means

@@ -1,4 +1,4 @@
-"""The mixture that is left of a mixture when only some features are looked at."""
+"""Marginal mixtures: the distribution of some of the features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastgmm.mixture.parameters import Parameters
 
 
 def marginal(parameters: Parameters, features: Sequence[int]) -> Parameters:
-    """Return the mixture of some features: parts of means and covariances, in structure full."""
+    """Return the mixture of some features, in structure full."""
     structure, means = parameters.structure, parameters.means[:, list(features)]
     covariances = structure.of_features(parameters.covariances, list(features))
     matrices = structure.matrices(covariances, *means.shape)

@@ -1,4 +1,4 @@
-"""What a pass over rows leaves behind, as a value that adds."""
+"""Sufficient statistics of the rows of a pass: a value that adds."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class SufficientStatistics:
 
     @property
     def mean_log_likelihood(self) -> float:
-        """Log-likelihood a unit of row weight.
+        """Log-likelihood per unit of row weight.
 
         Raises
         ------

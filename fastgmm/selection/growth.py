@@ -1,10 +1,10 @@
-"""Starts for every number of components, each grown from the one before, on a sample.
+"""Starts for each number of components, each grown from the one before, on a sample.
 
-Baudry and Celeux (2015): K+1 components start from K of which one is divided, so that a criterion's
-curve has no dips from starts that failed. A few cuts and fresh starts climb together for some
-passes over a part of the sample; the best of them climbs on, and the next grows from it. Passes
-over the sample are cheap, so it climbs as far as the criterion can tell: past a saddle, where all
-rows would take hundreds of passes. One that cannot come to be the best stops before.
+Baudry and Celeux (2015): K+1 components start from K with one of them divided, so that failed
+starts leave no dips in a criterion's curve. A few cuts and fresh starts run EM together for some
+passes over a part of the sample; the best goes on over the whole sample, and the next K grows from
+it. Passes over a sample are cheap, so EM runs as far as the criterion can tell: past saddles that
+would cost hundreds of passes over all rows. A start that cannot become the best stops earlier.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fastgmm import em, passes
 from fastgmm.em.acceleration import Memory
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation.coordinates import whiten
-from fastgmm.initialisation.kmeans import Share, k_means, maximise, members
+from fastgmm.initialisation.kmeans import Members, k_means, maximise, members
 from fastgmm.initialisation.methods import start_from
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
@@ -33,12 +33,12 @@ from fastgmm.sources import Source, open_source, with_weights
 TRIED_CUTS = 3  # of those that promise most
 TRIAL = em.Stopping(1e-4, 10)
 POLISHING_PASSES = 300
-# Rows on which alternatives are made and tried; the best climbs on with all of the sample
+# Rows on which alternatives are made and tried; the best goes on with the whole sample
 FEWEST_ROWS = 5_000
-ROWS_A_NUMBER = 50  # for each feature of each component
-FRESH_FROM_ALL_KINDS = 8  # components: after these a growth is sound, and such starts cost most
+ROWS_PER_FEATURE = 50  # of each component
+FRESH_FROM_ALL_KINDS = 8  # components: beyond, growing is sound, and default starts cost most
 
-Grown = Parameters | Exception  # what came of it, or why nothing did
+Grown = Parameters | Exception  # the exception says why there are none
 
 
 class Growth:
@@ -49,10 +49,10 @@ class Growth:
     sample : Sample
     rule : em.UpdateRule
     contest : Contest
-        Of all rows.
+        On all rows.
     rng : numpy.random.Generator
     best : float, default=inf
-        The criterion, of the rows of the sample, that other families have reached.
+        The lowest criterion on the sample that other families have reached.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Growth:
         self.priorities, self.order = by_priority(sample.weights, rng)
 
     def starts(self, counts: Sequence[int]) -> dict[int, Grown]:
-        """Parameters, or what went wrong, for each number of components."""
+        """Return parameters, or the failure, for each number of components."""
         found: dict[int, Grown] = {}
         last: Parameters | None = None
         for count in _path(sorted(counts)):
@@ -103,7 +103,7 @@ class Growth:
     def _alternatives(
         self, smaller: Parameters | None, count: int, fewer: Sample
     ) -> Iterator[Grown]:
-        """Walk a few divisions of the smaller mixture, and fresh starts."""
+        """Yield a few divisions of the smaller mixture, and fresh starts."""
         n_cuts = count - (0 if smaller is None else smaller.n_components)
         if smaller is not None:
             yield from self._divisions(smaller, n_cuts, fewer)
@@ -114,8 +114,8 @@ class Growth:
             for shares in self._clusters(fewer, count):
                 yield _tried(maximise, fewer, shares, self.rule)
 
-    def _clusters(self, fewer: Sample, count: int) -> Iterator[list[Share]]:
-        """Walk clusters of k-means, on standardised and on whitened features."""
+    def _clusters(self, fewer: Sample, count: int) -> Iterator[list[Members]]:
+        """Yield the clusters of k-means on standardised and on whitened features."""
         with one_blas_thread():
             whitened = whiten(fewer.rows - fewer.weights @ fewer.rows, fewer.weights)
         for rows in (whitened.standardised, whitened.invariant):
@@ -123,7 +123,7 @@ class Growth:
             yield members(fewer, np.zeros((count, fewer.rows.shape[1])), labels)
 
     def _divisions(self, smaller: Parameters, n_cuts: int, fewer: Sample) -> Iterator[Grown]:
-        """Walk the best ways to divide one component, or the best way to divide several."""
+        """Yield the best ways to divide one component, or the best way to divide several."""
         responsibilities = passes.responsibilities(source_of(fewer), smaller)
         cuts = best_cuts(fewer.rows, fewer.weights, responsibilities, smaller)
         chosen = [[cut] for cut in cuts[:TRIED_CUTS]]
@@ -135,8 +135,8 @@ class Growth:
             yield _tried(divided, smaller, each, self.rule)
 
     def _fewer(self, count: int) -> Sample:
-        """Return a part of the sample, drawn once and for all."""
-        most = max(FEWEST_ROWS, ROWS_A_NUMBER * count * self.sample.rows.shape[1])
+        """Return a part of the sample; a larger part holds the rows of a smaller one."""
+        most = max(FEWEST_ROWS, ROWS_PER_FEATURE * count * self.sample.rows.shape[1])
         chosen = self.order[:most]
         weights = self.sample.weights[chosen]
         if most < len(self.order):
@@ -146,7 +146,7 @@ class Growth:
 
 
 def _path(counts: Sequence[int]) -> Iterator[int]:
-    """Walk from one component to the last count; over gaps no more than doubling each time."""
+    """Yield the numbers of components from 1 to the last; gaps are crossed by doubling."""
     at = 1
     for count in counts:
         while at < count:
@@ -156,7 +156,7 @@ def _path(counts: Sequence[int]) -> Iterator[int]:
 
 
 def _tried(start: Callable[..., Parameters], *arguments: object) -> Grown:
-    """Return what a start gives, or that it is degenerate."""
+    """Return the parameters of a start, or the failure if it is degenerate."""
     try:
         return start(*arguments)
     except DegenerateCovarianceError as failure:
@@ -168,7 +168,7 @@ def _is_sound(grown: Grown) -> TypeGuard[Parameters]:
 
 
 def of_sample(contest: Contest, sample: Sample) -> Contest:
-    """Return the contest that the rows of a sample would be, for short climbs."""
+    """Return the contest as it would be on the rows of a sample, for short runs."""
     count = len(sample.rows)
     return replace(
         contest,
@@ -180,7 +180,7 @@ def of_sample(contest: Contest, sample: Sample) -> Contest:
 
 
 def polish(state: em.State, source: Source, contest: Contest, best: float = math.inf) -> em.State:
-    """Climb on over all of a sample, as long as a value of the criterion may be reached."""
+    """Run EM over the whole sample, as long as it can come below a value of the criterion."""
     start = em.State(state.rule, state.parameters, memory=Memory("auto"))
     outdone = partial(contest.outdone, best=best)
     data_pass = partial(passes.statistics, source)

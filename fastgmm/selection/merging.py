@@ -1,8 +1,8 @@
-"""Fewer components from the best candidate: two of its components become one, and EM goes on.
+"""Challenge the best candidate: merge two of its components, and compare after EM.
 
-A start of K components may lie near a saddle, where EM gains next to nothing for hundreds of
-passes, while that of K+1 does not: one component too many would be chosen. So the best candidate
-has to be better than what it leads to when those of its components become one that lose least.
+The start of K components may lie near a saddle, where EM gains next to nothing for hundreds of
+passes, while that of K+1 does not, and one component too many would be chosen. So the best
+candidate must beat the mixture that EM finds after merging the pair that loses least.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fastgmm.selection.monotone import Climbing
 from fastgmm.sources import Source
 
 TRIED_PAIRS = 3  # of those that promise most
-DEVIATIONS = 4.0  # by which a sample may err in what all rows lose
+DEVIATIONS = 4.0  # standard errors by which a sample may misjudge the loss of all rows
 
 
 def challenged(
@@ -37,7 +37,7 @@ def challenged(
     contest: Contest,
     climbing: Climbing,
 ) -> list[Candidate]:
-    """Return the candidates, of which the best is better than what it leads to."""
+    """Return the candidates, the best of which beats what merging its components leads to."""
     found = list(candidates)
     while True:
         best = best_of(found, contest.criterion)
@@ -58,7 +58,7 @@ def challenged(
 
 
 def _next_smaller(candidates: Sequence[Candidate], best: Candidate) -> int | None:
-    """Return the place of the largest candidate of a family that has fewer components."""
+    """Return the index of the largest smaller candidate of the same family."""
     smaller = [
         c
         for c, each in enumerate(candidates)
@@ -68,7 +68,7 @@ def _next_smaller(candidates: Sequence[Candidate], best: Candidate) -> int | Non
 
 
 def _start(best: Candidate, n_components: int, sample: Sample, contest: Contest) -> em.State | None:
-    """Return a start of fewer components, if by the sample it may lose less than it is spared."""
+    """Return a start of fewer components, unless the sample says it loses more than it saves."""
     if best.state is None or best.failure is not None or not best.state.trace:
         return None
     rule = best.state.rule
@@ -99,7 +99,7 @@ def _with_fewer(
     source: Source,
     contest: Contest,
 ) -> Parameters | None:
-    """Merge components two by two, and climb over the sample; None if that degenerates."""
+    """Merge components two by two, running EM on the sample; None if that degenerates."""
     state = em.State(rule, parameters)
     while state.parameters.n_components > n_components:
         starts = [em.State(rule, each) for each in _unions(state.parameters, rule.family)]
@@ -112,7 +112,7 @@ def _with_fewer(
 
 
 def _unions(parameters: Parameters, family: Family) -> Iterator[Parameters]:
-    """Walk mixtures in which two components are one, those that lose least."""
+    """Yield mixtures with two components merged, for the pairs that lose least."""
     for _, i, j in merges(parameters)[:TRIED_PAIRS]:
         both = merged(parameters, [(i, j)], family)
         kept = np.arange(parameters.n_components) != j

@@ -1,10 +1,9 @@
-"""Curves without dips: a candidate below a smaller one starts again from that one.
+"""Make the log-likelihood rise with the number of components, as that of the best mixtures does.
 
-A mixture of K+1 components can be as likely as any of K: with a component twice, at half its
-weight. So where starts from a sample have led to less, the largest components of the smaller
-mixture are divided gently, along their longest axes and with the mean and the covariance of each
-pair kept, and climb from there as in a warm start. What comes of it is kept if it is likelier;
-else the component stays twice in its place.
+A mixture of K+1 components is at least as likely as one of K: with one component twice, at half
+its weight. A candidate below a smaller one therefore starts again from that one. Its heaviest
+components are split by a small step along their longest axes, which keeps the mean and covariance
+of each pair, and EM goes on from there. If that ends lower, the component is kept twice.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
 from fastgmm.sources import Source
 
-GENTLE = 0.4  # standard deviations: costs less than 1e-4 nats a row of the component
+GENTLE = 0.4  # standard deviations: costs less than 1e-4 nats per row of the component
 
 
-# climbs from some states over all rows until all have stopped: as long as they may come below a
-# value of the criterion, and for so many passes at most
+# Runs EM over all rows from some states, each while it can come below a value of the criterion, for
+# at most so many passes
 Climbing = Callable[[list[em.State], float, int], list[em.State]]
 
 
 def mended(
     candidates: list[Candidate], source: Source, contest: Contest, climbing: Climbing
 ) -> list[Candidate]:
-    """Return the candidates with none below a smaller one of its family."""
+    """Return the candidates, none of them less likely than a smaller one of its family."""
     fallen = dict(_fallen(candidates))
     if not fallen:
         return candidates
@@ -52,7 +51,7 @@ def mended(
 
 
 def _fallen(candidates: Sequence[Candidate]) -> Iterator[tuple[int, int]]:
-    """Walk the candidates below a smaller one, with the likeliest of those."""
+    """Yield each candidate below a smaller one, with the likeliest of the smaller ones."""
     best: dict[str, int] = {}
     for at, candidate in enumerate(candidates):  # within a family, from the smallest
         if candidate.totals is None:
@@ -72,7 +71,7 @@ def _climbed(
     contest: Contest,
     climbing: Climbing,
 ) -> dict[int, Candidate]:
-    """Divide smaller candidates gently, and climb from there in shared passes."""
+    """Divide smaller candidates gently, and run EM from there in shared passes."""
     starts = {
         at: restarted(candidates[at], candidates[smaller], GENTLE)
         for at, smaller in fallen.items()
@@ -106,7 +105,7 @@ def _climbed(
 
 
 def restarted(candidate: Candidate, smaller: Candidate, gently: float) -> Candidate:
-    """Put a smaller candidate, enough of its components twice, in the place of one."""
+    """Replace a candidate by a smaller one, with enough of its components divided."""
     state = _state(smaller)
     parameters = state.parameters
     with one_blas_thread():
@@ -117,9 +116,9 @@ def restarted(candidate: Candidate, smaller: Candidate, gently: float) -> Candid
 
 
 def divided_gently(parameters: Parameters, family: Family, gently: float) -> Parameters:
-    """Divide the heaviest component in two, so many standard deviations from where it was.
+    """Divide the heaviest component in two, each so many standard deviations from its mean.
 
-    Mean and covariance of the two together are those of the one: so is the density, nearly.
+    The pair has the mean and covariance of the one, and so nearly its density.
     """
     heaviest = int(parameters.weights.argmax())
     weights = np.append(parameters.weights, 0.5 * parameters.weights[heaviest])
@@ -137,7 +136,7 @@ def divided_gently(parameters: Parameters, family: Family, gently: float) -> Par
 
 
 def _totalled(candidates: Sequence[Candidate], source: Source) -> list[Candidate]:
-    """Find the totals of some candidates, in one pass if there are any."""
+    """Find the totals of some candidates, in one pass if there are any candidates."""
     if not candidates:
         return []
     totals = passes.totals(source, [_state(each).parameters for each in candidates])

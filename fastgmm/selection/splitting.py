@@ -1,9 +1,9 @@
-"""K+1 components from K: the component that two describe best is divided.
+"""Start K+1 components from K: divide the component that two describe best.
 
-A component's rows, weighed by their responsibilities, are cut in two along a few directions: the
-longest axis, those of lowest and of highest kurtosis (the generalised projection of Peña, Prieto
-and Viladomat 2010), and from the core outwards. The cut is Otsu's (1979). What each cut would gain
-in classified log-likelihood follows from the determinants of the halves, without a pass of EM.
+The rows of a component, weighted by responsibility, are cut in two along a few directions: the
+longest axis, those of lowest and highest kurtosis (the generalised projection of Peña, Prieto and
+Viladomat 2010), and the distance from the mean. The threshold is Otsu's (1979). The gain of each
+cut in classification likelihood follows from the determinants of the halves, without a pass of EM.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fastgmm.mixture.statistics import Array
 from fastgmm.mixture.structure import Structure
 from fastgmm.parallel.blas import one_blas_thread
 
-LEAST_SHARE = 1e-2  # rows that belong less to a component than this do not decide how to cut it
+LEAST_RESPONSIBILITY = 1e-2  # of the rows that decide how a component is cut
 LEAST_HALF = 1e-3  # of a component's weight
 
 
@@ -33,7 +33,7 @@ class Half(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A component in two halves, and what that gains in nats a row."""
+    """A component in two halves, and the gain in nats per row."""
 
     component: int
     halves: tuple[Half, Half]
@@ -44,7 +44,7 @@ class Cut(NamedTuple):
 def best_cuts(
     rows: Array, weights: Array, responsibilities: Array, parameters: Parameters
 ) -> list[Cut]:
-    """Cuts of all components in all directions, the most promising first.
+    """Return the cuts of all components in all directions, the most promising first.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def best_cuts(
 
 
 def divided(parameters: Parameters, cuts: Sequence[Cut], rule: em.UpdateRule) -> Parameters:
-    """Put the halves in the place of the components that are cut, no component twice.
+    """Replace each component that is cut by its halves; no component is cut twice.
 
     Raises
     ------
@@ -105,8 +105,8 @@ def _cuts(
     pooled: Array,
     structure: Structure,
 ) -> Iterator[Cut]:
-    """Cut one component along each direction."""
-    good = responsibilities > LEAST_SHARE
+    """Yield the cut of one component along each direction."""
+    good = responsibilities > LEAST_RESPONSIBILITY
     shares = weights[good] * responsibilities[good]
     if np.count_nonzero(good) < 4 or not shares.sum() > 0.0:
         return
@@ -146,7 +146,7 @@ def _projections(centred: Array, shares: Array, scatter: Array) -> list[Array]:
 
 
 def _upper_side(along: Array, shares: Array) -> npt.NDArray[np.bool_]:
-    """Tell which rows lie above the threshold of highest variance between the two sides."""
+    """Mark the rows above Otsu's threshold, which maximises the variance between both sides."""
     order = np.argsort(along, kind="stable")
     weight, moment = np.cumsum(shares[order]), np.cumsum((shares * along)[order])
     rest = weight[-1] - weight[:-1]
@@ -158,7 +158,7 @@ def _upper_side(along: Array, shares: Array) -> npt.NDArray[np.bool_]:
 
 @one_blas_thread()
 def _gain(cut: Cut, whole: Half, structure: Structure) -> float:
-    """Nats a row by which the halves describe the rows better, if each row takes its side."""
+    """Gain of the classification likelihood, in nats per row."""
     shares = np.array([half.weight for half in cut.halves]) / whole.weight
     sides = whole.weight * float(-shares @ np.log(shares))
     if structure.is_shared:
@@ -173,7 +173,7 @@ def _gain(cut: Cut, whole: Half, structure: Structure) -> float:
 
 
 def _between(cut: Cut) -> Array:
-    """Covariance that a cut takes out of the pooled one, (d, d)."""
+    """Covariance between the halves, which the cut takes out of the pooled one, (d, d)."""
     first, second = cut.halves
     distance = first.mean - second.mean
     share = first.weight * second.weight / (first.weight + second.weight)

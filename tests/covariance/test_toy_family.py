@@ -16,7 +16,7 @@ from fastgmm import AutoGaussianMixture, GaussianMixture, em, passes
 from fastgmm.cli.app import app
 from fastgmm.covariance import FAMILIES, Constraint, Family
 from fastgmm.em.acceleration import Memory
-from fastgmm.initialisation.kmeans import Share, maximise
+from fastgmm.initialisation.kmeans import Members, maximise
 from fastgmm.initialisation.repair import repaired
 from fastgmm.initialisation.split_merge import merged
 from fastgmm.mixture.structure import FULL, SPHERICAL
@@ -132,9 +132,9 @@ def test_components_without_rows_divided_and_merged_ones_keep_it(kind, rows):
     rule = em.MaximumLikelihood(kind, 1e-6)
     sample = sample_of(rows)
     shares = [
-        Share(rows[:300], sample.weights[:300], np.zeros(2)),
-        Share(rows[300:], sample.weights[300:], np.zeros(2)),
-        Share(rows[:0], sample.weights[:0], np.full(2, 99.0)),
+        Members(rows[:300], sample.weights[:300], np.zeros(2)),
+        Members(rows[300:], sample.weights[300:], np.zeros(2)),
+        Members(rows[:0], sample.weights[:0], np.full(2, 99.0)),
     ]
     start = maximise(sample, shares, rule)
     (statistics,) = passes.statistics(open_source(rows), [start])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fastgmm import passes
 from fastgmm.covariance import Family
 from fastgmm.initialisation.auto import most_candidates
-from fastgmm.initialisation.short_runs import MOST_SHARES
+from fastgmm.initialisation.short_runs import MOST_RESPONSIBILITIES
 from fastgmm.passes.subsample import SAMPLE_ROWS, most_rows
 from fastgmm.sources import Source
 
@@ -85,7 +85,7 @@ def needed(source: Source, mixtures: Sequence[Mixture], start: str) -> int:
     # responsibilities for cuts, and those for unions with a copy
     shares = 3 * n_components * n_rows if start == "grown" else 0
     if start in ("auto", "grown"):
-        shares += SHARES * min(n_components * n_rows, MOST_SHARES)
+        shares += SHARES * min(n_components * n_rows, MOST_RESPONSIBILITIES)
     rows = SAMPLE_COPIES * n_rows * n_features
     begun = 2 * sum(each) + COPIES_IN_A_START * n_starts * max(each)
     return of_pass + begun + 8 * (rows + shares)

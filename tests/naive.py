@@ -39,16 +39,21 @@ def exact(values):
 
 def full_covariances(mixture):
     """Every covariance written out as a matrix, (K, d, d)."""
-    covariances, identity = exact(mixture.covariances), np.eye(mixture.means.shape[1])
-    match mixture.structure:
+    return matrices(mixture.structure, exact(mixture.covariances), *mixture.means.shape)
+
+
+def matrices(structure, values, n_components, n_features):
+    """Covariances, precisions or their factors in a structure's shape as matrices, (K, d, d)."""
+    values, identity = np.asarray(values), np.eye(n_features)
+    match structure:
         case "spherical":
-            return covariances[:, None, None] * identity
+            return values[:, None, None] * identity
         case "diagonal" | "diag":
-            return covariances[:, :, None] * identity
+            return values[:, :, None] * identity
         case "tied":
-            return np.stack([covariances] * len(mixture.weights))
+            return np.stack([values] * n_components)
         case "full":
-            return covariances
+            return values
 
 
 def in_shape_of(structure, matrices):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import naive
 import numpy as np
 
 from fastgmm.kernels.expectation import FAR
@@ -95,14 +96,8 @@ def sums_of(run, rows, row_weights, parameters):
 
 def triangles(parameters):
     """U of every component, (K, d, d), where the precision is U U'."""
-    factor, identity = parameters.precisions_cholesky, np.eye(parameters.n_features)
-    n_components = parameters.n_components
-    return {
-        "spherical": lambda: factor[:, None, None] * identity,
-        "diagonal": lambda: factor[:, :, None] * identity,
-        "tied": lambda: np.stack([factor] * n_components),
-        "full": lambda: factor,
-    }[parameters.structure]().astype(np.longdouble)
+    factors = np.asarray(parameters.precisions_cholesky, np.longdouble)
+    return naive.matrices(parameters.structure, factors, *parameters.means.shape)
 
 
 def scores(rows, parameters):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import naive
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
@@ -26,19 +27,6 @@ def matrix_of(ellipse):
     return axes @ np.diag([(ellipse.width / 2) ** 2, (ellipse.height / 2) ** 2]) @ axes.T
 
 
-def full_covariances(model):
-    covariances = model.covariances_
-    match model.covariance_type:
-        case "full":
-            return covariances
-        case "tied":
-            return [covariances] * 3
-        case "diag":
-            return [np.diag(variances) for variances in covariances]
-        case _:
-            return [variance * np.eye(3) for variance in covariances]
-
-
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("features", [(0, 1), (2, 0)])
 def test_ellipses_are_the_marginal_covariances(mixture, covariance_type, features, rows, ax):
@@ -46,7 +34,8 @@ def test_ellipses_are_the_marginal_covariances(mixture, covariance_type, feature
     plot.clusters(model, rows, ax, features=features)
     ellipses = [each for each in ax.patches if isinstance(each, Ellipse)]
     assert len(ellipses) == 2 * 3
-    for k, covariance in enumerate(full_covariances(model)):
+    matrices = naive.matrices(covariance_type, model.covariances_, *model.means_.shape)
+    for k, covariance in enumerate(matrices):
         expected = covariance[np.ix_(features, features)]
         one, two = ellipses[2 * k : 2 * k + 2]
         assert_allclose(one.center, model.means_[k, list(features)])

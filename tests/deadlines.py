@@ -21,7 +21,6 @@ STDERR = pytest.StashKey[int]()
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "deadline(seconds): may take longer than other tests")
     config.stash[STDERR] = os.dup(2)  # not the one that is captured
     # A shell without job control has its children ignore Ctrl-C, and these theirs: not here.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

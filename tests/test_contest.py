@@ -167,6 +167,7 @@ def three_in_a_row(n_rows, seed):
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("drawn", "true"), [(two_clusters, 2), (three_in_a_row, 3)])
 def test_long_data_has_no_component_too_many(drawn, true, seed):

@@ -40,6 +40,7 @@ def path(tmp_path):
     return tmp_path / "run.ckpt"
 
 
+@pytest.mark.slow
 @pytest.mark.deadline(240 + KILLS)
 @pytest.mark.parametrize(("what", "wanted"), [("fit", KILLS), ("select", -(-KILLS // 4))])
 def test_fits_that_are_killed_again_and_again_end_with_the_same_bits(what, wanted, tmp_path):
@@ -59,6 +60,7 @@ def checkpointed(folder, model, *places):
     return processes.start("checkpointed", *files, *places)
 
 
+@pytest.mark.slow
 def test_fits_that_are_interrupted_in_the_midst_of_a_write_go_on(tmp_path, rows):
     np.save(tmp_path / "rows.npy", rows)
     assert processes.finish(checkpointed(tmp_path, "expected.npz")) == "finished\n"

@@ -44,6 +44,7 @@ def test_a_fit_of_compiled_kernels_begins_in_time():
     assert float(found["all"]) < 20.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "noise", "empty"])
 @pytest.mark.parametrize("suffix", ["nbi", "nbc"])
 def test_a_damaged_cache_is_no_more_than_a_cache_that_is_not_there(cache, tmp_path, damage, suffix):
@@ -58,6 +59,7 @@ def test_a_damaged_cache_is_no_more_than_a_cache_that_is_not_there(cache, tmp_pa
     assert found["bits"] == cache[1]["bits"]
 
 
+@pytest.mark.slow
 def test_two_processes_may_compile_at_once(cache, tmp_path):
     variables = {"NUMBA_CACHE_DIR": tmp_path, "FASTGMM_CACHE": 1}
     both = [processes.start("first_call", **variables) for _ in range(2)]
@@ -77,6 +79,7 @@ def test_no_home_and_no_folder_to_write_to_are_no_failure(cache, tmp_path):
     assert (found["bits"], found["hits"]) == (cache[1]["bits"], "0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["default", "no_such_layer"])
 def test_threads_that_fail_cost_a_warning_and_nothing_else(layer):
     found = first_call("fit", "without a parallel compiler", NUMBA_THREADING_LAYER=layer)
@@ -84,6 +87,7 @@ def test_threads_that_fail_cost_a_warning_and_nothing_else(layer):
     assert found["bits"] == first_call("fit")["bits"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "processor",
     [
@@ -102,6 +106,7 @@ def test_a_cache_of_another_processor_is_not_used_and_results_differ_by_rounding
     assert first_call(NUMBA_CACHE_DIR=cache[0])["hits"] == "1"  # neither drives the other out
 
 
+@pytest.mark.slow
 def test_machines_of_one_setting_share_a_cache_whatever_registers_they_have(tmp_path):
     settings = {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": tmp_path}
     here = first_call("fit", **settings)
@@ -111,6 +116,7 @@ def test_machines_of_one_setting_share_a_cache_whatever_registers_they_have(tmp_
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="others have FMA")
 @pytest.mark.parametrize(
     ("processor", "said"),

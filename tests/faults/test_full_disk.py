@@ -26,6 +26,7 @@ def small_disk(folder):
     return command if tried.returncode == 0 else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["a small disk", "a limit"])
 def test_what_does_not_fit_is_refused_and_what_was_there_stays(way, tmp_path):
     room = tmp_path / "room"

@@ -6,6 +6,7 @@ import itertools
 import signal
 import time
 
+import pytest
 from faults import processes
 
 # On an idle machine it is felt within a second (docs/reliability.md); here others may be at work.
@@ -42,10 +43,12 @@ def check(felt, stages, patience=PATIENCE):
     assert max(map(max, felt.values())) < patience, felt
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_felt_soon_and_changes_nothing():
     check(interrupted(processes.start("interrupted", *STAGES * len(DELAYS))), STAGES)
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_felt_while_kernels_compile_and_they_compile_later():
     process = processes.start("interrupted", *["compilation"] * len(DELAYS), FASTGMM_CACHE=0)
     check(interrupted(process, COMPILER_DELAYS), ["compilation"], COMPILER_PATIENCE)

@@ -45,6 +45,7 @@ def test_a_sub_interpreter_is_refused_and_the_main_one_goes_on():
     assert goes_on == "the main one fits 2 features"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="sets x86-64's MXCSR")
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_denormals_and_rounding_set_by_others_leave_results_right(layer):

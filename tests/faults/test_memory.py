@@ -19,10 +19,12 @@ def test_a_limit_of_the_system_leaves_the_object_as_it_was(layer):
     assert "went through" in processes.run("memory", "limited", NUMBA_THREADING_LAYER=layer)
 
 
+@pytest.mark.slow
 def test_no_kernel_reads_or_writes_past_its_arrays():
     assert processes.run("guard_pages", "kernels") == "nothing was touched\n"
 
 
+@pytest.mark.slow
 def test_no_piece_of_a_kernel_reads_or_writes_past_its_tiles():
     printed = processes.run("guard_pages", "pieces", NUMBA_BOUNDSCHECK=1, FASTGMM_CACHE=0)
     assert printed == "nothing was touched\n"

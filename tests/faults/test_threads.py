@@ -25,6 +25,7 @@ def test_any_number_of_threads_of_any_kind_gives_the_same_bits(layer):
     assert printed.split() == ["numbers_of_threads", "limits", "fits_at_once", "one_object"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 def test_children_of_a_fork_fit_with_the_same_bits(layer):
     variables = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": 4}
@@ -33,11 +34,13 @@ def test_children_of_a_fork_fit_with_the_same_bits(layer):
     )
 
 
+@pytest.mark.slow
 def test_a_fork_waits_for_a_compilation_in_another_thread():
     printed = processes.run("forks", "any", "compiling", FASTGMM_CACHE=0)
     assert printed == "all children came home\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["spawn", "forkserver", "loky", "threading"])
 def test_pools_give_the_same_bits_and_no_more_threads_than_allowed(kind):
     assert processes.run("pools", kind) == "as alone\n"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numba
+import pytest
 
 import fastgmm
 from fastgmm.kernels import jit
@@ -48,6 +49,7 @@ def test_a_process_that_finds_a_cache_compiles_nothing(tmp_path):
     assert compiled() == ""
 
 
+@pytest.mark.slow
 def test_an_edit_in_a_called_file_compiles_the_kernel_again(tmp_path):
     without = shutil.ignore_patterns("__pycache__")  # where kernels may be kept, too
     shutil.copytree(Path(fastgmm.__file__).parent, tmp_path / "fastgmm", ignore=without)

@@ -47,6 +47,7 @@ ROWS = 1_000_000
 RESULT_BYTES = {"fit": 0, "predict": 8 * ROWS, "score": 0, "score_samples": 8 * ROWS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("covariance_type", "init_params", "method"),
     [
@@ -118,6 +119,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "most"),
     [

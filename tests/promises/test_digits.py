@@ -44,6 +44,7 @@ def test_double_precision_keeps_its_digits(kind, d):
 
 
 # Fewer rows and combinations, the easiest and the hardest among them: 50 digits take their time.
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", bench.DTYPES)
 @pytest.mark.parametrize("kind", bench.COVARIANCE_TYPES)
 @pytest.mark.parametrize("d", [33, 64])

@@ -28,8 +28,13 @@ parity = load_parity()
 CASES = parity.cases()
 
 
+LONG = ("digits", "digits, 20 principal components")  # 60 of 68 seconds
+
+
 @pytest.mark.parametrize("covariance_type", parity.COVARIANCE_TYPES)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in CASES]
+)
 def test_the_same_start_leads_to_the_same_model(name, covariance_type):
     case = CASES[name]
     theirs, ours = parity.fitted(case, covariance_type)

@@ -55,6 +55,7 @@ def write_parquet(path, n_parts):
             writer.write_table(table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "write"), [("npy", write_npy), ("parquet", write_parquet)])
 def test_a_file_of_200_mb_is_fitted_within_70(tmp_path, suffix, write):
     long, short = tmp_path / f"long.{suffix}", tmp_path / f"short.{suffix}"

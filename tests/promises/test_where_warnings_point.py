@@ -6,6 +6,7 @@ import ast
 import io
 import pickle
 import warnings
+from functools import cache
 from pathlib import Path
 
 import joblib
@@ -47,8 +48,15 @@ def chunks():
     yield ROWS
 
 
-fitted = mixture(max_iter=100, tol=1e-2).fit(ROWS)
-with_names = mixture(max_iter=100, tol=1e-2).fit(NAMED)
+@cache
+def fitted():
+    return mixture(max_iter=100, tol=1e-2).fit(ROWS)
+
+
+@cache
+def with_names():
+    return mixture(max_iter=100, tol=1e-2).fit(NAMED)
+
 
 # what warns, of what; each is called from a line of this file
 CALLS = {
@@ -78,16 +86,16 @@ CALLS = {
         lambda: select(CONSTANT, 1, "full", random_state=0),
         DegenerateComponentWarning,
     ),
-    "bic of light rows": (lambda: fitted.bic(ROWS, LIGHT), WeightsWarning),
-    "icl of light rows": (lambda: fitted.icl(ROWS, LIGHT), WeightsWarning),
+    "bic of light rows": (lambda: fitted().bic(ROWS, LIGHT), WeightsWarning),
+    "icl of light rows": (lambda: fitted().icl(ROWS, LIGHT), WeightsWarning),
     "select of light rows": (
         lambda: select(ROWS, [1], "full", random_state=0, sample_weight=LIGHT),
         WeightsWarning,
     ),
-    "predict without names": (lambda: with_names.predict(ROWS), UserWarning),
-    "score_samples of a list": (lambda: with_names.score_samples(ROWS.tolist()), UserWarning),
-    "score of chunks": (lambda: with_names.score(chunks), UserWarning),
-    "predict with names": (lambda: fitted.predict(NAMED), UserWarning),
+    "predict without names": (lambda: with_names().predict(ROWS), UserWarning),
+    "score_samples of a list": (lambda: with_names().score_samples(ROWS.tolist()), UserWarning),
+    "score of chunks": (lambda: with_names().score(chunks), UserWarning),
+    "predict with names": (lambda: fitted().predict(NAMED), UserWarning),
     "unpickle": (lambda: pickle.loads(old_pickle()), VersionWarning),
     "joblib.load": (lambda: joblib.load(io.BytesIO(old_pickle())), VersionWarning),
 }
@@ -95,7 +103,7 @@ CALLS = {
 
 def old_pickle():
     """A pickle of another version."""
-    state = pickle.dumps(fitted)
+    state = pickle.dumps(fitted())
     return state.replace(fastgmm.__version__.encode(), b"9" * len(fastgmm.__version__))
 
 
@@ -144,11 +152,12 @@ def test_a_warning_of_threads_points_here(monkeypatch):
     def failing(*_):
         raise ValueError("No threading layer could be loaded.")
 
+    model = fitted()
     monkeypatch.setattr(threads, "_usable", True)
     monkeypatch.setattr(threads.numba_threads, "_is_initialized", False)
     monkeypatch.setattr(threads, "get_num_threads", failing)
     big = np.tile(ROWS, (500, 1))
-    assert_here(caught(lambda: fitted.predict(big)), ThreadsWarning)
+    assert_here(caught(lambda: model.predict(big)), ThreadsWarning)
 
 
 def test_every_warning_goes_through_one_function():

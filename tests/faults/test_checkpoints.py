@@ -124,7 +124,7 @@ def test_a_newest_file_whose_data_did_not_reach_the_disk_is_told_of(
 def damages(content):
     """Truncations, flipped bits, and bytes cut out, doubled and replaced."""
     rng = np.random.default_rng(0)
-    # every 13th byte: of the format, test_persistence.py tries every one
+    # every 13th byte: of the format, storage/test_archive.py tries every one
     for at in range(0, len(content), 13):
         yield content[:at]
         yield content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :]

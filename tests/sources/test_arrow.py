@@ -4,11 +4,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
+from sources.rows import kept, some_rows
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import open_source
-
-from .rows import kept, some_rows
 
 ROWS = some_rows(5000)
 TABLE = pa.table({"a": ROWS[:, 0], "b": ROWS[:, 1].astype("f4"), "w": np.arange(5000)})

@@ -3,11 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from sources.rows import some_rows, walk
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import blocks, open_source, with_weights
-
-from .rows import some_rows, walk
 
 ROWS = some_rows(60)
 

@@ -4,12 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from sources.rows import some_rows
 
 from fastgmm.errors import SourceChangedError
 from fastgmm.sources import Block, open_source
 from fastgmm.sources.fingerprint import Fingerprint, mark
-
-from .rows import some_rows
 
 ROWS = some_rows(200)
 WEIGHTS = np.random.default_rng(1).random(200)

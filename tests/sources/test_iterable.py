@@ -6,11 +6,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
+from sources.rows import kept, rows_of, some_rows
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import blocks, open_source
-
-from .rows import kept, rows_of, some_rows
 
 ROWS = some_rows()
 PARTS = [ROWS[:5], ROWS[5:5], ROWS[5:6], ROWS[6:]]

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sources.rows import kept, some_rows
 
 from fastgmm import GaussianMixture
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import open_source
-
-from .rows import kept, some_rows
 
 ROWS = some_rows(50)
 

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
+from sources.rows import some_rows, walk
 
 from fastgmm.errors import DataError
 from fastgmm.sources import Chunk, Source, open_source
-
-from .rows import some_rows, walk
 
 
 class Counting(Source):

@@ -6,11 +6,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
+from sources.rows import rows_of, some_rows, walk
 
 from fastgmm.errors import DataError
 from fastgmm.sources import open_source
-
-from .rows import rows_of, some_rows, walk
 
 ROWS = some_rows()
 COLUMNS = dict(zip("abc", ROWS.T, strict=True))

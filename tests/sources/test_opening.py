@@ -3,11 +3,10 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
+from sources.rows import rows_of, some_rows
 
 from fastgmm.errors import DataError, MissingDependencyError
 from fastgmm.sources import open_source
-
-from .rows import rows_of, some_rows
 
 ROWS = some_rows()
 

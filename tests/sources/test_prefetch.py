@@ -12,12 +12,11 @@ from contextlib import closing
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sources.rows import some_rows, walk
 
 from fastgmm.errors import DataError
 from fastgmm.sources import Chunk, Source, blocks, open_source, prefetch, with_weights
 from fastgmm.sources.prefetch import TURNS, read_ahead
-
-from .rows import some_rows, walk
 
 ROWS = some_rows(40)
 

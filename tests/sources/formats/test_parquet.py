@@ -5,11 +5,10 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
 from pyarrow import parquet
+from sources.rows import rows_of, some_rows, walk
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import open_source
-
-from .rows import rows_of, some_rows, walk
 
 ROWS = some_rows()
 

@@ -10,7 +10,7 @@ from fastgmm.kernels.expectation import expectation_serial
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes import accumulate
 
-WORST = 0.1  # as for moments about the means, in tests/kernels/test_structures.py
+WORST = 0.1  # as for moments about the means, in tests/kernels/structures/test_dispatch.py
 SHAPES = [
     (1, 1, 5),
     (1, 3, 400),

@@ -4,11 +4,10 @@ import struct
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sources.rows import rows_of, some_rows, walk
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import blocks, open_source
-
-from .rows import rows_of, some_rows, walk
 
 ROWS = np.abs(some_rows())
 

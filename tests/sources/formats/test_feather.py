@@ -4,11 +4,10 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
 from pyarrow import feather
+from sources.rows import some_rows, walk
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import open_source
-
-from .rows import some_rows, walk
 
 ROWS = some_rows()
 TABLE = pa.table({"a": ROWS[:, 0], "t": ["x"] * 23, "b": ROWS[:, 1], "w": range(23)})

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from contests import contest_of
 from numpy.testing import assert_allclose
+from selection.contests import contest_of
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgmm

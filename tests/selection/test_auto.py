@@ -7,8 +7,8 @@ import math
 import naive
 import numpy as np
 import pytest
-from contests import contest_of
 from numpy.testing import assert_allclose, assert_array_equal
+from selection.contests import contest_of
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.exceptions import ConvergenceWarning

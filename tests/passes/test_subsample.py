@@ -6,8 +6,8 @@ from functools import reduce
 
 import numpy as np
 import pytest
-from contests import contest_of
 from numpy.testing import assert_allclose, assert_array_equal
+from selection.contests import contest_of
 
 from fastgmm import GaussianMixture
 from fastgmm.passes import subsample as sampling

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import zarr
 from numpy.testing import assert_array_equal
+from sources.rows import rows_of, some_rows, walk
 
 from fastgmm import GaussianMixture
 from fastgmm.errors import DataError, MissingDependencyError, SourceChangedError
 from fastgmm.sources import blocks, open_source
 from fastgmm.sources.formats.chunked import StoredSource
-
-from .rows import rows_of, some_rows, walk
 
 ROWS = some_rows(40)
 KINDS = ["hdf5", "zarr 2", "zarr 3"]

@@ -3,11 +3,10 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sources.rows import rows_of, some_rows, walk
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import blocks, open_source, with_weights
-
-from .rows import rows_of, some_rows, walk
 
 ROWS = some_rows()
 PACKED = np.zeros(23, [("skip", "i1"), ("x", "f8", (3,))])

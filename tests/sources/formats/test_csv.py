@@ -5,11 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
+from sources.rows import rows_of, some_rows, walk
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import open_source
-
-from .rows import rows_of, some_rows, walk
 
 ROWS = some_rows(40_000)  # over 2 MB of text: pyar it in three
 

@@ -8,12 +8,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_array_equal
+from sources.rows import kept, some_rows
 
 from fastgmm import GaussianMixture
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import open_source
-
-from .rows import kept, some_rows
 
 ROWS = some_rows(300)
 COLUMNS = {name: ROWS[:, j] for j, name in enumerate("abc")}

@@ -1,8 +1,8 @@
-"""Gaussian mixtures for data of any length, on compiled passes.
+"""Gaussian mixtures with scikit-learn's API: fast, and for data larger than memory.
 
-`GaussianMixture` is the estimator, `open_source` what it reads, `load` the way back from a file.
-`select` finds how many components there are, and `AutoGaussianMixture` does so in a pipeline.
-`plot` has the pictures.
+`GaussianMixture` is the estimator; `load` reads a saved one. `open_source` selects columns and
+weights of data. `select` chooses the number of components, `AutoGaussianMixture` does so in a
+pipeline. `plot` draws.
 """
 
 from __future__ import annotations

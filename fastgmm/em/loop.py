@@ -78,13 +78,11 @@ def step(state: State, statistics: SufficientStatistics, stopping: Stopping) -> 
     )
     if state.memory is None or outcome is Outcome.CONVERGED:
         return found
-    return _accelerated(found, state, stopping)
+    return _accelerated(found, state.memory, state, stopping)
 
 
-def _accelerated(found: State, before: State, stopping: Stopping) -> State:
+def _accelerated(found: State, memory: Memory, before: State, stopping: Stopping) -> State:
     """Add an extrapolation, if there is one, to the state after a step of EM."""
-    memory = found.memory
-    assert memory is not None  # asked by the caller
     if memory.waits:
         has_begun = is_slow(found.trace, stopping.tolerance, stopping.rule)
         return replace(found, memory=replace(memory, has_begun=has_begun))
@@ -109,14 +107,13 @@ def _of_family(trial: Parameters | None, family: Family) -> Parameters | None:
 
 def _without_trial(state: State, stopping: Stopping) -> State:
     """Go on from EM's own parameters after a trial that failed."""
-    assert state.memory is not None  # who has a trial has a memory
     trace = (*state.trace, state.trace[-1])
     out = len(trace) >= stopping.max_passes
     return replace(
         state,
         trace=trace,
         outcome=Outcome.OUT_OF_PASSES if out else Outcome.RUNNING,
-        memory=state.memory.discouraged(),
+        memory=None if state.memory is None else state.memory.discouraged(),
         trial=None,
         start=len(trace),
     )

@@ -407,6 +407,7 @@ def test_without_its_libraries_the_command_says_what_installs_them():
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_module_runs_as_the_command_does(data, tmp_path):
     command = [sys.executable, "-m", "fastgmm", "fit", data, "-k", "2", "--columns", "a,b"]
     done = subprocess.run(

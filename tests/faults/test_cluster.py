@@ -290,6 +290,7 @@ def test_kernels_use_no_more_threads_than_dask_was_given(connect):
     assert len({(process, thread) for process, thread, _ in found}) <= sum(given.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples"])
 def test_lazy_scores_hold_rows_that_their_user_has_dropped(connect, tmp_path, method):
     connect(2)

@@ -164,6 +164,7 @@ def test_a_far_component_is_alive_in_every_pass_or_in_none(rng, nats, dtype):
             assert_allclose(found.second[-1], dense.second[-1], rtol=10 * tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("n_rows", [pruned.FEWEST_ROWS - 1, pruned.FEWEST_ROWS + 1])
 @pytest.mark.parametrize("nats", [45.0, 60.0])

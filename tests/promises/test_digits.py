@@ -54,6 +54,7 @@ def test_many_features_cost_no_digits(kind, d, dtype):
         assert_digits(bench.make(kind, d, condition, offset, dtype, n_rows=12), enough)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", bench.COVARIANCE_TYPES)
 @pytest.mark.parametrize("d", [1, 2, 5, 16])
 def test_single_precision_has_the_digits_of_careful_single_precision(kind, d):

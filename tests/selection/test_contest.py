@@ -106,6 +106,7 @@ def test_whoever_would_need_more_passes_than_there_are_is_left_behind():
         assert contest_of(max_passes=max_passes).can_win(over, contest.reached([best])) == may_win
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopping", ["aitken", "change"])
 def test_the_doubt_of_the_chosen_is_finite_in_float32_too(stopping, rng):
     rows = rng.normal(size=(20_000, 2))

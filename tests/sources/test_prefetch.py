@@ -298,6 +298,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["npy", "parquet"])
 def test_a_fit_from_a_file_works_in_a_child_forked_after_one(tmp_path, suffix):
     done = run(FORK_AFTER_A_FIT, written(tmp_path, suffix, n_rows=300_000))

@@ -3,8 +3,8 @@
     python -m bench.scaling
 
 Measured: doubled rows on one thread, and one thread beside two, where a product of matrices by BLAS
-says what a second thread of this machine is worth. Simulated: the lanes of one call handed out to
-more cores than this machine has, from the time of a lane and of what one thread does alone.
+says what a second thread of this machine is worth. Simulated: the slices of one call handed out to
+more cores than this machine has, from the time of a slice and of what one thread does alone.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ def product(size: int = 1500):
     return lambda: a @ b
 
 
-def makespan(lanes: np.ndarray, n_cores: int) -> float:
-    """Return when the last core is done, if each takes the next lane as soon as it is free."""
+def makespan(slices: np.ndarray, n_cores: int) -> float:
+    """Return when the last core is done, if each takes the next slice as soon as it is free."""
     free = [0.0] * n_cores
-    for lane in lanes:
-        heapq.heappush(free, heapq.heappop(free) + lane)
+    for each in slices:
+        heapq.heappush(free, heapq.heappop(free) + each)
     return max(free)
 
 
@@ -94,14 +94,14 @@ def main() -> None:
     works = {f"{d}, {k}": prepare(4 * block_rows(d), d, k) for d, k in CASES} | {"dgemm": product()}
     for name, work in works.items():
         print(row(name, *beside(work, work, threads=(2, 1))))
-    print("\n| cores | 32 lanes a call | 128 lanes a call |\n| --: | --: | --: |")
-    # lanes differ by a tenth (other work, memory far away); 0.5% of a call's work is done alone
+    print("\n| cores | 32 slices per call | 128 slices per call |\n| --: | --: | --: |")
+    # slices differ by a tenth (other work, memory far away); 0.5% of a call's work is done alone
     rng = np.random.default_rng(0)
     for n_cores in (2, 8, 16, 32, 64):
         gains = []
-        for n_lanes in (32, 128):
-            lanes = rng.normal(1.0, 0.1, n_lanes) / n_lanes
-            gains.append(1.0 / (makespan(lanes, n_cores) + 0.005))
+        for n_slices in (32, 128):
+            slices = rng.normal(1.0, 0.1, n_slices) / n_slices
+            gains.append(1.0 / (makespan(slices, n_cores) + 0.005))
         print(f"| {n_cores} | {gains[0]:.1f} | {gains[1]:.1f} |")
 
 

@@ -36,7 +36,7 @@ from fastgmm import open_source, passes
 from fastgmm.cli import output, predict
 from fastgmm.kernels.plan import block_rows
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.parallel.threads import share
+from fastgmm.parallel.threads import run_in_parallel
 from fastgmm.sources import Source, blocks
 
 FEATURES = 10
@@ -268,7 +268,7 @@ def fit(path: Path, max_iter: int, limit: float) -> list[float]:
 
 def start_threads() -> None:
     """Start Numba's threads as a fit does; set_num_threads would start them to spin for long."""
-    share(lambda: None, lambda: None)
+    run_in_parallel(lambda: None, lambda: None)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from fastgmm.kernels.expectation import FAR
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.mixture.parameters import Parameters
 
-LANE_ROWS = 384  # two tiles: rows enough for several lanes, few enough to be quick
+SLICE_ROWS = 384  # two tiles: rows enough for several slices, few enough to be quick
 
 
 class Scores(NamedTuple):
@@ -73,14 +73,14 @@ def factors_of(parameters, dtype):
     return STRUCTURES[parameters.structure].factors(*arguments, np.dtype(dtype))
 
 
-def moments_of(run, rows, row_weights, parameters, lane_rows=LANE_ROWS):
-    """Call a pass: moments (lanes, size) and log-likelihoods (lanes,)."""
+def moments_of(run, rows, row_weights, parameters, slice_rows=SLICE_ROWS):
+    """Call a pass: moments (slices, size) and log-likelihoods (slices,)."""
     factors = factors_of(parameters, rows.dtype)
-    n_lanes = -(-len(rows) // lane_rows)
-    moments = np.zeros((n_lanes, STRUCTURES[parameters.structure].n_moments(factors)))
-    log_likelihoods = np.zeros(n_lanes)
+    n_slices = -(-len(rows) // slice_rows)
+    moments = np.zeros((n_slices, STRUCTURES[parameters.structure].n_moments(factors)))
+    log_likelihoods = np.zeros(n_slices)
     weights = np.empty(0) if row_weights is None else row_weights
-    run(rows, weights, factors, lane_rows, moments, log_likelihoods)
+    run(rows, weights, factors, slice_rows, moments, log_likelihoods)
     return moments, log_likelihoods
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fastgmm import em
 from fastgmm.kernels import kmeans
-from fastgmm.kernels.plan import SHARED_OPERATIONS
+from fastgmm.kernels.plan import PARALLEL_OPERATIONS
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import Array, SufficientStatistics
@@ -24,7 +24,7 @@ from fastgmm.parallel import threads
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 
-LANE_ROWS = 16 * TILE  # summed separately, so that sums do not depend on the number of threads
+SLICE_ROWS = 16 * TILE  # summed separately, so that sums do not depend on the number of threads
 # Rows that k-means++ chooses among: greedy k-means++ of 50 000 rows of 32 features took 22 ms
 SEEDING_ROWS, SEEDING_ROWS_PER_COMPONENT = 10_000, 500
 # With hundreds of components swaps pay off more than trials: of 300 components in four dimensions,
@@ -128,7 +128,7 @@ def far_rows(
     n_trials = n_trials or 2 + int(np.log(n_components))
     uniforms = rng.random(1 + max(1, n_components - 1) * n_trials)
     rows, chosen = np.ascontiguousarray(sample.rows), np.empty(n_components, np.int64)
-    kmeans.far_rows(rows, sample.weights, uniforms, chosen)
+    kmeans.plus_plus(rows, sample.weights, uniforms, chosen)
     return rows[chosen]
 
 
@@ -180,7 +180,7 @@ def k_means_of_many(
 
 
 def _swap(sample: Sample, uniforms: Array, centres: Array) -> None:
-    kmeans.swap(np.ascontiguousarray(sample.rows), sample.weights, uniforms, centres)
+    kmeans.local_search(np.ascontiguousarray(sample.rows), sample.weights, uniforms, centres)
 
 
 def rested(sample: Sample, centres: Array, enough: float, rounds: int = LLOYD_ROUNDS) -> Array:
@@ -209,20 +209,20 @@ def standardised_k_means(
 
 def _is_small(n_rows: int, centres: Array) -> bool:
     """Whether this is too little work to split among threads."""
-    return n_rows <= LANE_ROWS or n_rows * centres.size < SHARED_OPERATIONS
+    return n_rows <= SLICE_ROWS or n_rows * centres.size < PARALLEL_OPERATIONS
 
 
 def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array, Array]:
     """Label each row with its nearest centre; sum weights (K,) and weighted rows (K, d)."""
     rows, weights = np.ascontiguousarray(sample.rows), sample.weights
     labels = np.empty(len(rows), np.int64)
-    n_lanes = -(-len(rows) // LANE_ROWS)
-    mass, sums = np.zeros((n_lanes, len(centres))), np.zeros((n_lanes, *centres.shape))
-    arguments = rows, weights, centres, LANE_ROWS, labels, mass, sums
+    n_slices = -(-len(rows) // SLICE_ROWS)
+    mass, sums = np.zeros((n_slices, len(centres))), np.zeros((n_slices, *centres.shape))
+    arguments = rows, weights, centres, SLICE_ROWS, labels, mass, sums
     if _is_small(len(rows), centres):
         _assign(*arguments)
     else:
-        threads.share(kmeans.share_assignment, _assign, *arguments)
+        threads.run_in_parallel(kmeans.assign_slices, _assign, *arguments)
     return labels, mass.sum(axis=0), sums.sum(axis=0)
 
 
@@ -230,15 +230,15 @@ def _assign(
     rows: Array,
     weights: Array,
     centres: Array,
-    lane_rows: int,
+    slice_rows: int,
     labels: npt.NDArray[np.int64],
     mass: Array,
     sums: Array,
 ) -> None:
     """Take the same sums in the same order, on one thread."""
-    for lane in range(len(mass)):
-        its = slice(lane * lane_rows, (lane + 1) * lane_rows)
-        kmeans.assign(rows[its], weights[its], centres, labels[its], mass[lane], sums[lane])
+    for i in range(len(mass)):
+        its = slice(i * slice_rows, (i + 1) * slice_rows)
+        kmeans.assign(rows[its], weights[its], centres, labels[its], mass[i], sums[i])
 
 
 def maximise(sample: Sample, components: Iterable[Members], rule: em.UpdateRule) -> Parameters:

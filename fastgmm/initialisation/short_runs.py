@@ -115,7 +115,7 @@ class ShortRuns:
             coefficients, farthest = _coefficients(_stacked([parameters]))
             if farthest < FARTHEST:
                 shares = coefficients @ self._products
-                softmax.share(shares, np.ones(shares.shape[1]), np.zeros(1))
+                softmax.normalise(shares, np.ones(shares.shape[1]), np.zeros(1))
                 return shares[:, : len(self.sample.rows)]
         return passes.responsibilities(source_of(self.sample), parameters).T
 
@@ -326,7 +326,7 @@ def _expectation(
         tile, weight = rows[:, start : start + n_tile], weights[start : start + n_tile]
         densities = coefficients @ tile
         side_by_side = densities.reshape(-1, n_candidates * len(weight))  # a view: components first
-        softmax.share(side_by_side, weight, log_likelihoods)
+        softmax.normalise(side_by_side, weight, log_likelihoods)
         sums += densities @ tile.T
     return sums, log_likelihoods
 

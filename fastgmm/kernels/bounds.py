@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.jit import inline, subroutine
 from fastgmm.kernels.simd.vectors import fma, load, splat, store, where_less, zeros
 from fastgmm.kernels.structures.triangular import AT_ONCE, add_feature, add_four_squares, no_sums
 from fastgmm.kernels.tiles import (
@@ -24,11 +24,11 @@ from fastgmm.parallel.blas import one_blas_thread
 
 # (1 - t) a^2 - (1/t - 1) b^2 <= (a - b)^2 for every t: with t = 1/64, the error of a length bounds
 # that of its square, and no root is taken.
-SHARE = 1.0 / 64.0
+MARGIN = 1.0 / 64.0
 RIDGE = 1e-10  # of a Gram matrix's trace: keeps it definite, and shortens directions by as much
 
 
-class Screen(NamedTuple):
+class BoundFactors(NamedTuple):
     """Factors, and a few directions of each component in float32 about an origin."""
 
     log_scale: np.ndarray  # (K,), and the rest of the Factors, in the dtype of the rows
@@ -44,8 +44,8 @@ class Screen(NamedTuple):
 
 
 @one_blas_thread()
-def screen(factors, rows, rank):
-    """Make the Screen of Factors, with ``rank`` directions, for rows like these.
+def bound_factors(factors, rows, rank):
+    """Make the BoundFactors of Factors, with ``rank`` directions, for rows like these.
 
     With u the rounding of float32, a computed V'x - V'm is within (d + 5) u |V|_F (|x| + |m|) of
     the true one, both lengths about the origin (Higham 2002, section 3.1).
@@ -60,13 +60,13 @@ def screen(factors, rows, rank):
         lengths = np.einsum("kij,kij->k", directions, directions)
         shifts = np.matmul(means[:, None], directions)[:, 0]
         panels = directions.reshape(*directions.shape[:2], -1, 4).swapaxes(1, 2)
-        return Screen(
+        return BoundFactors(
             *factors,
             origin,
             factors.log_scale.astype(np.float32),
             np.ascontiguousarray(panels.astype(np.float32)),
             shifts.astype(np.float32),
-            (error**2 * lengths * (1.0 / SHARE - 1.0)).astype(np.float32),
+            (error**2 * lengths * (1.0 / MARGIN - 1.0)).astype(np.float32),
             np.float32((means * means).sum(axis=1).max()),
         )
 
@@ -104,18 +104,18 @@ def widest(upper, means, rows, rank):
 
 
 @one_blas_thread()
-def upper_bounds(rows, screen):
+def upper_bounds(rows, factors):
     """Return an upper bound of the log density of every component and row, (K, n)."""
-    centred = (rows - screen.origin).astype(np.float32)
+    centred = (rows - factors.origin).astype(np.float32)
     lengths = np.einsum("ij,ij->i", centred, centred)
-    panels = screen.directions.swapaxes(1, 2).reshape(len(screen.shifts), centred.shape[1], -1)
-    found = np.matmul(centred, panels) - screen.shifts[:, None]
+    panels = factors.directions.swapaxes(1, 2).reshape(len(factors.shifts), centred.shape[1], -1)
+    found = np.matmul(centred, panels) - factors.shifts[:, None]
     squares = np.einsum("kir,kir->ki", found, found)
-    doubt = screen.slack[:, None] * (lengths + screen.reach)
-    return screen.rough_log_scale[:, None] + 0.5 * (doubt - (1.0 - SHARE) * squares)
+    doubt = factors.slack[:, None] * (lengths + factors.reach)
+    return factors.rough_log_scale[:, None] + 0.5 * (doubt - (1.0 - MARGIN) * squares)
 
 
-@step
+@subroutine
 def centre_in_float32(tile, origin, lengths, out):
     """Write the tile less an origin in float32, and its columns' squared lengths."""
     lengths[:] = 0.0
@@ -154,21 +154,21 @@ def squared_projections(panels, shifts, centred, r):
     return total
 
 
-@step
-def bound_tile(centred, lengths, screen, first, out):
+@subroutine
+def bound_tile(centred, lengths, factors, first, out):
     """Write the upper bound of every component k and column r of a tile into out[k, first + r]."""
-    for k in range(screen.rough_log_scale.size):
-        doubt = screen.rough_log_scale[k] + 0.5 * screen.slack[k] * screen.reach
+    for k in range(factors.rough_log_scale.size):
+        doubt = factors.rough_log_scale[k] + 0.5 * factors.slack[k] * factors.reach
         for r in range(0, TILE, GROUP * splat(centred, 0.0).width):
-            squares = squared_projections(screen.directions[k], screen.shifts[k], centred, r)
-            bound = fma(0.5 * screen.slack[k], load_group(lengths, (r,)), doubt)
-            store(out, (k, first + r), fma(-0.5 * (1.0 - SHARE), squares, bound))
+            squares = squared_projections(factors.directions[k], factors.shifts[k], centred, r)
+            bound = fma(0.5 * factors.slack[k], load_group(lengths, (r,)), doubt)
+            store(out, (k, first + r), fma(-0.5 * (1.0 - MARGIN), squares, bound))
 
 
-@step
-def most_likely(bounds, first, guesses):
-    """Write the component of the largest bound of columns first to first + TILE into guesses."""
-    for r in range(first, first + TILE, splat(bounds, 0.0).width):
+@subroutine
+def most_likely(bounds, n_rows, guesses):
+    """Write the component of the largest bound of each of the first columns into guesses."""
+    for r in range(0, n_rows, splat(bounds, 0.0).width):
         best, guess = load(bounds, (0, r)), splat(bounds, 0.0)
         for k in range(1, len(bounds)):
             bound = load(bounds, (k, r))

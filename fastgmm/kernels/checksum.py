@@ -28,7 +28,7 @@ def summed(row):
 
 
 @kernel
-def add_bits(words, factors, sums, shift, exponent, step):
+def add_column_sums(words, factors, sums, shift, exponent, least):
     """Add up rows that lie abreast in words, and multiply each by its factor, if there are any.
 
     Returns bits, of which a sign's is set if a number is not finite, and the sum of the products.
@@ -39,8 +39,8 @@ def add_bits(words, factors, sums, shift, exponent, step):
     for i in range(len(words)):
         row = words[i]
         for j in range(len(sums)):
-            # what is not finite has its whole exponent set: a step more is the sign's bit
-            seen |= kind((row[j] & exponent) + step)
+            # what is not finite has its whole exponent set: one more carries into the sign's bit
+            seen |= kind((row[j] & exponent) + least)
             sums[j] += kind(echoed(row[j], shift))
         for each in range(n_abreast):
             width = len(row) // n_abreast
@@ -57,7 +57,7 @@ def mixed(word, factor):
 
 
 @kernel
-def add_marks(words, weights, factors):
+def add_row_sums(words, weights, factors):
     """Add up a number for every row that follows from all its words, and its weight's, if any.
 
     A column and the weights have a factor each, and a row as a whole the last.

@@ -1,8 +1,9 @@
 """The fused E and M pass: one visit to rows leaves the moments of every component."""
 
 from numba import get_num_threads, prange
+from numba.extending import overload
 
-from fastgmm.kernels.jit import either, inline, kernel, parallel, view
+from fastgmm.kernels.jit import inline, kernel, parallel, view
 from fastgmm.kernels.simd.vecmath import exp_of_normal, log
 from fastgmm.kernels.simd.vectors import fma, load, splat, store, total, where_less
 from fastgmm.kernels.structures.dispatch import add_moments, log_densities
@@ -11,10 +12,10 @@ from fastgmm.kernels.tiles import (
     hide_unweighted,
     load_tile,
     load_weights,
-    new_rooms,
+    new_tiles,
     tile_in,
 )
-from fastgmm.kernels.work_queue import new_turns, take_turn
+from fastgmm.kernels.work_queue import new_queue, take_next
 
 # Nats under a row's best density: what lies further is nothing, in this pass and where `pruned`
 # leaves pairs out, so that a component which no row is near is dead in both. No sum can tell a
@@ -23,7 +24,7 @@ from fastgmm.kernels.work_queue import new_turns, take_turn
 FAR = 50.0
 # Registers whose sums are multiplied before one logarithm is taken of them: each sum is at most K,
 # so that in float32, too, their product overflows only from 4e9 components on.
-LOGARITHM_SHARED = 4
+REGISTERS_PER_LOGARITHM = 4
 
 
 @inline
@@ -34,9 +35,9 @@ def normalise(n_components, densities, weights, alike):
     """
     zero = splat(densities, 0.0)
     log_likelihood = 0.0
-    for first in range(0, TILE, LOGARITHM_SHARED * zero.width):
+    for first in range(0, TILE, REGISTERS_PER_LOGARITHM * zero.width):
         masses, evidence = zero + 1.0, zero
-        for r in range(first, first + LOGARITHM_SHARED * zero.width, zero.width):
+        for r in range(first, first + REGISTERS_PER_LOGARITHM * zero.width, zero.width):
             highest = load(densities, (0, r))
             for k in range(1, n_components):
                 density = load(densities, (k, r))
@@ -44,9 +45,9 @@ def normalise(n_components, densities, weights, alike):
             mass = zero
             for k in range(n_components):
                 gap = load(densities, (k, r)) - highest
-                share = where_less(gap, -FAR, 0.0, exp_of_normal(gap))
-                store(densities, (k, r), share)
-                mass = mass + share
+                density = where_less(gap, -FAR, 0.0, exp_of_normal(gap))
+                store(densities, (k, r), density)
+                mass = mass + density
             weight = load(weights, (r,))
             if alike:
                 masses, evidence = masses * mass, evidence + highest
@@ -61,32 +62,36 @@ def normalise(n_components, densities, weights, alike):
     return log_likelihood
 
 
-@either
-def rooms_for(count, rows, factors):
-    """Make the rooms that a lane works in, for some threads."""
-    return new_rooms(count, 3 * rows.shape[1] + factors.log_scale.size + 33, rows)
+def new_workspaces(count, rows, factors):
+    """Make workspaces for some threads: arrays (count, size), all zeros.
+
+    Not in a kernel: what asks for the number of threads cannot be cached. Slices reuse them: where
+    each made its own, the pages that the system hands out and takes back cost 80 microseconds a
+    slice, twice what its rows took at d = 2.
+    """
+    return new_tiles(count, 3 * rows.shape[1] + factors.log_scale.size + 33, rows)
 
 
 @view
-def furnish(room, n_features, n_components):
+def divide(workspace, n_features, n_components):
     """Return the tile of rows, scratch for twice as many, that of densities, and weights.
 
     Each has eight spare features at its end.
     """
     return (
-        tile_in(room, 0, n_features + 8),
-        tile_in(room, n_features + 8, 2 * n_features + 16),
-        tile_in(room, 3 * n_features + 24, n_components + 8),
-        room[(3 * n_features + n_components + 32) * TILE :],
+        tile_in(workspace, 0, n_features + 8),
+        tile_in(workspace, n_features + 8, 2 * n_features + 16),
+        tile_in(workspace, 3 * n_features + 24, n_components + 8),
+        workspace[(3 * n_features + n_components + 32) * TILE :],
     )
 
 
 @kernel
-def lane(rows, row_weights, start, stop, factors, room, moments):
+def dense_slice(rows, row_weights, start, stop, factors, workspace, moments):
     """Write the moments of rows[start:stop], tile by tile; return their log-likelihood."""
     moments[:] = 0.0  # by its thread: 17 MB at d = 128, K = 16 are 2.8 ms of the calling one
     n_components, n_features = factors.log_scale.size, rows.shape[1]
-    tile, scratch, densities, weights = furnish(room, n_features, n_components)
+    tile, scratch, densities, weights = divide(workspace, n_features, n_components)
     log_likelihood = 0.0
     for begin in range(start, stop, TILE):
         live = min(TILE, stop - begin)
@@ -101,54 +106,52 @@ def lane(rows, row_weights, start, stop, factors, room, moments):
     return log_likelihood
 
 
+KERNELS = {}  # by type of factors, filled by `pruned`; all other types have the dense kernel
+
+
+def sum_slice(rows, row_weights, start, stop, factors, workspace, moments):
+    """Write the moments of rows[start:stop], by the kernel for the type of the factors."""
+
+
+@overload(sum_slice)
+def _sum_slice(rows, row_weights, start, stop, factors, workspace, moments):
+    chosen = KERNELS.get(factors.instance_class, dense_slice)
+    return lambda rows, row_weights, start, stop, factors, workspace, moments: chosen(
+        rows, row_weights, start, stop, factors, workspace, moments
+    )
+
+
 @parallel
-def share_lanes(turns, rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods):
-    """Let the threads take lane after lane, each in a room of its own."""
-    for room in prange(len(rooms)):
-        share = take_turn(turns)
-        while share < log_likelihoods.size:
-            start = share * lane_rows
-            stop = min(start + lane_rows, rows.shape[0])
-            log_likelihoods[share] = lane(
-                rows, row_weights, start, stop, factors, rooms[room], moments[share]
+def sum_slices(queue, workspaces, rows, row_weights, factors, slice_rows, moments, log_likelihoods):
+    """Let every thread take slice after slice, in a workspace of its own."""
+    for thread in prange(len(workspaces)):
+        i = take_next(queue)
+        while i < log_likelihoods.size:
+            start = i * slice_rows
+            stop = min(start + slice_rows, rows.shape[0])
+            log_likelihoods[i] = sum_slice(
+                rows, row_weights, start, stop, factors, workspaces[thread], moments[i]
             )
-            share = take_turn(turns)
+            i = take_next(queue)
 
 
-def shared(share_lanes, rooms_for):
-    """Make a driver that lets the threads share the lanes of a call: the counterpart of serial.
+def expectation(rows, row_weights, factors, slice_rows, moments, log_likelihoods):
+    """Fill moments (slices, size) and log-likelihoods (slices,), each slice on its own."""
+    workspaces = new_workspaces(get_num_threads(), rows, factors)
+    sum_slices(
+        new_queue(), workspaces, rows, row_weights, factors, slice_rows, moments, log_likelihoods
+    )
 
-    Its rooms are not made in the compiled part: what asks for the number of threads cannot be
-    cached.
+
+def expectation_serial(rows, row_weights, factors, slice_rows, moments, log_likelihoods):
+    """Do the same on the calling thread, for work too small for several.
+
+    Not compiled: every caller that is has LLVM optimise the kernel again, and small work has one
+    slice or a few.
     """
-
-    def walk(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
-        rooms = rooms_for(get_num_threads(), rows, factors)
-        share_lanes(
-            new_turns(), rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods
-        )
-
-    return walk
-
-
-def serial(lane, rooms_for):
-    """Make a driver that walks the lanes on the calling thread, for work too small to share.
-
-    Not compiled: every caller that is has LLVM optimise ``lane`` again, and small work has one lane
-    or a few.
-    """
-
-    def walk(rows, row_weights, factors, lane_rows, moments, log_likelihoods):
-        room = rooms_for(1, rows, factors)[0]
-        for share in range(log_likelihoods.size):
-            start = share * lane_rows
-            stop = min(start + lane_rows, rows.shape[0])
-            log_likelihoods[share] = lane(
-                rows, row_weights, start, stop, factors, room, moments[share]
-            )
-
-    return walk
-
-
-# Both fill the moments (lanes, size) and log-likelihoods (lanes,), each lane on its own.
-expectation, expectation_serial = shared(share_lanes, rooms_for), serial(lane, rooms_for)
+    chosen = KERNELS.get(type(factors), dense_slice)
+    workspace = new_workspaces(1, rows, factors)[0]
+    for i in range(log_likelihoods.size):
+        start = i * slice_rows
+        stop = min(start + slice_rows, rows.shape[0])
+        log_likelihoods[i] = chosen(rows, row_weights, start, stop, factors, workspace, moments[i])

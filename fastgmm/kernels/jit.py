@@ -93,7 +93,7 @@ kernel = compiled
 parallel = partial(compiled, parallel=True)
 # Called once a tile, and left a function of its own: tied compiles in 4 s where inlined it took 8.
 # What is called from a piece takes over its options, where they are not set.
-step = partial(piece, forceinline=False, _nrt=True)
+subroutine = partial(piece, forceinline=False, _nrt=True)
 # Called once a register, and inlined by LLVM whatever its size: a call of it took 3.3 times the E
 # step's time at d = 2, 1.3 at d = 32, since array arguments travel over the stack. They are counted
 # neither in nor out (``_nrt``), which took as long again; so a piece may return no array.

@@ -1,4 +1,4 @@
-"""k-means on a sample: rows far from one another, better ones swapped in, Lloyd's assignment.
+"""k-means on a sample: greedy k-means++, local search, and Lloyd's assignment.
 
 Greedy k-means++ is Arthur and Vassilvitskii (2007), swaps are the local search of Lattanzi and
 Sohler (2019). A call goes through all rounds: from Python, a round of 2000 rows took five times as
@@ -8,7 +8,7 @@ long as its arithmetic.
 import numpy as np
 from numba import prange
 
-from fastgmm.kernels.jit import kernel, parallel, step
+from fastgmm.kernels.jit import kernel, parallel, subroutine
 from fastgmm.kernels.simd.vectors import fma, load, splat, store, where_less, zeros
 from fastgmm.kernels.tiles import (
     GROUP,
@@ -20,7 +20,7 @@ from fastgmm.kernels.tiles import (
 )
 
 
-@step
+@subroutine
 def tile_distances(tile, centres, out):
     """Write |x - centre_k|^2 into out[k, r], for every row x of the tile."""
     n_centres, n_features = centres.shape
@@ -78,7 +78,7 @@ def assign(rows, weights, centres, labels, mass, sums):
     return inertia
 
 
-@step
+@subroutine
 def drawn(cumulative, uniform):
     """Return the first place whose cumulated weight is above a part of them all, or the last."""
     low, high = 0, len(cumulative) - 1
@@ -92,7 +92,7 @@ def drawn(cumulative, uniform):
     return low
 
 
-@step
+@subroutine
 def least(values):
     """Return the place of the least of some values, the first of equal ones."""
     found = 0
@@ -102,7 +102,7 @@ def least(values):
     return found
 
 
-@step
+@subroutine
 def cumulate(weights, nearest, out):
     """Cumulate weights times squared distances; the weights alone where all distances are zero."""
     running = 0.0
@@ -117,7 +117,7 @@ def cumulate(weights, nearest, out):
 
 
 @kernel
-def far_rows(rows, weights, uniforms, chosen):
+def plus_plus(rows, weights, uniforms, chosen):
     """Choose rows far from one another: each the best of a few drawn by squared distance.
 
     uniforms (1 + rounds * trials,) of [0, 1) say what is drawn, chosen (K,) is filled.
@@ -154,13 +154,13 @@ def far_rows(rows, weights, uniforms, chosen):
         cumulate(weights, nearest, cumulative)
 
 
-@step
+@subroutine
 def rank(rows, chosen, centres, tile, distances, found):
     """Find the nearest centre of chosen rows and the second, of equal ones the first."""
     labels, seconds, nearest, second = found
     for begin in range(0, len(chosen), TILE):
         live = min(TILE, len(chosen) - begin)
-        gather_tile(rows, 0, chosen[begin : begin + live], live, tile)
+        gather_tile(rows, chosen[begin : begin + live], live, tile)
         tile_distances(tile, centres, distances)
         for r in range(live):
             label, other, least_one, least_two = 0, 0, distances[0, r], np.inf
@@ -174,7 +174,7 @@ def rank(rows, chosen, centres, tile, distances, found):
             labels[i], seconds[i], nearest[i], second[i] = label, other, least_one, least_two
 
 
-@step
+@subroutine
 def replaced(k, own, found, chosen):
     """Rank the centre put in the place of k where that can be told from the two nearest.
 
@@ -199,7 +199,7 @@ def replaced(k, own, found, chosen):
 
 
 @kernel
-def swap(rows, weights, uniforms, centres):
+def local_search(rows, weights, uniforms, centres):
     """Put rows drawn by squared distance in the place of centres, where that brings rows nearer.
 
     A trial for each of uniforms (trials,), numbers of [0, 1).
@@ -235,10 +235,10 @@ def swap(rows, weights, uniforms, centres):
 
 
 @parallel
-def share_assignment(rows, weights, centres, lane_rows, labels, mass, sums):
-    """Fill labels (n,), mass (lanes, K) and sums (lanes, K, d), each lane of rows on its own."""
-    for share in prange(len(mass)):
-        start = share * lane_rows
-        stop = min(start + lane_rows, len(rows))
-        of_lane = labels[start:stop]
-        assign(rows[start:stop], weights[start:stop], centres, of_lane, mass[share], sums[share])
+def assign_slices(rows, weights, centres, slice_rows, labels, mass, sums):
+    """Fill labels (n,), mass (slices, K) and sums (slices, K, d), each slice of rows on its own."""
+    for i in prange(len(mass)):
+        start = i * slice_rows
+        stop = min(start + slice_rows, len(rows))
+        its_labels = labels[start:stop]
+        assign(rows[start:stop], weights[start:stop], centres, its_labels, mass[i], sums[i])

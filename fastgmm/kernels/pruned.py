@@ -1,32 +1,30 @@
 """The fused pass where most responsibilities are nothing: live components alone are summed.
 
 A component whose weighted density lies e^-50 under a row's best has a responsibility under 2e-22,
-which the dense pass, too, takes for zero. Here such pairs are left out; what remains is the dense
-pass's answer to rounding. Rows are gathered by component, so that the dense kernels' registers are
-full.
+which the dense pass, too, takes for zero. Here such pairs of row and component are left out; what
+remains is the dense pass's answer to rounding. Rows are gathered by component, so that the dense
+kernels' registers are full.
 
-``gathered`` computes all densities and gathers for the second moments alone. ``screened`` computes
-no density of a pair that a screen finds to be nothing; of every row it first takes the component
-that the screen thinks most likely, and leaves out what cannot come near that.
+The kernel follows from the type of the factors. With ``Gathered`` factors all densities are
+computed, and rows are gathered for the second moments alone. With ``BoundFactors`` no density is
+computed of a pair that an upper bound shows to be nothing: each row first takes the component of
+its largest bound, then those that may come near it.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from fastgmm.kernels.bounds import bound_tile, centre_in_float32, most_likely, screen, upper_bounds
-from fastgmm.kernels.expectation import (
-    FAR,
-    expectation,
-    expectation_serial,
-    furnish,
-    normalise,
-    rooms_for,
-    serial,
-    shared,
+from fastgmm.kernels.bounds import (
+    BoundFactors,
+    bound_factors,
+    bound_tile,
+    centre_in_float32,
+    most_likely,
+    upper_bounds,
 )
-from fastgmm.kernels.jit import either, inline, kernel, parallel, step
+from fastgmm.kernels.expectation import FAR, KERNELS, divide, new_workspaces, normalise
+from fastgmm.kernels.jit import inline, kernel, subroutine
 from fastgmm.kernels.simd.vecmath import exp_of_normal, log
 from fastgmm.kernels.simd.vectors import (
     append_where_not_less,
@@ -39,7 +37,6 @@ from fastgmm.kernels.simd.vectors import (
 from fastgmm.kernels.structures.full import (
     Factors,
     add_moments_of,
-    centring_room,
     log_densities,
     log_densities_of,
 )
@@ -49,26 +46,43 @@ from fastgmm.kernels.tiles import (
     hide_unweighted,
     load_tile,
     load_weights,
-    new_rooms,
+    narrow,
     tile_in,
     whole,
 )
-from fastgmm.kernels.work_queue import take_turn
 
 FEWEST_ROWS = 3072  # below, probing costs more than it may save
 PROBE = 48  # rows, two groups in float64: under 1% of the E step of the fewest rows
-SEEN = 192  # rows that show a screen where rows lie; of 96, a tenth more pairs get through
+SEEN = 192  # rows that show the bounds where rows lie; of 96, a tenth more pairs get through
 SEGMENT_PAIRS = 1 << 18  # of row and component, listed at a time: 4 MB with densities and bounds
-GATHERING = 1.2  # densities of listed rows, in times of those of a tile
-SCREENED = 0.8  # of what all densities cost: above, a screen gains nothing that can be measured
+GATHERING = 1.2  # cost of the density of a listed row, relative to a row of a tile
+BOUNDED = 0.8  # of what all densities cost: above, bounds gain nothing that can be measured
 FARTHEST = -3e38  # a log density in float32: no row is left without a component
 
 
-@step
-def new_lists(n_components, n_rows, rows):
-    """Make room for what is listed of every component: rows, a number for each, their count."""
+class Gathered(NamedTuple):
+    """Factors of the full structure, for a pass that gathers the rows of live pairs."""
+
+    log_scale: np.ndarray  # as in full.Factors
+    means: np.ndarray
+    means_low: np.ndarray
+    panels: np.ndarray
+
+
+class Lists(NamedTuple):
+    """Rows of a segment, listed by component."""
+
+    rows: np.ndarray  # (K, n) int32, numbers within the segment
+    values: np.ndarray  # (K, n) of each listed row a log density, later a responsibility
+    counts: np.ndarray  # (K,) how many rows are listed
+
+
+@subroutine
+def new_lists(n_components, n_rows, like):
+    """Make empty lists of so many rows at most, with values of the type of ``like``."""
     shape = (n_components, n_rows + 16)
-    return np.empty(shape, np.int32), np.empty(shape, rows.dtype), np.zeros(n_components, np.int64)
+    counts = np.zeros(n_components, np.int64)
+    return Lists(np.empty(shape, np.int32), np.empty(shape, like.dtype), counts)
 
 
 @inline
@@ -77,115 +91,136 @@ def segment_rows(n_components):
     return max(SEGMENT_PAIRS // n_components // TILE, 1) * TILE
 
 
-@step
-def add_listed_moments(rows, begin, chosen, shares, k, factors, tile, scratch, out):
-    """Add one component's moments over the rows chosen for it, by their responsibilities."""
-    padded = np.empty(TILE, rows.dtype)
-    for first in range(0, chosen.size, TILE):
-        live = min(TILE, chosen.size - first)
-        columns = gather_tile(rows, begin, chosen[first:], live, tile)
-        padded[:live] = shares[first : first + live]
-        padded[live:columns] = 0.0
-        add_moments_of(k, tile, padded, columns, factors, scratch, out)
+@subroutine
+def write_listed_densities(segment, lists, known, factors, tile, scratch):
+    """Write the log densities of the listed rows that follow the ``known`` (K,) of each list."""
+    group, densities = narrow(scratch), np.empty(TILE, segment.dtype)
+    for k in range(lists.counts.size):
+        for first in range(known[k], lists.counts[k], TILE):
+            live = min(TILE, lists.counts[k] - first)
+            columns = gather_tile(segment, lists.rows[k, first:], live, tile)
+            log_densities_of(k, tile, columns, factors, group, densities)
+            lists.values[k, first : first + live] = densities[:live]
 
 
-@step
-def list_live(responsibilities, begin, chosen, shares, count):
-    """Add the rows whose responsibility is more than nothing to a component's list."""
+@subroutine
+def add_listed_moments(segment, lists, factors, tile, scratch, moments):
+    """Add the moments of the listed rows, whose values are responsibilities."""
+    size, padded = moments.size // lists.counts.size, np.empty(TILE, segment.dtype)
+    for k in range(lists.counts.size):
+        out = moments[k * size : (k + 1) * size]
+        for first in range(0, lists.counts[k], TILE):
+            live = min(TILE, lists.counts[k] - first)
+            columns = gather_tile(segment, lists.rows[k, first:], live, tile)
+            padded[:live] = lists.values[k, first : first + live]
+            padded[live:columns] = 0.0
+            add_moments_of(k, tile, padded, columns, factors, scratch, out)
+
+
+@subroutine
+def list_live(responsibilities, begin, lists):
+    """Add the rows of a tile to the lists of the components whose responsibility is not zero."""
     zero = splat(responsibilities, 0.0)
-    for r in range(0, TILE, zero.width):
-        share = load(responsibilities, (r,))
-        limit = where_less(zero, share, 0.0, np.inf)  # what is no number is listed, to be seen
-        added = append_where_not_less(share, limit, chosen, (count,), begin + r)
-        for i in range(count, count + added):
-            shares[i] = responsibilities[chosen[i] - begin]
-        count += added
-    return count
+    for k in range(lists.counts.size):
+        count = lists.counts[k]
+        for r in range(0, TILE, zero.width):
+            value = load(responsibilities, (k, r))
+            limit = where_less(zero, value, 0.0, np.inf)  # NaN is listed, to be seen
+            added = append_where_not_less(value, limit, lists.rows[k], (count,), begin + r)
+            for i in range(count, count + added):
+                lists.values[k, i] = responsibilities[k, lists.rows[k, i] - begin]
+            count += added
+        lists.counts[k] = count
 
 
 @kernel
-def gathered_lane(rows, row_weights, start, stop, factors, room, moments):
+def gathered_slice(rows, row_weights, start, stop, factors, workspace, moments):
     """Write the moments of rows[start:stop]; return their log-likelihood."""
     moments[:] = 0.0
     n_components, n_features = factors.means.shape
-    tile, scratch, densities, weights = furnish(room, n_features, n_components)
-    segment, size = segment_rows(n_components), moments.size // n_components
-    chosen, shares, counts = new_lists(n_components, min(segment, stop - start + TILE), rows)
+    tile, scratch, densities, weights = divide(workspace, n_features, n_components)
+    length = segment_rows(n_components)
+    lists = new_lists(n_components, min(length, stop - start + TILE), rows)
     log_likelihood = 0.0
-    for first in range(start, stop, segment):
-        counts[:] = 0
-        for begin in range(first, min(first + segment, stop), TILE):
-            live = min(TILE, stop - begin)
-            load_tile(rows, begin, live, tile)
-            load_weights(row_weights, begin, live, weights)
+    for first in range(start, stop, length):
+        segment = rows[first : min(first + length, stop)]
+        segment_weights = row_weights[first : first + length]
+        lists.counts[:] = 0
+        for begin in range(0, len(segment), TILE):
+            live = min(TILE, len(segment) - begin)
+            load_tile(segment, begin, live, tile)
+            load_weights(segment_weights, begin, live, weights)
             if row_weights.size:
                 hide_unweighted(tile, weights, factors.means[0])
             log_densities(tile, factors, scratch, densities)
             alike = live == TILE and row_weights.size == 0
             log_likelihood += normalise(n_components, densities, weights, alike)
-            for k in range(n_components):
-                counts[k] = list_live(densities[k], begin - first, chosen[k], shares[k], counts[k])
-        for k in range(n_components):
-            listed, out = chosen[k, : counts[k]], moments[k * size : (k + 1) * size]
-            add_listed_moments(rows, first, listed, shares[k], k, factors, tile, scratch, out)
+            list_live(densities, begin, lists)
+        add_listed_moments(segment, lists, factors, tile, scratch, moments)
     return log_likelihood
 
 
-@step
-def list_guesses(guesses, weights, bounds, chosen, counts):
+@subroutine
+def write_bounds(segment, row_weights, factors, workspace, weights, bounds):
+    """Write the weight of every row, and an upper bound of every pair's log density."""
+    n_components, n_features = factors.means.shape
+    tile, scratch, _, _ = divide(workspace, n_features, n_components)
+    centred = tile_in(scratch.reshape(scratch.size).view(np.float32), 0, n_features)
+    lengths = np.empty(TILE, np.float32)
+    for begin in range(0, len(segment), TILE):
+        live = min(TILE, len(segment) - begin)
+        load_tile(segment, begin, live, tile)
+        load_weights(row_weights, begin, live, weights[begin:])
+        if row_weights.size:
+            hide_unweighted(tile, weights[begin:], factors.means[0])
+        centre_in_float32(tile, factors.origin, lengths, centred)
+        bound_tile(centred, lengths, factors, begin, bounds)
+
+
+@subroutine
+def list_guesses(guesses, weights, bounds, lists):
     """Add every row of positive weight to the list of the component it is guessed to be of."""
     for i in range(weights.size):
         if weights[i] > 0.0:
             k = int(guesses[i])
-            chosen[k, counts[k]] = i
-            counts[k] += 1
+            lists.rows[k, lists.counts[k]] = i
+            lists.counts[k] += 1
         else:
             bounds[:, i] = -np.inf
 
 
-@step
-def limit_rows(chosen, counts, densities, bounds, limits):
+@subroutine
+def limit_rows(lists, bounds, limits):
     """Write the least bound with which another component may be live in each row.
 
     What is known takes part no more. 2^-20 of a density is more than rounding has taken of it.
     """
     limits[:] = np.inf
-    for k in range(counts.size):
-        for n in range(counts[k]):
-            i, density = chosen[k, n], densities[k, n]
+    for k in range(lists.counts.size):
+        for n in range(lists.counts[k]):
+            i, density = lists.rows[k, n], lists.values[k, n]
             bounds[k, i] = -np.inf
             limits[i] = max(density - FAR - abs(density) * 2.0**-20, FARTHEST)
 
 
-@step
-def list_possible(bounds, limits, chosen, counts):
+@subroutine
+def list_possible(bounds, limits, lists):
     """Add the rows to the lists of the components that may be live in them."""
-    for k in range(counts.size):
-        count = counts[k]
+    for k in range(lists.counts.size):
+        count = lists.counts[k]
         for r in range(0, limits.size, splat(limits, 0.0).width):
             limit, bound = load(limits, (r,)), load(bounds, (k, r))
-            count += append_where_not_less(bound, limit, chosen[k], (count,), r)
-        counts[k] = count
+            count += append_where_not_less(bound, limit, lists.rows[k], (count,), r)
+        lists.counts[k] = count
 
 
-@step
-def list_densities(rows, begin, chosen, k, factors, tile, scratch, out):
-    """Write one component's log densities of the rows chosen for it."""
-    centred = centring_room(scratch, factors)
-    found = np.empty(TILE, rows.dtype)
-    for first in range(0, chosen.size, TILE):
-        live = min(TILE, chosen.size - first)
-        columns = gather_tile(rows, begin, chosen[first:], live, tile)
-        log_densities_of(k, tile, columns, factors, centred, found)
-        out[first : first + live] = found[:live]
-
-
-@step
-def normalise_lists(chosen, counts, weights, densities):
+@subroutine
+def normalise_lists(lists, weights):
     """Turn listed log densities into weighted responsibilities; return the log-likelihood.
 
     Pairs that are nothing leave the lists: moments cost more than densities.
     """
+    chosen, densities, counts = lists
     highest = np.full(weights.size, -np.inf)
     mass = np.zeros(weights.size)
     for k in range(counts.size):
@@ -209,165 +244,93 @@ def normalise_lists(chosen, counts, weights, densities):
         kept = 0
         for i in range(counts[k]):
             row = chosen[k, i]
-            share = densities[k, i] * mass[row]
-            if not share <= 0.0:
-                chosen[k, kept], densities[k, kept] = row, share
+            responsibility = densities[k, i] * mass[row]
+            if not responsibility <= 0.0:
+                chosen[k, kept], densities[k, kept] = row, responsibility
                 kept += 1
         counts[k] = kept
     return log_likelihood
 
 
-@either
-def two_rooms_for(count, rows, factors):
-    """Make rooms of which the second half is for float32."""
-    return new_rooms(count, 2 * (3 * rows.shape[1] + factors.log_scale.size + 33), rows)
-
-
 @kernel
-def screened_lane(rows, row_weights, start, stop, screen, room, moments):
+def bounded_slice(rows, row_weights, start, stop, factors, workspace, moments):
     """Write the moments of rows[start:stop]; return their log-likelihood."""
     moments[:] = 0.0
-    n_components, n_features = screen.means.shape
-    tile, scratch, _, _ = furnish(room, n_features, n_components)
-    half = room[room.size // 2 :].view(np.float32)
-    centred = tile_in(half, 0, n_features)
-    segment, size = segment_rows(n_components), moments.size // n_components
-    longest = min(segment, (stop - start + TILE - 1) // TILE * TILE)
-    chosen, shares, counts = new_lists(n_components, longest, rows)
+    n_components, n_features = factors.means.shape
+    tile, scratch, _, _ = divide(workspace, n_features, n_components)
+    length = segment_rows(n_components)
+    longest = min(length, whole(stop - start, TILE))
+    lists, none_known = new_lists(n_components, longest, rows), np.zeros(n_components, np.int64)
     bounds = np.empty((n_components, longest), np.float32)
     limits, guesses = np.empty(longest, np.float32), np.empty(longest, np.float32)
-    lengths = np.empty(TILE, np.float32)
     weights = np.empty(longest)
     log_likelihood = 0.0
-    for first in range(start, stop, segment):
-        counts[:] = 0
-        last = min(first + segment, stop)
-        end = (last - first + TILE - 1) // TILE * TILE
-        for begin in range(first, last, TILE):
-            live, at = min(TILE, last - begin), begin - first
-            load_tile(rows, begin, live, tile)
-            load_weights(row_weights, begin, live, weights[at:])
-            if row_weights.size:
-                hide_unweighted(tile, weights[at:], screen.means[0])
-            centre_in_float32(tile, screen.origin, lengths, centred)
-            bound_tile(centred, lengths, screen, at, bounds)
-            most_likely(bounds, at, guesses)
-        list_guesses(guesses, weights[:end], bounds, chosen, counts)
-        guessed = counts.copy()
-        for k in range(n_components):
-            listed = chosen[k, : guessed[k]]
-            list_densities(rows, first, listed, k, screen, tile, scratch, shares[k])
-        limit_rows(chosen, guessed, shares, bounds, limits[:end])
-        list_possible(bounds, limits[:end], chosen, counts)
-        for k in range(n_components):
-            listed, out = chosen[k, guessed[k] : counts[k]], shares[k, guessed[k] :]
-            list_densities(rows, first, listed, k, screen, tile, scratch, out)
-        log_likelihood += normalise_lists(chosen, counts, weights[:end], shares)
-        for k in range(n_components):
-            listed, out = chosen[k, : counts[k]], moments[k * size : (k + 1) * size]
-            add_listed_moments(rows, first, listed, shares[k], k, screen, tile, scratch, out)
+    for first in range(start, stop, length):
+        segment = rows[first : min(first + length, stop)]
+        end = whole(len(segment), TILE)
+        write_bounds(
+            segment, row_weights[first : first + length], factors, workspace, weights, bounds
+        )
+        most_likely(bounds, end, guesses)
+        lists.counts[:] = 0
+        list_guesses(guesses, weights[:end], bounds, lists)
+        write_listed_densities(segment, lists, none_known, factors, tile, scratch)
+        limit_rows(lists, bounds, limits[:end])
+        guessed = lists.counts.copy()
+        list_possible(bounds, limits[:end], lists)
+        write_listed_densities(segment, lists, guessed, factors, tile, scratch)
+        log_likelihood += normalise_lists(lists, weights[:end])
+        add_listed_moments(segment, lists, factors, tile, scratch, moments)
     return log_likelihood
 
 
-@parallel
-def share_gathered_lanes(
-    turns, rooms, rows, row_weights, factors, lane_rows, moments, log_likelihoods
-):
-    """Let the threads take lane after lane, each in a room of its own."""
-    for room in prange(len(rooms)):
-        share = take_turn(turns)
-        while share < log_likelihoods.size:
-            start = share * lane_rows
-            stop = min(start + lane_rows, rows.shape[0])
-            log_likelihoods[share] = gathered_lane(
-                rows, row_weights, start, stop, factors, rooms[room], moments[share]
-            )
-            share = take_turn(turns)
-
-
-@parallel
-def share_screened_lanes(
-    turns, rooms, rows, row_weights, screen, lane_rows, moments, log_likelihoods
-):
-    """Let the threads take lane after lane, each in a room of its own."""
-    for room in prange(len(rooms)):
-        share = take_turn(turns)
-        while share < log_likelihoods.size:
-            start = share * lane_rows
-            stop = min(start + lane_rows, rows.shape[0])
-            log_likelihoods[share] = screened_lane(
-                rows, row_weights, start, stop, screen, rooms[room], moments[share]
-            )
-            share = take_turn(turns)
-
-
-gathered, gathered_serial = (
-    shared(share_gathered_lanes, rooms_for),
-    serial(gathered_lane, rooms_for),
-)
-screened = shared(share_screened_lanes, two_rooms_for)
-screened_serial = serial(screened_lane, two_rooms_for)
+KERNELS[Gathered] = gathered_slice
+KERNELS[BoundFactors] = bounded_slice
 
 
 @kernel
-def probe_densities(rows, probe, factors, out):
+def write_probe(rows, probe, factors, workspace, out):
     """Write the log densities of a few rows into out (K, PROBE)."""
     n_components, n_features = factors.means.shape
-    room = rooms_for(1, rows, factors)[0]
-    tile, scratch, _, _ = furnish(room, n_features, n_components)
-    found = np.empty(TILE, rows.dtype)
-    columns = gather_tile(rows, 0, probe, probe.size, tile)
-    centred = centring_room(scratch, factors)
+    tile, scratch, densities, _ = divide(workspace, n_features, n_components)
+    columns = gather_tile(rows, probe, probe.size, tile)
+    group = narrow(scratch)
     for k in range(n_components):
-        log_densities_of(k, tile, columns, factors, centred, found)
-        out[k, :] = found[: probe.size]
-
-
-class Way(NamedTuple):
-    """How a pass over some rows is computed; all ways give the same sums to rounding."""
-
-    parallel: Any
-    serial: Any
-    given: Any  # in place of the factors
-
-
-def dense(rows, factors):
-    """Choose the pass that leaves nothing out."""
-    return Way(expectation, expectation_serial, factors)
+        log_densities_of(k, tile, columns, factors, group, densities[k])
+        out[k, :] = densities[k, : probe.size]
 
 
 def choose(rows, factors):
-    """Choose by a probe of a few rows: where most pairs are nothing, leave them out.
+    """Choose the way of a pass over some rows: return the factors, or others that leave pairs out.
 
-    It follows from rows and factors alone, so the sums have the same bits for any thread count.
+    It follows from rows and factors alone, so the sums have the same bits for any thread count. All
+    ways give the same sums to rounding.
     """
     if not isinstance(factors, Factors) or len(rows) < FEWEST_ROWS:
-        return dense(rows, factors)
+        return factors
     n_components, n_features = factors.means.shape
-    # Gathering costs as much as some 12 features: timed for d = 4 to 128 and shares of 0.03 to 0.9,
-    # where each way began to gain.
+    # Gathering costs as much as some 12 features: timed for d = 4 to 128 and live fractions of 0.03
+    # to 0.9, where each way began to gain.
     worth = min(n_features / 80, 0.4)
     if 1 / n_components > worth:
-        return dense(rows, factors)
+        return factors
     probe = spread(PROBE, rows)
     densities = np.empty((n_components, PROBE), rows.dtype)
-    probe_densities(rows, probe, factors, densities)
+    write_probe(rows, probe, factors, new_workspaces(1, rows, factors)[0], densities)
     live = np.mean(densities >= densities.max(axis=0) - FAR)
     if not live < worth:
-        return dense(rows, factors)
+        return factors
     # by count, in float32's multiply-adds for a pair: the density, twice that in float64
     whole_density = n_features * n_features / 2 * rows.itemsize / 4
-    least, best = SCREENED * whole_density, None
+    least, best = BOUNDED * whole_density, Gathered(*factors)
     for rank in (whole(n_features // 4, 4), whole(n_features // 2, 4)):
         if rank * n_features + live * GATHERING * whole_density < least:
-            bounds = screen(factors, rows[spread(SEEN, rows)], rank)
-            possible = possible_share(rows[probe], densities, bounds)
+            bounded = bound_factors(factors, rows[spread(SEEN, rows)], rank)
+            possible = possible_fraction(rows[probe], densities, bounded)
             cost = rank * n_features + possible * GATHERING * whole_density
             if cost < least:
-                least, best = cost, bounds
-    if best is not None:
-        return Way(screened, screened_serial, best)
-    return Way(gathered, gathered_serial, factors)
+                least, best = cost, bounded
+    return best
 
 
 def spread(count, rows):
@@ -375,8 +338,8 @@ def spread(count, rows):
     return np.linspace(0, len(rows) - 1, count).astype(np.int32)
 
 
-def possible_share(rows, densities, screen):
-    """Return the share of pairs that a screen lets through, of rows whose densities are known."""
-    bounds = upper_bounds(rows, screen)
+def possible_fraction(rows, densities, factors):
+    """Return the fraction of pairs that bounds let through, of rows whose densities are known."""
+    bounds = upper_bounds(rows, factors)
     guessed = densities[bounds.argmax(axis=0), np.arange(len(rows))]
     return np.mean(~(bounds < guessed - FAR))

@@ -7,13 +7,13 @@ import numpy as np
 from numba import get_num_threads, prange, types
 from numba.extending import overload
 
-from fastgmm.kernels.expectation import furnish, rooms_for
-from fastgmm.kernels.jit import inline, kernel, parallel, step
+from fastgmm.kernels.expectation import divide, new_workspaces
+from fastgmm.kernels.jit import inline, kernel, parallel, subroutine
 from fastgmm.kernels.simd.vecmath import exp, log
 from fastgmm.kernels.simd.vectors import load, splat, store, where_less
 from fastgmm.kernels.structures.dispatch import log_densities
 from fastgmm.kernels.tiles import TILE, load_tile
-from fastgmm.kernels.work_queue import new_turns, take_turn
+from fastgmm.kernels.work_queue import new_queue, take_next
 
 
 @inline
@@ -26,7 +26,7 @@ def highest_density(n_components, densities, r):
     return highest
 
 
-@step
+@subroutine
 def write_log_likelihoods(n_components, densities, begin, live, out):
     """Write log of every row's summed densities; -inf out of every component's reach."""
     zero = splat(densities, 0.0)
@@ -40,26 +40,26 @@ def write_log_likelihoods(n_components, densities, begin, live, out):
         out[begin + r] = densities[0, r]
 
 
-@step
+@subroutine
 def write_responsibilities(n_components, densities, begin, live, out):
-    """Write every row's densities over their sum; equal shares where all of them are zero."""
+    """Write every row's densities over their sum; 1 / K where all of them are zero."""
     zero = splat(densities, 0.0)
     for r in range(0, TILE, splat(densities, 0.0).width):
         highest = highest_density(n_components, densities, r)
         mass = splat(densities, 0.0)
         for k in range(n_components):
-            share = exp(load(densities, (k, r)) - highest)
-            store(densities, (k, r), share)
-            mass = mass + share
+            density = exp(load(densities, (k, r)) - highest)
+            store(densities, (k, r), density)
+            mass = mass + density
         for k in range(n_components):
-            share = load(densities, (k, r)) / mass
-            store(densities, (k, r), where_less(zero, mass, share, 1.0 / n_components))
+            responsibility = load(densities, (k, r)) / mass
+            store(densities, (k, r), where_less(zero, mass, responsibility, 1.0 / n_components))
     for r in range(live):
         for k in range(n_components):
             out[begin + r, k] = densities[k, r]
 
 
-@step
+@subroutine
 def write_labels(n_components, densities, begin, live, out):
     """Write the component of the highest density, the first of equals."""
     for r in range(0, TILE, splat(densities, 0.0).width):
@@ -88,10 +88,10 @@ def _write(n_components, densities, begin, live, out):
 
 
 @kernel
-def lane(rows, start, stop, factors, room, out):
+def score_slice(rows, start, stop, factors, workspace, out):
     """Score rows[start:stop], tile by tile."""
     n_components, n_features = factors.log_scale.size, rows.shape[1]
-    tile, scratch, densities, _ = furnish(room, n_features, n_components)
+    tile, scratch, densities, _ = divide(workspace, n_features, n_components)
     for begin in range(start, stop, TILE):
         live = min(TILE, stop - begin)
         load_tile(rows, begin, live, tile)
@@ -100,23 +100,25 @@ def lane(rows, start, stop, factors, room, out):
 
 
 @parallel
-def share_lanes(turns, rooms, rows, factors, lane_rows, out):
-    """Let the threads take lane after lane, each in a room of its own."""
-    for room in prange(len(rooms)):
-        start = take_turn(turns) * lane_rows
+def score_slices(queue, workspaces, rows, factors, slice_rows, out):
+    """Let every thread take slice after slice, in a workspace of its own."""
+    for thread in prange(len(workspaces)):
+        start = take_next(queue) * slice_rows
         while start < rows.shape[0]:
-            lane(rows, start, min(start + lane_rows, rows.shape[0]), factors, rooms[room], out)
-            start = take_turn(turns) * lane_rows
+            stop = min(start + slice_rows, rows.shape[0])
+            score_slice(rows, start, stop, factors, workspaces[thread], out)
+            start = take_next(queue) * slice_rows
 
 
-def score(rows, factors, lane_rows, out):
-    """Fill ``out`` for every row of a block, each lane on its own."""
-    rooms = rooms_for(get_num_threads(), rows, factors)
-    share_lanes(new_turns(), rooms, rows, factors, lane_rows, out)
+def score(rows, factors, slice_rows, out):
+    """Fill ``out`` for every row of a block, each slice on its own."""
+    workspaces = new_workspaces(get_num_threads(), rows, factors)
+    score_slices(new_queue(), workspaces, rows, factors, slice_rows, out)
 
 
-def score_serial(rows, factors, lane_rows, out):
-    """Do the same on the calling thread, for work too small to share; see expectation_serial."""
-    room = rooms_for(1, rows, factors)[0]
-    for start in range(0, rows.shape[0], lane_rows):
-        lane(rows, start, min(start + lane_rows, rows.shape[0]), factors, room, out)
+def score_serial(rows, factors, slice_rows, out):
+    """Do the same on the calling thread; see expectation_serial."""
+    workspace = new_workspaces(1, rows, factors)[0]
+    for start in range(0, rows.shape[0], slice_rows):
+        stop = min(start + slice_rows, rows.shape[0])
+        score_slice(rows, start, stop, factors, workspace, out)

@@ -10,7 +10,7 @@ from fastgmm.kernels.simd.vectors import WIDTH, load, splat, store, total, where
 
 
 @kernel
-def share(densities, weights, log_likelihoods):
+def normalise(densities, weights, log_likelihoods):
     """Put weighted responsibilities in the place of log densities; add up the log-likelihoods.
 
     densities (K, C m) has the rows of each candidate side by side, whose weights are (m,), whole

@@ -1,4 +1,4 @@
-"""Tiles: the rows of a lane that are worked on while they sit in cache, one feature after another.
+"""Tiles: the rows of a slice that are worked on while they sit in cache, one feature after another.
 
 A tile is stored as (features, TILE), so that a register holds one feature of neighbouring rows and
 no kernel sums across a register but at a tile's end. Rows past the data repeat the last one, with
@@ -9,8 +9,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastgmm.kernels.jit import either, step, view
-from fastgmm.kernels.simd.transposition import split_pairs, transpose_block
+from fastgmm.kernels.jit import either, subroutine, view
+from fastgmm.kernels.simd.transposition import split_two, transpose_block
 from fastgmm.kernels.simd.vectors import (
     add_totals,
     load_rows,
@@ -23,8 +23,8 @@ from fastgmm.kernels.simd.vectors import (
 # summing up registers (by count, a quarter of the second moments at 96 and an eighth at 192), more
 # leave the cache; 96, 144, 192 and 288 were timed on a noisy machine, and none was clearly best.
 TILE = 192
-# Registers worked on together: with four outputs they make twelve accumulators, which leaves room
-# for the operands in sixteen registers.
+# Registers worked on together: with four outputs they make twelve sums, which leaves four of
+# sixteen registers for the operands.
 GROUP = 3
 load_group = loading(GROUP)
 
@@ -35,7 +35,7 @@ def whole(count, size):
     return (count + size - 1) // size * size
 
 
-@step
+@subroutine
 def new_tile(n_features, rows):
     """Make a tile of zeros with the element type of ``rows``, eight spare features at its end.
 
@@ -49,13 +49,8 @@ def new_tile(n_features, rows):
     return flat[start : start + size].reshape(n_features + 8, TILE)
 
 
-@either
-def new_rooms(count, n_features, rows):
-    """Make a room for each thread, with space for tiles of so many features, all zeros.
-
-    Lanes share them in turn: where each made its own, the pages that the system hands out and takes
-    back cost 80 microseconds a lane, twice what its rows took at d = 2.
-    """
+def new_tiles(count, n_features, rows):
+    """Make space for tiles of so many features, for each of some threads, all zeros."""
     size, line = count * n_features * TILE, 64 // rows.itemsize
     flat = np.zeros(size + line, rows.dtype)
     start = -(flat.ctypes.data // rows.itemsize) % line
@@ -63,9 +58,9 @@ def new_rooms(count, n_features, rows):
 
 
 @view
-def tile_in(room, begin, n_features):
-    """View features begin to begin + n_features of a room as a tile."""
-    return room[begin * TILE : (begin + n_features) * TILE].reshape(n_features, TILE)
+def tile_in(workspace, begin, n_features):
+    """View features begin to begin + n_features of a workspace as a tile."""
+    return workspace[begin * TILE : (begin + n_features) * TILE].reshape(n_features, TILE)
 
 
 @view
@@ -74,13 +69,13 @@ def narrow(tile):
     return tile.reshape(-1, GROUP * splat(tile, 0.0).width)
 
 
-@step
+@subroutine
 def load_tile(rows, begin, live, tile):
     """Transpose rows[begin : begin + live] into the tile, the last of them repeated to its end."""
     end = begin + live - 1
     if rows.shape[1] == 2 and live == TILE:
         for r in range(0, TILE, splat(rows, 0.0).width):
-            split_pairs(rows, begin + r, tile, r)
+            split_two(rows, begin + r, tile, r)
         return
     for r in range(0, TILE, 8):
         i = begin + r
@@ -90,25 +85,25 @@ def load_tile(rows, begin, live, tile):
             transpose_block(rows, (a, b, c, d, e, f, g, h), j, tile, (j, r))
 
 
-@step
-def gather_tile(rows, begin, chosen, live, tile):
-    """Transpose the first ``live`` chosen rows, counted from ``begin``, into a tile.
+@subroutine
+def gather_tile(rows, chosen, live, tile):
+    """Transpose the first ``live`` chosen rows into a tile.
 
     The last of them is repeated to the end of its group; returns the number of columns written.
     """
     columns = whole(live, GROUP * splat(tile, 0.0).width)
     end = live - 1
     for r in range(0, columns, 8):
-        a, b = begin + chosen[min(r, end)], begin + chosen[min(r + 1, end)]
-        c, d = begin + chosen[min(r + 2, end)], begin + chosen[min(r + 3, end)]
-        e, f = begin + chosen[min(r + 4, end)], begin + chosen[min(r + 5, end)]
-        g, h = begin + chosen[min(r + 6, end)], begin + chosen[min(r + 7, end)]
+        a, b = chosen[min(r, end)], chosen[min(r + 1, end)]
+        c, d = chosen[min(r + 2, end)], chosen[min(r + 3, end)]
+        e, f = chosen[min(r + 4, end)], chosen[min(r + 5, end)]
+        g, h = chosen[min(r + 6, end)], chosen[min(r + 7, end)]
         for j in range(0, rows.shape[1], 8):
             transpose_block(rows, (a, b, c, d, e, f, g, h), j, tile, (j, r))
     return columns
 
 
-@step
+@subroutine
 def load_weights(row_weights, begin, live, out):
     """Copy the weights of a tile's rows (one each where none are given), zero past the data."""
     for r in range(live):
@@ -117,7 +112,7 @@ def load_weights(row_weights, begin, live, out):
         out[r] = 0.0
 
 
-@step
+@subroutine
 def hide_unweighted(tile, weights, stand_in):
     """Replace rows of weight zero, so far away perhaps that 0 times them is NaN."""
     for r in range(TILE):
@@ -137,7 +132,7 @@ def _centred(registers, mean, mean_low):
     return lambda registers, mean, mean_low: registers - mean
 
 
-@step
+@subroutine
 def add_row_totals(tile, n_rows, out):
     """Add the sum of each of the first rows of a tile to out, (n_rows in whole eights,)."""
     for k in range(0, n_rows, 8):

@@ -1,6 +1,6 @@
-"""Lanes taken in turn, by whichever thread is free.
+"""A queue of numbered pieces of work, taken by whichever thread is free.
 
-Numba gives every thread an equal share of a loop beforehand. Where another thread reads or writes
+Numba gives every thread an equal part of a loop beforehand. Where another thread reads or writes
 beside them, one of two kernel threads has half a core, and the other waited for it, spinning.
 """
 
@@ -10,15 +10,15 @@ from numba import types
 from numba.extending import intrinsic
 
 
-def new_turns():
-    """Make a counter for one call; here, since a kernel would let threads share the zeros, too."""
+def new_queue():
+    """Make a queue for one call; in Python, since in a kernel threads would make the zeros, too."""
     return np.zeros(1, np.int64)
 
 
 @intrinsic
-def take_turn(_, counter):
-    """Return the next number of a counter (1,) of int64, to each caller another."""
-    signature = types.int64(counter)
+def take_next(_, queue):
+    """Return 0, 1, 2, ...: to each caller, on whatever thread, the next number of the queue."""
+    signature = types.int64(queue)
 
     def codegen(context, builder, signature, values):
         (kind,) = signature.args

@@ -1,8 +1,8 @@
-"""Whether a call is shared among threads, and among how many: as many as the process may use.
+"""Runs kernels on as many threads as the process may use, or on one where they are not safe.
 
 Numba by itself counts processors and reads ``NUMBA_NUM_THREADS``. Here OpenMP's limit counts as
-well (``OMP_NUM_THREADS``, threadpoolctl, joblib's workers), and the share of the processors that a
-container is given. Whatever the number, results have the same bits.
+well (``OMP_NUM_THREADS``, threadpoolctl, joblib's workers), and a container's quota of processors.
+Whatever the number, results have the same bits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from numba.np.ufunc import parallel as numba_threads
 from threadpoolctl import LibController, ThreadpoolController
 
 from fastgmm.errors import ThreadsWarning, warn
-from fastgmm.parallel.team import team
 
 # How often a thread asks for work before it sleeps: 10 000 times take about half a millisecond, the
 # 300 000 by default 15. That is longer than a block, so that one of two threads kept its core from
@@ -32,6 +31,7 @@ _compilation: Any = global_compiler_lock  # of all threads
 # Who launches Numba's threads holds this one, some milliseconds, and may compile before
 _launching: Any = getattr(numba_threads, "_backend_init_thread_lock", threading.RLock())
 _usable = True  # until they fail, or until a fork leaves them behind
+_in_use = threading.Lock()
 
 
 def _after_fork() -> None:
@@ -40,8 +40,9 @@ def _after_fork() -> None:
     With OpenMP a parallel kernel would kill the child, also where the parent had only asked Numba
     how many threads there are.
     """
-    global _usable
+    global _usable, _in_use
     _usable = _usable and not getattr(numba_threads, "_is_initialized", True)
+    _in_use = threading.Lock()  # the parent's may be held by a thread that does not exist here
     _release()
 
 
@@ -60,16 +61,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_after_fork)
 
 
-def share(parallel: Callable[..., None], serial: Callable[..., None], *arguments: Any) -> None:
-    """Call a kernel: the parallel twin where threads may be used, and else the serial one."""
-    with _threads() as may_share:
-        if not (may_share and _attempt(parallel, arguments)):
+def run_in_parallel(
+    parallel: Callable[..., None], serial: Callable[..., None], *arguments: Any
+) -> None:
+    """Call the parallel kernel where Numba's threads may be used, else the serial one."""
+    with _threads() as are_ours:
+        if not (are_ours and _attempt(parallel, arguments)):
             serial(*arguments)
 
 
 @contextmanager
 def _threads() -> Iterator[bool]:
-    """Reserve the threads for one call, no more of them than allowed."""
+    """Reserve the threads for one call, no more of them than allowed; yield whether they are ours.
+
+    One call at a time: with the ``workqueue`` layer, two Python threads inside parallel kernels
+    abort the process (Numba 0.68). The others run the serial kernel, which gives the same bits.
+    """
     most = allowed_threads()
     if most == 1 or not (_usable and _launch()):
         yield False
@@ -77,10 +84,23 @@ def _threads() -> Iterator[bool]:
     before = get_num_threads()
     set_num_threads(min(before, most))
     try:
-        with team() as may_share:
-            yield may_share
+        with reserved() as are_ours:
+            yield are_ours
     finally:
         set_num_threads(before)
+
+
+@contextmanager
+def reserved() -> Iterator[bool]:
+    """Take the threads if there are several and nobody has them; yield whether they were taken."""
+    if not _usable or get_num_threads() == 1 or not _in_use.acquire(blocking=False):
+        yield False
+        return
+    lock = _in_use
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def allowed_threads() -> int:
@@ -92,7 +112,7 @@ def allowed_threads() -> int:
 
 @functools.cache
 def _processors() -> int:
-    """Count the processors for this process: those it may run on, its container's share of them.
+    """Count the processors for this process: those it may run on, within its container's quota.
 
     Or as many as were asked for by name.
     """
@@ -141,7 +161,7 @@ def _briefly_spinning() -> Iterator[None]:
 
 
 def _attempt(parallel: Callable[..., None], arguments: tuple[Any, ...]) -> bool:
-    """Call the parallel twin; tell whether it could be compiled."""
+    """Call the parallel kernel; tell whether it could be compiled."""
     try:
         parallel(*arguments)
     except (NumbaError, ValueError) as failure:

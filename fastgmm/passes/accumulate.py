@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.kernels.expectation import expectation, expectation_serial
 from fastgmm.kernels.plan import block_rows
-from fastgmm.kernels.pruned import choose as choose_way
+from fastgmm.kernels.pruned import choose as choose_factors
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.passes.model import Model, calls, model, twin, weight_of
@@ -113,19 +114,20 @@ def add(a: Summary, b: Summary) -> Summary:
 
 
 def _expectation(each: Model, block: Block) -> tuple[npt.NDArray[np.float64], float]:
-    """Sum the lanes of a block in order, one call after another."""
+    """Sum the slices of a block in order, one call after another."""
     moments, log_likelihood = np.zeros(each.structure.n_moments(each.factors)), 0.0
     for call in calls(each.plan, len(block.rows)):
         rows = block.rows[call]
         given = UNWEIGHTED if block.weights is None else block.weights[call]
-        lanes = np.empty((each.plan.n_lanes(len(rows)), len(moments)))
-        log_likelihoods = np.zeros(len(lanes))
-        way = choose_way(rows, each.factors)
-        run = twin(each.plan, len(rows), way.parallel, way.serial)
+        slice_rows = each.plan.slice_rows(len(rows))
+        partials = np.empty((each.plan.n_slices(len(rows)), len(moments)))
+        log_likelihoods = np.zeros(len(partials))
+        factors = choose_factors(rows, each.factors)
+        run = twin(each.plan, len(rows), expectation, expectation_serial)
         for weights, unit in _bands(given, rows.dtype):
-            run(rows, weights, way.given, each.plan.lane_rows(len(rows)), lanes, log_likelihoods)
+            run(rows, weights, factors, slice_rows, partials, log_likelihoods)
             with np.errstate(over="ignore"):  # seen in the statistics
-                moments += unit * lanes.sum(axis=0)
+                moments += unit * partials.sum(axis=0)
             log_likelihood += unit * float(log_likelihoods.sum())
     return moments, log_likelihood
 

@@ -13,7 +13,7 @@ from fastgmm.kernels.plan import Plan, block_rows, partial_bytes, plan
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.parallel.threads import allowed_threads, share
+from fastgmm.parallel.threads import allowed_threads, run_in_parallel
 from fastgmm.sources import Block, Source, blocks
 from fastgmm.sources.prefetch import TURNS
 
@@ -27,7 +27,7 @@ class Model(NamedTuple):
 
     def about_means(self) -> Model:
         """Return the same model, with moments taken about each component's own mean."""
-        return self._replace(factors=self.factors._replace(near=False))
+        return self._replace(factors=self.factors._replace(about_origin=False))
 
     def __reduce__(self) -> tuple[Callable[..., Model], tuple[Any, ...]]:
         """Send the structure by its name: a module is not pickled."""
@@ -59,7 +59,7 @@ def short_blocks(source: Source, most_rows: int) -> Generator[Block, None, None]
 
 
 def held_bytes(source: Source, parameter_bytes: int) -> int:
-    """Estimate what a pass holds beside parameters: blocks, each thread's tiles, lanes' sums."""
+    """Estimate what a pass holds beside parameters: blocks, each thread's tiles, slices' sums."""
     n_features, itemsize = source.n_features, source.dtype.itemsize
     rows = block_rows(n_features)
     rows = rows if source.n_rows is None else min(rows, source.n_rows)
@@ -78,7 +78,7 @@ def twin(
     cut: Plan, n_rows: int, parallel: Callable[..., None], serial: Callable[..., None]
 ) -> Callable[..., None]:
     """Choose the parallel kernel where the work is worth it and the threads are ours."""
-    return serial if cut.is_small(n_rows) else partial(share, parallel, serial)
+    return serial if cut.is_small(n_rows) else partial(run_in_parallel, parallel, serial)
 
 
 def weight_of(block: Block) -> tuple[int, float]:

@@ -37,7 +37,7 @@ def _score(each: Model, block: Block, out: npt.NDArray[Any]) -> None:
     for call in calls(each.plan, len(block.rows)):
         rows = block.rows[call]
         run = twin(each.plan, len(rows), scoring.score, scoring.score_serial)
-        run(rows, each.factors, each.plan.lane_rows(len(rows)), out[call])
+        run(rows, each.factors, each.plan.slice_rows(len(rows)), out[call])
 
 
 def _shape(kind: str, n_rows: int, each: Model, dtype: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -51,14 +51,14 @@ class Fingerprint:
         return self._add(block, slice(whole, None), 1) and finite
 
     def _add(self, block: Block, rows: slice, abreast: int) -> bool:
-        from fastgmm.kernels.checksum import add_bits
+        from fastgmm.kernels.checksum import add_column_sums
 
         sums = self._sums[:abreast].reshape(-1)
         words = block.rows[rows].view(sums.dtype).reshape(-1, len(sums))
         factors = np.empty((len(words), 0), np.uint64)
         if block.weights is not None:
             factors = _odd(block.weights[rows]).reshape(-1, abreast)
-        seen, bound = add_bits(words, factors, sums, *self._masks)
+        seen, bound = add_column_sums(words, factors, sums, *self._masks)
         self._weights += int(bound) + int(factors.sum(dtype=np.uint64))
         return not seen & self._sign
 
@@ -75,12 +75,12 @@ def mark(block: Block) -> int:
     Unlike sums over columns, it shows when two rows have exchanged a number. The marks of blocks
     add, modulo 2**64.
     """
-    from fastgmm.kernels.checksum import add_marks
+    from fastgmm.kernels.checksum import add_row_sums
 
     words = block.rows.view(WORDS[block.rows.dtype.itemsize])
     weights = np.empty(0) if block.weights is None else block.weights
     factors = np.random.Philox(key=0).random_raw(words.shape[1] + 2) | np.uint64(1)
-    return int(add_marks(words, weights.view(np.uint64), factors))
+    return int(add_row_sums(words, weights.view(np.uint64), factors))
 
 
 def _odd(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:

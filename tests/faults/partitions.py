@@ -12,7 +12,7 @@ import pytest
 from numba import get_num_threads
 
 from fastgmm import GaussianMixture
-from fastgmm.parallel.team import team
+from fastgmm.parallel.threads import reserved
 
 PARTITIONS, ROWS = 12, 400
 
@@ -93,7 +93,7 @@ def computing_threads(source, walk):
     """The thread that each block is computed in, and how many a kernel would use there."""
     found = set()
     for _ in walk:
-        with team() as may_share:
-            n_threads = get_num_threads() if may_share else 1
+        with reserved() as are_ours:
+            n_threads = get_num_threads() if are_ours else 1
         found.add((os.getpid(), threading.get_ident(), n_threads))
     return found

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from fastgmm.kernels.checksum import add_bits
+from fastgmm.kernels.checksum import add_column_sums
 
 EXPONENT, SIGN = 0x7FF0 << 48, 1 << 63
 MASKS = tuple(np.uint64(each) for each in (31, EXPONENT, SIGN - EXPONENT))
@@ -16,7 +16,7 @@ def added(rows, factors):
     words = rows.view(np.uint64)
     words.flags.writeable = False
     sums = np.zeros(words.shape[1], np.uint64)
-    seen, bound = add_bits(words, factors, sums, *MASKS)
+    seen, bound = add_column_sums(words, factors, sums, *MASKS)
     return sums, bool(seen & np.uint64(SIGN)), int(bound)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastgmm.kernels.kmeans import assign, far_rows, squared_distances, swap
+from fastgmm.kernels.kmeans import assign, local_search, plus_plus, squared_distances
 
 SHAPES = [(1, 1, 1), (1, 3, 192), (3, 2, 193), (5, 9, 191), (13, 17, 1000), (32, 8, 2)]
 
@@ -57,10 +57,10 @@ def test_the_first_of_equal_centres_is_chosen(rng):
     assert_array_equal(mass, [400.0, 0.0, 0.0])
 
 
-def test_far_rows_are_the_best_of_those_drawn_by_squared_distance(rng):
+def test_rows_far_apart_are_the_best_of_those_drawn_by_squared_distance(rng):
     rows, weights = rng.normal(size=(500, 3)), rng.choice([0.0, 1.0, 3.0], size=500)
     uniforms, chosen = rng.random(1 + 5 * 4), np.empty(6, np.int64)
-    far_rows(rows, weights, uniforms, chosen)
+    plus_plus(rows, weights, uniforms, chosen)
     nearest, expected = np.ones(500), []
     for draws in (uniforms[:1], *uniforms[1:].reshape(5, 4)):
         cumulative = np.cumsum(weights * nearest)
@@ -76,7 +76,7 @@ def test_far_rows_are_the_best_of_those_drawn_by_squared_distance(rng):
 
 def test_equal_rows_are_chosen_by_weight():
     rows, chosen = np.ones((5, 2)), np.empty(3, np.int64)
-    far_rows(rows, np.array([0.0, 1.0, 1.0, 2.0, 0.0]), np.array([0.1, 0.3, 0.9]), chosen)
+    plus_plus(rows, np.array([0.0, 1.0, 1.0, 2.0, 0.0]), np.array([0.1, 0.3, 0.9]), chosen)
     assert_array_equal(chosen, [1, 2, 3])
 
 
@@ -86,12 +86,12 @@ def test_swaps_bring_rows_nearer_and_keep_what_is_good(rng):
     weights = rng.choice([0.5, 2.0], size=600)
     centres = rows[:6].copy()  # several of one cluster, none of another
     before = weights @ naive_distances(rows, centres).min(axis=0)
-    swap(rows, weights, rng.random(30), centres)
+    local_search(rows, weights, rng.random(30), centres)
     apart = naive_distances(means, centres).min(axis=0)
     assert apart.max() < 20.0  # every cluster has a centre
     assert weights @ naive_distances(rows, centres).min(axis=0) < before
     kept = centres.copy()
-    swap(rows, weights, np.zeros(0), centres)
+    local_search(rows, weights, np.zeros(0), centres)
     assert_array_equal(centres, kept)
 
 
@@ -126,6 +126,6 @@ def test_swaps_end_where_ranking_all_centres_anew_does(rng, n_centres, grid):
         weights = rng.choice([0.5, 1.0, 2.0], size=n_rows)
         centres = rows[rng.integers(n_rows, size=n_centres)]
         found, uniforms = centres.copy(), rng.random(3 * n_centres)
-        swap(rows, weights, uniforms, found)
+        local_search(rows, weights, uniforms, found)
         naive_swap(rows, weights, uniforms, centres)
         assert_array_equal(found, centres)

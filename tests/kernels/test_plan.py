@@ -1,4 +1,4 @@
-"""The plan of calls and lanes: a function of shapes, within its bounds."""
+"""The plan of calls and slices: a function of shapes, within its bounds."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def is_power_of_two(number):
 def test_plans_keep_their_bounds(structure, n_components):
     for n_features in FEATURES:
         found, operations, n_moments = plan_of(structure, n_components, n_features)
-        lane_rows = found.lane_rows(found.call_rows)
-        n_lanes, tiles = found.call_rows // lane_rows, lane_rows // TILE
-        assert found.call_rows == n_lanes * tiles * TILE
-        assert n_lanes == found.most_lanes
-        assert is_power_of_two(n_lanes)
+        slice_rows = found.slice_rows(found.call_rows)
+        n_slices, tiles = found.call_rows // slice_rows, slice_rows // TILE
+        assert found.call_rows == n_slices * tiles * TILE
+        assert n_slices == found.most_slices
+        assert is_power_of_two(n_slices)
         assert is_power_of_two(tiles)
-        assert n_lanes >= 2  # two threads have always work
+        assert n_slices >= 2  # two threads have always work
         assert tiles >= planning.FEWEST_TILES
-        assert n_lanes * n_moments * 8 <= planning.PARTIAL_BYTES or n_lanes == 2
+        assert n_slices * n_moments * 8 <= planning.PARTIAL_BYTES or n_slices == 2
         shortest = tiles == planning.FEWEST_TILES
         assert found.call_rows * operations <= planning.CALL_OPERATIONS or shortest
 
@@ -68,9 +68,9 @@ def test_calls_and_blocks_fit_into_one_another(n_features):
             assert call % TILE == 0
 
 
-def test_blocks_of_wide_rows_are_short_and_have_lanes_to_share():
+def test_blocks_of_wide_rows_are_short_and_have_slices_for_threads():
     assert planning.WIDE == 682
-    assert block_rows(planning.WIDE) == planning.LANES * TILE  # as it always was up to here
+    assert block_rows(planning.WIDE) == planning.SLICES * TILE  # as it always was up to here
     assert [block_rows(d) for d in (683, 2000, 10_000, 20_000, 100_000)] == [
         3072,
         1536,
@@ -78,27 +78,27 @@ def test_blocks_of_wide_rows_are_short_and_have_lanes_to_share():
         192,
         192,
     ]
-    assert plan(1e4, 100, planning.WIDE).n_lanes(block_rows(planning.WIDE)) == 16
-    for n_features, n_lanes in ((683, 16), (2000, 8), (10_000, 2)):
+    assert plan(1e4, 100, planning.WIDE).n_slices(block_rows(planning.WIDE)) == 16
+    for n_features, n_slices in ((683, 16), (2000, 8), (10_000, 2)):
         cut = plan(1e4, 100, n_features)
-        assert cut.n_lanes(block_rows(n_features)) == n_lanes
+        assert cut.n_slices(block_rows(n_features)) == n_slices
         assert not cut.is_small(block_rows(n_features))
 
 
-def test_the_lanes_of_some_rows_hold_them_all_and_are_alike():
+def test_the_slices_of_some_rows_hold_them_all_and_are_alike():
     cut = plan(100.0, 10)
     for n_rows in (1, TILE + 1, 2 * TILE, 5000, cut.call_rows - 1, cut.call_rows):
-        lane_rows, n_lanes = cut.lane_rows(n_rows), cut.n_lanes(n_rows)
-        assert (n_lanes - 1) * lane_rows < n_rows <= n_lanes * lane_rows
-        assert n_lanes <= cut.most_lanes
-        assert lane_rows % TILE == 0
-        assert lane_rows < n_rows / cut.most_lanes + 2 * TILE
+        slice_rows, n_slices = cut.slice_rows(n_rows), cut.n_slices(n_rows)
+        assert (n_slices - 1) * slice_rows < n_rows <= n_slices * slice_rows
+        assert n_slices <= cut.most_slices
+        assert slice_rows % TILE == 0
+        assert slice_rows < n_rows / cut.most_slices + 2 * TILE
 
 
-def test_work_is_small_when_a_lane_holds_it_or_threads_would_cost_more():
+def test_work_is_small_when_a_slice_holds_it_or_threads_would_cost_more():
     cut = plan(1e4)
-    assert cut.is_small(planning.SHORTEST_LANE)
-    assert not cut.is_small(planning.SHORTEST_LANE + 1)
+    assert cut.is_small(planning.SHORTEST_SLICE)
+    assert not cut.is_small(planning.SHORTEST_SLICE + 1)
     cheap = plan(1.0)
-    assert cheap.is_small(int(planning.SHARED_OPERATIONS) - 1)
-    assert not cheap.is_small(int(planning.SHARED_OPERATIONS))
+    assert cheap.is_small(int(planning.PARALLEL_OPERATIONS) - 1)
+    assert not cheap.is_small(int(planning.PARALLEL_OPERATIONS))

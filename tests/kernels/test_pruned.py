@@ -15,8 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import DegenerateComponentWarning, GaussianMixture, open_source, passes
 from fastgmm.kernels import pruned
-from fastgmm.kernels.bounds import SHARE, screen, upper_bounds
-from fastgmm.kernels.expectation import expectation, expectation_serial
+from fastgmm.kernels.bounds import MARGIN, BoundFactors, bound_factors, upper_bounds
+from fastgmm.kernels.expectation import expectation_serial, new_workspaces
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes import accumulate
 
@@ -35,17 +35,22 @@ CASES = [
 ]
 
 
-def screened_serial(rows, row_weights, factors, *rest, rank=4):
-    """Run the screened pass, with directions that some of the rows have shown."""
+def bounded(rows, row_weights, factors, *rest, rank=4):
+    """Run the pass by bounds, with directions that some of the rows have shown."""
     seen = rows[row_weights > 0.0] if len(row_weights) else rows
-    bounds = screen(factors, seen[:: 1 + len(seen) // pruned.SEEN], rank)
-    pruned.screened_serial(rows, row_weights, bounds, *rest)
+    bounds = bound_factors(factors, seen[:: 1 + len(seen) // pruned.SEEN], rank)
+    expectation_serial(rows, row_weights, bounds, *rest)
+
+
+def gathered(rows, row_weights, factors, *rest):
+    """Run the pass that gathers live pairs."""
+    expectation_serial(rows, row_weights, pruned.Gathered(*factors), *rest)
 
 
 WAYS = {
-    "gathered": pruned.gathered_serial,
-    "screened": screened_serial,
-    "screened by all directions": partial(screened_serial, rank=64),
+    "gathered": gathered,
+    "bounded": bounded,
+    "bounded by all directions": partial(bounded, rank=64),
 }
 
 
@@ -93,15 +98,15 @@ def test_rows_of_weight_zero_may_lie_anywhere(rng):
 
 
 @pytest.mark.parametrize("offset", [1e3, 1e8])
-def test_an_offset_costs_the_screen_no_live_pair(rng, offset):
+def test_bounds_lose_no_live_pair_of_rows_with_an_offset(rng, offset):
     parameters, rows = random_case(rng, (13, 6, 1537, 8.0), np.float64, offset)
-    found = twins.sums_of(screened_serial, rows, None, parameters)
+    found = twins.sums_of(bounded, rows, None, parameters)
     exact, bounds = twins.sums(rows, None, parameters)
     assert twins.worst(found, exact, bounds) < 0.1
 
 
 @pytest.mark.parametrize("condition", [1e2, 1e6, 1e10])
-def test_flat_components_cost_the_screen_no_live_pair(rng, condition):
+def test_bounds_lose_no_live_pair_of_flat_components(rng, condition):
     # the flatter, the less float32 can tell: pairs are let through, not lost
     axes = np.linalg.qr(rng.normal(size=(4, 10, 10)))[0]
     covariances = (axes * np.geomspace(1.0 / condition, 1.0, 10)) @ axes.swapaxes(1, 2)
@@ -112,7 +117,7 @@ def test_flat_components_cost_the_screen_no_live_pair(rng, condition):
     rows = means[labels] + (np.linalg.cholesky(covariances)[labels] @ noise)[:, :, 0]
     rows = twins.read_only(rows)
     dense = twins.moments_of(expectation_serial, rows, None, parameters)
-    found = twins.moments_of(screened_serial, rows, None, parameters)
+    found = twins.moments_of(bounded, rows, None, parameters)
     for one, other in zip(found, dense, strict=True):
         assert_allclose(one, other, rtol=0, atol=1e-13 * np.abs(other).max())
 
@@ -184,11 +189,11 @@ def test_a_fit_ends_where_the_dense_one_does_with_a_component_far_away(
     )
     factors = twins.factors_of(start, rows.dtype)
     is_long = n_rows >= pruned.FEWEST_ROWS
-    assert (pruned.choose(twins.read_only(rows), factors).parallel is not expectation) == is_long
+    assert (pruned.choose(twins.read_only(rows), factors) is not factors) == is_long
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", (ConvergenceWarning, DegenerateComponentWarning))
         found = clone(model).fit(rows)
-        monkeypatch.setattr(accumulate, "choose_way", pruned.dense)
+        monkeypatch.setattr(accumulate, "choose_factors", lambda _, factors: factors)
         dense = clone(model).fit(rows)
     assert (found.weights_[-1] > 0.0) == (nats < 50.0)
     tolerance = 1e-11 if dtype == np.float64 else 1e-4
@@ -198,8 +203,8 @@ def test_a_fit_ends_where_the_dense_one_does_with_a_component_far_away(
 
 
 def test_more_pairs_than_a_segment_holds_are_taken_in_turn(rng):
-    n_components = pruned.SEGMENT_PAIRS // twins.LANE_ROWS + 1  # so that a lane has two segments
-    parameters, rows = random_case(rng, (2, n_components, 2 * twins.LANE_ROWS, 50.0), np.float64)
+    n_components = pruned.SEGMENT_PAIRS // twins.SLICE_ROWS + 1  # so that a slice has two segments
+    parameters, rows = random_case(rng, (2, n_components, 2 * twins.SLICE_ROWS, 50.0), np.float64)
     dense = twins.moments_of(expectation_serial, rows, None, parameters)
     for run in WAYS.values():
         for one, other in zip(twins.moments_of(run, rows, None, parameters), dense, strict=True):
@@ -214,15 +219,15 @@ def far_apart(rng, dtype=np.float64):
 def test_pairs_that_are_nothing_choose_the_pruned_pass(rng):
     parameters, rows = far_apart(rng)
     factors = twins.factors_of(parameters, rows.dtype)
-    assert pruned.choose(rows, factors).parallel is pruned.screened
-    assert pruned.choose(rows[:100], factors).parallel is expectation
+    assert isinstance(pruned.choose(rows, factors), BoundFactors)
+    assert pruned.choose(rows[:100], factors) is factors
     close = twins.random_parameters(rng, "full", 16, 16, spread=0.1)
     near = twins.random_rows(rng, close, 20_000, np.float64)
     factors = twins.factors_of(close, near.dtype)
-    assert pruned.choose(near, factors).parallel is expectation
+    assert pruned.choose(near, factors) is factors
 
 
-def test_a_screen_that_float32_blinds_is_not_used(rng):
+def test_bounds_that_float32_blinds_are_not_used(rng):
     parameters, rows = far_apart(rng)
     means, rows = parameters.means.copy(), rows.copy()
     own = np.argmin(((rows[:, None] - means) ** 2).sum(axis=-1), axis=1) == 0
@@ -237,15 +242,17 @@ def test_a_screen_that_float32_blinds_is_not_used(rng):
     )
     rows = twins.read_only(rows)
     way = pruned.choose(rows, twins.factors_of(distant, rows.dtype))
-    assert way.parallel is pruned.gathered
+    assert isinstance(way, pruned.Gathered)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("rank", [1, 4, 7, 33])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_screen_bounds_densities_from_above(rng, case, rank, dtype):
+def test_bounds_are_above_the_densities(rng, case, rank, dtype):
     parameters, rows = random_case(rng, case, dtype, offset=100.0)
-    bounds = upper_bounds(rows, screen(twins.factors_of(parameters, rows.dtype), rows[:192], rank))
+    bounds = upper_bounds(
+        rows, bound_factors(twins.factors_of(parameters, rows.dtype), rows[:192], rank)
+    )
     centred = rows.astype(float) - parameters.means[:, None]
     lengths = ((centred @ parameters.precisions_cholesky) ** 2).sum(axis=-1)
     log_scale = np.log(parameters.weights) + np.log(
@@ -259,11 +266,13 @@ def test_a_screen_bounds_densities_from_above(rng, case, rank, dtype):
 def test_all_directions_bound_tightly(rng):
     parameters, rows = random_case(rng, (13, 6, 1537, 8.0), np.float64)
     factors = twins.factors_of(parameters, rows.dtype)
-    all_of_them, few = (upper_bounds(rows, screen(factors, rows, rank)) for rank in (13, 4))
+    all_of_them, few = (upper_bounds(rows, bound_factors(factors, rows, rank)) for rank in (13, 4))
     densities = np.empty((6, len(rows)))
-    pruned.probe_densities(rows[:100], np.arange(100, dtype=np.int32), factors, densities[:, :100])
+    workspace = new_workspaces(1, rows, factors)[0]
+    probe = np.arange(100, dtype=np.int32)
+    pruned.write_probe(rows[:100], probe, factors, workspace, densities[:, :100])
     gap = all_of_them[:, :100] - densities[:, :100]
-    assert np.all(gap <= 1.1 * SHARE * np.abs(densities[:, :100]) + 0.1)
+    assert np.all(gap <= 1.1 * MARGIN * np.abs(densities[:, :100]) + 0.1)
     assert np.mean(few >= all_of_them - 1.0) > 0.99
 
 
@@ -295,7 +304,7 @@ def test_fifty_passes_end_where_dense_ones_do(rng, monkeypatch):
     }
     with pytest.warns(match="did not converge"):
         found = GaussianMixture(**start).fit(rows)
-    monkeypatch.setattr(accumulate, "choose_way", pruned.dense)
+    monkeypatch.setattr(accumulate, "choose_factors", lambda _, factors: factors)
     with pytest.warns(match="did not converge"):
         dense = GaussianMixture(**start).fit(rows)
     for name in ("weights_", "means_", "covariances_"):

@@ -7,7 +7,7 @@ import pytest
 
 from fastgmm.initialisation.short_runs import NO_WEIGHT
 from fastgmm.kernels.simd.vectors import WIDTH
-from fastgmm.kernels.softmax import share
+from fastgmm.kernels.softmax import normalise
 
 EPS = np.finfo(float).eps
 
@@ -29,7 +29,7 @@ def test_shares_agree_with_their_definition(rng, n_components, n_candidates, spr
     terms = ((np.log(mass) + top) * np.tile(weights, n_candidates)).reshape(n_candidates, -1)
 
     log_likelihoods = np.full(n_candidates, 3.0)
-    share(densities, weights, log_likelihoods)
+    normalise(densities, weights, log_likelihoods)
     # a gap is rounded, and moves its exponential; the exponential itself, K sums, two products
     off = (np.minimum(top - exact, 800.0) / 2 + n_components + 4) * EPS * expected
     assert np.all(np.abs(densities - expected) <= off + 1e-305)
@@ -42,6 +42,6 @@ def test_a_nan_stays_with_its_row(rng):
     densities = rng.normal(size=(3, WIDTH))
     densities[1, 2] = np.nan
     log_likelihoods = np.zeros(1)
-    share(densities, np.ones(WIDTH), log_likelihoods)
+    normalise(densities, np.ones(WIDTH), log_likelihoods)
     assert np.isnan(log_likelihoods[0])
     assert np.isfinite(np.delete(densities, 2, axis=1)).all()

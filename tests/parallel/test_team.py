@@ -10,16 +10,16 @@ import threading
 import numba
 import pytest
 
-from fastgmm.parallel.team import team
+from fastgmm.parallel.threads import reserved
 
 
 def ask_from_another_thread():
-    """What team() says to a second Python thread."""
+    """What reserved() says to a second Python thread."""
     answers = []
 
     def ask():
-        with team() as may_share:
-            answers.append(may_share)
+        with reserved() as are_ours:
+            answers.append(are_ours)
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -40,26 +40,26 @@ def two_threads():
 
 
 def test_the_threads_are_lent_once_at_a_time(two_threads):
-    with team() as mine:
+    with reserved() as mine:
         assert mine is two_threads
         assert not ask_from_another_thread()
     assert ask_from_another_thread() is two_threads
-    with team() as again:
+    with reserved() as again:
         assert again is two_threads
 
 
 def test_an_exception_gives_the_threads_back(two_threads):
-    with pytest.raises(KeyboardInterrupt), team():
+    with pytest.raises(KeyboardInterrupt), reserved():
         raise KeyboardInterrupt
-    with team() as mine:
+    with reserved() as mine:
         assert mine is two_threads
 
 
-def test_one_thread_is_no_team():
+def test_one_thread_is_not_reserved():
     before = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
-        with team() as mine:
+        with reserved() as mine:
             assert not mine
     finally:
         numba.set_num_threads(before)
@@ -70,7 +70,7 @@ import os, sys, threading, traceback
 import numba, numpy as np
 from fastgmm import passes
 from fastgmm.passes import model as models
-from fastgmm.parallel.team import team
+from fastgmm.parallel.threads import reserved
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 
@@ -110,8 +110,8 @@ child = os.fork()
 if child == 0:
     status = 1
     try:
-        with team() as may_share:
-            assert not may_share
+        with reserved() as are_ours:
+            assert not are_ours
         assert bits() == serial
         grandchild = os.fork()
         if grandchild == 0:
@@ -123,8 +123,8 @@ if child == 0:
         os._exit(status)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert bits() == serial  # the parent goes on as before
-with team() as may_share:
-    assert may_share
+with reserved() as are_ours:
+    assert are_ours
 print("every promise kept")
 """
 

@@ -214,7 +214,7 @@ def test_many_calls_a_block_are_summed_alike(rng, structure, monkeypatch):
     rows = twins.random_rows(rng, parameters, 3000, np.float64)
     whole = passes.responsibilities(open_source(rows), parameters)
     (expected,) = passes.statistics(open_source(rows), [parameters])
-    short = models.Plan(most_lanes=1, call_rows=384, row_operations=1.0)
+    short = models.Plan(most_slices=1, call_rows=384, row_operations=1.0)
     monkeypatch.setattr(models, "plan", lambda *numbers: short)
     assert_array_equal(passes.responsibilities(open_source(rows), parameters), whole)
     (found,) = passes.statistics(open_source(rows), [parameters])

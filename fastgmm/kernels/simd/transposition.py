@@ -12,8 +12,10 @@ from numba.extending import intrinsic
 from fastgmm.kernels.simd.vectors import (
     FLOATS,
     VectorType,
+    element_pointer,
+    following,
     llvm_type,
-    register_pointer,
+    neighbours,
     shuffle,
     splat_value,
 )
@@ -28,47 +30,40 @@ def transpose_block(typingctx, rows, places, j, tile, indices):
     Features past the data become zero; nothing past the end of a row is read.
     """
     element = FLOATS[rows.dtype]
-    kind = ir.VectorType(element, BLOCK)
+    kind, longs = ir.VectorType(element, BLOCK), ir.VectorType(ir.IntType(64), BLOCK)
     suffix = f"v{BLOCK}f{rows.dtype.bitwidth}"
+    align = ir.Constant(ir.IntType(32), rows.dtype.bitwidth // 8)
+    zero = ir.Constant(kind, [0.0] * BLOCK)
 
     def generate(context, builder, signature, arguments):
         rows_value, places_value, j_value, tile_value, at = arguments
-        view = context.make_array(rows)(context, builder, rows_value)
-        n_features = cgutils.unpack_tuple(builder, view.shape, 2)[1]
-        mask_type = ir.VectorType(ir.IntType(1), BLOCK)
-        longs = ir.VectorType(ir.IntType(64), BLOCK)
+        n_features = cgutils.unpack_tuple(
+            builder, context.make_array(rows)(context, builder, rows_value).shape, 2
+        )[1]
         left = splat_value(builder, builder.sub(n_features, j_value), longs)
         mask = builder.icmp_signed("<", ir.Constant(longs, list(range(BLOCK))), left)
         registers = []
         for place in cgutils.unpack_tuple(builder, places_value, BLOCK):
-            pointer = cgutils.get_item_pointer(
-                context, builder, rows, view, [place, j_value], wraparound=False
-            )
-            pointer = builder.bitcast(pointer, kind.as_pointer())
+            pointer = element_pointer(context, builder, rows, rows_value, [place, j_value], kind)
             read = cgutils.get_or_insert_function(
                 builder.module,
-                ir.FunctionType(kind, [pointer.type, ir.IntType(32), mask_type, kind]),
+                ir.FunctionType(kind, [pointer.type, ir.IntType(32), mask.type, kind]),
                 f"llvm.masked.load.{suffix}.p0",
             )
-            align = ir.Constant(ir.IntType(32), rows.dtype.bitwidth // 8)
-            zero = ir.Constant(kind, [0.0] * BLOCK)
             registers.append(builder.call(read, [pointer, align, mask, zero]))
-        target = context.make_array(tile)(context, builder, tile_value)
-        feature, column = cgutils.unpack_tuple(builder, at, 2)
-        for i, register in enumerate(transposed(builder, registers)):
-            row = builder.add(feature, ir.Constant(ir.IntType(64), i))
-            pointer = cgutils.get_item_pointer(
-                context, builder, tile, target, [row, column], wraparound=False
-            )
-            pointer = builder.bitcast(pointer, kind.as_pointer())
+        indices = cgutils.unpack_tuple(builder, at, 2)
+        targets = following(builder, indices, BLOCK)
+        for register, place in zip(transposed(builder, registers), targets, strict=True):
+            pointer = element_pointer(context, builder, tile, tile_value, place, kind)
             builder.store(register, pointer, align=rows.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.void(rows, places, types.int64, tile, indices), generate
+    eight = types.UniTuple(types.int64, BLOCK)  # rows may be given by int32
+    return types.void(rows, eight, types.int64, tile, indices), generate
 
 
 @intrinsic
-def split_pairs(typingctx, rows, begin, tile, r):
+def split_two(typingctx, rows, begin, tile, r):
     """Copy as many rows of two features as a register has lanes to columns of a tile.
 
     The rows lie one after another, so that two registers hold them, and two shuffles part them.
@@ -77,15 +72,14 @@ def split_pairs(typingctx, rows, begin, tile, r):
 
     def generate(context, builder, signature, arguments):
         rows_value, first, tile_value, column = arguments
-        zero = ir.Constant(ir.IntType(64), 0)
-        at = cgutils.pack_array(builder, [first, zero])
-        source = register_pointer(context, builder, vector, rows, rows_value, at)
         align, kind = rows.dtype.bitwidth // 8, llvm_type(vector)
-        places = [source, builder.gep(source, [ir.Constant(ir.IntType(64), 1)])]
+        start = [first, ir.Constant(first.type, 0)]
+        source = element_pointer(context, builder, rows, rows_value, start, kind)
+        places = neighbours(builder, source, 2)
         low, high = (builder.load(place, align=align, typ=kind) for place in places)
         for j in range(2):
-            at = cgutils.pack_array(builder, [ir.Constant(ir.IntType(64), j), column])
-            target = register_pointer(context, builder, vector, tile, tile_value, at)
+            at = [ir.Constant(column.type, j), column]
+            target = element_pointer(context, builder, tile, tile_value, at, kind)
             part = shuffle(builder, low, high, list(range(j, 2 * vector.width, 2)))
             builder.store(part, target, align=align)
         return context.get_dummy_value()
@@ -95,16 +89,16 @@ def split_pairs(typingctx, rows, begin, tile, r):
 
 def transposed(builder, registers):
     """Transpose a square of as many registers as one has lanes: two by two, four by four, ..."""
-    count, step = len(registers), 1
-    while step < count:
-        low = [(i & ~step) + (count if i & step else 0) for i in range(count)]
-        high = [(i | step) + (count if i & step else 0) for i in range(count)]
+    count, apart = len(registers), 1
+    while apart < count:
+        low = [(i & ~apart) + (count if i & apart else 0) for i in range(count)]
+        high = [(i | apart) + (count if i & apart else 0) for i in range(count)]
         exchanged = list(registers)
         for i in range(count):
-            if not i & step:
-                a, b = registers[i], registers[i | step]
+            if not i & apart:
+                a, b = registers[i], registers[i | apart]
                 exchanged[i] = shuffle(builder, a, b, low)
-                exchanged[i | step] = shuffle(builder, a, b, high)
+                exchanged[i | apart] = shuffle(builder, a, b, high)
         registers = exchanged
-        step *= 2
+        apart *= 2
     return registers

@@ -120,14 +120,19 @@ def call_llvm(builder, name, *values):
     return builder.call(function, values)
 
 
-def register_pointer(context, builder, vector, array_type, array, indices):
-    """Address the register that starts at an element, without a bounds check."""
+def element_pointer(context, builder, array_type, array, indices, kind):
+    """Address what starts at an element as an LLVM type, without a bounds check."""
     view = context.make_array(array_type)(context, builder, array)
-    indices = cgutils.unpack_tuple(builder, indices, array_type.ndim)
     pointer = cgutils.get_item_pointer(
         context, builder, array_type, view, indices, wraparound=False
     )
-    return builder.bitcast(pointer, llvm_type(vector).as_pointer())
+    return builder.bitcast(pointer, kind.as_pointer())
+
+
+def register_pointer(context, builder, vector, array_type, array, indices):
+    """Address the register that starts at array[indices]; ``indices`` is a tuple."""
+    indices = cgutils.unpack_tuple(builder, indices, array_type.ndim)
+    return element_pointer(context, builder, array_type, array, indices, llvm_type(vector))
 
 
 @overload_attribute(VectorType, "width")
@@ -180,8 +185,7 @@ def load_rows(typingctx, tile, i, r, count):
         align, kind = tile.dtype.bitwidth // 8, llvm_type(vector)
         registers = []
         for place in following(builder, indices, vector.count):
-            where = cgutils.pack_array(builder, place)
-            pointer = register_pointer(context, builder, vector, tile, view, where)
+            pointer = element_pointer(context, builder, tile, view, place, kind)
             registers.append(builder.load(pointer, align=align, typ=kind))
         return packed(builder, registers)
 
@@ -236,11 +240,11 @@ def splat_each(typingctx, array, indices, count):
     places = types.UniTuple(types.int64, array.ndim)
 
     def generate(context, builder, signature, arguments):
-        view = context.make_array(array)(context, builder, arguments[0])
-        indices = cgutils.unpack_tuple(builder, arguments[1], array.ndim)
+        view, start, _ = arguments
+        indices = cgutils.unpack_tuple(builder, start, array.ndim)
         registers = []
         for place in following(builder, indices, vector.count):
-            at = cgutils.get_item_pointer(context, builder, array, view, place, wraparound=False)
+            at = element_pointer(context, builder, array, view, place, FLOATS[array.dtype])
             registers.append(splat_value(builder, builder.load(at), llvm_type(vector)))
         return packed(builder, registers)
 
@@ -434,23 +438,23 @@ def widened(builder, value, vector):
 def tree(builder, registers, vector, levels):
     """Turn a few registers into one of float64, whose lane i sums up register i.
 
-    Every step lets the lanes of two registers cross, half of each: one shuffle and one blend. So
-    many steps are taken before float32 is widened.
+    In every round the lanes of two registers cross, half of each: one shuffle and one blend. So
+    many rounds are made before float32 is widened.
     """
-    step = 1
+    apart = 1
     while len(registers) > 1:
-        if step == 2**levels:
+        if apart == 2**levels:
             registers = [widened(builder, register, vector) for register in registers]
         lanes = registers[0].type.count
-        first = [lane // step % 2 == 0 for lane in range(lanes)]
+        first = [lane // apart % 2 == 0 for lane in range(lanes)]
         straight = [lane if a else lanes + lane for lane, a in enumerate(first)]
-        crossed = [lane + step if a else lanes + lane - step for lane, a in enumerate(first)]
+        crossed = [lane + apart if a else lanes + lane - apart for lane, a in enumerate(first)]
         registers = [
             builder.fadd(shuffle(builder, a, b, straight), shuffle(builder, a, b, crossed))
             for a, b in zip(registers[::2], registers[1::2], strict=True)
         ]
-        step *= 2
-    return registers[0] if step > 2**levels else widened(builder, registers[0], vector)
+        apart *= 2
+    return registers[0] if apart > 2**levels else widened(builder, registers[0], vector)
 
 
 def adding_totals(levels):
@@ -505,18 +509,18 @@ def total(typingctx, vector):
 def append_where_not_less(typingctx, a, b, array, indices, first):
     """Write first, first + 1, ... of the lanes where not a < b, one after another; count them.
 
-    A lane that compares with NaN is written. ``array`` holds int32, with room for all lanes.
+    A lane that compares with NaN is written. ``array`` holds int32, with space for all lanes.
     """
 
     def generate(context, builder, signature, arguments):
-        a_value, b_value, view, where, start = arguments
+        a_value, b_value, numbers_value, where, start = arguments
         numbers = ir.VectorType(ir.IntType(32), a.width)
         kept = builder.fcmp_unordered(">=", a_value, b_value)
         offset = splat_value(builder, builder.trunc(start, ir.IntType(32)), numbers)
         values = builder.add(offset, ir.Constant(numbers, list(range(a.width))))
-        made = context.make_array(array)(context, builder, view)
         where = cgutils.unpack_tuple(builder, where, array.ndim)
-        pointer = cgutils.get_item_pointer(context, builder, array, made, where, wraparound=False)
+        single = ir.IntType(32)
+        pointer = element_pointer(context, builder, array, numbers_value, where, single)
         mask = ir.VectorType(ir.IntType(1), a.width)
         write = cgutils.get_or_insert_function(
             builder.module,

@@ -9,7 +9,7 @@ deviations shrink by orders of magnitude in one pass.
 
 import numpy as np
 
-from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.jit import inline, subroutine
 from fastgmm.kernels.simd.vectors import store
 from fastgmm.kernels.structures.triangular import (
     AT_ONCE,
@@ -20,7 +20,7 @@ from fastgmm.kernels.structures.triangular import (
 )
 from fastgmm.kernels.tiles import TILE, centred, load_group, two_parts, whole
 
-# Float32 has no digit to spare: with a loss of 2, a step at 64 features had 6.87 of 6.9 promised.
+# Float32 has no digit to spare: with a loss of 2, a pass over 64 features had 6.87 of 6.9 promised.
 LOSS = {np.dtype(np.float64): 10.0, np.dtype(np.float32): 0.0}
 # Of a second moment: at most six of sixteen digits may have gone, or the pass is made again.
 LOST = 1e-6
@@ -70,7 +70,7 @@ def write_products(panels, tile, r, out):
         store_four(out, 4 * p + 4, r, high)
 
 
-@step
+@subroutine
 def add_products(left, n_left, right, n_right, out):
     """Add left @ right.T, four rows by four: squares below each other, then the next four right."""
     begin = 0

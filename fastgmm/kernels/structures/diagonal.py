@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.jit import inline, subroutine
 from fastgmm.kernels.simd.vectors import (
     add_quick_totals,
     add_totals,
@@ -49,12 +49,11 @@ class Factors(NamedTuple):
     origin: np.ndarray  # (2, P) the middle of the means, in two parts
     scales: np.ndarray  # (E / 4, P, 4) inverse deviations, E being K in whole fours
     shifts: np.ndarray  # (E / 4, P, 4) (origin - mean) / deviation
-    near: bool  # moments may be taken about the origin
+    about_origin: bool  # whether moments are taken about the origin
 
     def __reduce__(self):
         """Send what does not follow from the rest."""
-        kept = self.log_scale, self.means, self.means_low, self.inverse_deviations, self.near
-        return arranged, kept
+        return arranged, (*self[:4], self.about_origin)
 
 
 def factors(log_weights, means, precisions_cholesky, dtype):
@@ -67,10 +66,10 @@ def factors(log_weights, means, precisions_cholesky, dtype):
     means, means_low = two_parts(with_columns(means, padded), dtype)
     made = arranged(log_scale.astype(dtype), means, means_low, inverse_deviations, True)
     far = np.square(made.shifts, dtype=np.float64).max()
-    return made._replace(near=bool(1 + far <= LOSS[np.dtype(dtype)]))
+    return made._replace(about_origin=bool(1 + far <= LOSS[np.dtype(dtype)]))
 
 
-def arranged(log_scale, means, means_low, inverse_deviations, near):
+def arranged(log_scale, means, means_low, inverse_deviations, about_origin):
     """Add what follows from the rest, number by number, and so need not travel to a worker."""
     exact = means.astype(np.float64) + means_low
     origin = middle(exact, means.dtype)
@@ -83,7 +82,7 @@ def arranged(log_scale, means, means_low, inverse_deviations, near):
         origin,
         in_panels(inverse_deviations, means.dtype),
         in_panels(shifts, means.dtype),
-        near,
+        about_origin,
     )
 
 
@@ -91,7 +90,7 @@ def arranged(log_scale, means, means_low, inverse_deviations, near):
 def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
     for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-        if factors.near:
+        if factors.about_origin:
             centre(tile, r, factors.origin)
             log_densities_about_origin(tile, r, factors, out)
         else:
@@ -147,9 +146,9 @@ def add_square_of(z, total):
 def add_moments(tile, responsibilities, factors, scratch, out):
     """Add, for every k, responsibilities and their products with x - mean and its square.
 
-    Where components are near, it is the origin in place of the mean.
+    Where components lie near the origin, it is that in place of the mean.
     """
-    if factors.near:
+    if factors.about_origin:
         n_components, n_features = factors.means.shape
         add_moments_about_origin(tile, n_features, responsibilities, whole(n_components, 4), out)
         add_row_totals(
@@ -167,7 +166,7 @@ def add_moments_about_means(tile, responsibilities, factors, out):
     add_row_totals(responsibilities, n_components, out[whole(n_components, 4) * 2 * n_features :])
 
 
-@step
+@subroutine
 def add_centred_moments(tile, responsibilities, means, means_low, out):
     """Add r (x - mean) and r (x - mean)**2, four features of the one, then of the other."""
     n_components, n_features = means.shape
@@ -182,7 +181,7 @@ def add_centred_moments(tile, responsibilities, means, means_low, out):
             add_totals(out, (2 * (k * n_features + j),), join(first, second))
 
 
-@step
+@subroutine
 def add_moments_about_origin(tile, n_features, responsibilities, n_components, out):
     """Add r x and r x**2: of four components and two features, sixteen sums."""
     block = 0
@@ -218,7 +217,7 @@ def unpack_about_means(moments, factors, n_features):
     return weight, first[:, :n_features], second[:, :n_features]
 
 
-def about_origin(moments, factors):
+def sums_about_origin(moments, factors):
     """Name the sums about the origin: weight (K,), first (K, P), second (K, P), and gaps (K, P)."""
     n_components, padded = factors.means.shape
     size = 2 * whole(n_components, 4) * padded
@@ -231,16 +230,16 @@ def about_origin(moments, factors):
 
 def unpack(moments, factors, n_features):
     """Name the sums that add_moments left: weight (K,), first (K, d), second (K, d)."""
-    if not factors.near:
+    if not factors.about_origin:
         return unpack_about_means(moments, factors, n_features)
-    weight, sums, squares, gap = about_origin(moments, factors)
+    weight, sums, squares, gap = sums_about_origin(moments, factors)
     first = sums - weight[:, None] * gap
     return weight, first[:, :n_features], (squares - gap * (sums + first))[:, :n_features]
 
 
 def cancels(moments, factors):
     """Tell whether second moments about the means are too little of those about the origin."""
-    if not factors.near:
+    if not factors.about_origin:
         return False
-    weight, _, _, gap = about_origin(moments, factors)
+    weight, _, _, gap = sums_about_origin(moments, factors)
     return cancelled(unpack(moments, factors, None)[2], weight[:, None] * np.square(gap))

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.kernels.jit import inline, view
+from fastgmm.kernels.jit import inline
 from fastgmm.kernels.simd.vectors import fma, splat, square_root, store
-from fastgmm.kernels.structures.full_2d import add_moments_of_pairs, log_densities_of_pairs
+from fastgmm.kernels.structures.full_2d import add_moments_of_two, log_densities_of_two
 from fastgmm.kernels.structures.triangular import (
     add_outer_products,
     from_triangle,
@@ -47,28 +47,31 @@ def factors(log_weights, means, precisions_cholesky, dtype):
 def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
     if factors.means.shape[1] == 2:
-        log_densities_of_pairs(tile, factors, out)
+        log_densities_of_two(tile, factors, out)
         return
-    group = centring_room(scratch, factors)
+    group = narrow(scratch)
     for k in range(len(factors.means)):
         log_densities_of(k, tile, TILE, factors, group, out[k])
-
-
-@view
-def centring_room(scratch, factors):
-    """Return room for a group of centred rows."""
-    return narrow(scratch)
 
 
 @inline
 def log_densities_of(k, tile, n_columns, factors, group, out):
     """Do so for one component and the first columns, in whole groups, of a tile."""
     for r in range(0, n_columns, GROUP * splat(tile, 0.0).width):
-        for j in range(factors.means.shape[1]):
-            mean, mean_low = factors.means[k, j], factors.means_low[k, j]
-            store(group, (j, 0), centred(load_group(tile, (j, r)), mean, mean_low))
+        write_centred(k, tile, r, factors, group)
         squares = squared_lengths(factors.panels[k], group, 0)
         store(out, (r,), fma(-0.5, squares, factors.log_scale[k]))
+
+
+@inline
+def write_centred(k, tile, r, factors, group):
+    """Write the group of columns that starts at r, less the mean of one component.
+
+    As a part of its caller it let LLVM copy that four times: 1.2 of the time to compile.
+    """
+    for j in range(factors.means.shape[1]):
+        mean, mean_low = factors.means[k, j], factors.means_low[k, j]
+        store(group, (j, 0), centred(load_group(tile, (j, r)), mean, mean_low))
 
 
 @inline
@@ -81,7 +84,7 @@ def add_moments(tile, responsibilities, factors, scratch, out):
     n_components = len(factors.means)
     size = out.size // n_components
     if factors.means.shape[1] == 2:
-        add_moments_of_pairs(tile, responsibilities, factors, out)
+        add_moments_of_two(tile, responsibilities, factors, out)
         return
     for k in range(n_components):
         add_moments_of(k, tile, responsibilities[k], TILE, factors, scratch, out[k * size :])

@@ -4,13 +4,13 @@ Moments are products with the responsibility itself: six numbers, where scaling 
 costs a root a row and component, and the block of four by four sixteen products.
 """
 
-from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.jit import inline, subroutine
 from fastgmm.kernels.simd.vectors import add_quick_totals, fma, load, splat, store
 from fastgmm.kernels.tiles import TILE, centred
 
 
 @inline
-def centred_pair(tile, r, factors, k):
+def centred_two(tile, r, factors, k):
     """Return one register of each feature less its mean."""
     means, lows = factors.means, factors.means_low
     x = centred(load(tile, (0, r)), means[k, 0], lows[k, 0])
@@ -18,28 +18,28 @@ def centred_pair(tile, r, factors, k):
     return x, y
 
 
-@step
-def log_densities_of_pairs(tile, factors, out):
+@subroutine
+def log_densities_of_two(tile, factors, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
     for k in range(len(factors.means)):
         upper = factors.panels[k, 0]
         for r in range(0, TILE, splat(tile, 0.0).width):
-            x, y = centred_pair(tile, r, factors, k)
+            x, y = centred_two(tile, r, factors, k)
             a = x * upper[0, 2]  # a panel ends with the last column: two of padding are first
             b = fma(y, upper[1, 3], x * upper[0, 3])
             store(out, (k, r), fma(fma(b, b, a * a), -0.5, factors.log_scale[k]))
 
 
-@step
-def add_moments_of_pairs(tile, responsibilities, factors, out):
+@subroutine
+def add_moments_of_two(tile, responsibilities, factors, out):
     """Add, for every k, the triangle of r (x - mean, 1)(x - mean, 1)', row by row."""
     zero = splat(tile, 0.0)
     for k in range(len(factors.means)):
         weight = first_x = first_y = xx = xy = yy = zero
         for r in range(0, TILE, zero.width):
-            share = load(responsibilities, (k, r))
-            x, y = centred_pair(tile, r, factors, k)
-            rx, ry = share * x, share * y
-            weight, first_x, first_y = weight + share, first_x + rx, first_y + ry
+            responsibility = load(responsibilities, (k, r))
+            x, y = centred_two(tile, r, factors, k)
+            rx, ry = responsibility * x, responsibility * y
+            weight, first_x, first_y = weight + responsibility, first_x + rx, first_y + ry
             xx, xy, yy = fma(rx, x, xx), fma(ry, x, xy), fma(ry, y, yy)
         add_quick_totals(out, (16 * k,), (xx, xy, yy, first_x, first_y, weight, zero, zero))

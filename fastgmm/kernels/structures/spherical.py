@@ -39,7 +39,7 @@ class Factors(NamedTuple):
     origin: np.ndarray  # (2, P) the middle of the means, in two parts
     panels: np.ndarray  # (E / 4, P, 4) means less the origin, E being K in whole fours
     squares: np.ndarray  # (K,) their squared lengths
-    near: bool  # moments may be taken about the origin
+    about_origin: bool  # whether moments are taken about the origin
 
 
 def factors(log_weights, means, precisions_cholesky, dtype):
@@ -67,7 +67,7 @@ def factors(log_weights, means, precisions_cholesky, dtype):
 def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
     for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-        if factors.near:
+        if factors.about_origin:
             log_densities_about_origin(tile, r, factors, out)
         else:
             log_densities_about_means(tile, r, factors, out)
@@ -113,7 +113,7 @@ def store_density(out, k, r, factors, squares):
 @inline
 def add_moments(tile, responsibilities, factors, scratch, out):
     """Add weights, first moments and squares: about the origin, or feature by feature."""
-    if factors.near:
+    if factors.about_origin:
         n_components, n_features = factors.means.shape
         add_products(responsibilities, whole(n_components, 4), tile, n_features + 4, out)
     else:
@@ -124,7 +124,7 @@ n_moments = diagonal.n_moments
 row_operations = diagonal.row_operations
 
 
-def about_origin(moments, factors):
+def sums_about_origin(moments, factors):
     """Name the sums about the origin: weight (K,), first (K, P), squares (K,), and K gaps."""
     n_components, padded = factors.means.shape
     products = from_products(moments, whole(n_components, 4), padded + 4)[:n_components]
@@ -135,8 +135,8 @@ def about_origin(moments, factors):
 
 def unpack(moments, factors, n_features):
     """Name the sums that add_moments left: weight (K,), first (K, d), second (K,)."""
-    if factors.near:
-        weight, sums, squares, gap = about_origin(moments, factors)
+    if factors.about_origin:
+        weight, sums, squares, gap = sums_about_origin(moments, factors)
         first = sums - weight[:, None] * gap
         return weight, first[:, :n_features], squares - (gap * (sums + first)).sum(axis=1)
     weight, first, second = diagonal.unpack_about_means(moments, factors, n_features)
@@ -145,7 +145,7 @@ def unpack(moments, factors, n_features):
 
 def cancels(moments, factors):
     """Tell whether second moments about the means are too little of those about the origin."""
-    if not factors.near:
+    if not factors.about_origin:
         return False
-    weight, _, _, gap = about_origin(moments, factors)
+    weight, _, _, gap = sums_about_origin(moments, factors)
     return cancelled(unpack(moments, factors, None)[2], weight * np.square(gap).sum(axis=1))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.kernels.jit import inline, step
+from fastgmm.kernels.jit import inline, subroutine
 from fastgmm.kernels.simd.vectors import (
     add_in_order,
     add_totals,
@@ -76,7 +76,7 @@ class Factors(NamedTuple):
     far: bool  # components so far apart that each needs its own centred rows
     squares: np.ndarray  # (K,) squared lengths of whitened means
     directions: np.ndarray  # (E / 4, P, 4) whitened means in panels
-    near: bool  # moments may be taken about the origin
+    about_origin: bool  # whether moments are taken about the origin
 
 
 @one_blas_thread()
@@ -114,7 +114,7 @@ def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
     n_components, n_features = factors.whitened.shape
     for r in range(0, TILE, GROUP * splat(tile, 0.0).width):
-        if factors.near:
+        if factors.about_origin:
             centre(tile, r, factors.origin)
             transform(factors.panels, tile, r, scratch)
             log_densities_about_origin(scratch, r, factors, out)
@@ -161,7 +161,7 @@ def add_moments(tile, responsibilities, factors, scratch, out):
     n_components, n_features = factors.whitened.shape
     first, products, pairs, _ = sections(n_components, n_features)
     add_row_totals(responsibilities, n_components, out[:first])
-    if factors.near:
+    if factors.about_origin:
         n_sums = whole(n_components, 4)
         add_products(responsibilities, n_sums, tile, n_features, out[first:products])
         multiply_by_root_weight(responsibilities, n_components, tile, n_features)
@@ -182,7 +182,7 @@ def sections(n_components, n_features):
     return first, products, pairs, pairs + triangle_size(n_components)
 
 
-@step
+@subroutine
 def add_first_moments(tile, responsibilities, factors, scratch, out):
     """Add r (x - mean_k) to out[j, k], and write its sum over k into scratch[j]."""
     eights, n_features = factors.means.shape
@@ -202,7 +202,7 @@ def add_first_moments(tile, responsibilities, factors, scratch, out):
             add_totals(out, (j * eights + k,), sums)
 
 
-@step
+@subroutine
 def multiply_by_root_weight(responsibilities, n_components, tile, n_features):
     """Multiply by the root of each row's weight."""
     zero = splat(tile, 0.0)
@@ -215,7 +215,7 @@ def multiply_by_root_weight(responsibilities, n_components, tile, n_features):
             store(tile, (j, r), load(tile, (j, r)) * root)
 
 
-@step
+@subroutine
 def divide_by_root_weight(responsibilities, n_components, scratch, n_features):
     """Divide by the root of each row's weight; rows of weight zero become zero."""
     zero = splat(scratch, 0.0)
@@ -241,7 +241,7 @@ def n_moments(factors):
     return sections(*factors.whitened.shape)[-1]
 
 
-def about_origin(moments, factors):
+def sums_about_origin(moments, factors):
     """Name the sums about the origin: weight (K,), first (K, P), second (P, P), and gaps (K, P)."""
     n_components, padded = factors.whitened.shape
     first, products, pairs, _ = sections(n_components, padded)
@@ -253,8 +253,8 @@ def about_origin(moments, factors):
 
 def unpack(moments, factors, n_features):
     """Name the sums that add_moments left: weight (K,), first (K, d), pooled second (d, d)."""
-    if factors.near:
-        weight, sums, second, gap = about_origin(moments, factors)
+    if factors.about_origin:
+        weight, sums, second, gap = sums_about_origin(moments, factors)
         moved = weight[:, None] * gap
         with one_blas_thread():
             half = gap.T @ (sums - 0.5 * moved)  # and its transpose: symmetric to the last bit
@@ -273,9 +273,9 @@ def unpack(moments, factors, n_features):
 
 def cancels(moments, factors):
     """Tell whether second moments about the means are too little of those about the origin."""
-    if not factors.near:
+    if not factors.about_origin:
         return False
-    weight, sums, second, gap = about_origin(moments, factors)
+    weight, sums, second, gap = sums_about_origin(moments, factors)
     moved = weight[:, None] * gap
     left = np.diagonal(second) - 2.0 * np.einsum("kj,kj->j", gap, sums - 0.5 * moved)
     return cancelled(left, np.einsum("kj,kj->j", moved, gap))

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastgmm.kernels.jit import either, inline, step
+from fastgmm.kernels.jit import either, inline, subroutine
 from fastgmm.kernels.simd.vectors import (
     WIDTH,
     add_quick_totals,
@@ -145,7 +145,7 @@ def add_own_triangle(tile, i, n_columns, out, begin):
     add_quick_totals(out, (begin,), sums)
 
 
-@step
+@subroutine
 def add_outer_products(tile, n_rows, n_columns, out):
     """Add the lower triangle of tile @ tile.T, four rows by four.
 

@@ -124,8 +124,8 @@ def passes_of(factors, rows):
     """The passes that may be chosen for these factors, and what they take in their place."""
     yield expectation.expectation_serial, factors
     if isinstance(factors, full.Factors):
-        yield pruned.gathered_serial, factors
-        yield pruned.screened_serial, pruned.screen(factors, rows, 4)
+        yield expectation.expectation_serial, pruned.Gathered(*factors)
+        yield expectation.expectation_serial, pruned.bound_factors(factors, rows, 4)
 
 
 def distances_and_assignment(values, centres, rng):
@@ -136,10 +136,10 @@ def distances_and_assignment(values, centres, rng):
     labels, mass = guard(np.empty(n_rows, np.int64)), guard(np.zeros(n_centres))
     sums, weights = guard(np.zeros_like(centres)), guard(rng.random(n_rows))
     kmeans.assign(rows, weights, centres, labels, mass, sums)
-    kmeans.far_rows(
+    kmeans.plus_plus(
         rows, weights, guard(rng.random(n_centres * 3 + 1)), guard(np.empty(n_centres, np.int64))
     )
-    kmeans.swap(rows, weights, guard(rng.random(3)), centres)
+    kmeans.local_search(rows, weights, guard(rng.random(3)), centres)
     if not np.isclose(mass.sum(), weights.sum()):
         raise AssertionError(n_rows)
 
@@ -157,13 +157,13 @@ def sums_of_bits(values, rng):
             factors = guard(rng.integers(0, 2**63, (n_rows, n_abreast), np.uint64))
             sums = guard(np.zeros(n_words, kind))
             masks = kind(half), kind(exponent), kind(int(sign) - exponent)
-            seen, _ = checksum.add_bits(words, factors, sums, *masks)
+            seen, _ = checksum.add_column_sums(words, factors, sums, *masks)
             if seen & sign or not sums.any():
                 raise AssertionError((n_rows, n_words))
 
 
 def pieces():
-    """Do what a lane does, call by call, in tiles whose edges are guarded."""
+    """Do what a slice does, call by call, in tiles whose edges are guarded."""
     for name, dtype, parameters, rng, at_end in cases():
         structure, n_components = STRUCTURES[name], parameters.n_components
         n_features = parameters.n_features

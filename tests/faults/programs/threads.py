@@ -162,12 +162,12 @@ def limits(expected):
     asked = []
 
     @contextlib.contextmanager
-    def watched(original=parallel_threads.team):
+    def watched(original=parallel_threads.reserved):
         asked.append(numba.get_num_threads())
-        with original() as may_share:
-            yield may_share
+        with original() as are_ours:
+            yield are_ours
 
-    parallel_threads.team = watched
+    parallel_threads.reserved = watched
     fitted(CASES[0])
     assert max(asked) == max(NUMBERS), asked
     asked.clear()

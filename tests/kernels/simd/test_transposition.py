@@ -7,7 +7,7 @@ import pytest
 from numba import njit, typeof
 from numpy.testing import assert_array_equal
 
-from fastgmm.kernels.simd.transposition import split_pairs, transpose_block
+from fastgmm.kernels.simd.transposition import split_two, transpose_block
 from fastgmm.kernels.simd.vectors import VectorType
 
 
@@ -34,7 +34,7 @@ def test_chosen_rows_become_columns_and_missing_features_zeros(rng, dtype, n_fea
 
 @njit
 def part(rows, begin, tile, column):
-    split_pairs(rows, begin, tile, column)
+    split_two(rows, begin, tile, column)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -33,7 +33,7 @@ def test_a_pass_about_one_origin_agrees_with_its_twin(rng, structure, shape, wei
     n_features, n_components, n_rows = shape
     parameters = twins.random_parameters(rng, structure, n_components, n_features, spread=0.1)
     rows = twins.random_rows(rng, parameters, n_rows, np.float64)
-    assert twins.factors_of(parameters, np.float64).near
+    assert twins.factors_of(parameters, np.float64).about_origin
     weights = {
         "none": None,
         "random": rng.exponential(size=n_rows),
@@ -76,7 +76,7 @@ def blocks(monkeypatch):
 
 def test_sums_that_would_cancel_are_made_again_about_the_means(structure, blocks):
     parameters, rows = poor_start(structure)
-    assert twins.factors_of(parameters, np.float64).near
+    assert twins.factors_of(parameters, np.float64).about_origin
     (found,) = passes.statistics(open_source(rows), [parameters])
     exact, _ = twins.sums(rows, None, parameters)
     assert len(blocks) == 2

@@ -60,7 +60,7 @@ def scores_of(run, rows, parameters):
     responsibilities = np.empty((len(rows), parameters.n_components), rows.dtype)
     labels = np.empty(len(rows), np.int64)
     for out in (log_likelihoods, responsibilities, labels):
-        run(rows, factors, twins.LANE_ROWS, out)
+        run(rows, factors, twins.SLICE_ROWS, out)
     return log_likelihoods, responsibilities, labels
 
 
@@ -136,7 +136,7 @@ def test_tied_ways_agree_where_they_meet(rng, dtype, n_features, n_components):
     assert not factors.far
     found = [np.empty((200, n_components), dtype) for _ in range(2)]
     for far, out in zip((False, True), found, strict=True):
-        score_serial(rows, factors._replace(far=far), twins.LANE_ROWS, out)
+        score_serial(rows, factors._replace(far=far), twins.SLICE_ROWS, out)
     _, bounds = twins.scores(rows, parameters)
     assert np.all(np.abs(found[0] - found[1]) <= bounds.responsibilities)
     assert np.max(np.abs(factors.whitened)) < FAR[np.dtype(dtype)]
@@ -212,7 +212,7 @@ def test_threads_do_not_change_a_bit(rng, structure):
                 assert_array_equal(mine, serial)
             factors = twins.factors_of(parameters, np.float64)
             out = np.empty((4000, 3))
-            score(rows, factors, twins.LANE_ROWS, out)
+            score(rows, factors, twins.SLICE_ROWS, out)
             assert_array_equal(out, expected_scores[1])
     finally:
         numba.set_num_threads(before)
@@ -232,15 +232,15 @@ def test_rows_are_summed_alike_wherever_they_lie_in_memory(rng, structure):
             assert_array_equal(mine, other)
 
 
-def test_a_lane_is_summed_alike_whatever_lies_beside_it(rng, structure, dtype):
+def test_a_slice_is_summed_alike_whatever_lies_beside_it(rng, structure, dtype):
     parameters = twins.random_parameters(rng, structure, 3, 4)
     rows = twins.random_rows(rng, parameters, 1000, dtype)
     moments, log_likelihoods = twins.moments_of(expectation_serial, rows, None, parameters)
-    for lane in range(3):
-        own = rows[lane * 384 : (lane + 1) * 384]
+    for i in range(3):
+        own = rows[i * 384 : (i + 1) * 384]
         alone = twins.moments_of(expectation_serial, own, None, parameters)
-        assert_array_equal(alone[0][0], moments[lane])
-        assert_array_equal(alone[1], log_likelihoods[lane])
+        assert_array_equal(alone[0][0], moments[i])
+        assert_array_equal(alone[1], log_likelihoods[i])
 
 
 def test_weight_zero_is_no_row_and_an_integer_weight_repeats(rng, structure, dtype):

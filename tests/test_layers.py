@@ -229,7 +229,7 @@ def test_imports_follow_the_map(path):
         ("fastgmm.errors", "import fastgmm"),
         (
             "fastgmm.sources.formats.npy",
-            "def f():\n    from fastgmm.mixture.statistics import Array",
+            "def f():\n    from fastgmm.mixture.arrays import Array",
         ),
         ("fastgmm.mixture.statistics", "if TYPE_CHECKING:\n    import fastgmm.covariance"),
         ("fastgmm.passes", "class A:\n    from sklearn.base import BaseEstimator"),

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.covariance.regularisation import own_covariances
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array, SufficientStatistics
+from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.mixture.structure import Structure
 
 

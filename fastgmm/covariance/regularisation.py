@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
+from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, SufficientStatistics
 
 
 def own_covariances(

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
 
 EMPTY, SINGLE = 0.5, 1.5  # a component with fewer rows counts as empty, or as one row

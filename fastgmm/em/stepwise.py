@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array, SufficientStatistics
+from fastgmm.mixture.statistics import SufficientStatistics
 
 
 def remembered(

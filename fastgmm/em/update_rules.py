@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from fastgmm.covariance import Family
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array, SufficientStatistics
+from fastgmm.mixture.statistics import SufficientStatistics
 
 
 class UpdateRule(Protocol):

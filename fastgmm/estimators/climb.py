@@ -18,8 +18,9 @@ from fastgmm.estimators.callbacks import Progress, StopRequestedError
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of
 from fastgmm.estimators.validation.inputs import Rows, check_count
 from fastgmm.initialisation.repair import repaired
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array, SufficientStatistics
+from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.passes.subsample import Sample, feature_variances
 from fastgmm.storage.checkpoint import Moment, Record
 

@@ -11,8 +11,8 @@ import numpy as np
 from fastgmm import em
 from fastgmm.covariance import family
 from fastgmm.errors import DataError
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
 
 ARRAYS = ("weights", "means", "covariances", "precisions_cholesky")
 FITTED = (

@@ -17,7 +17,7 @@ from fastgmm.estimators.fit_guards import last_iteration_kept
 from fastgmm.estimators.validation import memory
 from fastgmm.estimators.validation.inputs import Rows
 from fastgmm.estimators.validation.random_state import generator
-from fastgmm.mixture.statistics import Array
+from fastgmm.mixture.arrays import Array
 from fastgmm.passes.subsample import Sample, draw_seed, feature_variances, sample_of
 
 

@@ -15,8 +15,9 @@ from fastgmm.covariance.regularisation import relative
 from fastgmm.em import stepwise
 from fastgmm.estimators.fitted_attributes import attributes_of, is_fitted, parameters_of
 from fastgmm.estimators.validation import inputs, memory
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array, SufficientStatistics
+from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, SufficientStatistics
 from fastgmm.passes.subsample import SAMPLE_ROWS
 from fastgmm.sources import Block, Source, open_source, with_weights
 

@@ -14,8 +14,8 @@ from fastgmm.estimators.climb import Prepared
 from fastgmm.estimators.fitted_attributes import is_fitted, parameters_of
 from fastgmm.estimators.validation import inputs, mixture_arrays
 from fastgmm.initialisation.methods import start_from
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
 from fastgmm.passes.subsample import Sample
 from fastgmm.storage.checkpoint import Moment
 

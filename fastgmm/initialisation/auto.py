@@ -45,8 +45,8 @@ from fastgmm.initialisation.split_merge import (
     splits,
     together,
 )
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 

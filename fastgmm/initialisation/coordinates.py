@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.mixture.statistics import Array
+from fastgmm.mixture.arrays import Array
 from fastgmm.parallel.blas import one_blas_thread
 
 # Of the largest eigenvalue of a correlation matrix: less is a sum of other features, and rounding

@@ -17,8 +17,9 @@ from fastgmm import em
 from fastgmm.kernels import kmeans
 from fastgmm.kernels.plan import PARALLEL_OPERATIONS
 from fastgmm.kernels.tiles import TILE
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array, SufficientStatistics
+from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.mixture.structure import Structure
 from fastgmm.parallel import threads
 from fastgmm.parallel.blas import one_blas_thread

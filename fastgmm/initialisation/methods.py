@@ -18,8 +18,8 @@ from fastgmm.initialisation.kmeans import (
     random_responsibilities,
     random_rows,
 )
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 

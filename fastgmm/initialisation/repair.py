@@ -17,8 +17,8 @@ from fastgmm.initialisation.auto import TRIAL_PASSES, leaders
 from fastgmm.initialisation.kmeans import Members, maximise
 from fastgmm.initialisation.short_runs import ShortRuns, source_of
 from fastgmm.initialisation.split_merge import TRIALS, Split, held, splits
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 

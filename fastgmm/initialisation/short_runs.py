@@ -27,8 +27,9 @@ from fastgmm.initialisation.kmeans import Members, maximise
 from fastgmm.initialisation.split_merge import LEAST_RESPONSIBILITY, Held, Split
 from fastgmm.kernels import softmax
 from fastgmm.kernels.simd.vectors import WIDTH
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, Array
+from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT
 from fastgmm.mixture.structure import Structure
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from fastgmm.covariance import Family
 from fastgmm.initialisation import coordinates
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
-from fastgmm.mixture.arrays import Array as Array
-from fastgmm.mixture.arrays import read_only
+from fastgmm.mixture.arrays import Array, read_only
 from fastgmm.mixture.structure import STRUCTURES, Structure
 
 # Below this a weight's products with the rows sink among the subnormal numbers, where they lose

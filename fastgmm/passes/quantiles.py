@@ -19,8 +19,8 @@ import numpy.typing as npt
 from fastgmm import passes
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.kernels.plan import block_rows
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
 from fastgmm.passes.model import Model, model
 from fastgmm.sources import Block, Source
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from fastgmm.kernels import scoring
 from fastgmm.kernels.plan import BLOCK_BYTES, block_rows
 from fastgmm.kernels.tiles import TILE
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
 from fastgmm.passes.model import Model, calls, model, short_blocks, twin, weight_of
 from fastgmm.sources import Block, Source
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fastgmm.errors import DataError
 from fastgmm.kernels.plan import block_rows
-from fastgmm.mixture.statistics import Array
+from fastgmm.mixture.arrays import Array
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.sources import Block, Source
 from fastgmm.sources.checks import check_extents, check_range

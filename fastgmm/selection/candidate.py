@@ -17,7 +17,7 @@ from fastgmm.estimators.climb import degenerate_warning
 from fastgmm.estimators.criteria import Criterion
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of
 from fastgmm.estimators.validation.inputs import Rows
-from fastgmm.mixture.statistics import Array
+from fastgmm.mixture.arrays import Array
 from fastgmm.passes.scores import Totals
 
 

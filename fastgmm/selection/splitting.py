@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import em
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import Array
 from fastgmm.mixture.structure import Structure
 from fastgmm.parallel.blas import one_blas_thread
 

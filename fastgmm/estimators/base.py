@@ -1,4 +1,4 @@
-"""What every mixture of ours can do once it is fitted: predict, score, sample."""
+"""The base class of the estimators: what a fitted mixture can do, and how it is published."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from fastgmm.sources import Source
 
 
 class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
-    """The face of a fitted mixture: its public attributes are the model.
+    """A mixture whose public attributes are the model.
 
-    Every method reads them anew, so that a model whose attributes were set by hand works as well.
+    Every method reads them anew, so a model whose attributes were set by hand works as well.
     """
 
     covariance_type: str
@@ -39,7 +39,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a source
-            Whatever `fit` takes; read block by block.
+            As for `fit`; read block by block.
 
         Returns
         -------
@@ -48,17 +48,17 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         return passes.labels(*self._scoring(X))
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.floating]:
-        """Probability of each component, given the row.
+        """Probability of each component for each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a source
-            Whatever `fit` takes; read block by block.
+            As for `fit`; read block by block.
 
         Returns
         -------
         ndarray of shape (n_samples, n_components)
-            Every row sums to 1.
+            Each row sums to 1.
         """
         return passes.responsibilities(*self._scoring(X))
 
@@ -68,31 +68,31 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a source
-            Whatever `fit` takes; read block by block.
+            As for `fit`; read block by block.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            Natural logarithms of a density per unit volume of the feature space.
+            Natural logarithm of the density per unit volume of the feature space.
         """
         return passes.log_likelihoods(*self._scoring(X))
 
     def score(self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Mean log-likelihood of a row under the fitted mixture.
+        """Mean log-likelihood per row under the fitted mixture.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a source
-            Whatever `fit` takes; read block by block, so that memory does not grow with it.
+            As for `fit`; read block by block, so memory does not grow with it.
         y : Ignored
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
-            How often each row counts.
+            Weight of each row.
 
         Returns
         -------
         float
-            Natural logarithm of a density per unit volume of the feature space.
+            Natural logarithm of the density per unit volume of the feature space.
         """
         totals = criteria.totals_of(*self._scoring(X, sample_weight))
         return totals.log_likelihood / totals.row_weight
@@ -104,7 +104,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features), or a source
         sample_weight : array-like of shape (n_samples,), optional
-            How often each row counts.
+            Weight of each row.
 
         Returns
         -------
@@ -113,7 +113,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Warns
         -----
         WeightsWarning
-            If the weights sum to less than the rows that have any.
+            If the weights sum to less than the number of rows.
         """
         return self._criterion("aic", X, sample_weight)
 
@@ -124,7 +124,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features), or a source
         sample_weight : array-like of shape (n_samples,), optional
-            How often each row counts; their sum takes the place of the number of rows.
+            Weight of each row; their sum replaces the number of rows.
 
         Returns
         -------
@@ -133,23 +133,23 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Warns
         -----
         WeightsWarning
-            If the weights sum to less than the rows that have any.
+            If the weights sum to less than the number of rows.
         """
         return self._criterion("bic", X, sample_weight)
 
     def icl(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
         """Integrated completed likelihood criterion on the rows of X; the lower the better.
 
-        BIC, and a charge for rows that lie between components: less twice the logarithm of the
-        probability of each row's likeliest component (Biernacki, Celeux and Govaert 2000; R's
-        mclust has the other sign).
+        BIC minus twice the summed log probability of each row's likeliest component, a penalty on
+        rows that lie between components (Biernacki, Celeux and Govaert 2000; R's mclust has the
+        opposite sign).
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a source
             Read once, block by block.
         sample_weight : array-like of shape (n_samples,), optional
-            How often each row counts; their sum takes the place of the number of rows.
+            Weight of each row; their sum replaces the number of rows.
 
         Returns
         -------
@@ -158,7 +158,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Warns
         -----
         WeightsWarning
-            If the weights sum to less than the rows that have any.
+            If the weights sum to less than the number of rows.
         """
         return self._criterion("icl", X, sample_weight)
 
@@ -168,28 +168,27 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         contamination: float = 0.01,
         sample_weight: npt.ArrayLike | None = None,
     ) -> float:
-        """Log density under which a given share of the rows lies: what is lower is an outlier.
+        """Log density below which a given fraction of the rows lies: the outliers.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a source
-            Whatever `fit` takes. Read in bounded memory: once for up to 2 million rows, and for
-            more rows mostly twice, at most five times.
+            As for `fit`. Read in bounded memory: once for up to 2 million rows, otherwise mostly
+            twice and at most five times.
         contamination : float, default=0.01
-            The share, above 0 and below 1.
+            Fraction of the rows, above 0 and below 1.
         sample_weight : array-like of shape (n_samples,), optional
-            How often each row counts.
+            Weight of each row.
 
         Returns
         -------
         float
-            Exact, by selection rather than from a sample. Without weights it is
-            ``np.quantile(self.score_samples(X), contamination)``, in double precision: between
-            two rows it is interpolated, and ``score_samples(X) < threshold`` marks the share.
-            With weights it is that with ``weights=sample_weight, method="inverted_cdf"``, the only
-            method for which NumPy defines weights: the log density of a row, the least with at
-            least that share of the weight at or below it. Rows that tie with it are on the same
-            side as it.
+            Exact, not estimated from a sample. Without weights it is
+            ``np.quantile(self.score_samples(X), contamination)`` in double precision, interpolated
+            between two rows, and ``score_samples(X) < threshold`` marks that fraction. With
+            weights it is the same with ``weights=sample_weight, method="inverted_cdf"``, the only
+            method for which NumPy defines weights: the lowest log density of a row with at least
+            that fraction of the weight at or below it. Rows that tie with it are on its side.
 
         Raises
         ------
@@ -209,7 +208,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         return quantiles.threshold(*self._scoring(X, sample_weight), float(contamination))
 
     def sample(self, n_samples: int = 1) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Draw rows from the fitted mixture, in the order of their components.
+        """Draw rows from the fitted mixture, ordered by component.
 
         Parameters
         ----------
@@ -233,11 +232,11 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     @classmethod
     @functools.cache
     def _get_param_names(cls) -> list[str]:
-        """Read the constructor's signature once: 40 of the 3000 microseconds of a tiny fit."""
+        """Read the constructor's signature once, which saves 40 of a tiny fit's 3000 us."""
         return super()._get_param_names()
 
     def _validate_params(self) -> None:
-        """Check the settings: called by scikit-learn at the start of a fit."""
+        """Check the parameters; scikit-learn calls this at the start of a fit."""
         constraints = self._parameter_constraints
         constructor.check(type(self).__name__, self.get_params(deep=False), constraints)
         super()._validate_params()
@@ -247,15 +246,15 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         return pickling.stamped(super().__getstate__())
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take what was pickled, and warn if another fastgmm wrote it."""
+        """Restore a pickle, and warn if another fastgmm wrote it."""
         super().__setstate__(pickling.checked(state, type(self).__name__))
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Whether there is a mixture to score with."""
+        """Whether the attributes of a mixture are set."""
         return is_fitted(vars(self))
 
     def _publish(self, attributes: dict[str, Any]) -> None:
-        """Replace all fitted attributes, in one assignment that nothing can come between."""
+        """Replace all fitted attributes in one assignment, so other threads see old or new."""
         kept = {name: value for name, value in vars(self).items() if name not in self._fitted_names}
         self.__dict__ = kept | attributes
 

@@ -1,4 +1,4 @@
-"""fastgmm.GaussianMixture: scikit-learn's estimator, on our own engine."""
+"""GaussianMixture: scikit-learn's estimator, fitted by compiled passes over the rows."""
 
 from __future__ import annotations
 
@@ -28,74 +28,72 @@ from fastgmm.sources import Source
 
 @model_file.register
 class GaussianMixture(Mixture):
-    """Gaussian mixture, fitted by EM: a drop-in for scikit-learn's.
+    """Gaussian mixture fitted by EM, a drop-in replacement for scikit-learn's.
 
     Parameters
     ----------
     n_components : int, default=1
         Number of components.
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
-        "full": every component has a covariance matrix of its own; "tied": all share one;
-        "diag": every component has a variance for each feature; "spherical": every component
-        has one variance.
+        "full": each component has its own covariance matrix; "tied": all components share one;
+        "diag": each component has one variance per feature; "spherical": each component has a
+        single variance.
     tol : float, default=1e-7
-        EM stops when the mean log-likelihood of a row changes by less. scikit-learn's default is
-        1e-3, which stops long before EM has found a cluster a hundredth of its neighbour: see
+        EM stops when the mean log-likelihood per row changes by less. scikit-learn's default,
+        1e-3, stops long before EM has found a cluster of a hundredth of its neighbour's size: see
         docs/convergence.md.
     stopping : {"change", "aitken"}, default="change"
         What `tol` bounds. "change": the change in the last pass, as in scikit-learn; "aitken": the
-        distance that is left to the limit, estimated from the last four passes. Where EM is slow,
-        the distance is many times the change.
+        remaining distance to the limit, estimated from the last four passes. When EM is slow, the
+        distance is many times the change.
     reg_covar : float, default=1e-6
-        Added to every variance, in the square of the data's unit.
+        Non-negative number added to each variance, in the square of the data's unit.
     reg_covar_relative : bool, default=False
-        Whether `reg_covar` is a part of each feature's variance instead, so that the result does
-        not depend on the units of the features. The variances are those of a sample of the rows,
-        all of them up to 50 000; with "spherical", their mean counts. A constant feature, which
-        has no scale, is given `reg_covar` itself.
+        Whether `reg_covar` is a fraction of each feature's variance, so that the result does not
+        depend on the units of the features. The variances are estimated from up to 50 000 rows;
+        "spherical" takes their mean. A constant feature has no scale and gets `reg_covar` itself.
     max_iter : int, default=1000
-        Most passes of EM over the rows; 0 keeps the start.
+        Maximum number of EM passes over the rows; 0 keeps the start.
     acceleration : {"auto", "squarem"} or None, default="auto"
         Extrapolate EM steps. An extrapolation that does not raise the likelihood is rejected; its
-        pass still counts in `n_iter_`. "auto" switches to SQUAREM when EM gains less than 1e-6 per
-        pass and is expected to need 20 more; user-given and warm starts use plain EM. See
+        pass still counts in `n_iter_`. "auto" switches to "squarem" when EM gains less than 1e-6
+        per pass and is expected to need 20 more; user-given and warm starts use plain EM. See
         docs/convergence.md.
     n_init : int, default=1
-        Number of starts. They advance in shared passes over the rows, and the one of highest
-        likelihood is kept; one whose covariance collapses is left out unless all do.
+        Number of starts. They share each pass over the rows, and the one with the highest
+        likelihood is kept; starts whose covariance collapses are left out unless all do.
     init_params : {"auto", "kmeans", "k-means++", "random", "random_from_data"}, default="auto"
-        How to start. "auto": from the best of several kinds of clusters, after short runs of EM
-        on a sample; "kmeans": from the clusters of k-means; "k-means++": from the rows that
-        k-means++ chooses; "random_from_data": from rows chosen at random; "random": from random
-        responsibilities.
+        How to initialise. "auto": the best of several kinds of clusterings after short EM runs on
+        a sample; "kmeans": the clusters of k-means; "k-means++": the rows that k-means++ chooses;
+        "random_from_data": rows chosen at random; "random": random responsibilities.
     weights_init : array-like of shape (n_components,), optional
-        Weights to start from, instead of those of `init_params`.
+        Initial weights, instead of those of `init_params`.
     means_init : array-like of shape (n_components, n_features), optional
-        Means to start from.
+        Initial means.
     precisions_init : array-like, optional
-        Inverses of the covariances to start from, in the shape of `precisions_`.
+        Initial inverse covariances, in the shape of `precisions_`.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
-        Where the random numbers of starts and of `sample` come from. The same seed gives the
-        same bits.
+        Controls the random numbers of the starts and of `sample`. The same seed gives the same
+        bits.
     warm_start : bool, default=False
-        Whether `fit` goes on from where the last one ended, also with rows of another dtype, which
-        then is the model's; `n_init` does not count.
+        Whether `fit` continues from the last solution. `n_init` is then ignored, and the model
+        takes the dtype of the new rows.
     step_power : float, default=0.9
-        How fast `partial_fit` forgets: the row that is the t-th by weight takes a step of
-        ``t ** -step_power``. 1 counts all rows alike; the smaller, down to 0.5 (excluded), the
-        sooner drifting data are followed, and the noisier the mixture.
+        How fast `partial_fit` forgets: the t-th row, counted by weight, takes a step of
+        ``t ** -step_power``. 1 counts all rows equally; smaller values, above 0.5, follow drifting
+        data sooner and make the mixture noisier.
     verbose : int, default=0
-        1 prints the passes, 2 their time and gain, too.
+        1 prints the passes, 2 also their time and gain.
     verbose_interval : int, default=10
         Number of passes between two prints.
 
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
-        Weight of each component; their sum is 1.
+        Weight of each component; they sum to 1.
     means_ : ndarray of shape (n_components, n_features)
     covariances_ : ndarray
-        In a shape that follows `covariance_type`: "full" (n_components, n_features, n_features),
+        The shape depends on `covariance_type`: "full" (n_components, n_features, n_features),
         "tied" (n_features, n_features), "diag" (n_components, n_features), "spherical"
         (n_components,).
     precisions_ : ndarray
@@ -103,27 +101,27 @@ class GaussianMixture(Mixture):
     precisions_cholesky_ : ndarray
         Factors U of the precisions U U', in the same shape.
     converged_ : bool
-        Whether EM stopped because of `tol`.
+        Whether EM reached `tol`.
     n_iter_ : int
-        Number of passes of the best start, those that an acceleration made in vain included.
+        Number of passes of the best start, including rejected extrapolations.
     lower_bound_ : float
-        Mean log-likelihood of a row in the last pass.
+        Mean log-likelihood per row in the last pass.
     lower_bounds_ : list of float
-        The same, for every pass; one made in vain repeats the bound before.
+        `lower_bound_` after each pass; a rejected extrapolation repeats the value before it.
     n_rows_ : int
-        Number of rows of positive weight in the fit, or in all calls of `partial_fit`.
+        Number of rows with positive weight in the fit, or in all calls of `partial_fit`.
     row_weight_ : float
         Sum of their weights.
     n_features_in_ : int
         Number of features of the rows.
     feature_names_in_ : ndarray of str
-        Names of the features, where the rows had them.
+        Names of the features, if the rows had them.
 
     Notes
     -----
-    X is read block by block in every method, and no array of n_samples x n_components is made but
-    the result of `predict_proba`. Results have the same bits whatever the number of threads,
-    the memory order of an array and the chunks of a file.
+    Every method reads X block by block; only `predict_proba` makes an array of n_samples x
+    n_components. Results are the same to the last bit for any number of threads, any memory order
+    of an array and any chunks of a file.
 
     Examples
     --------
@@ -189,12 +187,12 @@ class GaussianMixture(Mixture):
         *,
         covariance_type: str = "full",
     ) -> Self:
-        """Make a mixture that is ready to score and to sample, without a fit.
+        """Make a mixture from its parameters, ready to score and to sample without a fit.
 
         Parameters
         ----------
         weights : array-like of shape (n_components,)
-            From 0 to 1, of sum 1.
+            Between 0 and 1; they sum to 1.
         means : array-like of shape (n_components, n_features)
         covariances : array-like
             Positive definite, in the shape of `covariances_`.
@@ -207,7 +205,7 @@ class GaussianMixture(Mixture):
         Raises
         ------
         ValueError
-            If a value does not fit; the message names the component.
+            If a parameter is invalid; the message names the component.
         """
         checked = mixture_arrays.checked_mixture(weights, means, covariances, covariance_type)
         parameters = Parameters.from_covariances(family(covariance_type).structure, *checked)
@@ -228,26 +226,26 @@ class GaussianMixture(Mixture):
     ) -> Self:
         """Estimate the mixture by EM.
 
-        Nothing of the object changes until the fit is complete: where it fails or is interrupted,
-        the object predicts as before. If an iteration was finished by then, whatever was raised
-        has an attribute ``model``: a fitted mixture, which ``warm_start`` goes on from.
+        The object does not change until the fit is complete: if the fit fails or is interrupted,
+        the object predicts as before. If an iteration was finished by then, the exception has an
+        attribute ``model``: a fitted mixture, from which ``warm_start`` continues.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a source
             Also pandas, polars and Arrow tables, paths of .npy, CSV, Parquet and Arrow files,
-            callables and re-iterables that give chunks of rows, and what
-            `fastgmm.open_source` returns.
+            callables and re-iterables that yield chunks of rows, and what `fastgmm.open_source`
+            returns.
         y : Ignored
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
-            How often each row counts: 0 is the same as leaving it out, 2 as writing it twice.
+            Weight of each row: 0 leaves it out, 2 is the same as repeating it.
         checkpoint : str or path-like, optional
-            A file to keep the state of the fit in, beside the one before it,
-            ``<checkpoint>.previous``. It is written between passes, as often as that takes no
-            more than 2% of the time. The same call, after the process was killed, goes on from
-            there and ends with the bits of a fit that was not disturbed; after the end, it
-            returns the finished fit. To fit anew, delete both files.
+            File that keeps the state of the fit, besides the state before it in
+            ``<checkpoint>.previous``. It is written between passes, in at most 2% of the time.
+            After the process was killed, the same call continues from there, with the same result
+            to the last bit as a fit without interruption; after the end, it returns the finished
+            fit. To fit anew, delete both files.
 
         Returns
         -------
@@ -257,23 +255,25 @@ class GaussianMixture(Mixture):
         Raises
         ------
         CheckpointError
-            If the checkpoint is of other rows or other arguments (it says which), or damaged
-            together with the one before it.
+            If the checkpoint is of other rows or other arguments (the message says which), or if
+            both files are damaged.
         DataError
-            If a row is not of finite numbers; it is named.
+            If a row has a number that is not finite; the message names row and column.
         DegenerateCovarianceError
             If a covariance collapses in every start.
 
         Warns
         -----
         CheckpointWarning
-            If a checkpoint cannot be written, as on a full disk; the fit goes on. Also if the
-            newest checkpoint is damaged, and the one before it is used.
+            If a checkpoint cannot be written, as on a full disk; the fit continues. Also if the
+            newest checkpoint is damaged and the one before it is used.
+        ConvergenceWarning
+            If the best start did not converge in `max_iter` passes.
         DegenerateComponentWarning
-            If a component ends without rows, with one, or without a variance of its own in some
-            direction, or if a feature is constant or smaller than `reg_covar` shows: it names
-            them, and the way out. Such a component of a start of our own is first put elsewhere,
-            where that raises the likelihood.
+            If a component ends with no row, with one row, or singular but for `reg_covar`, or if a
+            feature is constant or has less variance than `reg_covar` adds; the message names them
+            and says what to do. Unless you gave the start, such a component is first moved
+            elsewhere if that raises the likelihood.
         """
         with fitted_once(self):
             _, attributes = self._fitted(X, y, sample_weight, checkpoint)
@@ -289,7 +289,7 @@ class GaussianMixture(Mixture):
         *,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> npt.NDArray[np.int64]:
-        """Estimate the mixture by EM, and return the most probable component of each row.
+        """Estimate the mixture by EM and return the most probable component of each row.
 
         Parameters
         ----------
@@ -298,7 +298,7 @@ class GaussianMixture(Mixture):
         y : Ignored
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
-            How often each row counts in the fit.
+            Weight of each row in the fit.
         checkpoint : str or path-like, optional
             As for `fit`.
 
@@ -317,40 +317,41 @@ class GaussianMixture(Mixture):
     def partial_fit(
         self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None
     ) -> Self:
-        """Learn from more rows, and forget those before little by little.
+        """Update the mixture with more rows, and gradually forget earlier ones.
 
-        Stepwise EM: what is remembered of the rows before are their sufficient statistics, which
-        fade as rows arrive. The step follows from the weight of the rows alone, so that the size of
-        batches does not matter. The first call is a fit; the first rows, up to 40 a free parameter
-        or 128 MB, are kept, and fitted again as they become more (a pickle keeps these rows, a
-        saved file does not). After `fit`, `load` or `from_parameters` it goes on from there, and
-        the mixture counts as the weight of the rows it was fitted to (one made from parameters, as
-        100 rows a component and feature). Steps are not averaged: with the default `step_power`
-        they count nearly all rows alike, as averaging would.
+        Stepwise EM: earlier rows are remembered by their sufficient statistics, which fade as rows
+        arrive. The step depends on the weight of the rows only, so the size of batches does not
+        matter. The first call is a fit; the first rows, up to 40 per free parameter or 128 MB, are
+        kept and fitted again as more arrive (a pickle contains these rows, a saved file does not).
+        After `fit`, `load` or `from_parameters` it continues from there, and the mixture counts as
+        much as the rows it was fitted to (one made from parameters, as 100 rows per component and
+        feature). Steps are not averaged: with the default `step_power` they count nearly all rows
+        equally, as averaging would.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a source
-            As for `fit`; a large batch is learned from in steps of a tenth of the rows before.
-            In the first call at least as many rows as components.
+            As for `fit`; a large batch is split into steps of a tenth of the rows before it. The
+            first call needs at least as many rows as components.
         y : Ignored
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
-            How often each row counts.
+            Weight of each row.
 
         Returns
         -------
         GaussianMixture
-            The object itself. `lower_bounds_` has the mean log-likelihood of the rows of every
-            step before it was taken, `n_iter_` the number of steps in this call; `converged_` is
-            false after the first call.
+            The object itself. `lower_bounds_` has the mean log-likelihood of the rows of each step
+            before the step, and `n_iter_` the number of steps in this call; `converged_` is False
+            after the first call.
 
         Raises
         ------
         ValueError
-            If the rows have other features than before, or the first are fewer than components.
+            If the rows have other features than before, or the first call has fewer rows than
+            components.
         DataError
-            If a row is not of finite numbers; nothing has been learned then.
+            If a row has a number that is not finite; the mixture is then unchanged.
 
         References
         ----------
@@ -369,8 +370,8 @@ class GaussianMixture(Mixture):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file that `fastgmm.load` reads.
 
-        It holds numbers and a header, no pickle, and replaces an older file in one stroke. A
-        `random_state` that is not a seed is not kept.
+        The file holds arrays and a header, no pickle, and replaces an older file atomically. A
+        `random_state` that is not an integer is not kept.
 
         Parameters
         ----------

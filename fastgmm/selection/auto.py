@@ -1,4 +1,4 @@
-"""The estimator that chooses its own number of components, and `select`, which shows how."""
+"""AutoGaussianMixture, which chooses its number of components, and the function `select`."""
 
 from __future__ import annotations
 
@@ -49,37 +49,37 @@ class AutoGaussianMixture(Mixture):
     covariance_type : str or sequence of str, default=("full", "tied", "diag", "spherical")
         Covariance types to try.
     criterion : {"bic", "aic", "icl"}, default="bic"
-        What the best candidate is lowest in, of those without collapsed components if there are.
-        One that cannot come to be the best any more is not climbed to its end.
+        The candidate with the lowest value is chosen, among those without collapsed components if
+        there are any. A candidate that can no longer become the best is stopped early.
     tol : float, default=0.01
-        How near to its limit a candidate has to come, in the unit of the criterion: as a part of
-        the least that is charged from one number of components to the next. For BIC and p more
-        parameters, EM stops at `tol` times p log(n) / 2 nats of all n rows.
+        How close to its limit a candidate has to come, as a fraction of the smallest penalty
+        between neighbouring numbers of components. For BIC and p more parameters, EM stops within
+        `tol` times p log(n) / 2 nats of the log-likelihood of all n rows.
     stopping : {"change", "aitken"}, default="aitken"
         What `tol` bounds: the estimated distance to the limit ("aitken"), or the last change.
     reg_covar : float, default=1e-6
-        Added to every variance.
+        Non-negative number added to each variance.
     reg_covar_relative : bool, default=False
-        Whether `reg_covar` is a part of each feature's variance instead, see `GaussianMixture`.
+        Whether `reg_covar` is a fraction of each feature's variance, see `GaussianMixture`.
     max_iter : int, default=1000
-        Most passes of EM over the rows.
+        Maximum number of EM passes over the rows.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
-        Where the random numbers of the starts and of `sample` come from.
+        Controls the random numbers of the starts and of `sample`.
 
     Attributes
     ----------
     best_estimator_ : GaussianMixture
-        The mixture chosen. Its attributes, `weights_` and the others, are also found here.
+        The chosen mixture. Its attributes (`weights_` and so on) are also attributes here.
     selection_ : Selection
-        With the table of all candidates, and its `plot`.
+        Has the table of all candidates, and `plot`.
     n_components_ : int
-        The number of components chosen.
+        The chosen number of components.
     covariance_type_ : str
-        The covariance type chosen.
+        The chosen covariance type.
 
     See Also
     --------
-    select : The same as a function.
+    select : The same search as a function.
 
     Examples
     --------
@@ -130,19 +130,22 @@ class AutoGaussianMixture(Mixture):
     ) -> Self:
         """Fit all candidates in shared passes over the rows, and keep the best.
 
+        The object does not change until the search is complete. If it fails or is interrupted
+        after an iteration, the exception has an attribute ``model``: the best mixture so far.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a source
-            What `GaussianMixture.fit` takes. It is read once for the starts, as often as the
-            slowest candidate needs passes, and once for the criteria; and a few times more where
-            a curve dips, or where the best may do as well with fewer components.
+            As for `GaussianMixture.fit`. It is read once for the starts, as often as the slowest
+            candidate needs passes, and once for the criteria; and a few more times if a curve
+            dips, or if the best might do as well with fewer components.
         y : Ignored
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
-            How often each row counts: 0 is the same as leaving it out, 2 as writing it twice.
+            Weight of each row: 0 leaves it out, 2 is the same as repeating it.
         checkpoint : str or path-like, optional
-            A file to keep all candidates in, beside the one before it, from which the same call
-            goes on after a kill: see `GaussianMixture.fit`.
+            File that keeps the state of all candidates, from which the same call continues after
+            a kill: see `GaussianMixture.fit`.
 
         Returns
         -------
@@ -152,19 +155,19 @@ class AutoGaussianMixture(Mixture):
         Raises
         ------
         CheckpointError
-            If the checkpoint is of other rows or other arguments (it says which), or damaged
-            together with the one before it.
+            If the checkpoint is of other rows or other arguments (the message says which), or if
+            both files are damaged.
 
         Warns
         -----
         CheckpointWarning
             If a checkpoint cannot be written, or the one before the newest is used.
         DegenerateComponentWarning
-            If the best candidate has components or features that describe nothing, see
+            If components or features of the best candidate are degenerate, see
             `GaussianMixture.fit`.
         WeightsWarning
-            If the weights sum to less than the rows that have any: the criterion takes their sum
-            for the number of rows.
+            If the weights sum to less than the number of rows, since the criterion takes their
+            sum for that number.
         """
         counts, families = _counts(self.n_components), _families(self.covariance_type)
         named(self.criterion)
@@ -208,7 +211,7 @@ class AutoGaussianMixture(Mixture):
         return Concluded(attributes, warnings)
 
     def _settings(self, counts: list[int], families: list[Family]) -> dict[str, Any]:
-        """Return what a sweep follows from, beside the rows."""
+        """Return what the search depends on besides the rows."""
         return self.get_params(deep=False) | {
             "n_components": ", ".join(map(str, counts)),
             "covariance_type": ", ".join(each.covariance_type for each in families),
@@ -218,7 +221,7 @@ class AutoGaussianMixture(Mixture):
     def _estimator(
         self, best: Candidate, attributes: dict[str, Any], tol: float
     ) -> GaussianMixture:
-        """Publish the best candidate as if it had been fitted alone."""
+        """Return the best candidate as an estimator of its own."""
         model = GaussianMixture(
             best.n_components,
             covariance_type=best.family.covariance_type,
@@ -258,40 +261,38 @@ def select(
 ) -> Selection:
     """Fit mixtures of several sizes and covariance types, and choose by a criterion.
 
-    Starts are grown on a sample of the rows, one component at a time. All candidates share every
-    pass over the rows, and one that has converged, or cannot come to be the best, takes part in no
-    more of them. So the rows are read as often as the slowest candidate needs passes, and twice
-    more, for the sample and for the criteria; and where a curve dips, or the best may do as well
-    with fewer components, mostly a few times again.
+    Starts are grown on a sample of the rows, one component at a time. All candidates share each
+    pass over the rows until they have converged or can no longer become the best. So the rows are
+    read as often as the slowest candidate needs passes, plus twice for the sample and the criteria,
+    plus a few times if a curve dips or the best might do as well with fewer components.
 
     Parameters
     ----------
     data : array-like of shape (n_samples, n_features), or a source
-        What `GaussianMixture.fit` takes: also tables, paths of files, and chunks.
+        As for `GaussianMixture.fit`: also tables, paths of files, and chunks.
     n_components : int or sequence of int, default=range(1, 21)
         Numbers of components to try.
     covariance_type : str or sequence of str, default=("full", "tied", "diag", "spherical")
         Covariance types to try.
     criterion : {"bic", "aic", "icl"}, default="bic"
-        What the best candidate is lowest in. AIC chooses most components; ICL fewest, since it
-        also charges for rows that lie between components. Candidates some of whose components
-        have collapsed, onto one row or onto equal values, are passed over unless there are no
-        others: the density of such a component is as high as `reg_covar` lets it.
+        The candidate with the lowest value is chosen. AIC chooses most components; ICL fewest,
+        since it also penalises rows that lie between components. Candidates with a component that
+        has collapsed onto one row or onto equal values are passed over unless there are no others:
+        the density of such a component is limited by `reg_covar` only.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
-        Where the random numbers of the starts come from. The same seed gives the same bits.
+        Controls the random numbers of the starts. The same seed gives the same bits.
     tol : float, default=0.01
-        How near to its limit a candidate has to come, as a part of the least that the criterion
-        charges from one number of components to the next: see `AutoGaussianMixture`.
+        How close to its limit a candidate has to come, as a fraction of the smallest penalty
+        between neighbouring numbers of components: see `AutoGaussianMixture`.
     stopping : {"change", "aitken"}, default="aitken"
         What `tol` bounds: the estimated distance to the limit ("aitken"), or the last change.
     reg_covar, reg_covar_relative, max_iter
         As for `GaussianMixture`, for every candidate.
     sample_weight : array-like of shape (n_samples,), optional
-        How often each row counts; their sum takes the place of the number of rows.
+        Weight of each row; their sum replaces the number of rows.
     checkpoint : str or path-like, optional
-        A file to keep all candidates in between passes, beside the one before it,
-        ``<checkpoint>.previous``: the same call goes on from there after a kill, and ends with
-        the bits of a search that was not disturbed. See `GaussianMixture.fit`.
+        File that keeps the state of all candidates: after a kill the same call continues from
+        there, with the same result to the last bit. See `GaussianMixture.fit`.
 
     Returns
     -------
@@ -301,24 +302,23 @@ def select(
     Raises
     ------
     ValueError
-        If there is nothing to try, or a name is not known; the message lists those that are.
+        If there is nothing to try, or a name is unknown; the message lists the known ones.
     DataError
-        If a row is not of finite numbers; it is named.
+        If a row has a number that is not finite; the message names row and column.
     CheckpointError
-        If the checkpoint is of other rows or other arguments (it says which), or damaged
-        together with the one before it.
+        If the checkpoint is of other rows or other arguments (the message says which), or if both
+        files are damaged.
 
     Notes
     -----
-    Within a covariance type no candidate has a lower log-likelihood than one of fewer components.
-    One that EM leaves below starts again from the smaller one, a component of which is divided
-    gently, or without moving its halves where that gains nothing. The best is compared with what
-    it leads to when two of its components become one.
+    Within a covariance type no candidate has a lower log-likelihood than one with fewer components:
+    a candidate that EM leaves below restarts from the smaller one with one component split. The
+    best is compared with what EM reaches after two of its components are merged.
 
-    A tolerance per row cannot serve here: of n rows, BIC charges p log(n) / 2n each for p
-    parameters, 1.3e-4 for a component of two features at 300 000 rows. Candidates that are stopped
-    early have lost even if ten times as far from their limit as estimated; the column `doubt` has
-    the estimate. For whole curves, as in a picture, fit them with `GaussianMixture`.
+    A tolerance per row does not work here: BIC charges p log(n) / 2n per row for p parameters,
+    1.3e-4 for a component of two features at 300 000 rows. Candidates that are stopped early have
+    lost even if they are ten times as far from their limit as estimated; the column `doubt` has the
+    estimate. To draw complete curves, fit each number with `GaussianMixture`.
 
     Examples
     --------
@@ -345,7 +345,7 @@ def select(
 
 
 def _counts(n_components: Any) -> list[int]:
-    """Return the numbers of components to try, each once, from the least."""
+    """Return the numbers of components to try, each once, in ascending order."""
     given: list[Any] = list(n_components) if hasattr(n_components, "__len__") else [n_components]
     if not given:
         raise ValueError("n_components is empty; give at least one number of components to try")
@@ -358,7 +358,7 @@ def _counts(n_components: Any) -> list[int]:
 
 
 def _families(covariance_type: str | Collection[str]) -> list[Family]:
-    """Return the families to try, each once, in the order given."""
+    """Return the families to try, each once, in the given order."""
     given = [covariance_type] if isinstance(covariance_type, str) else list(covariance_type)
     if not given:
         raise ValueError("covariance_type is empty; give at least one covariance type to try")
@@ -368,7 +368,7 @@ def _families(covariance_type: str | Collection[str]) -> list[Family]:
 def _unsure(
     best: Candidate, candidates: list[Candidate], contest: Contest
 ) -> ConvergenceWarning | None:
-    """Say that the best, or one that may be better, was stopped before its end."""
+    """Warn if the best, or one that may be better, did not converge."""
 
     def said(candidate: Candidate) -> str:
         kind = candidate.family.covariance_type

@@ -148,3 +148,23 @@ def test_callbacks_see_the_best_so_far_at_every_pass(blobs):
     model.fit(blobs)
     assert len(watcher.seen) == model.selection_.table["n_passes"].max()
     assert watcher.seen[-1] == 4
+
+
+def test_an_interrupted_search_keeps_its_best_mixture_so_far(blobs):
+    n_passes = 0
+
+    def chunks():
+        nonlocal n_passes
+        n_passes += 1
+        yield blobs[:100]
+        if n_passes == 5:
+            raise KeyboardInterrupt
+        yield blobs[100:]
+
+    model = AutoGaussianMixture(range(1, 6), tol=0.0, random_state=0)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        model.fit(chunks)
+    assert not hasattr(model, "means_")
+    kept = raised.value.model
+    assert kept.n_components_ == len(kept.means_)
+    assert len(kept.predict(blobs)) == len(blobs)

@@ -98,12 +98,6 @@ def warn(message: str | Warning, category: type[Warning] | None = None) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-def warn_if(warning: Warning | None) -> None:
-    """Warn of something, if there is something to warn of."""
-    if warning is not None:
-        warn(warning)
-
-
 def _library(frame: FrameType) -> str:
     name: str = frame.f_globals.get("__name__", "")
     return name.partition(".")[0]

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import passes
 from fastgmm.covariance import family
-from fastgmm.errors import warn_if
+from fastgmm.errors import warn
 from fastgmm.estimators import criteria, pickling
 from fastgmm.estimators.fitted_attributes import FITTED, is_fitted, parameters_of
 from fastgmm.estimators.validation import constructor, inputs
@@ -272,7 +272,9 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     def _criterion(self, name: str, X: Any, sample_weight: npt.ArrayLike | None) -> float:
         source, parameters = self._scoring(X, sample_weight)
         totals = criteria.totals_of(source, parameters, certainty=name == "icl")
-        warn_if(criteria.weights_warning(name, totals.row_weight, totals.n_rows))
+        warning = criteria.weights_warning(name, totals.row_weight, totals.n_rows)
+        if warning is not None:
+            warn(warning)
         return criteria.named(name)(totals, self._n_parameters())
 
     def _n_parameters(self) -> int:

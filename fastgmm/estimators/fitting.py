@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastgmm.covariance.regularisation import relative
-from fastgmm.errors import warn_if
+from fastgmm.errors import warn
 from fastgmm.estimators import checkpointing
 from fastgmm.estimators.callbacks import Progress
 from fastgmm.estimators.climb import Climb, Concluded, Prepared
@@ -66,8 +66,9 @@ def fit(plan: Plan, rows: Rows, checkpoint: str | os.PathLike[str] | None = None
         climb.run(progress)
     kept.keep(climb.moment, is_finished=not climb.was_stopped, durable=True)
     attributes, warnings = plan.conclude(climb)
-    for warning in () if plan.is_silent else warnings:
-        warn_if(warning)
+    for warning in warnings:
+        if warning is not None and not plan.is_silent:
+            warn(warning)
     progress.end_fit(lambda: copy.deepcopy(attributes))  # callbacks may write to them
     return attributes
 

@@ -89,7 +89,7 @@ def check_count(n_rows: int, n_components: int) -> None:
 
 def _is_pandas(X: Any) -> bool:
     # a Series is refused as scikit-learn does; a Dask dataframe has an iloc, too
-    return not is_dask(X) and hasattr(X, "iloc") and X.ndim == 2
+    return hasattr(X, "iloc") and X.ndim == 2 and not is_dask(X)
 
 
 def _open_array(estimator: Any, X: Any, least_rows: int) -> Source:

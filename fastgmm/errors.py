@@ -1,4 +1,4 @@
-"""What goes wrong, each with its advice."""
+"""Exceptions and warnings, and how they are raised at the user's line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a command ends: a wrong input in one sentence and code 2, Ctrl-C in one and code 130."""
+"""Errors of a command: one sentence on stderr, exit code 2 (wrong input) or 130 (Ctrl-C)."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def _figures(model: GaussianMixture, source: Source) -> dict[str, str]:
     return {
         "rows": f"{totals.n_rows:,}",
         "passes": tables.n_passes(model),
-        "log-likelihood a row": f"{totals.log_likelihood / totals.row_weight:.6f}",
+        "log-likelihood per row": f"{totals.log_likelihood / totals.row_weight:.6f}",
         "AIC": f"{criteria.aic(totals, n_parameters):.2f}",
         "BIC": f"{criteria.bic(totals, n_parameters):.2f}",
     }

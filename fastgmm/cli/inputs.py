@@ -1,4 +1,4 @@
-"""What a command is given: models, and rows to be scored by them."""
+"""Opens the models and the rows of files that a command is given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fit says while it runs: scikit-learn's callbacks, and lines for `verbose`."""
+"""Progress of a fit: scikit-learn's callbacks, and the lines of `verbose`."""
 
 from __future__ import annotations
 

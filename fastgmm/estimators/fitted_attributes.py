@@ -1,4 +1,4 @@
-"""The public attributes of a fitted mixture, and the Parameters that they stand for."""
+"""The attributes of a fitted mixture that end in an underscore, and the Parameters they mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that arrive call by call: how partial_fit begins, and how it goes on."""
+"""partial_fit: a fit to the first rows, then steps of stepwise EM."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, SufficientStatistics
 from fastgmm.passes.subsample import SAMPLE_ROWS
 from fastgmm.sources import Block, Source, open_source, with_weights
 
-# Rows a component and feature in a step at least, and that make a start that lasts. After 4000 rows
-# (K = 4, d = 3, three seeds) batches of 10 ended at worst 0.075 nats a row under the batch fit
+# Rows per component and feature, at least, in a step and for a start that lasts. After 4000 rows
+# (K = 4, d = 3, three seeds) batches of 10 ended at worst 0.075 nats per row below the batch fit
 # with 10 of them, 0.026 with 30, 0.006 with 100; a start from the first batch alone 0.12.
 ENOUGH_ROWS = 100
-# Rows a free parameter that are kept, and seen by EM again and again, before they are let go: a fit
-# to n rows is parameters / 2n nats a row below the best there is, so 0.0125 below with 40 of them.
+# Rows per free parameter that are kept for repeated EM before they are dropped: a fit to n rows is
+# parameters / 2n nats per row below the best possible one, so 0.0125 below with 40 of them.
 KEPT_ROWS = 40
 KEPT_POWER = 0.9  # and above; less, and fewer are kept, since rows are to be forgotten the sooner
 MOST_NUMBERS = 16_000_000  # that are kept: 128 MB
 GROWTH = 1.25  # of the rows that are kept, until EM goes on over all of them
-STEPS, LEAST_GAIN = 10, 1e-5  # of EM then, at most; and nats a row that are worth another
-SOUND_ROWS = 5  # a feature, of the smallest component: fewer may be a cluster by chance
+STEPS, LEAST_GAIN = 10, 1e-5  # of EM then, at most; and nats per row that are worth another
+SOUND_ROWS = 5  # per feature, of the smallest component: fewer may be a cluster by chance
 LARGEST_STEP = 0.1  # of the rows before: how many of a large batch are scored by one mixture
 
 Attributes = dict[str, Any]
@@ -70,7 +70,7 @@ class FirstRows(NamedTuple):
 def learned(
     model: Any, X: Any, sample_weight: Any, climb: Callable[[Any, Any, bool], Attributes]
 ) -> Attributes:
-    """Return the attributes of a model that has seen the rows of X, too.
+    """Return the attributes of a model after it has learned from the rows of X, too.
 
     ``climb(X, sample_weight, is_first)`` fits to rows that can be read again and again.
     """
@@ -141,7 +141,7 @@ def _check_shape(model: Any, before: Mapping[str, Any]) -> None:
 
 
 class _Learner:
-    """A mixture on its way through the blocks of one call."""
+    """The mixture while the blocks of one call are learned."""
 
     def __init__(
         self, model: Any, before: Attributes, climb: Callable[[Any, Any, bool], Attributes]

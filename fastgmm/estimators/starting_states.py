@@ -1,4 +1,4 @@
-"""Where EM begins: at what the user gives, where the last fit ended, or at starts of our own."""
+"""Where EM starts: at given parameters, where the last fit ended, or at drawn starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One number of components in one family, and what became of it."""
+"""A candidate of a search: one number of components, one family, and what became of it."""
 
 from __future__ import annotations
 

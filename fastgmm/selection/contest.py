@@ -1,4 +1,4 @@
-"""Which candidates can still win, in the unit of the criterion: the others climb on no more.
+"""Which candidates can still win, in the unit of the criterion; the others are stopped.
 
 A criterion charges p log(n) / 2 nats of all n rows for p parameters. So what a candidate may still
 be short of its limit is counted in nats of all rows, too, and is little beside that charge.
@@ -81,7 +81,7 @@ class Contest:
 
     @property
     def stopping(self) -> em.Stopping:
-        """When a candidate has arrived: with a tolerance in nats a row, as EM wants it."""
+        """When a candidate has converged: with a tolerance in nats per row, as EM takes it."""
         return em.Stopping(self.share * self.charge / self._scale, self.max_passes, self.rule)
 
     def outdone(

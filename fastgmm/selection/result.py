@@ -1,4 +1,4 @@
-"""What a selection found: a table of its candidates, the best of them, and a picture."""
+"""What `select` returns: a table of the candidates, the best of them, and a plot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Table(dict[str, np.ndarray]):
-    """Columns by name, a row for each candidate; `pandas.DataFrame(table)` takes it as it is."""
+    """Columns by name, one row per candidate; `pandas.DataFrame(table)` accepts it as it is."""
 
     def __repr__(self) -> str:
         """Lines and columns, as a person reads them."""
@@ -41,21 +41,21 @@ class Selection:
     Attributes
     ----------
     table : Table
-        A mapping of columns, arrays with an entry for each candidate: `n_components`,
+        A mapping of columns, arrays with one entry per candidate: `n_components`,
         `covariance_type`, `log_likelihood` (total over the rows, under the final parameters),
         `n_parameters`, `aic`, `bic`, `icl`, `doubt` (how much lower the criteria would still
-        come, estimated from the last steps of EM; inf where they do not tell), `converged`,
-        `n_passes`. `converged` is False for one that was stopped since it could not come to be
-        the best, even ten times as far from its limit as estimated. One whose covariance
-        collapsed, or of more components than rows, has the log-likelihood -inf, the criteria inf
-        and `converged` False; there is no NaN.
+        come, estimated from the last steps of EM; inf if unknown), `converged`, `n_passes`.
+        `converged` is False for candidates that were stopped early, since they could not have
+        become the best even at ten times the estimated distance from their limit. A candidate
+        whose covariance collapsed, or with more components than rows, has log-likelihood -inf,
+        criteria inf and `converged` False; there is no NaN.
     best_estimator_ : GaussianMixture
-        The candidate of lowest criterion, fitted; of those that have not collapsed, if there are.
+        The fitted candidate with the lowest criterion, among those that have not collapsed.
     criterion : str
-        What the best is best by.
+        The criterion by which the best was chosen.
     collapsed : ndarray of bool
-        For each row of the table, whether some of the components have collapsed onto one row or
-        onto equal values. Such a candidate's criteria are low for that reason alone.
+        For each row of the table, whether some components have collapsed onto one row or onto
+        equal values. The criteria of such a candidate are low for that reason alone.
     """
 
     table: Table
@@ -64,7 +64,7 @@ class Selection:
     collapsed: np.ndarray
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the criterion over the number of components, a curve for each covariance type.
+        """Draw the criterion over the number of components, one curve per covariance type.
 
         Parameters
         ----------

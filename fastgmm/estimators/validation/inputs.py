@@ -1,4 +1,4 @@
-"""What a user gives as X and as sample weights, checked and made a Source."""
+"""Checks of X and sample_weight, which become a Source."""
 
 from __future__ import annotations
 

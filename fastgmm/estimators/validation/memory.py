@@ -1,4 +1,4 @@
-"""Whether what a fit or a search holds at once fits into memory, asked before it begins."""
+"""Checks that a fit or a search fits into memory, before it begins."""
 
 from __future__ import annotations
 

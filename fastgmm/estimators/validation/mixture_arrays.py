@@ -1,4 +1,4 @@
-"""Weights, means and matrices that a user gives, checked against the shape of the mixture."""
+"""Checks of given weights, means, precisions and covariances."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def refuse_zero(weights: Array) -> None:
 
 def _of_shape(values: npt.ArrayLike, shape: tuple[int, ...], what: str) -> Array:
     if np.ma.is_masked(values):
-        raise DataError(f"{what} has masked values, and a mask would not be seen; fill them in")
+        raise DataError(f"{what} has masked values, which are not supported; fill them in")
     array: Array = check_array(
         values,
         dtype=[np.float64, np.float32],

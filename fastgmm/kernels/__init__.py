@@ -1,1 +1,1 @@
-"""Compiled loops over rows, that know nothing of files or of EM."""
+"""Compiled loops over rows, which know neither files nor EM."""

@@ -1,4 +1,4 @@
-"""Which pairs of row and component cannot be live, told from a few projections in float32.
+"""Upper bounds of log densities, from a few projections in float32: most pairs are not live.
 
 The squared distance |U'(x - m)|^2 of a row to a component is at least the length of its projection
 on a few directions B of that component's own coordinates, |B'U'(x - m)|^2. With a quarter of the
@@ -29,7 +29,7 @@ RIDGE = 1e-10  # of a Gram matrix's trace: keeps it definite, and shortens direc
 
 
 class BoundFactors(NamedTuple):
-    """Factors, and a few directions of each component in float32 about an origin."""
+    """Factors of the full structure, and a few directions per component in float32."""
 
     log_scale: np.ndarray  # (K,), and the rest of the Factors, in the dtype of the rows
     means: np.ndarray
@@ -39,13 +39,13 @@ class BoundFactors(NamedTuple):
     rough_log_scale: np.ndarray  # (K,) float32, as all that follows
     directions: np.ndarray  # (K, R / 4, d, 4) V = U B, in panels of four
     shifts: np.ndarray  # (K, R) V'(mean - origin)
-    slack: np.ndarray  # (K,) what rounding may do to half a squared length, over |x|^2 + reach
+    slack: np.ndarray  # (K,) bound of the rounding error of a squared length, over |x|^2 + reach
     reach: np.float32  # largest |mean - origin|^2
 
 
 @one_blas_thread()
 def bound_factors(factors, rows, rank):
-    """Make the BoundFactors of Factors, with ``rank`` directions, for rows like these.
+    """Return BoundFactors with ``rank`` directions per component, chosen for rows like these.
 
     With u the rounding of float32, a computed V'x - V'm is within (d + 5) u |V|_F (|x| + |m|) of
     the true one, both lengths about the origin (Higham 2002, section 3.1).
@@ -128,7 +128,7 @@ def centre_in_float32(tile, origin, lengths, out):
 
 @inline
 def add_projections(total, sums, shifts, i):
-    """Return total + the squares of four groups less their shifts, which stand from i on."""
+    """Return total + the squares of four groups less shifts[i], shifts[i + 1], ..."""
     a, b = sums[0] - shifts[i], sums[1] - shifts[i + 1]
     c, d = sums[2] - shifts[i + 2], sums[3] - shifts[i + 3]
     return add_four_squares(total, (a, b, c, d))

@@ -1,10 +1,8 @@
-"""The bits of rows, added up column by column, and a look at each for what is no finite number.
+"""Checksums of rows by their bits, per column and per row, and a check for NaN and infinity.
 
-Also a number for every row, of which no two rows have the same but by chance.
-
-Whole numbers add to the same sum in any order, so here, alone among kernels, it is the optimiser
-that makes vector instructions. Sums and look take one visit to memory, at the rate of a plain sum;
-NumPy needs three visits for the sums alone.
+Integers add to the same sum in any order, so here, alone among kernels, LLVM's vectoriser is used.
+Checksum and check read memory once, at the rate of a plain sum; NumPy reads it three times for the
+checksums alone.
 """
 
 import numpy as np
@@ -14,13 +12,13 @@ from fastgmm.kernels.jit import inline, kernel
 
 @inline
 def echoed(word, shift):
-    """Add the high bits to the low ones: the sum of an even number of signs is lost on top."""
+    """Add the high bits to the low ones: at the top, the sum of two signs would overflow."""
     return word + (word >> shift)
 
 
 @inline
 def summed(row):
-    """Add up the words of a row."""
+    """Return the sum of the words of a row."""
     total = np.uint64(0)
     for word in row:
         total += word
@@ -29,9 +27,11 @@ def summed(row):
 
 @kernel
 def add_column_sums(words, factors, sums, shift, exponent, least):
-    """Add up rows that lie abreast in words, and multiply each by its factor, if there are any.
+    """Add words (n, m) to ``sums`` (m,); return the finite check, and a checksum of whole rows.
 
-    Returns bits, of which a sign's is set if a number is not finite, and the sum of the products.
+    A line of words holds as many rows as ``factors`` (n, rows per line) has columns, perhaps none;
+    the checksum sums each row times its factor. In the finite check, the bit of a sign is set if
+    any number is NaN or infinite.
     """
     kind = sums.dtype.type
     seen, bound = kind(0), np.uint64(0)
@@ -51,16 +51,16 @@ def add_column_sums(words, factors, sums, shift, exponent, least):
 
 @inline
 def mixed(word, factor):
-    """Spread what differs between two words over all bits."""
+    """Return a hash of one word: a difference in any bit spreads over all of them."""
     product = (word ^ (word >> np.uint64(32))) * factor
     return product ^ (product >> np.uint64(29))
 
 
 @kernel
 def add_row_sums(words, weights, factors):
-    """Add up a number for every row that follows from all its words, and its weight's, if any.
+    """Return the sum of a hash of every row, of its words and, if there is any, of its weight.
 
-    A column and the weights have a factor each, and a row as a whole the last.
+    ``factors`` has one for each column, one for the weights and one for the whole row.
     """
     total = np.uint64(0)
     width = words.shape[1]

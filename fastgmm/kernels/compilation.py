@@ -1,4 +1,4 @@
-"""Compilation of kernels that neither a broken disk cache nor Ctrl-C can break.
+"""Compiles kernels so that neither a broken disk cache nor Ctrl-C can break them.
 
 A cached file that was cut short, by a full disk or a process killed while writing, made every later
 call of its kernel fail (EOFError or UnpicklingError, Numba 0.68). An interrupt in the compiler was
@@ -27,7 +27,7 @@ SWITCH = "NUMBA_DISABLE_JIT"
 
 
 def demand_compiler(error: type[Exception]) -> None:
-    """Refuse to go on where Numba's compiler is turned off: kernels are nothing without it."""
+    """Raise an error where Numba's compiler is turned off: no kernel works without it."""
     if not config.DISABLE_JIT:
         return
     if os.environ.get(SWITCH, "0") != "0":
@@ -41,13 +41,13 @@ def demand_compiler(error: type[Exception]) -> None:
 
 
 def safe(kernel: Any) -> Any:
-    """Let no interrupt into the compilation of a kernel."""
+    """Keep interrupts out of the compilation of a kernel."""
     kernel.compile = _uninterrupted(kernel.compile)
     return kernel
 
 
 def kept(kernel: Any, target: str, stamp: str) -> Any:
-    """Keep a kernel's machine code in files named by what it was compiled for, and from what."""
+    """Cache a kernel's machine code in files named by target processor and by source."""
     kernel._cache = _Stamped(kernel._cache, target, stamp)
     return kernel
 
@@ -65,7 +65,7 @@ def _uninterrupted(compile_: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def later_interrupt() -> Iterator[None]:
-    """Let the first interrupt wait for the end; a second one does not wait."""
+    """Delay the first interrupt to the end of the block; a second one is not delayed."""
     handler = signal.getsignal(signal.SIGINT)
     # Python runs handlers in the main thread alone; one that is none of Python's takes effect there
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
@@ -88,7 +88,7 @@ def later_interrupt() -> Iterator[None]:
 
 
 class _Stamped:
-    """A cache of one kernel; what it does not know, the cache that it wraps does.
+    """The disk cache of one kernel; wraps Numba's.
 
     Numba stamps the index alone, and numbers the files it names from one: in a folder that several
     processes write to, a new index would for a while name old machine code. Here the stamp is in
@@ -106,7 +106,7 @@ class _Stamped:
         return getattr(self._cache, name)
 
     def load_overload(self, signature: Any, target: Any) -> Any:
-        """Return machine code, or None: then the kernel is compiled, and any fault shows there."""
+        """Return machine code, or None, upon which the kernel is compiled."""
         try:
             found = self._cache.load_overload(signature, target)
             # two processes that compile at once may give one number to two types of arguments
@@ -119,7 +119,7 @@ class _Stamped:
             return None
 
     def save_overload(self, signature: Any, data: Any) -> None:
-        """Keep machine code where there is room for it."""
+        """Write machine code, if the disk has space for it."""
         with suppress(OSError):
             self._cache.save_overload(signature, data)
             for path in self._folder.iterdir():

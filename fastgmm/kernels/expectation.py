@@ -1,4 +1,4 @@
-"""The fused E and M pass: one visit to rows leaves the moments of every component."""
+"""The fused E and M pass: computes the moments of all components in one visit to the rows."""
 
 from numba import get_num_threads, prange
 from numba.extending import overload
@@ -17,13 +17,13 @@ from fastgmm.kernels.tiles import (
 )
 from fastgmm.kernels.work_queue import new_queue, take_next
 
-# Nats under a row's best density: what lies further is nothing, in this pass and where `pruned`
-# leaves pairs out, so that a component which no row is near is dead in both. No sum can tell a
-# responsibility under 2e-22 from zero; scikit-learn adds 2e-15 to each component's, and what is
-# less is lost in that.
+# Nats below the best density of a row: what lies lower counts as zero, here and where `pruned`
+# leaves pairs out, so that a component far from all rows is dead in both. No sum can tell a
+# responsibility under 2e-22 from zero; scikit-learn adds 2e-15 to the weight of every component,
+# which hides it.
 FAR = 50.0
-# Registers whose sums are multiplied before one logarithm is taken of them: each sum is at most K,
-# so that in float32, too, their product overflows only from 4e9 components on.
+# Registers whose masses are multiplied before one logarithm is taken: a mass is at most K, so even
+# in float32 their product overflows only from 4e9 components on.
 REGISTERS_PER_LOGARITHM = 4
 
 

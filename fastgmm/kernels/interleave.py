@@ -1,8 +1,8 @@
-"""Columns that lie apart, as Arrow and Parquet keep them, become rows in one visit to memory.
+"""Copies columns, as Arrow and Parquet keep them, into rows, and checks them in the same visit.
 
 Four columns at a time, so that four numbers of a row are written together: 4.8 ms for a million
-rows of 10 features in cache, where NumPy took 11.6 (2.8 to lay the columns in one array, 6.3 to
-turn them, 2.5 to look at them).
+rows of 10 features in cache, where NumPy took 11.6 (2.8 to concatenate, 6.3 to transpose, 2.5 to
+check).
 """
 
 from numba import types
@@ -11,12 +11,12 @@ from numba.extending import intrinsic
 from fastgmm.kernels.jit import inline, kernel
 from fastgmm.kernels.simd.vectors import FLOATS
 
-ROWS = 64  # of four columns and their places in the rows: they stay in the first cache
+ROWS = 64  # at a time: four columns and their places in the rows stay in the first-level cache
 
 
 @intrinsic
 def number_at(typingctx, address, index, like):
-    """Read a number of the type of an array's from a column, by the column's address."""
+    """Read a number from the column at an address; its type is that of ``like``."""
 
     def generate(context, builder, signature, arguments):
         column = builder.inttoptr(arguments[0], FLOATS[like.dtype].as_pointer())
@@ -28,7 +28,7 @@ def number_at(typingctx, address, index, like):
 
 @inline
 def four(addresses, first, rows, start, stop, j):
-    """Write four columns beside each other, and add up their numbers."""
+    """Write four columns side by side; return the sum of their numbers."""
     a, b, c, d = addresses[j], addresses[j + 1], addresses[j + 2], addresses[j + 3]
     zero = rows.dtype.type(0.0)
     sum_a, sum_b, sum_c, sum_d = zero, zero, zero, zero
@@ -47,7 +47,7 @@ def four(addresses, first, rows, start, stop, j):
 
 @inline
 def one(addresses, first, rows, start, stop, j):
-    """Write a column, and add up its numbers."""
+    """Write one column; return the sum of its numbers."""
     found = rows.dtype.type(0.0)
     for i in range(start, stop):
         x = number_at(addresses[j], first + i, rows)
@@ -58,9 +58,9 @@ def one(addresses, first, rows, start, stop, j):
 
 @kernel
 def interleave(addresses, first, rows):
-    """Fill rows (n, d) from the columns at d addresses, beginning with their number `first`.
+    """Fill rows (n, d) from the columns at d addresses, from element ``first`` on.
 
-    Returns a sum of all numbers: if it is finite, so is each of them.
+    Returns the sum of all numbers: if it is finite, so is every number.
     """
     n_rows, n_features = rows.shape
     total = rows.dtype.type(0.0)

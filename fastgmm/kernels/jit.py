@@ -1,4 +1,4 @@
-"""How kernels are compiled: decided here, once.
+"""The decorators that compile kernels; all compile options are here.
 
 A kernel shows its formula and nothing else. No fast-math flag is ever set: what becomes a vector
 instruction is written as one (see ``vectors``), so the order of every sum is in the source and the
@@ -31,7 +31,7 @@ SETTINGS += ("DEBUGINFO_DEFAULT",)
 
 
 def digest(*parts):
-    """Return a name for what is given: the same for the same content, another for any other."""
+    """Return a hash of some values, as text."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -91,16 +91,16 @@ def entry(found):
 
 kernel = compiled
 parallel = partial(compiled, parallel=True)
-# Called once a tile, and left a function of its own: tied compiles in 4 s where inlined it took 8.
-# What is called from a piece takes over its options, where they are not set.
+# Called once per tile, and left a function of its own: tied compiles in 4 s, inlined in 8. Options
+# are set explicitly, because Numba otherwise hands those of the caller on.
 subroutine = partial(piece, forceinline=False, _nrt=True)
-# Called once a register, and inlined by LLVM whatever its size: a call of it took 3.3 times the E
-# step's time at d = 2, 1.3 at d = 32, since array arguments travel over the stack. They are counted
-# neither in nor out (``_nrt``), which took as long again; so a piece may return no array.
-# Inlined by Numba, before types are known, the first fit compiled for 12.8 s in place of 7.3.
+# Called once per register, and inlined by LLVM whatever its size: as a call the E step took 3.3
+# times as long at d = 2, 1.3 at d = 32, since array arguments travel over the stack. References are
+# not counted (``_nrt``), which took as long again; so it may return no array. Inlined by Numba,
+# before types are known, the first fit compiled for 12.8 s instead of 7.3.
 inline = partial(piece, forceinline=True, _nrt=False)
 # Returns views of arrays, and is inlined by Numba.
 view = partial(njit, **OPTIONS, inline="always")
-# Called by drivers in Python, too, and there not compiled: what is no kernel cannot be cached, and
-# would be compiled anew in every process: for 0.8 s, more than all else of the first fit.
+# Called from Python, too, where it is not compiled: only kernels are cached, and compiling it in
+# every process took 0.8 s, more than all else of the first fit.
 either = register_jitable(nogil=True, error_model="numpy")

@@ -1,8 +1,7 @@
 """k-means on a sample: greedy k-means++, local search, and Lloyd's assignment.
 
-Greedy k-means++ is Arthur and Vassilvitskii (2007), swaps are the local search of Lattanzi and
-Sohler (2019). A call goes through all rounds: from Python, a round of 2000 rows took five times as
-long as its arithmetic.
+k-means++ is by Arthur and Vassilvitskii (2007), the local search by Lattanzi and Sohler (2019). One
+call makes all rounds: from Python, a round on 2000 rows took five times as long as its arithmetic.
 """
 
 import numpy as np
@@ -80,7 +79,7 @@ def assign(rows, weights, centres, labels, mass, sums):
 
 @subroutine
 def drawn(cumulative, uniform):
-    """Return the first place whose cumulated weight is above a part of them all, or the last."""
+    """Return the first index whose cumulated weight exceeds this part of the total, or the last."""
     low, high = 0, len(cumulative) - 1
     sought = uniform * cumulative[high]
     while low < high:
@@ -94,7 +93,7 @@ def drawn(cumulative, uniform):
 
 @subroutine
 def least(values):
-    """Return the place of the least of some values, the first of equal ones."""
+    """Return the index of the least value, the first of equals."""
     found = 0
     for i in range(1, len(values)):
         if values[i] < values[found]:
@@ -118,9 +117,9 @@ def cumulate(weights, nearest, out):
 
 @kernel
 def plus_plus(rows, weights, uniforms, chosen):
-    """Choose rows far from one another: each the best of a few drawn by squared distance.
+    """Choose rows by greedy k-means++: each the best of a few drawn by squared distance.
 
-    uniforms (1 + rounds * trials,) of [0, 1) say what is drawn, chosen (K,) is filled.
+    Fills chosen (K,). uniforms (1 + rounds * trials,) are random numbers of [0, 1).
     """
     n_rows, n_features = rows.shape
     n_trials = (len(uniforms) - 1) // max(1, len(chosen) - 1)
@@ -156,7 +155,7 @@ def plus_plus(rows, weights, uniforms, chosen):
 
 @subroutine
 def rank(rows, chosen, centres, tile, distances, found):
-    """Find the nearest centre of chosen rows and the second, of equal ones the first."""
+    """Find the nearest and the second nearest centre of chosen rows, the first of equals."""
     labels, seconds, nearest, second = found
     for begin in range(0, len(chosen), TILE):
         live = min(TILE, len(chosen) - begin)
@@ -176,10 +175,10 @@ def rank(rows, chosen, centres, tile, distances, found):
 
 @subroutine
 def replaced(k, own, found, chosen):
-    """Rank the centre put in the place of k where that can be told from the two nearest.
+    """Rank the new centre k wherever the two nearest centres tell its rank.
 
-    Fills chosen with the rows of which a third may be nearer now, and returns their number: of K
-    centres that are two rows in K, so that K swaps cost the operations of a few passes and not K.
+    Fills ``chosen`` with the rows to which a third centre may be nearer now, and returns their
+    number: about 2 n / K rows, so that K swaps cost as much as a few passes, not K.
     """
     labels, seconds, nearest, second = found
     count = 0
@@ -200,9 +199,9 @@ def replaced(k, own, found, chosen):
 
 @kernel
 def local_search(rows, weights, uniforms, centres):
-    """Put rows drawn by squared distance in the place of centres, where that brings rows nearer.
+    """Replace centres by rows drawn by squared distance, where that lowers the inertia.
 
-    A trial for each of uniforms (trials,), numbers of [0, 1).
+    Makes one trial per random number of [0, 1) in uniforms (trials,).
     """
     n_rows, n_centres, n_features = len(rows), len(centres), rows.shape[1]
     tile, distances = new_tile(n_features, rows), np.empty((n_centres, TILE), rows.dtype)

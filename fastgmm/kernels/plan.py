@@ -21,7 +21,7 @@ WIDE = BLOCK_BYTES // (8 * SLICES * TILE)  # features, 682: above, a block is sh
 
 
 class Plan(NamedTuple):
-    """How many slices and rows a call has; a call is one visit of compiled code."""
+    """The sizes of a call: a call sums slices of a block in one run of compiled code."""
 
     most_slices: int
     call_rows: int
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
         return max(self.shortest_slice, -(-n_rows // (self.most_slices * TILE)) * TILE)
 
     def n_slices(self, n_rows: int) -> int:
-        """Count the slices of ``n_rows``."""
+        """Return the number of slices of ``n_rows``."""
         return -(-n_rows // self.slice_rows(n_rows))
 
     def is_small(self, n_rows: int) -> bool:
@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
 
 def block_rows(n_features: int) -> int:
-    """Rows of a block, by their width alone: every candidate of a pass is given the same blocks.
+    """Rows per block, which depend on their width alone: all candidates see the same blocks.
 
     No fewer than a tile, whose columns a kernel has space for anyway. With 32 slices at least, the
     three blocks that are read in rotation took 948 MB at 10 000 features.
@@ -58,18 +58,16 @@ def block_rows(n_features: int) -> int:
 
 
 def partial_bytes(slice_bytes: int, n_rows: int) -> int:
-    """Bytes of the partials of all slices of so many rows, each of so many bytes, at most."""
+    """Bytes that the partial sums of ``n_rows`` take at most, at ``slice_bytes`` per slice."""
     slices = min(SLICES, -(-n_rows // TILE))
     return min(slices * slice_bytes, max(PARTIAL_BYTES, FEWEST_SLICES * slice_bytes))
 
 
 def plan(row_operations: float, n_moments: int = 0, n_features: int = 1) -> Plan:
-    """Plan a model's calls from what a row costs and from how many numbers a slice sums.
+    """Plan the calls of a model, from the operations per row and the sums per slice.
 
-    A block of wide rows is short: its slices are, too, so that threads have some each.
-
-    Slices, tiles and blocks are powers of two times TILE, so that calls fit into blocks without a
-    ragged end.
+    Blocks of wide rows are short, and so are their slices: all threads get some. Slices and blocks
+    are powers of two times TILE, so that calls fill blocks without a ragged end.
     """
     slices, tiles = SLICES, MOST_TILES
     while slices > FEWEST_SLICES and slices * n_moments * 8 > PARTIAL_BYTES:

@@ -1,4 +1,4 @@
-"""The processor that Numba compiles for: this one, or another that its settings name.
+"""What Numba compiles for: this processor, or another that its settings name.
 
 Under ``NUMBA_CPU_NAME=generic`` (for images, and caches that machines share) it is not this one. So
 what follows from the processor follows from these settings, never from the machine itself: kernels
@@ -52,7 +52,7 @@ WIDTH = 8 if HAS_LONG_REGISTERS else 4
 
 @cache
 def warn_without_fma():
-    """Say, once, that kernels are slow where every fused multiply-add is a call."""
+    """Warn once that kernels are slow where every fused multiply-add is a function call."""
     if HAS_FMA:
         return
     if config.CPU_NAME is None and config.CPU_FEATURES is None:

@@ -1,6 +1,6 @@
 """The E step alone: log-likelihoods, responsibilities or labels of the rows of a block.
 
-What is wanted follows from the array to fill: (n,) of floating point, (n, K), or (n,) of integers.
+The array to fill decides which: (n,) of floating point, (n, K), or (n,) of integers.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ from fastgmm.kernels.work_queue import new_queue, take_next
 
 @inline
 def highest_density(n_components, densities, r):
-    """Return each row's highest log density; a finite number, so that subtracting it is safe."""
+    """Return the highest log density per row; finite, so that it can be subtracted."""
     highest = splat(densities, np.finfo(densities.dtype).min)
     for k in range(n_components):
         density = load(densities, (k, r))
@@ -28,7 +28,7 @@ def highest_density(n_components, densities, r):
 
 @subroutine
 def write_log_likelihoods(n_components, densities, begin, live, out):
-    """Write log of every row's summed densities; -inf out of every component's reach."""
+    """Write the log-likelihood per row: -inf where all densities are zero."""
     zero = splat(densities, 0.0)
     for r in range(0, TILE, splat(densities, 0.0).width):
         highest = highest_density(n_components, densities, r)
@@ -42,7 +42,7 @@ def write_log_likelihoods(n_components, densities, begin, live, out):
 
 @subroutine
 def write_responsibilities(n_components, densities, begin, live, out):
-    """Write every row's densities over their sum; 1 / K where all of them are zero."""
+    """Write the responsibilities per row: 1 / K where all densities are zero."""
     zero = splat(densities, 0.0)
     for r in range(0, TILE, splat(densities, 0.0).width):
         highest = highest_density(n_components, densities, r)
@@ -61,7 +61,7 @@ def write_responsibilities(n_components, densities, begin, live, out):
 
 @subroutine
 def write_labels(n_components, densities, begin, live, out):
-    """Write the component of the highest density, the first of equals."""
+    """Write the component of the highest density per row, the first of equals."""
     for r in range(0, TILE, splat(densities, 0.0).width):
         highest = load(densities, (0, r))
         label = splat(densities, 0.0)
@@ -75,7 +75,7 @@ def write_labels(n_components, densities, begin, live, out):
 
 
 def write(n_components, densities, begin, live, out):
-    """Write what ``out`` asks for."""
+    """Write the score that the type of ``out`` asks for."""
 
 
 @overload(write)

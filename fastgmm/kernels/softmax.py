@@ -1,7 +1,7 @@
-"""Log densities of many candidates become responsibilities, in one walk over them.
+"""Softmax: turns the log densities of many candidates into responsibilities, reading them once.
 
-NumPy walks five times: on 2000 rows of 64 components in all that took as long as both products of
-matrices of the pass.
+NumPy reads them five times: for 2000 rows and 64 components in all, that took as long as both
+matrix products of the pass.
 """
 
 from fastgmm.kernels.jit import kernel
@@ -11,10 +11,10 @@ from fastgmm.kernels.simd.vectors import WIDTH, load, splat, store, total, where
 
 @kernel
 def normalise(densities, weights, log_likelihoods):
-    """Put weighted responsibilities in the place of log densities; add up the log-likelihoods.
+    """Replace log densities by weighted responsibilities; add to the log-likelihoods.
 
-    densities (K, C m) has the rows of each candidate side by side, whose weights are (m,), whole
-    registers of them; log_likelihoods is (C,).
+    densities (K, C m) has the m rows of every candidate side by side; m is a multiple of the
+    register's width, weights is (m,) and log_likelihoods (C,).
     """
     n_components, n_rows = len(densities), len(weights)
     for c in range(len(log_likelihoods)):

@@ -1,8 +1,8 @@
 """Tiles: the rows of a slice that are worked on while they sit in cache, one feature after another.
 
-A tile is stored as (features, TILE), so that a register holds one feature of neighbouring rows and
-no kernel sums across a register but at a tile's end. Rows past the data repeat the last one, with
-weight zero. Features past the data are zero.
+A tile is stored as (features, TILE): a register holds one feature of neighbouring rows, and kernels
+sum across registers only at the end of a tile. Rows past the data repeat the last one, with weight
+zero. Features past the data are zero.
 """
 
 import numpy as np
@@ -19,9 +19,9 @@ from fastgmm.kernels.simd.vectors import (
     zeros,
 )
 
-# Rows in a tile: four groups of three registers in float32, eight in float64. Fewer spend more on
-# summing up registers (by count, a quarter of the second moments at 96 and an eighth at 192), more
-# leave the cache; 96, 144, 192 and 288 were timed on a noisy machine, and none was clearly best.
+# Rows per tile: four groups of three registers in float32, eight in float64. Shorter tiles spend
+# more on sums across registers (a quarter of the second moments at 96, an eighth at 192), longer
+# ones leave the cache; of 96, 144, 192 and 288 none was clearly faster.
 TILE = 192
 # Registers worked on together: with four outputs they make twelve sums, which leaves four of
 # sixteen registers for the operands.
@@ -105,7 +105,7 @@ def gather_tile(rows, chosen, live, tile):
 
 @subroutine
 def load_weights(row_weights, begin, live, out):
-    """Copy the weights of a tile's rows (one each where none are given), zero past the data."""
+    """Copy the weights of a tile's rows, 1 where none are given and 0 past the data."""
     for r in range(live):
         out[r] = row_weights[begin + r] if row_weights.size else 1.0
     for r in range(live, TILE):
@@ -114,7 +114,7 @@ def load_weights(row_weights, begin, live, out):
 
 @subroutine
 def hide_unweighted(tile, weights, stand_in):
-    """Replace rows of weight zero, so far away perhaps that 0 times them is NaN."""
+    """Replace rows of weight zero: they may be so far away that 0 times them is NaN."""
     for r in range(TILE):
         if weights[r] == 0.0:
             for j in range(stand_in.size):
@@ -122,7 +122,7 @@ def hide_unweighted(tile, weights, stand_in):
 
 
 def centred(registers, mean, mean_low):
-    """Return registers less a mean, in two parts so that float32 keeps its digits."""
+    """Return registers minus a mean, which is in two parts so that float32 keeps its digits."""
 
 
 @overload(centred)
@@ -134,7 +134,7 @@ def _centred(registers, mean, mean_low):
 
 @subroutine
 def add_row_totals(tile, n_rows, out):
-    """Add the sum of each of the first rows of a tile to out, (n_rows in whole eights,)."""
+    """Add the sum of each of the first n_rows rows of a tile to out, whose size is in eights."""
     for k in range(0, n_rows, 8):
         sums = zeros(tile, 8)
         for r in range(0, TILE, sums.width):

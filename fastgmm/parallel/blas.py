@@ -1,4 +1,4 @@
-"""BLAS held to one thread while we ask it for bits that must not follow the number of threads."""
+"""Runs BLAS on one thread, so that no bit of a result depends on the number of threads."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import scipy.linalg.lapack
 from threadpoolctl import LibController, ThreadpoolController
 
 OURS = (numpy.linalg, scipy.linalg.lapack)  # each brings a BLAS; both are here to be counted
-SHARED_OPERATIONS = 1e6  # multiply-adds, 0.3 ms where matrices are small; two threads start in 0.12
+PARALLEL_OPERATIONS = 1e6  # multiply-adds: 0.3 ms of small matrices; two threads start in 0.12 ms
 
 
 class _OneThread:
-    """The thread pools that the whole process shares, held to one thread while anybody is inside.
+    """Limits the process-wide thread pools to one thread while any Python thread is inside.
 
-    Were everybody to put back what they had found, the first to leave would free a pool under those
-    who are inside, and the last would leave it held. (threadpoolctl itself lets one Python thread
-    set the number, from 3.7 on, and in silence does nothing for the others.)
+    If each caller restored what it had found, the first to leave would free a pool under the
+    others, and the last would leave it limited. (threadpoolctl 3.7 lets only one Python thread set
+    the number, and silently ignores the others.)
     """
 
     def __init__(self) -> None:
@@ -65,10 +65,10 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread: from d = 128 on, OpenBLAS's dpotrf rounds otherwise with two.
+    """Limit BLAS to one thread: from d = 128 on, OpenBLAS's dpotrf rounds differently with two.
 
-    Whatever reaches BLAS stands in such a block, or in a function decorated with it (16
-    microseconds, and 4 within another), where it can be seen: `tests/test_layers.py` looks.
+    Every call of BLAS is inside such a block, or in a function decorated with it (16 microseconds,
+    4 if nested); `tests/test_layers.py` checks that.
     """
     own = {pool: pool.num_threads for pool in _pools(shared=False)}
     try:
@@ -82,14 +82,14 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def each_matrix(work: Callable[[int], None], count: int, operations: float) -> None:
-    """Call ``work`` for 0, 1, ... ``count``, each call with BLAS at one thread.
+    """Call ``work`` for 0, 1, ... ``count`` - 1, each call with BLAS at one thread.
 
-    Where that many multiply-adds are worth it, as many calls at a time as BLAS would have threads:
-    matrices of a hundred features are too small for BLAS itself to share. Of several calls that
-    fail, the first is told of.
+    If ``operations`` multiply-adds are worth it, as many calls run at a time as BLAS would have
+    threads: matrices of a hundred features are too small for BLAS itself to use several. Of several
+    calls that fail, the first raises its error.
     """
     n_threads = min([count, *(pool.num_threads for pool in _pools(True) + _pools(False))])
-    if operations < SHARED_OPERATIONS or n_threads < 2:
+    if operations < PARALLEL_OPERATIONS or n_threads < 2:
         _in_turn(work, range(count))
         return
     parts = [range(count * i // n_threads, count * (i + 1) // n_threads) for i in range(n_threads)]

@@ -149,7 +149,7 @@ def many_covariances(n_components, n_features):
 
 def test_factors_of_many_large_matrices_are_made_in_threads_to_the_same_bits():
     covariances, means = many_covariances(24, 64), np.zeros((24, 64))
-    assert len(covariances) * 64**3 / 3 > blas.SHARED_OPERATIONS
+    assert len(covariances) * 64**3 / 3 > blas.PARALLEL_OPERATIONS
     with threadpool_limits(1, user_api="blas"):
         alone = Parameters.from_covariances("full", np.full(24, 1 / 24), means, covariances)
     with threadpool_limits(3, user_api="blas"):

@@ -1,7 +1,7 @@
-"""Rows turned into columns, a square of them at a time, in registers.
+"""Transposes rows into columns, eight by eight, in registers.
 
-Eight rows by eight features take 24 shuffles of two registers: 1.2 to 4 times the rate of moving
-number after number.
+A block of eight rows by eight features takes 24 shuffles: 1.2 to 4 times as fast as copying number
+by number.
 """
 
 from llvmlite import ir
@@ -25,7 +25,7 @@ BLOCK = 8  # rows, and features, that are transposed at a time
 
 @intrinsic
 def transpose_block(typingctx, rows, places, j, tile, indices):
-    """Copy features j to j + 8 of the rows at eight places to eight neighbouring rows of a tile.
+    """Copy features j to j + 8 of eight rows to eight neighbouring rows of a tile.
 
     Features past the data become zero; nothing past the end of a row is read.
     """
@@ -66,7 +66,7 @@ def transpose_block(typingctx, rows, places, j, tile, indices):
 def split_two(typingctx, rows, begin, tile, r):
     """Copy as many rows of two features as a register has lanes to columns of a tile.
 
-    The rows lie one after another, so that two registers hold them, and two shuffles part them.
+    The rows fill two registers, and two shuffles separate the features.
     """
     vector = VectorType(rows.dtype)
 

@@ -1,11 +1,12 @@
-"""Vectors of floating-point numbers as a Numba type: one processor register, written down.
+"""Processor registers as a Numba type, with the instructions that kernels are written in.
 
-A kernel that says ``fma(a, load(tile, j, r), b)`` compiles to the three instructions it names.
-Nothing is left to an auto-vectoriser: the order of every sum is fixed by the source (the same bits
-however the code around it is compiled), and accumulators stay in registers.
+A kernel that says ``fma(a, load(tile, (j, r)), b)`` compiles to the instructions it names. Nothing
+is left to an auto-vectoriser: the source fixes the order of every sum (the same bits however the
+code around it is compiled), and sums stay in registers.
 
-Every operation rounds as IEEE 754 says; ``fma`` rounds once. Vectors live inside compiled code
-only.
+A vector is one register or a tuple of them. Operators and ``fma`` work register by register, and
+repeat scalars and single registers. Every operation rounds as IEEE 754 says; ``fma`` rounds once.
+Vectors live inside compiled code only.
 """
 
 import operator

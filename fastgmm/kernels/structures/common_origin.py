@@ -1,10 +1,10 @@
-"""Moments about one origin for all components, where these lie near it.
+"""Moments about one common origin for all components, where these lie near it.
 
-Products of responsibilities with rows are then products of two tiles, one multiply-add for each
-component and feature, where rows centred on every component anew take four or five. Moved to the
-component's mean, squares cancel by 1 + (distance to the origin / deviation)**2: so much of their
-digits is lost. That is allowed where it is little, as ``LOSS`` says, and seen afterwards where
-deviations shrink by orders of magnitude in one pass.
+Products of responsibilities and rows are then a product of two tiles: one multiply-add per
+component and feature, where centring the rows on each component takes four or five. Moving the
+squares to the mean of a component cancels digits by a factor 1 + (distance to the origin /
+deviation)**2. ``LOSS`` says how much is allowed; ``cancelled`` finds out where deviations shrank by
+orders of magnitude in one pass.
 """
 
 import numpy as np
@@ -32,12 +32,12 @@ def middle(means, dtype):
 
 
 def gaps(means, origin):
-    """Return what lies between float64 means (K, P) and the origin, in two parts (2, P)."""
+    """Return float64 means (K, P) minus the origin, which is in two parts (2, P)."""
     return means - origin.astype(np.float64).sum(axis=0)
 
 
 def in_panels(values, dtype):
-    """Cut the rows of (K, P) into panels of four, (K / 4, P, 4), so that a loop reads onwards."""
+    """Cut the rows of (K, P) into panels of four, (K / 4, P, 4), which a loop reads in order."""
     n_rows, n_columns = values.shape
     wide = np.zeros((whole(n_rows, 4), n_columns), dtype)
     wide[:n_rows] = values
@@ -72,7 +72,7 @@ def write_products(panels, tile, r, out):
 
 @subroutine
 def add_products(left, n_left, right, n_right, out):
-    """Add left @ right.T, four rows by four: squares below each other, then the next four right."""
+    """Add left @ right.T in squares of four rows by four, all of ``left`` for each of ``right``."""
     begin = 0
     for j in range(0, n_right, 4):
         for i in range(0, n_left, 4):
@@ -81,11 +81,11 @@ def add_products(left, n_left, right, n_right, out):
 
 
 def from_products(sums, n_left, n_right):
-    """Return the matrix (n_left, n_right), in whole fours, that add_products left."""
+    """Return the matrix (n_left, n_right), in whole fours, from the sums of add_products."""
     squares = sums[: n_left * n_right].reshape(n_right // 4, n_left // 4, 4, 4)
     return squares.transpose(1, 2, 0, 3).reshape(n_left, n_right)
 
 
 def cancelled(second, between):
-    """Tell whether second moments are what is left of much larger ones."""
+    """Tell whether second moments are the small difference of much larger ones."""
     return bool(np.any(second < LOST * between))

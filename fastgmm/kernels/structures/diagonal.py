@@ -1,4 +1,4 @@
-"""Diagonal structure: one variance for each component and feature."""
+"""Diagonal structure: one variance per component and feature."""
 
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ from fastgmm.kernels.tiles import (
 
 
 class Factors(NamedTuple):
-    """Parameters ready to multiply; P is the number of features in whole groups of four."""
+    """Parameters ready to multiply; P is the number of features, rounded up to fours."""
 
     log_scale: np.ndarray  # (K,) log weight - (d log 2 pi + log det) / 2
     means: np.ndarray  # (K, P)
@@ -52,7 +52,7 @@ class Factors(NamedTuple):
     about_origin: bool  # whether moments are taken about the origin
 
     def __reduce__(self):
-        """Send what does not follow from the rest."""
+        """Pickle only the fields that do not follow from others."""
         return arranged, (*self[:4], self.about_origin)
 
 
@@ -70,7 +70,7 @@ def factors(log_weights, means, precisions_cholesky, dtype):
 
 
 def arranged(log_scale, means, means_low, inverse_deviations, about_origin):
-    """Add what follows from the rest, number by number, and so need not travel to a worker."""
+    """Add the fields that follow from the others, which need not travel to a worker."""
     exact = means.astype(np.float64) + means_low
     origin = middle(exact, means.dtype)
     shifts = -gaps(exact, origin) * inverse_deviations
@@ -99,7 +99,7 @@ def log_densities(tile, factors, scratch, out):
 
 @inline
 def log_densities_about_means(tile, r, factors, out):
-    """Do so for a group of columns."""
+    """Do the same for one group of columns, centred on each mean."""
     n_components, n_features = factors.means.shape
     for k in range(n_components):
         squares = zeros(tile, GROUP)
@@ -112,7 +112,7 @@ def log_densities_about_means(tile, r, factors, out):
 
 @inline
 def log_densities_about_origin(tile, r, factors, out):
-    """Do so for a group of columns that the origin has been subtracted from."""
+    """Do the same for one group of columns, centred on the origin."""
     n_features = factors.means.shape[1]
     scales, shifts = factors.scales, factors.shifts
     for p in range(len(scales)):
@@ -168,7 +168,7 @@ def add_moments_about_means(tile, responsibilities, factors, out):
 
 @subroutine
 def add_centred_moments(tile, responsibilities, means, means_low, out):
-    """Add r (x - mean) and r (x - mean)**2, four features of the one, then of the other."""
+    """Add r (x - mean) of four features, then r (x - mean)**2 of the same four."""
     n_components, n_features = means.shape
     for k in range(n_components):
         for j in range(0, n_features, 4):
@@ -183,7 +183,7 @@ def add_centred_moments(tile, responsibilities, means, means_low, out):
 
 @subroutine
 def add_moments_about_origin(tile, n_features, responsibilities, n_components, out):
-    """Add r x and r x**2: of four components and two features, sixteen sums."""
+    """Add r x and r x**2: sixteen sums for four components and two features."""
     block = 0
     for j in range(0, n_features, 2):
         for k in range(0, n_components, 4):
@@ -196,19 +196,19 @@ def add_moments_about_origin(tile, n_features, responsibilities, n_components, o
 
 
 def row_operations(factors):
-    """Estimate the multiply-adds that a row costs, exponentials included."""
+    """Estimate the multiply-adds per row, exponentials included."""
     n_components, n_features = factors.means.shape
     return 6.0 * n_components * (n_features + 2)
 
 
 def n_moments(factors):
-    """Count the numbers that add_moments adds to."""
+    """Return the number of sums of add_moments."""
     n_components, n_features = factors.means.shape
     return 2 * whole(n_components, 4) * n_features + whole(n_components, 8)
 
 
 def unpack_about_means(moments, factors, n_features):
-    """Name the sums about the means: weight (K,), first (K, d), second (K, d)."""
+    """Return the sums of add_moments_about_means: weight (K,), first (K, d), second (K, d)."""
     n_components, padded = factors.means.shape
     products = moments[: 2 * n_components * padded].reshape(n_components, -1, 2, 4)
     first = products[:, :, 0].reshape(n_components, padded)
@@ -218,7 +218,7 @@ def unpack_about_means(moments, factors, n_features):
 
 
 def sums_about_origin(moments, factors):
-    """Name the sums about the origin: weight (K,), first (K, P), second (K, P), and gaps (K, P)."""
+    """Return the moments about the origin: weight (K,), first (K, P), second and gaps (K, P)."""
     n_components, padded = factors.means.shape
     size = 2 * whole(n_components, 4) * padded
     # (feature pairs, K / 4, 4, which moment, 2) to (which moment, K, features)
@@ -229,7 +229,7 @@ def sums_about_origin(moments, factors):
 
 
 def unpack(moments, factors, n_features):
-    """Name the sums that add_moments left: weight (K,), first (K, d), second (K, d)."""
+    """Return the moments about the means: weight (K,), first (K, d), second (K, d)."""
     if not factors.about_origin:
         return unpack_about_means(moments, factors, n_features)
     weight, sums, squares, gap = sums_about_origin(moments, factors)
@@ -238,7 +238,7 @@ def unpack(moments, factors, n_features):
 
 
 def cancels(moments, factors):
-    """Tell whether second moments about the means are too little of those about the origin."""
+    """Tell whether moving the second moments to the means has cancelled too many digits."""
     if not factors.about_origin:
         return False
     weight, _, _, gap = sums_about_origin(moments, factors)

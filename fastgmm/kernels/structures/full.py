@@ -1,4 +1,4 @@
-"""Full structure: a covariance matrix for each component."""
+"""Full structure: one covariance matrix per component."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from fastgmm.kernels.tiles import (
 
 
 class Factors(NamedTuple):
-    """Parameters ready to multiply; P is the number of features in whole groups of four."""
+    """Parameters ready to multiply; P is the number of features, rounded up to fours."""
 
     log_scale: np.ndarray  # (K,) log weight - (d log 2 pi + log det) / 2
     means: np.ndarray  # (K, d)
@@ -56,7 +56,7 @@ def log_densities(tile, factors, scratch, out):
 
 @inline
 def log_densities_of(k, tile, n_columns, factors, group, out):
-    """Do so for one component and the first columns, in whole groups, of a tile."""
+    """Do the same for one component and the first columns of a tile, in whole groups."""
     for r in range(0, n_columns, GROUP * splat(tile, 0.0).width):
         write_centred(k, tile, r, factors, group)
         squares = squared_lengths(factors.panels[k], group, 0)
@@ -92,7 +92,7 @@ def add_moments(tile, responsibilities, factors, scratch, out):
 
 @inline
 def add_moments_of(k, tile, responsibilities, n_columns, factors, scratch, out):
-    """Do so for one component and the first columns, in whole groups, of a tile."""
+    """Do the same for one component and the first columns of a tile, in whole groups."""
     n_features = factors.means.shape[1]
     for r in range(0, n_columns, GROUP * splat(tile, 0.0).width):
         root = square_root(load_group(responsibilities, (r,)))
@@ -105,23 +105,23 @@ def add_moments_of(k, tile, responsibilities, n_columns, factors, scratch, out):
 
 
 def row_operations(factors):
-    """Estimate the multiply-adds that a row costs, exponentials included."""
+    """Estimate the multiply-adds per row, exponentials included."""
     n_components, n_features = factors.means.shape
     return float(n_components * (n_features + 2) ** 2)
 
 
 def n_moments(factors):
-    """Count the numbers that add_moments adds to."""
+    """Return the number of sums of add_moments."""
     n_components, n_features = factors.means.shape
     return n_components * triangle_size(n_features + 1)
 
 
 def unpack(moments, factors, n_features):
-    """Name the sums that add_moments left: weight (K,), first (K, d), second (K, d, d)."""
+    """Return the moments about the means: weight (K,), first (K, d), second (K, d, d)."""
     products = from_triangle(moments.reshape(len(factors.means), -1), n_features + 1)
     return products[:, -1, -1], products[:, -1, :-1], products[:, :-1, :-1]
 
 
 def cancels(moments, factors):
-    """Say that second moments, which are about the means, have not cancelled."""
+    """Return False: second moments are about the means, so nothing cancels."""
     return False

@@ -1,7 +1,7 @@
-"""Full covariances of two features, where padding to fours would be most of the work.
+"""Full covariances of two features, without padding to fours.
 
-Moments are products with the responsibility itself: six numbers, where scaling rows by its root
-costs a root a row and component, and the block of four by four sixteen products.
+Moments are six products with the responsibility itself. The way of `full` would cost a square root
+per row and component, and a square of sixteen products.
 """
 
 from fastgmm.kernels.jit import inline, subroutine

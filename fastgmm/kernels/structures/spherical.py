@@ -1,4 +1,4 @@
-"""Spherical structure: one variance for each component."""
+"""Spherical structure: one variance per component."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ from fastgmm.kernels.tiles import (
 
 
 class Factors(NamedTuple):
-    """Parameters ready to multiply; P is the number of features in whole groups of four."""
+    """Parameters ready to multiply; P is the number of features, rounded up to fours."""
 
     log_scale: np.ndarray  # (K,) log weight - (d log 2 pi + log det) / 2
     means: np.ndarray  # (K, P)
@@ -75,7 +75,7 @@ def log_densities(tile, factors, scratch, out):
 
 @inline
 def log_densities_about_means(tile, r, factors, out):
-    """Do so for a group of columns."""
+    """Do the same for one group of columns, centred on each mean."""
     n_components, n_features = factors.means.shape
     for k in range(n_components):
         squares = zeros(tile, GROUP)
@@ -88,7 +88,7 @@ def log_densities_about_means(tile, r, factors, out):
 
 @inline
 def log_densities_about_origin(tile, r, factors, out):
-    """Do so by |x - m|^2 = |x|^2 - 2 x m + |m|^2; leave the tile centred, then ones and |x|^2."""
+    """Do the same by |x - m|^2 = |x|^2 - 2 x m + |m|^2; leave x, 1 and |x|^2 in the tile."""
     n_features = factors.means.shape[1]
     centre(tile, r, factors.origin)
     lengths = zeros(tile, GROUP)
@@ -105,7 +105,7 @@ def log_densities_about_origin(tile, r, factors, out):
 
 @inline
 def store_density(out, k, r, factors, squares):
-    """Write the log density of a group whose rows lie so far from the mean of a component."""
+    """Write the log density of a group, from its squared distances to a mean."""
     scale = factors.inverse_deviations[k]
     store(out, (k, r), fma(-0.5, (squares * scale) * scale, factors.log_scale[k]))
 
@@ -125,7 +125,7 @@ row_operations = diagonal.row_operations
 
 
 def sums_about_origin(moments, factors):
-    """Name the sums about the origin: weight (K,), first (K, P), squares (K,), and K gaps."""
+    """Return the moments about the origin: weight (K,), first (K, P), squares (K,), gaps (K, P)."""
     n_components, padded = factors.means.shape
     products = from_products(moments, whole(n_components, 4), padded + 4)[:n_components]
     means = factors.means.astype(np.float64) + factors.means_low
@@ -134,7 +134,7 @@ def sums_about_origin(moments, factors):
 
 
 def unpack(moments, factors, n_features):
-    """Name the sums that add_moments left: weight (K,), first (K, d), second (K,)."""
+    """Return the moments about the means: weight (K,), first (K, d), second (K,)."""
     if factors.about_origin:
         weight, sums, squares, gap = sums_about_origin(moments, factors)
         first = sums - weight[:, None] * gap
@@ -144,7 +144,7 @@ def unpack(moments, factors, n_features):
 
 
 def cancels(moments, factors):
-    """Tell whether second moments about the means are too little of those about the origin."""
+    """Tell whether moving the second moments to the means has cancelled too many digits."""
     if not factors.about_origin:
         return False
     weight, _, _, gap = sums_about_origin(moments, factors)

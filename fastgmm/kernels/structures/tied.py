@@ -1,13 +1,13 @@
 """Tied structure: one covariance matrix for all components.
 
-Rows are whitened once, not once a component, and the scatter within components is summed once a
+Rows are whitened once, not once per component, and the scatter within components is summed once per
 row:
 
     sum_k r_k (x - m_k)(x - m_k)' = (x - c)(x - c)' + sum_{k<l} r_k r_l (m_k - m_l)(m_k - m_l)',   c
     = sum_k r_k m_k
 
-so that a pass costs d^2 + K d + K^2 / 2 a row where it would cost K d^2. Both terms are sums of
-squares: unlike the difference of two scatters, nothing cancels.
+so a pass costs d^2 + K d + K^2 / 2 per row, instead of K d^2. Both terms are sums of squares, so
+nothing cancels, as it would in the difference of two scatters.
 """
 
 from typing import NamedTuple
@@ -65,7 +65,7 @@ FAR = {np.dtype(np.float64): 300.0, np.dtype(np.float32): 30.0}
 
 
 class Factors(NamedTuple):
-    """Parameters ready to multiply; P is the number of features in whole groups of four."""
+    """Parameters ready to multiply; P is the number of features, rounded up to fours."""
 
     log_scale: np.ndarray  # (K,) log weight - (d log 2 pi + log det) / 2
     means: np.ndarray  # (E, P), E being K in whole groups of eight
@@ -141,7 +141,7 @@ def log_densities(tile, factors, scratch, out):
 
 @inline
 def log_densities_about_origin(whitened, r, factors, out):
-    """Do so by |w - v|^2 = |w|^2 - 2 w v + |v|^2, for a group of whitened columns."""
+    """Do the same by |w - v|^2 = |w|^2 - 2 w v + |v|^2, for a group of whitened columns."""
     lengths = zeros(whitened, GROUP)
     for j in range(factors.whitened.shape[1]):
         w = load_group(whitened, (j, r))
@@ -175,7 +175,7 @@ def add_moments(tile, responsibilities, factors, scratch, out):
 
 @inline
 def sections(n_components, n_features):
-    """Say where first moments, products of rows and of responsibilities start, and the end."""
+    """Return where first moments, products of rows and of responsibilities start, and the end."""
     first = whole(n_components, 8)
     products = first * (1 + n_features)
     pairs = products + triangle_size(n_features)
@@ -204,7 +204,7 @@ def add_first_moments(tile, responsibilities, factors, scratch, out):
 
 @subroutine
 def multiply_by_root_weight(responsibilities, n_components, tile, n_features):
-    """Multiply by the root of each row's weight."""
+    """Multiply rows by the square root of their weight."""
     zero = splat(tile, 0.0)
     for r in range(0, TILE, zero.width):
         weight = zero
@@ -217,7 +217,7 @@ def multiply_by_root_weight(responsibilities, n_components, tile, n_features):
 
 @subroutine
 def divide_by_root_weight(responsibilities, n_components, scratch, n_features):
-    """Divide by the root of each row's weight; rows of weight zero become zero."""
+    """Divide rows and responsibilities by the square root of their weight; 0 / 0 is 0."""
     zero = splat(scratch, 0.0)
     for r in range(0, TILE, zero.width):
         weight = zero
@@ -231,18 +231,18 @@ def divide_by_root_weight(responsibilities, n_components, scratch, n_features):
 
 
 def row_operations(factors):
-    """Estimate the multiply-adds that a row costs, exponentials included."""
+    """Estimate the multiply-adds per row, exponentials included."""
     n_components, n_features = factors.whitened.shape
     return float((n_features + 2) ** 2 + 4 * n_components * (n_features + n_components))
 
 
 def n_moments(factors):
-    """Count the numbers that add_moments adds to."""
+    """Return the number of sums of add_moments."""
     return sections(*factors.whitened.shape)[-1]
 
 
 def sums_about_origin(moments, factors):
-    """Name the sums about the origin: weight (K,), first (K, P), second (P, P), and gaps (K, P)."""
+    """Return moments about the origin: weight (K,), first (K, P), second (P, P), gaps (K, P)."""
     n_components, padded = factors.whitened.shape
     first, products, pairs, _ = sections(n_components, padded)
     sums = from_products(moments[first:products], whole(n_components, 4), padded)[:n_components]
@@ -252,7 +252,7 @@ def sums_about_origin(moments, factors):
 
 
 def unpack(moments, factors, n_features):
-    """Name the sums that add_moments left: weight (K,), first (K, d), pooled second (d, d)."""
+    """Return the moments about the means: weight (K,), first (K, d), pooled second (d, d)."""
     if factors.about_origin:
         weight, sums, second, gap = sums_about_origin(moments, factors)
         moved = weight[:, None] * gap
@@ -272,7 +272,7 @@ def unpack(moments, factors, n_features):
 
 
 def cancels(moments, factors):
-    """Tell whether second moments about the means are too little of those about the origin."""
+    """Tell whether moving the second moments to the means has cancelled too many digits."""
     if not factors.about_origin:
         return False
     weight, sums, second, gap = sums_about_origin(moments, factors)

@@ -1,4 +1,4 @@
-"""Triangular products held in registers: the arithmetic of full and tied covariances.
+"""Products with a triangular factor, held in registers, for full and tied covariances.
 
 Columns of a triangle are padded to whole groups of four, so that no loop has a ragged end. A group
 is the three registers of neighbouring rows that are worked on together.
@@ -22,14 +22,15 @@ from fastgmm.kernels.simd.vectors import (
 )
 from fastgmm.kernels.tiles import GROUP, load_group, whole
 
-# Panels worked on together: AVX-512 has registers for the sums of two, which take 0.88 of the time.
+# Panels worked on together: AVX-512 has registers for the sums of two, which takes 0.88 of the
+# time.
 AT_ONCE = 2 if WIDTH == 8 else 1
-BAND = 20  # rows of a tile that stay in the first cache while others pass by: 30 kB
+BAND = 20  # rows of a tile that stay in the first-level cache while others pass by: 30 kB
 
 
 @inline
 def add_feature(panels, p, j, x, sums):
-    """Add what feature j contributes to the four columns of a panel."""
+    """Add the products of feature j with the four columns of a panel."""
     a, b, c, d = sums
     a, b = fma(panels[p, j, 0], x, a), fma(panels[p, j, 1], x, b)
     c, d = fma(panels[p, j, 2], x, c), fma(panels[p, j, 3], x, d)
@@ -38,7 +39,7 @@ def add_feature(panels, p, j, x, sums):
 
 @inline
 def add_corner(panels, p, i, centred, r, sums):
-    """Add what features i..i+3 do, which end one after another; those before the first do not."""
+    """Add those of features i..i+3, where columns end in turn; negative ones are padding."""
     a, b, c, d = sums
     if i >= 0:
         x = load_group(centred, (i, r))
@@ -73,7 +74,7 @@ def four_rows(panels, p, centred, r):
 
 @inline
 def eight_rows(panels, p, centred, r):
-    """Return those of two panels: 24 sums where there are 32 registers, fewer loads for each."""
+    """Return eight rows, of two panels: 24 sums fit into 32 registers, with fewer loads per sum."""
     i = 4 * (p - panels.shape[0]) + panels.shape[1]
     low = high = no_sums(centred)
     for j in range(i):
@@ -172,13 +173,13 @@ def add_outer_products(tile, n_rows, n_columns, out):
 
 @inline
 def place_of(i, j):
-    """Say where the products of rows i..i+3 with j..j+3 begin: sixteen for each square before."""
+    """Return where the products of rows i..i+3 with j..j+3 begin: sixteen per square before."""
     return i * (i + 4) // 2 + 4 * j
 
 
 @either
 def triangle_size(n_rows):
-    """Count the numbers that add_outer_products adds to."""
+    """Return the number of sums of add_outer_products."""
     single = n_rows % 4 == 1
     fours = (n_rows - single + 3) // 4
     return 8 * fours * (fours + 1) + single * (n_rows + 7) // 8 * 8
@@ -201,7 +202,7 @@ def panels_of(upper, dtype):
 
 @lru_cache(maxsize=4)  # of one fit or two: it is as large as a covariance
 def places(n_rows):
-    """Say where add_outer_products leaves the product of each row and column, (n_rows, n_rows)."""
+    """Return where add_outer_products leaves the product of two rows, (n_rows, n_rows)."""
     i, a = np.divmod(np.arange(n_rows, dtype=np.int64), 4)
     kind = np.int32 if triangle_size(n_rows) < 2**31 else np.int64
     # squares left of the diagonal; the triangle on it; and the row that is left over
@@ -216,5 +217,5 @@ def places(n_rows):
 
 
 def from_triangle(products, n_rows):
-    """Return the symmetric matrices whose lower triangles add_outer_products left."""
+    """Return the symmetric matrices of the sums of add_outer_products."""
     return products[..., places(n_rows)]

@@ -80,12 +80,12 @@ def select(rows, estimator=False, sample_weight=None, checkpoint=None, **setting
 
 
 def resume(folder, function, rows, *arguments, **settings):
-    """Stop a fit in its 25th pass over the rows, and let the same call go on."""
+    """Stop a fit in its tenth pass over the rows, and let the same call go on."""
     reads = itertools.count()
 
     def chunks():
         for chunk in np.array_split(rows, 4):
-            if next(reads) == 100:
+            if next(reads) == 40:
                 raise KeyboardInterrupt
             yield chunk
 

@@ -17,7 +17,7 @@ import numpy as np
 
 # Defaults of a fit. For two clusters of sizes 100:1 and 300:1, up to 4 deviations apart, 1e-7 finds
 # both in 110 of 110 data sets, 1e-6 in 99, scikit-learn's 1e-3 in 47; the slowest took 767 passes
-# (bench/stopping.py).
+# (bench/tables/stopping.py).
 TOLERANCE = 1e-7
 MAX_PASSES = 1000
 

@@ -1,25 +1,9 @@
 """The model of a pass on a cluster, where its limits can be told without running one."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
+from bench.tables import cost
 from fastgmm.sources.dask import collection
-
-
-def load_cost():
-    """bench/cost.py, which is no package."""
-    path = Path(__file__).parents[2] / "bench" / "cost.py"
-    spec = importlib.util.spec_from_file_location("bench_cost", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bench_cost"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-cost = load_cost()
 
 MACHINE = cost.Machine(
     row_component=2e-9,

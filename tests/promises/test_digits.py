@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import sys
-from pathlib import Path
 
 import pytest
 
+from bench.tables import digits as bench
 
-def load_digits():
-    """bench/digits.py, which is no package."""
-    path = Path(__file__).parents[2] / "bench" / "digits.py"
-    spec = importlib.util.spec_from_file_location("bench_digits", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bench_digits"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-bench = load_digits()
 DOUBLE = 11.5  # digits that are enough, however many a careful computation has
 SINGLE = 7.0  # of the 7.2 that float32 has
 ROUNDED_TWICE = 6.9  # of float32: 2 * 2**-24 of a number is 6.92 digits

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
-from pathlib import Path
 
 import naive
 import numpy as np
@@ -12,19 +10,9 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
+from bench.tables import parity
 from fastgmm.estimators import GaussianMixture as Ours
 
-
-def load_parity():
-    """Import the script that prints these differences as a table."""
-    path = Path(__file__).parents[2] / "bench" / "parity.py"
-    spec = importlib.util.spec_from_file_location("parity", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-parity = load_parity()
 CASES = parity.cases()
 
 

@@ -1,15 +1,15 @@
 """Files larger than memory: whether reading overlaps computing, and memory stays flat.
 
-A script, not asv: `python -m bench.stream overlap` prints, for .npy and Parquet, the seconds of
-reading alone, of computing alone and of a pass that does both, and the ratio of the pass to the
-slower of the two, with the least that the work of both allows. `python -m bench.stream
-fingerprint` prints what a pass over chunks in memory pays for summing their bits, so that other
-rows in a later pass are noticed: processor time beyond that of a pass that trusts them.
-`python -m bench.stream memory` fits a file of --gigabytes under a limit of --limit gigabytes of
-address space beyond that of the import (0: none), and prints what the system says of the process:
-its peak of resident memory (VmHWM), which counts code and shared libraries too, its anonymous
-memory at the end (RssAnon) and its peak of address space (VmPeak). Files are written to a temporary
-folder that is removed.
+A script, not asv: `python -m bench.tables.streaming overlap` prints, for .npy and Parquet, the
+seconds of reading alone, of computing alone and of a pass that does both, and the ratio of the pass
+to the slower of the two, with the least that the work of both allows. `python -m
+bench.tables.streaming fingerprint` prints what a pass over chunks in memory pays for summing their
+bits, so that other rows in a later pass are noticed: processor time beyond that of a pass that
+trusts them. `python -m bench.tables.streaming memory` fits a file of --gigabytes under a limit of
+--limit gigabytes of address space beyond that of the import (0: none), and prints what the system
+says of the process: its peak of resident memory (VmHWM), which counts code and shared libraries
+too, its anonymous memory at the end (RssAnon) and its peak of address space (VmPeak). Files are
+written to a temporary folder that is removed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import set_num_threads
 
-if not __package__:  # called by its path, not by its name
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from bench import data
+from bench.tools import data
 from fastgmm import open_source, passes
 from fastgmm.cli import output, predict
 from fastgmm.kernels.plan import block_rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import data, warm
+from bench.tools import data, warm
 from fastgmm import open_source, passes
 from fastgmm.covariance import family
 from fastgmm.mixture.parameters import Parameters

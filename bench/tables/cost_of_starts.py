@@ -1,9 +1,10 @@
 """What starts cost: k-means beside scikit-learn's KMeans, and the default start beside its fit.
 
-``python -m bench.seeding`` prints two Markdown tables, ``python -m bench.seeding many`` the default
-fit of hundreds of components beside scikit-learn's, by seconds and likelihood. Both k-means label
-all that they see by k-means++ and Lloyd's steps with a tolerance of 1e-4; ours sees a sample of at
-most 50 000 rows, and draws it and takes an M-step in the time shown.
+``python -m bench.tables.cost_of_starts`` prints two Markdown tables, ``python -m
+bench.tables.cost_of_starts many`` the default fit of hundreds of components beside scikit-learn's,
+by seconds and likelihood. Both k-means label all that they see by k-means++ and Lloyd's steps with
+a tolerance of 1e-4; ours sees a sample of at most 50 000 rows, and draws it and takes an M-step in
+the time shown.
 """
 
 from __future__ import annotations

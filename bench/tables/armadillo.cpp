@@ -1,4 +1,4 @@
-// EM by Armadillo's gmm_full and gmm_diag, for bench/rivals.py, which compiles and calls it.
+// EM by Armadillo's gmm_full and gmm_diag, for bench/tables/rivals.py, which compiles and calls it.
 //
 // Arrays are C-contiguous, rows by features, which is Armadillo's features by rows. Parameters are
 // read as the start, and overwritten with what the passes end with.

@@ -1,13 +1,14 @@
 """Passes that an acceleration of EM saves, on 64 problems, and where its climb ends.
 
-``python -m bench.acceleration`` prints two Markdown tables. Every problem is climbed from one start
-by EM alone, by "squarem" and by "auto", in 600 passes at most. A ratio is the passes of an
-acceleration, those in vain included, over the passes of EM alone: until the end of its own climb is
-a millionth of a nat a row away, and until scikit-learn's default stops. An end is lower where it
-misses that of EM alone by more than 1e-4 nats a row.
+    python -m bench.tables.acceleration [--late]
 
-``python -m bench.acceleration --late`` prints one more, of fits as they are by default: our `tol`
-and `max_iter`, from these poor starts and, on twice as many problems, from our own.
+Every problem is climbed from one start by EM alone, by "squarem" and by "auto", in 600 passes at
+most. A ratio is the passes of an acceleration, those in vain included, over the passes of EM alone:
+until the end of its own climb is a millionth of a nat per row away, and until scikit-learn's
+default stops. An end is lower where it misses that of EM alone by more than 1e-4 nats per row.
+
+--late prints one more table, of fits as they are by default: our `tol` and `max_iter`, from these
+poor starts and, on twice as many problems, from our own.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Which `tol` and `stopping` find a small cluster beside a large one, and what they cost.
 
-``python -m bench.stopping`` prints two Markdown tables. The first is of two clusters of unequal
-sizes, fitted from the default start with every rule. Right: an adjusted Rand index that is at most
-0.02 below that of the limit, and within 0.01 nats a row of it; the limit is where `tol=1e-9` ends,
-in at most 5000 passes. The second is of ordinary sets: passes and milliseconds of a whole fit, its
-start counted, the best of three turns.
-``--only 4-8`` keeps the sets with this in their names, ``--cost`` and ``--right`` one table.
+``python -m bench.tables.stopping`` prints two Markdown tables. The first is of two clusters of
+unequal sizes, fitted from the default start with every rule. Right: an adjusted Rand index that is
+at most 0.02 below that of the limit, and within 0.01 nats a row of it; the limit is where
+`tol=1e-9` ends, in at most 5000 passes. The second is of ordinary sets: passes and milliseconds of
+a whole fit, its start counted, the best of three turns. ``--only 4-8`` keeps the sets with this in
+their names, ``--cost`` and ``--right`` one table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from bench import data, starts
+from bench.tables import right_starts
+from bench.tools import data
 from fastgmm import GaussianMixture
 
 RULES = [("change", tol) for tol in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)]
@@ -33,7 +34,7 @@ class Pair(NamedTuple):
     """Two clusters of unequal sizes, drawn by seed."""
 
     name: str
-    draw: Callable[[int], starts.Drawn]
+    draw: Callable[[int], right_starts.Drawn]
     n_seeds: int
 
 
@@ -45,18 +46,20 @@ class End(NamedTuple):
     n_passes: int
 
 
-def round_pair(seed: int, n_rows: int, n_features: int, ratio: int, apart: float) -> starts.Drawn:
+def round_pair(
+    seed: int, n_rows: int, n_features: int, ratio: int, apart: float
+) -> right_starts.Drawn:
     """Draw two round clusters so many deviations apart, the second the smaller."""
     rng = np.random.default_rng([11, seed])
     labels = (np.arange(n_rows) % (ratio + 1) == 0).astype(int)
     centres = np.zeros((2, n_features))
     centres[1] = apart / np.sqrt(n_features)
-    return starts.Drawn(centres[labels] + rng.normal(size=(n_rows, n_features)), labels)
+    return right_starts.Drawn(centres[labels] + rng.normal(size=(n_rows, n_features)), labels)
 
 
-def tight_pair(seed: int, n_rows: int, n_features: int, ratio: int) -> starts.Drawn:
-    """Draw the gentler ones of bench.starts."""
-    return starts.unequal(n_rows, n_features, ratio, np.random.default_rng([seed, 7]))
+def tight_pair(seed: int, n_rows: int, n_features: int, ratio: int) -> right_starts.Drawn:
+    """Draw the gentler ones of bench.tables.right_starts."""
+    return right_starts.unequal(n_rows, n_features, ratio, np.random.default_rng([seed, 7]))
 
 
 def _round(n_rows: int, n_features: int, ratio: int, apart: float, n_seeds: int = 10) -> Pair:
@@ -83,20 +86,20 @@ PAIRS = [
     _tight(10_000, 10, 300),
 ]
 ORDINARY = {
-    "mixture n=300 d=2 k=3": (partial(starts.mixed, 300, 2, 3), 3),
-    "separated n=20000 d=5 k=4": (partial(starts.blobs, 20_000, 5, 4), 4),
-    "overlapping n=20000 d=5 k=4": (partial(starts.blobs, 20_000, 5, 4, distance=2.5), 4),
-    "long n=20000 d=8 k=3": (partial(starts.oblong, 20_000, 8, 3), 3),
-    "digits n=1797 d=8 k=10": (partial(starts.real, "digits"), 10),
-    "pixels n=5000 d=3 k=5": (partial(starts.real, "pixels"), 5),
+    "mixture n=300 d=2 k=3": (partial(right_starts.mixed, 300, 2, 3), 3),
+    "separated n=20000 d=5 k=4": (partial(right_starts.blobs, 20_000, 5, 4), 4),
+    "overlapping n=20000 d=5 k=4": (partial(right_starts.blobs, 20_000, 5, 4, distance=2.5), 4),
+    "long n=20000 d=8 k=3": (partial(right_starts.oblong, 20_000, 8, 3), 3),
+    "digits n=1797 d=8 k=10": (partial(right_starts.real, "digits"), 10),
+    "pixels n=5000 d=3 k=5": (partial(right_starts.real, "pixels"), 5),
     "mixture n=100000 d=10 k=20": (
-        lambda rng: starts.Drawn(data.rows(data.mixture(10, 20), 100_000), None),
+        lambda rng: right_starts.Drawn(data.rows(data.mixture(10, 20), 100_000), None),
         20,
     ),
 }
 
 
-def ended(drawn: starts.Drawn, seed: int, rule: str, tol: float) -> End:
+def ended(drawn: right_starts.Drawn, seed: int, rule: str, tol: float) -> End:
     """Fit, and compare with the truth."""
     model = GaussianMixture(2, random_state=seed, max_iter=MOST, tol=tol, stopping=rule)
     model.fit(drawn.rows)

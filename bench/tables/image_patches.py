@@ -1,6 +1,6 @@
 """The image-prior workload: 8×8 grey patches of scikit-learn's two sample images, K = 200.
 
-    python -m bench.patches [--components 200] [--passes 3]
+    python -m bench.tables.image_patches [--components 200] [--passes 3]
 
 About 530 000 rows of 64 features, each less its mean. Seconds a pass and memory above the rows,
 beside scikit-learn on a tenth of the rows; both start from the same parameters. Needs Pillow, which

@@ -1,6 +1,6 @@
 """What leaving out pairs that are nothing gains: seconds a pass against K, dense and pruned.
 
-    python -m bench.pruning [--out pruning.png]
+    python -m bench.tables.pruning [--out pruning.png]
 
 Overlapping clusters have means about four apart, separated ones ten. Passes are timed at the
 truth, in turn; the largest difference of any sum between the two ways is printed beside.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import data
+from bench.tools import data
 from fastgmm import open_source, passes
 from fastgmm.kernels import pruned
 from fastgmm.mixture.parameters import Parameters

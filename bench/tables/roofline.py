@@ -1,6 +1,6 @@
 """What the machine can do, and how near to it each kernel comes.
 
-    python -m bench.roofline
+    python -m bench.tables.roofline
 
 Rates of matrix products, of reading memory and of exp; then one pass of every structure, with
 nothing left out, as a share of them. Operations of a full or tied pass are counted as
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import data
+from bench.tools import data
 from fastgmm import open_source, passes
 from fastgmm.covariance import family
 from fastgmm.mixture.parameters import Parameters

@@ -1,6 +1,6 @@
 """How a pass grows with rows and threads; and many cores, simulated.
 
-    python -m bench.scaling
+    python -m bench.tables.growth
 
 Measured: doubled rows on one thread, and one thread beside two, where a product of matrices by BLAS
 says what a second thread of this machine is worth. Simulated: the slices of one call handed out to
@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from bench import data
+from bench.tools import data
 from fastgmm import open_source, passes
 from fastgmm.kernels.plan import block_rows
 from fastgmm.mixture.parameters import Parameters

@@ -1,6 +1,6 @@
 """A whole fit of a million rows with default arguments, and scoring them, beside scikit-learn.
 
-    python -m bench.million [--rows 1000000] [--features 10] [--components 20]
+    python -m bench.tables.million_rows [--rows 1000000] [--features 10] [--components 20]
 
 Held-out rows judge both fits. Memory is what the process holds above the rows at its peak.
 """
@@ -16,8 +16,8 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
-from bench import data
-from bench.patches import Peak
+from bench.tables.image_patches import Peak
+from bench.tools import data
 from fastgmm import GaussianMixture
 
 SCORES = ("predict", "predict_proba", "score_samples")

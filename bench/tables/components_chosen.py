@@ -1,13 +1,14 @@
 """How many components `select` chooses of long data, beside scikit-learn's loop.
 
-``python -m bench.chosen`` draws two clusters, 99 to 1 and 3.5 deviations apart, and three in a row,
-1.8 apart, of 20 000 to a million rows; 1 to 5 components, full covariances. It prints a Markdown
-table of the numbers chosen by BIC over three seeds, and seconds: ours by default, and a loop of
-scikit-learn's fits on the same rows, by its own ``tol`` and by the 1e-6 that it needs to be right.
+``python -m bench.tables.components_chosen`` draws two clusters, 99 to 1 and 3.5 deviations apart,
+and three in a row, 1.8 apart, of 20 000 to a million rows; 1 to 5 components, full covariances. It
+prints a Markdown table of the numbers chosen by BIC over three seeds, and seconds: ours by default,
+and a loop of scikit-learn's fits on the same rows, by its own ``tol`` and by the 1e-6 that it needs
+to be right.
 
-``python -m bench.chosen --drawn 40`` draws so many mixtures of 2 to 5 components, in 1 to 6
-dimensions, that overlap, and prints how much higher than that of EM from the truth the BIC is that
-we choose (a larger one is a start that has failed, or a choice that is wrong).
+``python -m bench.tables.components_chosen --drawn 40`` draws so many mixtures of 2 to 5 components,
+in 1 to 6 dimensions, that overlap, and prints how much higher than that of EM from the truth the
+BIC is that we choose (a larger one is a start that has failed, or a choice that is wrong).
 """
 
 from __future__ import annotations

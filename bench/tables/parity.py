@@ -1,7 +1,7 @@
 """How far fastgmm and scikit-learn are apart from the same start: a table of relative differences.
 
-Run it as `python bench/parity.py`; `tests/promises/test_matches_scikit_learn.py` holds its cases
-to 1e-6.
+Run it as `python -m bench.tables.parity`; `tests/promises/test_matches_scikit_learn.py` holds its
+cases to 1e-6.
 """
 
 from __future__ import annotations

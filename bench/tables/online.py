@@ -1,6 +1,6 @@
 """What partial_fit loses against a batch fit, by the size of batches, and how it follows a drift.
 
-    python -m bench.online
+    python -m bench.tables.online
 
 Markdown tables: nats a row of held-out rows below the batch fit of the same rows, best seed to
 worst, with the rows a second; the same where many components overlap, as a stream goes on; and nats
@@ -15,7 +15,7 @@ import warnings
 
 import numpy as np
 
-from bench import data
+from bench.tools import data
 from fastgmm import GaussianMixture
 
 K, D = 4, 3

@@ -6,10 +6,10 @@ import os
 
 import numba
 
-from bench import data, warm
-from bench.fit import fit
-from bench.patches import Peak
-from bench.scaling import prepare
+from bench.asv.fit import fit
+from bench.tables.growth import prepare
+from bench.tables.image_patches import Peak
+from bench.tools import data, warm
 
 
 class Rows:

@@ -6,7 +6,7 @@ import warnings
 
 from sklearn.exceptions import ConvergenceWarning
 
-from bench import data, warm
+from bench.tools import data, warm
 from fastgmm import GaussianMixture
 
 PASSES = 10

@@ -1,6 +1,6 @@
 """fastgmm beside every rival that is installed: one EM iteration, from the same start, in turn.
 
-    python -m bench.rivals [--repeats 5] [--quick] [--only scikit-learn oneDAL]
+    python -m bench.tables.rivals [--repeats 5] [--quick] [--only scikit-learn oneDAL]
                            [--out docs/benchmarks.md] [--chart rivals.png]
 
 An iteration is a tenth of the difference between eleven passes and one, so that neither checks of
@@ -21,7 +21,6 @@ import logging
 import os
 import platform
 import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -31,10 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-if not __package__:  # called by its path, not by its name
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from bench import data
+from bench.tools import data
 from fastgmm import GaussianMixture
 from fastgmm.plot import component_colours
 
@@ -374,8 +370,8 @@ def main() -> None:
     page = "\n\n".join(
         [
             "# Beside others",
-            "Written by `python -m bench.rivals`: one EM iteration on all rows, one start, all "
-            "cores, the best of several turns. Machines differ and are noisy: read the ratios.",
+            "Written by `python -m bench.tables.rivals`: one EM iteration on all rows, one start, "
+            "all cores, the best of several turns. Machines differ and are noisy: read the ratios.",
             f"{datetime.date.today():%Y-%m-%d}, {machine()}; dgemm {rates['float64']:.0f} and "
             f"sgemm {rates['float32']:.0f} GFLOP/s. Versions: "
             + ", ".join(f"{name} {versions[name]}" for name in fits)

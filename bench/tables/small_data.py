@@ -1,6 +1,6 @@
 """Little data: fits of 300 rows and calls on ten, beside scikit-learn from the same kind of start.
 
-``python -m bench.tiny`` prints two Markdown tables: medians of calls that take turns.
+``python -m bench.tables.small_data`` prints two Markdown tables: medians of calls that take turns.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How many digits of densities, posteriors and an EM step are right: fastgmm beside scikit-learn.
 
-Run it as `python bench/digits.py [--markdown]`; `tests/promises/test_digits.py` holds its cases.
-The truth is the definition, computed with 50 decimal digits (mpmath) from the very float64 or
-float32 numbers that both are given. `careful` is the definition in the precision of the rows,
+Run it as `python -m bench.tables.digits [--markdown]`; `tests/promises/test_digits.py` holds its
+cases. The truth is the definition, computed with 50 decimal digits (mpmath) from the very float64
+or float32 numbers that both are given. `careful` is the definition in the precision of the rows,
 centred before anything is squared, by one triangular solve: what a careful author would write.
 
 Digits are -log10 of the largest error: of log densities relative to the larger of 1 and the value;

@@ -1,6 +1,6 @@
 """A pass on a Dask cluster: its constants measured, its model checked and drawn.
 
-    python -m bench.distributed [docs/distributed.png]
+    python -m bench.tables.distributed [docs/distributed.png]
 
 Measured on this machine, on clusters of 1 and 2 processes with a thread each; the chart takes a
 network of NETWORK bytes a second in place of this machine's own. About four minutes.
@@ -24,7 +24,8 @@ from distributed import Client, LocalCluster, wait
 from numba import set_num_threads
 from scipy.optimize import nnls
 
-from bench import cost, data
+from bench.tables import cost
+from bench.tools import data
 from fastgmm import open_source, passes
 from fastgmm.kernels.plan import block_rows
 from fastgmm.mixture.parameters import Parameters

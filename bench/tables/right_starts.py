@@ -1,8 +1,9 @@
 """How often the default start is good: a collection of data sets, and a judge.
 
 A run is good if its mean log-likelihood is within 0.01 nats a row of the best known, the best of
-all runs on that data set, one from the truth among them. ``python -m bench.starts --only oblong``.
-Seconds are the processor's, with one thread for everybody, so that other work does not count.
+all runs on that data set, one from the truth among them. ``python -m bench.tables.right_starts
+--only oblong``. Seconds are the processor's, with one thread for everybody, so that other work does
+not count.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Rival
 from threadpoolctl import threadpool_limits
 
-from bench import data
+from bench.tools import data
 from fastgmm import DegenerateComponentWarning, GaussianMixture
 
 GOOD = 0.01  # nats a row

@@ -1,7 +1,8 @@
 """What a pass costs on a cluster: seconds, from rows, features, components, workers and partitions.
 
-Pure functions of measured constants, which `bench.distributed` measures and checks. The terms are
-added as if nothing overlapped, so their sum is at most as many times too long as there are terms.
+Pure functions of measured constants, which `bench.tables.distributed` measures and checks. The
+terms are added as if nothing overlapped, so their sum is at most as many times too long as there
+are terms.
 """
 
 from __future__ import annotations

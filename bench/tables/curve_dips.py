@@ -1,9 +1,9 @@
 """Whether curves of the log-likelihood dip, over many data sets and seeds.
 
-``python -m bench.dips`` sweeps 1 to 10 components of all four covariance types over each, and
-prints a Markdown table: the smallest gain of one more component on any curve, in nats a row, and
-how many components BIC chose. A dip is a start that has failed, since one more component can only
-add to the likelihood.
+``python -m bench.tables.curve_dips`` sweeps 1 to 10 components of all four covariance types over
+each, and prints a Markdown table: the smallest gain of one more component on any curve, in nats a
+row, and how many components BIC chose. A dip is a start that has failed, since one more component
+can only add to the likelihood.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pictures of a million rows, as files: seconds of each, beside the limit of two.
 
-``python -m bench.pictures`` prints a Markdown table: the best of three.
+``python -m bench.tables.pictures`` prints a Markdown table: the best of three.
 """
 
 from __future__ import annotations

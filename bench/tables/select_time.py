@@ -1,6 +1,6 @@
 """A sweep over the number of components, beside a loop of scikit-learn fits.
 
-    python -m bench.sweep --rows 1000000 --features 10 --components 1:20
+    python -m bench.tables.select_time --rows 1000000 --features 10 --components 1:20
 
 scikit-learn's loop takes most of an hour at that size, so only some of its fits are run, on the
 first so many rows. Its seconds grow in proportion to rows (both its k-means and its EM walk all of
@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 import fastgmm
-from bench import data
+from bench.tools import data
 
 
 class Rival(NamedTuple):

@@ -1,0 +1,1 @@
+"""A script for each table of the docs: `python -m bench.tables.NAME`."""

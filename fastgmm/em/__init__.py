@@ -1,15 +1,8 @@
 """Expectation-maximisation: the loop, when it stops, how it is accelerated, what can go wrong."""
 
 from fastgmm.em.loop import DataPass, State, run
-from fastgmm.em.stopping import (
-    MAX_PASSES,
-    ROUNDING,
-    STOPPING_RULES,
-    TOLERANCE,
-    Outcome,
-    Stopping,
-    aitken,
-)
+from fastgmm.em.outcome import Outcome
+from fastgmm.em.stopping import MAX_PASSES, ROUNDING, STOPPING_RULES, TOLERANCE, Stopping, aitken
 from fastgmm.em.update_rules import MaximumLikelihood, UpdateRule
 
 __all__ = [

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from fastgmm.covariance import Family
 from fastgmm.em.acceleration import Memory
-from fastgmm.em.stopping import Outcome, Stopping, is_slow
+from fastgmm.em.outcome import Outcome
+from fastgmm.em.stopping import Stopping, is_slow
 from fastgmm.em.update_rules import UpdateRule
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters

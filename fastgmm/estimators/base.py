@@ -18,6 +18,7 @@ from fastgmm.estimators import criteria, pickling
 from fastgmm.estimators.fitted_attributes import FITTED, is_fitted, parameters_of
 from fastgmm.estimators.validation import constructor, inputs
 from fastgmm.estimators.validation import random_state as random_states
+from fastgmm.mixture import sampling
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes import quantiles
 from fastgmm.sources import Source
@@ -227,7 +228,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
                 f"Invalid value for 'n_samples': {n_samples}. The sampling requires at least one "
                 "sample."
             )
-        return parameters.sample(n_samples, random_states.legacy_state(self.random_state))
+        return sampling.sample(parameters, n_samples, random_states.legacy_state(self.random_state))
 
     @classmethod
     @functools.cache

@@ -5,45 +5,18 @@ instruction is written as one (see ``vectors``), so the order of every sum is in
 bits do not depend on what the optimiser felt like.
 """
 
-import hashlib
-import os
 from functools import cache, partial
-from pathlib import Path
 
-import numba
 from numba import njit
-from numba.core import config
 from numba.extending import register_jitable
 
-from fastgmm.kernels.compilation import demand_compiler, kept, safe
-from fastgmm.kernels.processor import FEATURES, NAME, WIDTH
+from fastgmm.kernels.compilation import demand_compiler, safe
+from fastgmm.kernels.disk_cache import CACHE, kept
 
 demand_compiler(ImportError)
 
 # Nothing calls from C, so that there is no way in from there.
 OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-CACHE = os.environ.get("FASTGMM_CACHE", "1") != "0"
-
-
-# Of Numba's settings, those that change machine code, beside the processor's
-SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USING_SVML", "BOUNDSCHECK")
-SETTINGS += ("DEBUGINFO_DEFAULT",)
-
-
-def digest(*parts):
-    """Return a hash of some values, as text."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-def contents():
-    """Return the files of all kernels: their names and bytes, whatever the times of files say."""
-    folder = Path(__file__).parent
-    files = sorted(folder.rglob("*.py"))
-    return [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in files]
-
-
-TARGET = digest(NAME, FEATURES, WIDTH, [str(getattr(config, each, None)) for each in SETTINGS])
-STAMP = digest(numba.__version__, contents())
 
 
 def compiled(function=None, **options):
@@ -66,7 +39,7 @@ def compiled(function=None, **options):
         return safe(
             njit(**options)(function)
         )  # no folder to write to: compile in every process anew
-    return kept(safe(kernel), TARGET, STAMP)
+    return kept(safe(kernel))
 
 
 def piece(function, **options):

@@ -109,31 +109,3 @@ class Parameters:
         """What is added to the log density of each component, (K,); -inf for a weight of 0."""
         with np.errstate(divide="ignore"):
             return read_only(np.log(self.weights))
-
-    def sample(
-        self, n_samples: int, random_state: np.random.RandomState
-    ) -> tuple[Array, npt.NDArray[np.int64]]:
-        """Draw rows from the mixture, in the order of their components.
-
-        Parameters
-        ----------
-        n_samples : int
-            Number of rows, at least 1.
-        random_state : numpy.random.RandomState
-            Asked in scikit-learn's order, so that both give the same rows.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_samples, n_features)
-        labels : ndarray of shape (n_samples,)
-            The component of each row.
-        """
-        # weights that were rounded to float32 may sum to more than multinomial() takes
-        weights = self.weights / max(1.0, self.weights.sum())
-        counts = random_state.multinomial(n_samples, weights)
-        rows = np.vstack([self._draw(k, count, random_state) for k, count in enumerate(counts)])
-        return rows, np.repeat(np.arange(self.n_components, dtype=np.int64), counts)
-
-    def _draw(self, k: int, count: int, random_state: np.random.RandomState) -> Array:
-        covariance = self.covariances[self.structure.places(k)]
-        return self.structure.draw(self.means[k], covariance, count, random_state)

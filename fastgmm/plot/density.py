@@ -9,6 +9,7 @@ import numpy as np
 from fastgmm import passes
 from fastgmm.errors import require
 from fastgmm.estimators.base import Mixture
+from fastgmm.mixture import sampling
 from fastgmm.mixture.marginal import marginal
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.plot.axes import (
@@ -75,7 +76,7 @@ def density(
     parameters = model._parameters()
     pair = pair_of(model, features, "density")
     mixture = marginal(parameters, pair)
-    drawn, _ = mixture.sample(REACH_ROWS, np.random.RandomState(0))
+    drawn, _ = sampling.sample(mixture, REACH_ROWS, np.random.RandomState(0))
     ax = ax or new_axes()
     source = None if data is None else source_of(model, data)
     rows = drawn[:0] if source is None else sample(source, DRAWN_ROWS)[:, pair]
@@ -121,7 +122,7 @@ def _wide_enough(mixture: Parameters, ends: np.ndarray) -> Parameters:
 
 def _draw_contours(mixture: Parameters, ends: np.ndarray, ax: Axes) -> list[Any]:
     """Draw the regions, and return lines for their legend."""
-    drawn, _ = mixture.sample(DRAWN_ROWS, np.random.RandomState(0))
+    drawn, _ = sampling.sample(mixture, DRAWN_ROWS, np.random.RandomState(0))
     across, up = (_lines(mixture, feature, ends) for feature in (0, 1))
     places = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
     height = log_densities(mixture, places).reshape(len(up), len(across))

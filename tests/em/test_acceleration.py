@@ -28,7 +28,8 @@ from fastgmm.em.acceleration import (
     moved,
 )
 from fastgmm.em.loop import State, run, step
-from fastgmm.em.stopping import Outcome, Stopping, is_slow
+from fastgmm.em.outcome import Outcome
+from fastgmm.em.stopping import Stopping, is_slow
 from fastgmm.em.update_rules import MaximumLikelihood
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source

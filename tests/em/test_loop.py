@@ -13,7 +13,8 @@ from sklearn.mixture import GaussianMixture
 
 from fastgmm.covariance import FAMILIES
 from fastgmm.em.loop import State, run, step
-from fastgmm.em.stopping import Outcome, Stopping
+from fastgmm.em.outcome import Outcome
+from fastgmm.em.stopping import Stopping
 from fastgmm.em.update_rules import MaximumLikelihood
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters

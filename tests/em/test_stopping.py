@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from fastgmm.em.stopping import STOPPING_RULES, Outcome, Stopping, aitken, wanders
+from fastgmm.em.outcome import Outcome
+from fastgmm.em.stopping import STOPPING_RULES, Stopping, aitken, wanders
 
 
 @pytest.mark.parametrize(

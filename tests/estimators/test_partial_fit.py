@@ -15,6 +15,7 @@ from fastgmm import DataError, GaussianMixture, em, passes
 from fastgmm.covariance import family
 from fastgmm.estimators import partial_fit
 from fastgmm.estimators.partial_fit import enough, to_keep, variances_of
+from fastgmm.mixture import sampling
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes import model as models
 
@@ -203,7 +204,7 @@ def test_relative_regularisation_is_of_the_mixture_s_own_variances():
         "full": [np.eye(2), 2.0 * np.eye(2)],
     }.items():
         mixture = Parameters.from_covariances(structure, [0.3, 0.7], [[0, 1], [5, 2]], covariances)
-        drawn, _ = mixture.sample(200_000, np.random.RandomState(0))
+        drawn, _ = sampling.sample(mixture, 200_000, np.random.RandomState(0))
         np.testing.assert_allclose(variances_of(mixture), drawn.var(axis=0), rtol=0.02)
 
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from fastgmm import em, passes
 from fastgmm.covariance import family
 from fastgmm.em.loop import State
-from fastgmm.em.stopping import Outcome
+from fastgmm.em.outcome import Outcome
 from fastgmm.em.update_rules import MaximumLikelihood
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import short_runs

@@ -13,6 +13,7 @@ from fastgmm.em.update_rules import MaximumLikelihood
 from fastgmm.initialisation import split_merge
 from fastgmm.initialisation.short_runs import ShortRuns
 from fastgmm.initialisation.split_merge import Held, Split, held, merged, merges, splits, together
+from fastgmm.mixture import sampling
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.subsample import draw_sample
 from fastgmm.sources import open_source
@@ -81,7 +82,7 @@ def test_rows_held_piece_by_piece_are_those_of_all_responsibilities(rng, structu
         "fastgmm.initialisation.short_runs.MOST_RESPONSIBILITIES", 500
     )  # pieces of a hundred rows
     parameters = mixture(rng, structure)
-    rows, _ = parameters.sample(1000, np.random.RandomState(0))
+    rows, _ = sampling.sample(parameters, 1000, np.random.RandomState(0))
     sample = draw_sample(open_source(rows), rng)
     kind = {"diagonal": "diag"}.get(structure, structure)
     short = ShortRuns(sample, MaximumLikelihood(family(kind), 1e-6))

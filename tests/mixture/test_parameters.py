@@ -12,6 +12,7 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.mixture import sampling
 from fastgmm.mixture.factorisation import invert_lower
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel import blas
@@ -114,7 +115,7 @@ def test_samples_are_scikit_learn_s_draws(case, n_samples):
     theirs.weights_, theirs.means_ = ours.weights, ours.means
     theirs.covariances_, theirs.precisions_cholesky_ = ours.covariances, ours.precisions_cholesky
     expected_rows, expected_labels = theirs.sample(n_samples)
-    rows, labels = ours.sample(n_samples, np.random.RandomState(5))
+    rows, labels = sampling.sample(ours, n_samples, np.random.RandomState(5))
     assert_array_equal(rows, expected_rows)
     assert_array_equal(labels, expected_labels)
     assert labels.dtype == np.int64
@@ -124,7 +125,7 @@ def test_weights_rounded_to_float32_can_be_sampled():
     weights = np.full(7, 1 / 7, dtype=np.float32) * np.float32(1 + 1e-6)
     parameters = Parameters.from_covariances("spherical", weights, np.zeros((7, 1)), np.ones(7))
     assert parameters.weights.sum() > 1.0 + 1e-7
-    rows, labels = parameters.sample(100, np.random.RandomState(0))
+    rows, labels = sampling.sample(parameters, 100, np.random.RandomState(0))
     assert rows.shape == (100, 1)
     assert labels.shape == (100,)
 

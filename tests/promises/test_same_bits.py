@@ -15,6 +15,7 @@ from fastgmm.estimators import GaussianMixture
 from fastgmm.initialisation import coordinates, split_merge
 from fastgmm.initialisation.methods import start_from
 from fastgmm.initialisation.repair import repaired
+from fastgmm.mixture import sampling
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.model import model
 from fastgmm.passes.subsample import Sample
@@ -253,4 +254,4 @@ def test_threads_of_blas_change_no_bit_of_a_selection():
 
 def test_threads_of_blas_change_no_bit_of_drawn_rows():
     parameters = wide_parameters("full", 2, 150)
-    of_any_blas(lambda: parameters.sample(50, np.random.RandomState(0))[0])
+    of_any_blas(lambda: sampling.sample(parameters, 50, np.random.RandomState(0))[0])

@@ -1,0 +1,40 @@
+"""Rows drawn from a mixture."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.parameters import Parameters
+
+
+def sample(
+    parameters: Parameters, n_samples: int, random_state: np.random.RandomState
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Draw rows from a mixture, in the order of their components.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    n_samples : int
+        Number of rows, at least 1.
+    random_state : numpy.random.RandomState
+        Asked in scikit-learn's order, so that both give the same rows.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_samples, n_features)
+    labels : ndarray of shape (n_samples,)
+        The component of each row.
+    """
+    # weights that were rounded to float32 may sum to more than multinomial() takes
+    weights = parameters.weights / max(1.0, parameters.weights.sum())
+    counts = random_state.multinomial(n_samples, weights)
+    rows = np.vstack([_draw(parameters, k, count, random_state) for k, count in enumerate(counts)])
+    return rows, np.repeat(np.arange(parameters.n_components, dtype=np.int64), counts)
+
+
+def _draw(parameters: Parameters, k: int, count: int, random_state: np.random.RandomState) -> Array:
+    covariance = parameters.covariances[parameters.structure.places(k)]
+    return parameters.structure.draw(parameters.means[k], covariance, count, random_state)

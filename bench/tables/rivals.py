@@ -1,7 +1,7 @@
 """fastgmm beside every rival that is installed: one EM iteration, from the same start, in turn.
 
     python -m bench.tables.rivals [--repeats 5] [--quick] [--only scikit-learn oneDAL]
-                           [--out docs/benchmarks.md] [--chart rivals.png]
+                                 [--out rivals.md] [--chart rivals.png]
 
 An iteration is a tenth of the difference between eleven passes and one, so that neither checks of
 the input nor a last E step are counted for anybody; the best of several turns is taken. Every rival

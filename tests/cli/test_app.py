@@ -186,7 +186,7 @@ def in_x(piece):
 
 @pytest.mark.parametrize("dtype", ["f4", "i8", "?"])
 def test_groups_are_joined_in_one_array_however_long(tmp_path, monkeypatch, dtype):
-    monkeypatch.setattr(output, "ROWS_A_GROUP", 10)
+    monkeypatch.setattr(output, "ROWS_PER_GROUP", 10)
     rows = np.arange(2400).reshape(-1, 2).astype(dtype)
     for end in [1, 12, 1200]:  # the length is written when it is known
         pieces = (rows[start : start + 7] for start in range(0, end, 7))
@@ -349,7 +349,7 @@ def test_a_damaged_model_file_is_refused(model, tmp_path):
 
 @pytest.mark.parametrize("suffix", READ)
 def test_a_failure_half_way_leaves_the_old_output(model, frame, tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(output, "ROWS_A_GROUP", 1)
+    monkeypatch.setattr(output, "ROWS_PER_GROUP", 1)
     frame = pd.concat([frame] * 200)  # more than a block
     frame.iloc[-1, 0] = np.inf
     path = written(frame[["a", "b"]], tmp_path / "bad.parquet")
@@ -471,7 +471,7 @@ def test_reg_covar_may_be_relative(tmp_path):
 
 
 def test_rows_are_written_while_the_next_are_made_and_no_more_wait(tmp_path, monkeypatch):
-    monkeypatch.setattr(output, "ROWS_A_GROUP", 10)
+    monkeypatch.setattr(output, "ROWS_PER_GROUP", 10)
     made, waiting = [], []
     real = output._writer
 
@@ -504,7 +504,7 @@ def test_rows_are_written_while_the_next_are_made_and_no_more_wait(tmp_path, mon
 
 
 def test_a_write_that_the_disk_has_lost_is_not_taken_for_done(tmp_path, monkeypatch):
-    monkeypatch.setattr(output, "ROWS_A_GROUP", 10)
+    monkeypatch.setattr(output, "ROWS_PER_GROUP", 10)
     told = []
 
     def lost(_):
@@ -521,7 +521,7 @@ def test_a_write_that_the_disk_has_lost_is_not_taken_for_done(tmp_path, monkeypa
 
 @pytest.mark.parametrize("at", [0, 3])
 def test_a_disk_that_is_full_ends_the_command_and_leaves_no_file(tmp_path, monkeypatch, at):
-    monkeypatch.setattr(output, "ROWS_A_GROUP", 10)
+    monkeypatch.setattr(output, "ROWS_PER_GROUP", 10)
     made = []
     real = output._writer
 

@@ -14,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 import fastgmm
 from fastgmm import AutoGaussianMixture, DegenerateComponentWarning, GaussianMixture
 from fastgmm.cli import fit, select
+from fastgmm.cli.options import spread
 
 STOP = ("tol", "stopping", "max_iter")
 
@@ -65,8 +66,8 @@ def stop_of(function):
 
 
 def test_the_command_line_and_the_functions_stop_where_the_classes_do():
-    assert stop_of(fit.fit) == stop_of(GaussianMixture)
-    assert stop_of(select.select) == stop_of(AutoGaussianMixture) == stop_of(fastgmm.select)
+    assert stop_of(spread(fit.fit)) == stop_of(GaussianMixture)
+    assert stop_of(spread(select.select)) == stop_of(AutoGaussianMixture) == stop_of(fastgmm.select)
 
 
 @pytest.mark.parametrize("kind", [GaussianMixture, AutoGaussianMixture])

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 import fastgmm
 from fastgmm import em, passes
 from fastgmm.covariance import family
+from fastgmm.mixture import sampling
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.selection import sweep
 from fastgmm.selection.candidate import Candidate
@@ -87,7 +88,7 @@ def test_a_gentle_division_hardly_changes_the_density(structure, gently, rng):
         "spherical": np.array([2.0, 1.0]),
     }[structure]
     one = Parameters.from_covariances(structure, [0.6, 0.4], rng.normal(size=(2, 3)), covariances)
-    rows = one.sample(4000, np.random.RandomState(0))[0]
+    rows = sampling.sample(one, 4000, np.random.RandomState(0))[0]
     two = divided_gently(one, family(naive.COVARIANCE_TYPES[structure]), gently)
     assert two.n_components == 3
     assert_allclose(two.weights.sum(), 1.0)

@@ -88,8 +88,8 @@ def check_count(n_rows: int, n_components: int) -> None:
 
 
 def _is_pandas(X: Any) -> bool:
-    # a Series is refused as scikit-learn does; a Dask dataframe has an iloc, too
-    return hasattr(X, "iloc") and X.ndim == 2 and not is_dask(X)
+    # a Series is refused as scikit-learn does; what is Dask's may have an iloc, and no ndim yet
+    return hasattr(X, "iloc") and not is_dask(X) and X.ndim == 2
 
 
 def _open_array(estimator: Any, X: Any, least_rows: int) -> Source:

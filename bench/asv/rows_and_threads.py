@@ -9,7 +9,7 @@ import numba
 from bench.asv.fit import fit
 from bench.tables.growth import prepare
 from bench.tables.image_patches import Peak
-from bench.tools import data, warm
+from bench.tools import data
 
 
 class Rows:
@@ -20,7 +20,7 @@ class Rows:
 
     def setup(self, n_rows):
         self.run = prepare(n_rows, 10, 10)
-        warm.compile(self.run)
+        self.run()  # compiles
 
     def time_pass(self, _):
         self.run()
@@ -35,7 +35,7 @@ class Threads:
     def setup(self, n_threads):
         numba.set_num_threads(n_threads)
         self.run = prepare(200_000, 10, 10)
-        warm.compile(self.run)
+        self.run()  # compiles
 
     def time_pass(self, _):
         self.run()
@@ -51,7 +51,7 @@ class Memory:
     def track_above_the_rows(self, n_rows):
         mixture = data.mixture(10, 20)
         rows, start = data.rows(mixture, n_rows), data.start(mixture, "full")
-        warm.compile(fit, rows, start, 1)
+        fit(rows, start, 1)  # compiles
         peak = Peak()
         peak.start()
         fit(rows, start, 3)

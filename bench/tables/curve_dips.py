@@ -8,13 +8,15 @@ can only add to the likelihood.
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from sklearn.datasets import load_digits, load_iris, load_wine
 
+from bench.tools.table import Table
+from bench.tools.timing import timed
 from fastgmm import DegenerateComponentWarning, select
 
 COUNTS = range(1, 11)
@@ -56,20 +58,16 @@ def smallest_gain(table, n_rows: int) -> float:
 def main() -> None:
     """Print the table."""
     warnings.simplefilter("ignore", DegenerateComponentWarning)
-    print("| data | draw, seed | smallest gain, nats a row | by BIC | s |")
-    print("| --- | --: | --: | --- | --: |")
+    gain = {"smallest gain, nats a row": ".5f"}
+    table = Table({"data": "", "draw, seed": ">", **gain, "by BIC": "", "s": ".1f"})
     sets = [(draw, *each) for draw in range(DRAWS) for each in drawn(draw)]
     for draw, name, rows in sets + [(0, *each) for each in real()]:
         for seed in range(SEEDS):
-            began = time.perf_counter()
-            found = select(rows, COUNTS, random_state=seed)
-            seconds = time.perf_counter() - began
+            seconds, found = timed(partial(select, rows, COUNTS, random_state=seed))
             best = found.best_estimator_
-            print(
-                f"| {name} | {draw}, {seed} | {smallest_gain(found.table, len(rows)):.5f} "
-                f"| {best.n_components} {best.covariance_type} | {seconds:.1f} |",
-                flush=True,
-            )
+            lowest = smallest_gain(found.table, len(rows))
+            chosen = f"{best.n_components} {best.covariance_type}"
+            table.row(name, f"{draw}, {seed}", lowest, chosen, seconds)
 
 
 if __name__ == "__main__":

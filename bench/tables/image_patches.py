@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import threading
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from sklearn.datasets import load_sample_images
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 
+from bench.tools.table import Table
+from bench.tools.timing import timed
 from fastgmm import GaussianMixture
 
 SIDE = 8
@@ -79,11 +80,10 @@ def measure(
     for passes in (1, 1 + n_passes):
         peak = Peak()
         peak.start()
-        began = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model = estimator(**given, max_iter=passes).fit(rows)
-        clock.append(time.perf_counter() - began)
+            took, model = timed(estimator(**given, max_iter=passes).fit, rows)
+        clock.append(took)
         peak.done.set()
         peak.join()
     return (clock[1] - clock[0]) / n_passes, (peak.most - peak.before) / 1e6, model.lower_bound_
@@ -99,8 +99,8 @@ def main() -> None:
     tenth = np.ascontiguousarray(rows[::10])
     given = start(rows, arguments.components)
     GaussianMixture(**given, max_iter=1).fit(tenth[: 10 * arguments.components])  # compiles
-    print("| who | rows | s a pass | MB above the rows | mean log-likelihood |")
-    print("| --- | --: | --: | --: | --: |")
+    numbers = {"rows": "d", "s a pass": ".2f", "MB above the rows": ".0f"}
+    table = Table({"who": "", **numbers, "mean log-likelihood": ".6f"})
     seconds = {}
     for name, estimator, used in (
         ("fastgmm", GaussianMixture, rows),
@@ -109,7 +109,7 @@ def main() -> None:
     ):
         took, memory, score = measure(estimator, used, given, arguments.passes)
         seconds[name] = took
-        print(f"| {name} | {len(used)} | {took:.2f} | {memory:.0f} | {score:.6f} |", flush=True)
+        table.row(name, len(used), took, memory, score)
     print(f"\non a tenth: {seconds['scikit-learn'] / seconds['fastgmm']:.1f} times scikit-learn")
 
 

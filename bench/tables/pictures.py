@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable
 from functools import partial
 
 import matplotlib as mpl
 import numpy as np
 
+from bench.tools.table import Table
+from bench.tools.timing import timed
 from fastgmm import GaussianMixture, plot
 
 N_ROWS, TURNS, LIMIT = 1_000_000, 3, 2.0
@@ -29,17 +30,20 @@ def mixture(n_features: int) -> GaussianMixture:
     ).set_params(random_state=0)
 
 
-def seconds(draw: Callable[[], object]) -> float:
+def least_seconds(draw: Callable[[], object]) -> float:
     """Return the least seconds that drawing on new axes and writing a PNG took."""
     from matplotlib import pyplot as plt
 
-    found = []
-    for _ in range(TURNS):
-        began = time.perf_counter()
+    def written():
         ax = draw()
         ax.figure.savefig(io.BytesIO(), format="png")
-        found.append(time.perf_counter() - began)
-        plt.close(ax.figure)
+        return ax.figure
+
+    found = []
+    for _ in range(TURNS):
+        took, figure = timed(written)
+        found.append(took)
+        plt.close(figure)
     return min(found)
 
 
@@ -60,9 +64,9 @@ def main() -> None:
         "trace": partial(plot.trace, fitted),
         "criteria": partial(plot.criteria, numbers, {"BIC": (numbers - 7.0) ** 2}),
     }
-    print(f"| picture of {N_ROWS:,} × 2 | s | limit, s |\n| --- | --: | --: |")
+    table = Table({f"picture of {N_ROWS:,} × 2": "", "s": ".2f", "limit, s": ".0f"})
     for name, draw in drawn.items():
-        print(f"| {name} | {seconds(draw):.2f} | {LIMIT:.0f} |")
+        table.row(name, least_seconds(draw), LIMIT)
 
 
 if __name__ == "__main__":

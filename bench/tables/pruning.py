@@ -9,12 +9,14 @@ truth, in turn; the largest difference of any sum between the two ways is printe
 from __future__ import annotations
 
 import argparse
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bench.tools import data
+from bench.tools.table import Table
+from bench.tools.timing import in_turn
 from fastgmm import open_source, passes
 from fastgmm.kernels import pruned
 from fastgmm.mixture.parameters import Parameters
@@ -38,14 +40,14 @@ def measure(
     mixture = mixture._replace(means=mixture.means * apart)
     parameters = Parameters.from_covariances("full", *mixture)
     source = open_source(data.rows(mixture, n_rows))
-    clock, found = dict.fromkeys(WAYS, np.inf), {}
-    for turn in range(turns + 1):
-        for name, way in WAYS.items():
-            accumulate.choose_factors = way
-            began = time.perf_counter()
-            (found[name],) = passes.statistics(source, [parameters])
-            if turn:  # the first compiles
-                clock[name] = min(clock[name], time.perf_counter() - began)
+    found = {}
+
+    def one_pass(name: str) -> None:
+        accumulate.choose_factors = WAYS[name]
+        (found[name],) = passes.statistics(source, [parameters])
+
+    took = in_turn(*(partial(one_pass, name) for name in WAYS), turns=turns)
+    clock = dict(zip(WAYS, took.best, strict=True))
     difference = np.abs(found["pruned"].second - found["dense"].second).max()
     return clock, float(difference / np.abs(found["dense"].second).max())
 
@@ -75,18 +77,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     results = {}
-    print("| clusters | rows×features, K | dense, ms | pruned, ms | gain | difference of sums |")
-    print("| --- | --- | --: | --: | --: | --: |")
+    names = {"clusters": "", "rows×features, K": "", "dense, ms": ".1f", "pruned, ms": ".1f"}
+    table = Table(names | {"gain": ".2f", "difference of sums": ".0e"})
     for kind, apart in APART.items():
         for n_rows, d, n_components in SIZES:
             clock, difference = measure(n_rows, d, n_components, apart)
             results[kind, n_rows, d, n_components] = clock
-            print(
-                f"| {kind} | {n_rows}×{d}, {n_components} | {clock['dense'] * 1e3:.1f} "
-                f"| {clock['pruned'] * 1e3:.1f} | {clock['dense'] / clock['pruned']:.2f} "
-                f"| {difference:.0e} |",
-                flush=True,
-            )
+            ms = clock["dense"] * 1e3, clock["pruned"] * 1e3
+            title = f"{n_rows}×{d}, {n_components}"
+            table.row(kind, title, *ms, ms[0] / ms[1], difference)
     if arguments.out:
         draw(results, arguments.out)
 

@@ -10,7 +10,6 @@ nothing left out, as a share of them. Operations of a full or tied pass are coun
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from bench.tools import data
+from bench.tools.table import Table
+from bench.tools.timing import in_turn
 from fastgmm import open_source, passes
 from fastgmm.covariance import family
 from fastgmm.mixture.parameters import Parameters
@@ -35,15 +36,9 @@ CASES = [
 ]
 
 
-def best(function: Callable[[], Any], turns: int = 9) -> float:
-    """Return the seconds of the fastest of several turns, after one that is not counted."""
-    function()
-    clock = []
-    for _ in range(turns):
-        began = time.perf_counter()
-        function()
-        clock.append(time.perf_counter() - began)
-    return min(clock)
+def best(function: Callable[[], Any]) -> float:
+    """Return the seconds of the fastest of nine turns."""
+    return float(in_turn(function, turns=9).best[0])
 
 
 def product_rate(dtype: str, size: int = 2000) -> float:
@@ -96,19 +91,20 @@ def main() -> None:
         f"{THREADS} threads: dgemm {products['float64']:.0f}, sgemm {products['float32']:.0f} "
         f"GFLOP/s; reading {read:.1f} GB/s; exp {exp:.2f} G/s\n"
     )
-    print("| pass | ms | GFLOP/s | of gemm | of reading | exp, of NumPy's |")
-    print("| --- | --: | --: | --: | --: | --: |")
+    parts = dict.fromkeys(("of gemm", "of reading", "exp, of NumPy's"), ".0%")
+    table = Table({"pass": "", "ms": ".2f", "GFLOP/s": ".0f", **parts})
     for dtype in ("float64", "float32"):
         for kind, n_rows, d, n_components in CASES:
             seconds = pass_seconds(kind, n_rows, d, n_components, dtype)
             rate = operations(kind, n_rows, d, n_components) / seconds / 1e9
             n_bytes = n_rows * d * np.dtype(dtype).itemsize
-            print(
-                f"| {kind} {n_rows}×{d}, K={n_components}, {dtype} | {seconds * 1e3:.2f} "
-                f"| {rate:.0f} | {rate / products[dtype]:.0%} "
-                f"| {n_bytes / seconds / 1e9 / read:.0%} "
-                f"| {n_rows * n_components / seconds / 1e9 / exp:.0%} |",
-                flush=True,
+            table.row(
+                f"{kind} {n_rows}×{d}, K={n_components}, {dtype}",
+                seconds * 1e3,
+                rate,
+                rate / products[dtype],
+                n_bytes / seconds / 1e9 / read,
+                n_rows * n_components / seconds / 1e9 / exp,
             )
 
 

@@ -12,8 +12,8 @@ nothing. Both begin from rows in memory, with their default arguments: our tol i
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from sklearn.mixture import GaussianMixture
 
 import fastgmm
 from bench.tools import data
+from bench.tools.timing import timed
 
 
 class Rival(NamedTuple):
@@ -40,9 +41,8 @@ def main() -> None:
     rows = data.rows(data.mixture(arguments.features, arguments.clusters), arguments.rows)
     counts = range(arguments.components[0], arguments.components[1] + 1)
     fastgmm.select(rows[:2_000], [1, 2, 3], arguments.types, random_state=0)  # compile
-    started = time.perf_counter()
-    found = fastgmm.select(rows, counts, arguments.types, random_state=0)
-    seconds = time.perf_counter() - started
+    ours = partial(fastgmm.select, rows, counts, arguments.types, random_state=0)
+    seconds, found = timed(ours)
     print(found.table)
     print(
         f"\nfastgmm {fastgmm.__version__}: {seconds:.1f} s for {len(found.table['bic'])} "
@@ -75,11 +75,10 @@ def _beside(rows, name, counts, arguments, found) -> float:
 
 def _fit(part, rows, name, count) -> Rival:
     """Fit as its users do in a loop: the default start, a seed."""
-    started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = GaussianMixture(count, covariance_type=name, random_state=0).fit(part)
-    seconds = time.perf_counter() - started
+        default = GaussianMixture(count, covariance_type=name, random_state=0)
+        seconds, model = timed(default.fit, part)
     # its score makes an array of rows x components: ours reads the same parameters block by block
     ours = fastgmm.GaussianMixture.from_parameters(
         model.weights_ / model.weights_.sum(),

@@ -11,7 +11,6 @@ their names, ``--cost`` and ``--right`` one table.
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +21,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from bench.tables import right_starts
 from bench.tools import data
+from bench.tools.table import Table
+from bench.tools.timing import timed
 from fastgmm import GaussianMixture
 
 RULES = [("change", tol) for tol in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)]
@@ -109,8 +110,8 @@ def ended(drawn: right_starts.Drawn, seed: int, rule: str, tol: float) -> End:
 
 def print_right(only: str) -> None:
     """Print how often the small cluster is found, by rule and set, and in all sets."""
-    print("| set | stopping | tol | right | lowest index | passes, median | most |")
-    print("| --- | --- | --: | --: | --: | --: | --: |")
+    rule_and_set = {"set": "", "stopping": "", "tol": ".0e", "right": ">"}
+    table = Table(rule_and_set | {"lowest index": ".2f", "passes, median": ".0f", "most": "d"})
     n_right: dict[tuple[str, float], list[bool]] = {rule: [] for rule in RULES}
     for pair in PAIRS:
         if only not in pair.name:
@@ -125,20 +126,16 @@ def print_right(only: str) -> None:
             ]
             n_right[rule, tol] += right
             n_passes = [e.n_passes for e in ends]
-            print(
-                f"| {pair.name} | {rule} | {tol:.0e} | {sum(right)} of {len(ends)} "
-                f"| {min(e.index for e in ends):.2f} "
-                f"| {np.median(n_passes):.0f} | {max(n_passes)} |",
-                flush=True,
-            )
+            share, lowest = f"{sum(right)} of {len(ends)}", min(e.index for e in ends)
+            table.row(pair.name, rule, tol, share, lowest, np.median(n_passes), max(n_passes))
     for (rule, tol), found in n_right.items():
-        print(f"| all | {rule} | {tol:.0e} | {sum(found)} of {len(found)} | | | |")
+        table.row("all", rule, tol, f"{sum(found)} of {len(found)}", "", "", "")
 
 
 def print_cost(only: str) -> None:
     """Print passes and seconds of ordinary fits, by rule and set."""
-    print("| set | stopping | tol | passes | ms | nats a row to the limit |")
-    print("| --- | --- | --: | --: | --: | --: |")
+    names = {"set": "", "stopping": "", "tol": ".0e"}
+    table = Table(names | {"passes": "d", "ms": ".0f", "nats a row to the limit": ".1e"})
     for name, (draw, n_components) in ORDINARY.items():
         if only not in name:
             continue
@@ -146,11 +143,8 @@ def print_cost(only: str) -> None:
         limit = fitted(rows, n_components, "change", 1e-9)[0].lower_bound_
         for rule, tol in RULES:
             model, seconds = fitted(rows, n_components, rule, tol)
-            print(
-                f"| {name} | {rule} | {tol:.0e} | {model.n_iter_} | {1e3 * seconds:.0f} "
-                f"| {limit - model.lower_bound_:.1e} |",
-                flush=True,
-            )
+            left = limit - model.lower_bound_
+            table.row(name, rule, tol, model.n_iter_, 1e3 * seconds, left)
 
 
 def fitted(rows: np.ndarray, n_components: int, rule: str, tol: float):
@@ -158,9 +152,7 @@ def fitted(rows: np.ndarray, n_components: int, rule: str, tol: float):
     seconds = []
     for _ in range(3 if tol > 1e-9 else 1):
         model = GaussianMixture(n_components, random_state=0, max_iter=MOST, tol=tol, stopping=rule)
-        began = time.perf_counter()
-        model.fit(rows)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(timed(model.fit, rows)[0])
     return model, min(seconds)
 
 

@@ -14,13 +14,15 @@ BIC is that we choose (a larger one is a start that has failed, or a choice that
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn.mixture import GaussianMixture
 
 import fastgmm
+from bench.tools.table import Table
+from bench.tools.timing import timed
 
 COUNTS = range(1, 6)
 SEEDS = range(3)
@@ -49,35 +51,28 @@ def ours(rows: np.ndarray, seed: int) -> int:
     return fastgmm.select(rows, COUNTS, "full", random_state=seed).best_estimator_.n_components
 
 
-def timed(choose, *arguments) -> tuple[int, float]:
-    began = time.perf_counter()
-    return choose(*arguments), time.perf_counter() - began
-
-
 def long_data() -> None:
     """Print the table of the two kinds."""
-    print("| data | rows | true | ours | s | scikit-learn | ratio | its, tol=1e-6 | ratio |")
-    print("| --- | --: | --: | --- | --: | --- | --: | --- | --: |")
+    ours_and_times = {"ours": "", "s": ".2f", "scikit-learn": "", "times": ".1f"}
+    its = {"its, tol=1e-6": "", "times, tol=1e-6": ".1f"}
+    table = Table({"data": "", "rows": "d", "true": "d"} | ours_and_times | its)
     for name, true, draw in (
         ("99 to 1", 2, two_clusters),
         ("three in a row", 3, three_in_a_row),
     ):
         for n_rows in (20_000, 100_000, 300_000, 1_000_000):
-            found: list[list[tuple[int, float]]] = [[], [], []]
+            found: list[list[tuple[float, int]]] = [[], [], []]
             for seed in SEEDS:
                 rows = draw(n_rows, np.random.default_rng(100 + seed))
                 found[0].append(timed(ours, rows, seed))
                 if n_rows <= LARGEST_OF_THEIRS:
                     found[1].append(timed(theirs, rows, seed, 1e-3))
                     found[2].append(timed(theirs, rows, seed, 1e-6))
-            chosen = [", ".join(str(k) for k, _ in each) or "-" for each in found]
-            seconds = [sum(s for _, s in each) / len(SEEDS) for each in found]
-            ratios = [f"{each / seconds[0]:.1f}" if each else "-" for each in seconds]
-            print(
-                f"| {name} | {n_rows} | {true} | {chosen[0]} | {seconds[0]:.2f} "
-                f"| {chosen[1]} | {ratios[1]} | {chosen[2]} | {ratios[2]} |",
-                flush=True,
-            )
+            chosen = [", ".join(str(k) for _, k in each) or "-" for each in found]
+            seconds = [sum(s for s, _ in each) / len(SEEDS) for each in found]
+            ratios = [each / seconds[0] if each else None for each in seconds]
+            theirs_and_times = chosen[1], ratios[1], chosen[2], ratios[2]
+            table.row(name, n_rows, true, chosen[0], seconds[0], *theirs_and_times)
 
 
 def mixture(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -97,13 +92,14 @@ def mixture(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 def drawn(count: int) -> None:
     """Print a line for every mixture drawn."""
-    print("| rows × features | components | chosen | BIC above the truth's | doubt | passes | s |")
-    print("| --- | --: | --: | --: | --: | --: | --: |")
+    names = {"rows × features": "", "components": "d", "chosen": "d"}
+    names |= {"BIC above the truth's": ".1f", "doubt": ".2f", "passes": "d", "s": ".1f"}
+    lines = Table(names)
     for seed in range(count):
         weights, means, covariances, rows = mixture(seed)
-        began = time.perf_counter()
-        found = fastgmm.select(rows, range(1, len(weights) + 4), "full", random_state=seed)
-        seconds = time.perf_counter() - began
+        counts = range(1, len(weights) + 4)
+        choose = partial(fastgmm.select, rows, counts, "full", random_state=seed)
+        seconds, found = timed(choose)
         truth = fastgmm.GaussianMixture(
             len(weights),
             weights_init=weights,
@@ -116,10 +112,14 @@ def drawn(count: int) -> None:
         best, table = found.best_estimator_, found.table
         above = best.bic(rows) - truth.bic(rows)
         at = int(np.flatnonzero(table["n_components"] == best.n_components)[0])
-        print(
-            f"| {len(rows)} × {rows.shape[1]} | {len(weights)} | {best.n_components} | {above:.1f} "
-            f"| {table['doubt'][at]:.2f} | {table['n_passes'].max()} | {seconds:.1f} |",
-            flush=True,
+        lines.row(
+            f"{len(rows)} × {rows.shape[1]}",
+            len(weights),
+            best.n_components,
+            above,
+            table["doubt"][at],
+            table["n_passes"].max(),
+            seconds,
         )
 
 

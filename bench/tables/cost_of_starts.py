@@ -10,7 +10,6 @@ the time shown.
 from __future__ import annotations
 
 import sys
-import time
 import warnings
 
 import numpy as np
@@ -18,6 +17,8 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SkMixture
 
+from bench.tools.table import Table
+from bench.tools.timing import timed
 from fastgmm import DegenerateComponentWarning, GaussianMixture
 from fastgmm.covariance import family
 from fastgmm.em import MaximumLikelihood
@@ -58,15 +59,10 @@ def start(rows: np.ndarray, n_components: int, method: str, seed: int, kind: str
     start_from(draw_sample(open_source(rows), rng), method, n_components, rule, rng)
 
 
-def seconds(work, turns: int = TURNS) -> float:
-    """Best of several turns, the first of which compiles."""
-    best = np.inf
-    for turn in range(turns + 1):
-        begin = time.perf_counter()
-        work(turn)
-        if turn:
-            best = min(best, time.perf_counter() - begin)
-    return best
+def best_ms(work, turns: int = TURNS) -> float:
+    """Milliseconds of the best of several turns, each of its own seed, after one that compiles."""
+    work(0)
+    return 1e3 * min(timed(work, turn)[0] for turn in range(1, turns + 1))
 
 
 def main() -> None:
@@ -83,11 +79,9 @@ def main() -> None:
 
 def print_many() -> None:
     """Print default fits of hundreds of components, diagonal, of clusters that overlap."""
-    print(
-        "| rows × features, components | start, s | fit, s | scikit-learn, s "
-        "| nats a row above scikit-learn |"
-    )
-    print("| --- | --: | --: | --: | --: |")
+    times = dict.fromkeys(("start, s", "fit, s", "scikit-learn, s"), ".1f")
+    above = {"nats a row above scikit-learn": ".4f"}
+    table = Table({"rows × features, components": ""} | times | above)
     start(drawn(3_000, 2, 60), 60, "auto", 0, "diag")  # compiles
     for n_rows, n_features, k in MANY:
         rng = np.random.default_rng(0)
@@ -96,33 +90,23 @@ def print_many() -> None:
         ours = GaussianMixture(k, covariance_type="diag", random_state=0)
         theirs = SkMixture(k, covariance_type="diag", random_state=0)
         found = [
-            once(lambda rows=rows, k=k: start(rows, k, "auto", 0, "diag")),
-            once(lambda rows=rows, ours=ours: ours.fit(rows)),
-            once(lambda rows=rows, theirs=theirs: theirs.fit(rows)),
+            timed(start, rows, k, "auto", 0, "diag")[0],
+            timed(ours.fit, rows)[0],
+            timed(theirs.fit, rows)[0],
         ]
-        seconds = " | ".join(f"{each:.1f}" for each in found)
-        above = ours.score(rows) - theirs.score(rows)
-        print(f"| {n_rows} × {n_features}, {k} | {seconds} | {above:.4f} |", flush=True)
-
-
-def once(work) -> float:
-    """Seconds of one turn."""
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
+        table.row(f"{n_rows} × {n_features}, {k}", *found, ours.score(rows) - theirs.score(rows))
 
 
 def print_default() -> None:
     """Print what the default start takes of a fit."""
-    parts = " | ".join(f"fit, ms, and part, tol={tol:g}" for tol in TOLERANCES)
-    print(f"| rows × features, components | start, ms | {parts} |")
-    print("| --- | --: |" + " --: |" * len(TOLERANCES))
+    parts = {f"fit, ms, and part, tol={tol:g}": ">" for tol in TOLERANCES}
+    table = Table({"rows × features, components": "", "start, ms": ".1f", **parts})
     for n_rows, n_features, k in FITS:
         rows = drawn(n_rows, n_features, k)
-        begin = 1e3 * seconds(lambda seed, rows=rows, k=k: start(rows, k, "auto", seed), 3)
-        fits = [1e3 * seconds(fit, 3) for fit in fits_of(rows, k)]
-        parts = " | ".join(f"{fit:.1f}, {begin / fit:.2f}" for fit in fits)
-        print(f"| {n_rows} × {n_features}, {k} | {begin:.1f} | {parts} |", flush=True)
+        begin = best_ms(lambda seed, rows=rows, k=k: start(rows, k, "auto", seed), 3)
+        fits = [best_ms(fit, 3) for fit in fits_of(rows, k)]
+        parts = (f"{fit:.1f}, {begin / fit:.2f}" for fit in fits)
+        table.row(f"{n_rows} × {n_features}, {k}", begin, *parts)
 
 
 def fits_of(rows: np.ndarray, n_components: int):
@@ -135,15 +119,23 @@ def fits_of(rows: np.ndarray, n_components: int):
 
 def print_k_means() -> None:
     """Print k-means beside scikit-learn's."""
-    print(
-        "| rows × features, components | k-means, ms | KMeans, ms | ratio | k-means++, ms "
-        "| kmeans_plusplus, ms | ratio | k-means' part of a fit, tol=1e-5 | by default |"
+    table = Table(
+        {
+            "rows × features, components": "",
+            "k-means, ms": ".1f",
+            "KMeans, ms": ".1f",
+            "in KMeans": ".2f",
+            "k-means++, ms": ".1f",
+            "kmeans_plusplus, ms": ".1f",
+            "in kmeans_plusplus": ".2f",
+            "k-means' part of a fit, tol=1e-5": ".2f",
+            "by default": ".2f",
+        }
     )
-    print("| --- | --: | --: | --: | --: | --: | --: | --: | --: |")
     for n_rows, n_features, k in CASES:
         rows = drawn(n_rows, n_features, k)
         ours, theirs, plus, their_plus, loose, fit = (
-            1e3 * seconds(work)
+            best_ms(work)
             for work in (
                 lambda seed, rows=rows, k=k: start(rows, k, "kmeans", seed),
                 lambda seed, rows=rows, k=k: KMeans(k, n_init=1, random_state=seed).fit(rows),
@@ -157,12 +149,9 @@ def print_k_means() -> None:
                 ).fit(rows),
             )
         )
-        print(
-            f"| {n_rows} × {n_features}, {k} | {ours:.1f} | {theirs:.1f} | {ours / theirs:.2f} "
-            f"| {plus:.1f} | {their_plus:.1f} | {plus / their_plus:.2f} "
-            f"| {ours / loose:.2f} | {ours / fit:.2f} |",
-            flush=True,
-        )
+        k_means, seeding = (ours, theirs, ours / theirs), (plus, their_plus, plus / their_plus)
+        title = f"{n_rows} × {n_features}, {k}"
+        table.row(title, *k_means, *seeding, ours / loose, ours / fit)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ a row below the present mixture, where means move. Ten minutes.
 from __future__ import annotations
 
 import itertools
-import time
 import warnings
 
 import numpy as np
 
 from bench.tools import data
+from bench.tools.table import Table
+from bench.tools.timing import timed
 from fastgmm import GaussianMixture
 
 K, D = 4, 3
@@ -49,7 +50,8 @@ def stationary(n_rows: int = 4_000) -> None:
     """Print what is lost by batch size."""
     held_out = drawn(20_000, seed=99)
     arrived([drawn(2_000, 0)] * 2, 0.9)  # what compiles, compiles now
-    print("| rows a batch | nats a row below the batch fit | rows a second |\n| --: | --: | --: |")
+    below = {"nats a row below the batch fit": ">"}
+    table = Table({"rows a batch": "d", **below, "rows a second": ",.0f"})
     for size in SIZES:
         lost, clock = [], 0.0
         for seed in SEEDS:
@@ -58,12 +60,11 @@ def stationary(n_rows: int = 4_000) -> None:
             first = max(size, K)
             cuts = [0, *range(first, n_rows, size), n_rows]
             batches = [rows[a:b] for a, b in itertools.pairwise(cuts)]
-            began = time.perf_counter()
-            model = arrived(batches, 0.9)
-            clock += time.perf_counter() - began
+            took, model = timed(arrived, batches, 0.9)
+            clock += took
             lost.append(whole.score(held_out) - model.score(held_out))
         rate = len(SEEDS) * n_rows / clock
-        print(f"| {size} | {min(lost):.4f} to {max(lost):.4f} | {rate:,.0f} |")
+        table.row(size, f"{min(lost):.4f} to {max(lost):.4f}", rate)
 
 
 def overlapping() -> None:
@@ -71,11 +72,16 @@ def overlapping() -> None:
 
     In brackets what a fit to so many rows must lose: parameters / 2n.
     """
-    print(
-        "\n| features, distance, data set | batch fit below the truth | stream below that fit, "
-        "in batches of 100, 1000, 10 000 | below the truth after 30 000, 60 000 | rows a second |"
+    print()
+    table = Table(
+        {
+            "features, distance, data set": "",
+            "batch fit below the truth": ".4f",
+            "stream below that fit, in batches of 100, 1000, 10 000": ">",
+            "below the truth after 30 000, 60 000": ">",
+            "rows a second": ",.0f",
+        }
     )
-    print("| --- | --: | --: | --: | --: |")
     for d, scale, seed in itertools.product((10, 32), (1.0, CLOSE), SEEDS_OF_MIXTURES):
         made_of = data.mixture(d, MANY, seed)
         made_of = made_of._replace(means=scale * made_of.means)
@@ -86,22 +92,20 @@ def overlapping() -> None:
         for size in (100, 1000, 10_000):
             model = GaussianMixture(MANY, random_state=0)
             for start in range(0, LONG, size):
-                began = time.perf_counter()
-                model.partial_fit(rows[start : start + size])
-                clock += time.perf_counter() - began
+                clock += timed(model.partial_fit, rows[start : start + size])[0]
                 if size == 1000 and start + size in SHORTER:
                     on_the_way.append(truth - model.score(held_out))
             lost.append(whole - model.score(held_out))
         n_parameters = MANY * (d + 1) * (d + 2) // 2 - 1
-        print(
-            f"| {d}, {scale}, {seed} | {truth - whole:.4f} "
-            f"| {', '.join(f'{each:.4f}' for each in lost)} | "
-            + ", ".join(
+        table.row(
+            f"{d}, {scale}, {seed}",
+            truth - whole,
+            ", ".join(f"{each:.4f}" for each in lost),
+            ", ".join(
                 f"{each:.4f} ({n_parameters / 2 / n:.4f})"
                 for each, n in zip(on_the_way, SHORTER, strict=True)
-            )
-            + f" | {3 * LONG / clock:,.0f} |",
-            flush=True,
+            ),
+            3 * LONG / clock,
         )
 
 
@@ -110,9 +114,10 @@ def drift(n_batches: int = 100, speed: float = 0.05) -> None:
     now = drawn(20_000, seed=999, shift=speed * (n_batches - 1))
     best = GaussianMixture(K, random_state=0).fit(now).score(now)
     batches = [drawn(500, seed, speed * seed) for seed in range(n_batches)]
-    print("\n| step_power | nats a row below a fit of the present |\n| --: | --: |")
+    print()
+    table = Table({"step_power": "", "nats a row below a fit of the present": ".3f"})
     for power in POWERS:
-        print(f"| {power} | {best - arrived(batches, power).score(now):.3f} |")
+        table.row(power, best - arrived(batches, power).score(now))
 
 
 if __name__ == "__main__":

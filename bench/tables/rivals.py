@@ -22,7 +22,6 @@ import os
 import platform
 import subprocess
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +30,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.tools import data
+from bench.tools.table import Table
+from bench.tools.timing import in_turn, timed
 from fastgmm import GaussianMixture
 from fastgmm.plot import component_colours
 
@@ -233,14 +234,10 @@ def takes(name: str, case: Case) -> bool:
     return case.covariance_type in ("full", "diag")
 
 
-def clock(fit: Callable[[int], Found]) -> tuple[np.ndarray, Found]:
+def time_passes(fit: Callable[[int], Found]) -> tuple[np.ndarray, Found]:
     """Time one pass, and ten more than one; return the result of the latter, too."""
-    took = []
-    for n_passes in (1, 1 + PASSES):
-        began = time.perf_counter()
-        found = fit(n_passes)
-        took.append(time.perf_counter() - began)
-    return np.array(took), found
+    one, (more, found) = timed(fit, 1)[0], timed(fit, 1 + PASSES)
+    return np.array([one, more]), found
 
 
 def iteration(took: np.ndarray) -> float:
@@ -262,7 +259,7 @@ def measure(case: Case, fits: dict[str, Fit], repeats: int) -> dict[str, tuple[f
         for name, fit in here.items():
             if turn >= ENOUGH_TURNS and iteration(best[name]) > LONG:
                 continue  # iterations so long that noise averages out within them
-            took, found[name] = clock(lambda n, fit=fit: fit(case, rows, start, n))
+            took, found[name] = time_passes(lambda n, fit=fit: fit(case, rows, start, n))
             # each of the two by itself: a slow first pass is no fast iteration
             best[name] = np.minimum(best[name], took)
     judged = rows[:50_000].astype(np.float64)
@@ -292,27 +289,24 @@ def machine() -> str:
 def gemm_rate(dtype: str, size: int = 2000) -> float:
     """Measure the rate of matrix products, in 10^9 operations a second."""
     a = np.random.default_rng(0).random((size, size)).astype(dtype)
-    clock = []
-    for _ in range(5):
-        began = time.perf_counter()
-        a @ a
-        clock.append(time.perf_counter() - began)
-    return 2 * size**3 / min(clock) / 1e9
+    return 2 * size**3 / in_turn(lambda: a @ a, turns=5).best[0] / 1e9
 
 
-def table(results: dict[Case, dict[str, tuple[float, float]]], names: list[str]) -> str:
-    """Write the results as a table of milliseconds, ratios and agreement."""
+def table(names: list[str]) -> Table:
+    """Begin a table of milliseconds, ratios and agreement."""
     others = [name for name in names if name != "fastgmm"]
-    head = ["case", *(f"{name}, ms" for name in names), *(f"× {name}" for name in others)]
-    lines = [[*head, "largest difference in log-likelihood a row"]]
-    for case, found in results.items():
-        ours, truth = found["fastgmm"]
-        times = [f"{found[name][0] * 1e3:.2f}" if name in found else "-" for name in names]
-        ratios = [f"{found[name][0] / ours:.1f}" if name in found else "-" for name in others]
-        gap = max(abs(score - truth) for _, score in found.values())
-        lines.append([case.title, *times, *ratios, f"{gap:.0e}"])
-    rule = ["---", *["--:"] * (len(lines[0]) - 1)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])
+    columns = {"case": ""} | {f"{name}, ms": ".2f" for name in names}
+    columns |= {f"× {name}": ".1f" for name in others}
+    return Table(columns | {"largest difference in log-likelihood a row": ".0e"})
+
+
+def print_row(to: Table, case: Case, found: dict[str, tuple[float, float]], names: list[str]):
+    """Print what was found of a case, with a dash for who does not take part."""
+    ours, truth = found["fastgmm"]
+    seconds = {name: found[name][0] if name in found else None for name in names}
+    times = [each and each * 1e3 for each in seconds.values()]
+    ratios = [each and each / ours for name, each in seconds.items() if name != "fastgmm"]
+    to.row(case.title, *times, *ratios, max(abs(score - truth) for _, score in found.values()))
 
 
 def draw(results: dict[Case, dict[str, tuple[float, float]]], names: list[str], path: Path) -> None:
@@ -356,18 +350,7 @@ def main() -> None:
     if arguments.only:
         fits = {name: fit for name, fit in fits.items() if name in ("fastgmm", *arguments.only)}
     rates = {dtype: gemm_rate(dtype) for dtype in ("float64", "float32")}
-    results = {}
-    for dtype in ("float64", "float32"):
-        for kind, n_rows, n_features, n_components in SIZES:
-            n_rows = n_rows // 10 if arguments.quick else n_rows
-            case = Case(kind, n_rows, n_features, n_components, dtype)
-            results[case] = measure(case, fits, arguments.repeats)
-            print(
-                case.title,
-                {name: f"{t * 1e3:.2f} ms" for name, (t, _) in results[case].items()},
-                flush=True,
-            )
-    page = "\n\n".join(
+    head = "\n\n".join(
         [
             "# Beside others",
             "Written by `python -m bench.tables.rivals`: one EM iteration on all rows, one start, "
@@ -376,14 +359,21 @@ def main() -> None:
             f"sgemm {rates['float32']:.0f} GFLOP/s. Versions: "
             + ", ".join(f"{name} {versions[name]}" for name in fits)
             + f". Missing: {', '.join(missing) or 'nobody'}.",
-            table(results, list(fits)),
         ]
     )
-    print(page)
+    print(head, end="\n\n")
+    lines = table(list(fits))
+    results = {}
+    for dtype in ("float64", "float32"):
+        for kind, n_rows, n_features, n_components in SIZES:
+            n_rows = n_rows // 10 if arguments.quick else n_rows
+            case = Case(kind, n_rows, n_features, n_components, dtype)
+            results[case] = measure(case, fits, arguments.repeats)
+            print_row(lines, case, results[case], list(fits))
     if arguments.chart:
         draw(results, list(fits), arguments.chart)
     if arguments.out:
-        arguments.out.write_text(page + "\n")
+        arguments.out.write_text("\n".join([head, "", *lines.lines, ""]))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench.tools.table import Table
 from fastgmm import passes
 from fastgmm.covariance import family
 from fastgmm.em.acceleration import ACCELERATIONS, Memory
@@ -118,19 +119,19 @@ def own_start(of: Problem, seed: int) -> Problem:
 
 def print_late() -> None:
     """Print passes and ends of fits with our default stop, from poor starts and from our own."""
-    print(
-        "| starts | acceleration | fits | passes in all | of EM's: median of slow fits | worst ",
-        end="",
+    ends = {"ends 1e-6 higher": "d", "lower": "d", "the lowest, nats": ".1e"}
+    table = Table(
+        {"starts": "", "acceleration": "", "fits": "d", "passes in all": "d"}
+        | {"of EM's: median of slow fits": ".2f", "worst": ".2f"}
+        | ends
     )
-    print("| ends 1e-6 higher | lower | the lowest, nats |")
-    print("| --- | --- | --: | --: | --: | --: | --: | --: | --: |")
     for kind, n_problems in (("poor", N_PROBLEMS), ("our own", 2 * N_PROBLEMS)):
         problems = [problem(seed) for seed in range(n_problems)]
         if kind == "our own":
             problems = [own_start(of, seed) for seed, of in enumerate(problems)]
         plain = [default_climb(of, None) for of in problems]
         for name in (None, "squarem", "auto"):
-            print_row(kind, name, plain, [default_climb(of, name) for of in problems])
+            print_row(table, kind, name, plain, [default_climb(of, name) for of in problems])
 
 
 def default_climb(of: Problem, name: str | None) -> tuple[float, ...]:
@@ -142,6 +143,7 @@ def default_climb(of: Problem, name: str | None) -> tuple[float, ...]:
 
 
 def print_row(
+    table: Table,
     kind: str,
     name: str | None,
     plain: Sequence[tuple[float, ...]],
@@ -151,12 +153,9 @@ def print_row(
     n_plain, n_found = (np.array([len(trace) for trace in traces]) for traces in (plain, found))
     ratios = n_found / n_plain
     gains = np.array([a[-1] - b[-1] for a, b in zip(found, plain, strict=True)])
-    print(
-        f"| {kind} | {name or 'EM alone'} | {len(found)} | {n_found.sum()} "
-        f"| {np.median(ratios[n_plain >= SLOW]):.2f} | {ratios.max():.2f} "
-        f"| {np.sum(gains > NEAR)} | {np.sum(gains < -NEAR)} | {gains.min():.1e} |",
-        flush=True,
-    )
+    of_ratios = np.median(ratios[n_plain >= SLOW]), ratios.max()
+    ends = np.sum(gains > NEAR), np.sum(gains < -NEAR), gains.min()
+    table.row(kind, name or "EM alone", len(found), n_found.sum(), *of_ratios, *ends)
 
 
 def main() -> None:
@@ -179,9 +178,10 @@ def print_tables(found: Found) -> None:
     plain = found[None]
     n_near = np.array([c.n_near for c in plain])
     n_short = np.array([c.n_short for c in plain])
-    print(f"EM alone: median {np.median(n_near):.0f} passes to {NEAR}, {np.max(n_near)} at most.")
-    print("\n| passes beside EM alone | problems | best | quartile | median | quartile | worst |")
-    print("| --- | --: | --: | --: | --: | --: | --: |")
+    print(f"EM alone: median {np.median(n_near):.0f} passes to {NEAR}, {np.max(n_near)} at most.\n")
+    headings = ("best", "lower quartile", "median", "upper quartile", "worst")
+    names = {"passes beside EM alone": "", "problems": "d"}
+    table = Table(names | dict.fromkeys(headings, ".2f"))
     for name in ACCELERATIONS:
         near = np.array([c.n_near for c in found[name]]) / n_near
         default = np.array([c.n_short for c in found[name]]) / n_short
@@ -195,20 +195,17 @@ def print_tables(found: Found) -> None:
             ("to scikit-learn's stop, tol=1e-3", default),
         ):
             quantiles = np.quantile(ratios, [0.0, 0.25, 0.5, 0.75, 1.0])
-            numbers = " | ".join(f"{q:.2f}" for q in quantiles)
-            print(f"| {name}, {what} | {len(ratios)} | {numbers} |")
-    print(
-        "\n| ends | the same | higher | lower | the lowest, nats | largest fall in a pass, nats |"
-    )
-    print("| --- | --: | --: | --: | --: | --: |")
+            table.row(f"{name}, {what}", len(ratios), *quantiles)
+    print()
+    counts = dict.fromkeys(("the same", "higher", "lower"), "d")
+    nats = {"the lowest, nats": ".4f", "largest fall in a pass, nats": ".1e"}
+    table = Table({"ends": "", **counts, **nats})
     for name in (None, *ACCELERATIONS):
         gains = np.array([a.end - b.end for a, b in zip(found[name], plain, strict=True)])
         higher, lower = int(np.sum(gains > ELSEWHERE)), int(np.sum(gains < -ELSEWHERE))
         fall = max(c.fall for c in found[name])
-        print(
-            f"| {name or 'EM alone'} | {len(gains) - higher - lower} | {higher} | {lower} "
-            f"| {gains.min():.4f} | {fall:.1e} |"
-        )
+        same_ends = len(gains) - higher - lower
+        table.row(name or "EM alone", same_ends, higher, lower, gains.min(), fall)
 
 
 if __name__ == "__main__":

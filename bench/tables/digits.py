@@ -23,6 +23,7 @@ from scipy.linalg import solve_triangular
 from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
+from bench.tools.table import Table
 from fastgmm import GaussianMixture as Ours
 from fastgmm import open_source, passes
 from fastgmm.covariance import family
@@ -314,11 +315,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--features", type=int, nargs="+", default=[1, 4, 16, 64])
     options = parser.parse_args()
-    print("| rows | features | condition | offset |", " | ".join(QUANTITIES), "|")
-    print("| --- | --: | --: | --: |", " | ".join(["--:"] * len(QUANTITIES)), "|")
+    numbers = {"features": "d", "condition": ".0e", "offset": ".0e"}
+    to = Table({"rows": "", **numbers, **dict.fromkeys(QUANTITIES, ">")})
     for dtype, d, condition, offset, *counts in table(options.features, DTYPES):
         cells = [" / ".join(f"{x:.1f}" for x in counts[i : i + 3]) for i in range(0, 9, 3)]
-        print(f"| {dtype} | {d} | {condition:.0e} | {offset:.0e} |", " | ".join(cells), "|")
+        to.row(dtype, d, condition, offset, *cells)
 
 
 if __name__ == "__main__":

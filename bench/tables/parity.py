@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.preprocessing import StandardScaler
 
+from bench.tools.table import Table
 from fastgmm import DegenerateComponentWarning
 from fastgmm import GaussianMixture as Ours
 
@@ -116,7 +117,8 @@ def _relative(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 def main() -> None:
     """Print the table."""
-    print(f"{'rows':34}{'type':11}{'n_iter_':>9}{'labels':>8}{'  largest difference':22}in")
+    numbers = {"n_iter_": ">", "labels": "d", "largest difference": ".1e"}
+    table = Table({"rows": "", "type": "", **numbers, "in": ""})
     for name, case in cases().items():
         for covariance_type in COVARIANCE_TYPES:
             theirs, ours = fitted(case, covariance_type)
@@ -124,9 +126,7 @@ def main() -> None:
             worst = max(found, key=lambda kind: found[kind])
             passes = f"{ours.n_iter_}" + ("" if ours.n_iter_ == theirs.n_iter_ else "!")
             apart = int((ours.predict(case.rows) != theirs.predict(case.rows)).sum())
-            print(
-                f"{name:34}{covariance_type:11}{passes:>9}{apart:>8}  {found[worst]:<20.1e}{worst}"
-            )
+            table.row(name, covariance_type, passes, apart, found[worst], worst)
 
 
 if __name__ == "__main__":

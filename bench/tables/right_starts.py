@@ -24,6 +24,7 @@ from sklearn.mixture import GaussianMixture as Rival
 from threadpoolctl import threadpool_limits
 
 from bench.tools import data
+from bench.tools.table import Table
 from fastgmm import DegenerateComponentWarning, GaussianMixture
 
 GOOD = 0.01  # nats a row
@@ -371,7 +372,8 @@ def main() -> None:
     warnings.simplefilter("ignore", DegenerateComponentWarning)
     problems = {"small": SMALL, "held": HELD, "fresh": FRESH, "large": LARGE, "huge": HUGE}
     problems["all"] = [each for some in problems.values() for each in some]
-    print(f"{'data':<40} {'good':>7} {'sklearn':>7} {'seconds':>8} {'sklearn':>8} {'short':>7}")
+    times = {"seconds": ".3f", "scikit-learn, seconds": ".3f", "short": ".3f"}
+    table = Table({"data": "", "good": ">", "scikit-learn": ">"} | times)
     verdicts = []
     for each in problems[asked.sizes]:
         if asked.only in each.name:
@@ -379,14 +381,11 @@ def main() -> None:
                 draws = FRESH_DRAWS if each in FRESH else 7
                 v = judge(each, asked.seeds, not asked.no_rival, draws)
             verdicts.append(v)
-            print(
-                f"{each.name:<40} {v.ours:>4}/{v.n:<2} {v.theirs:>4}/{v.n:<2} "
-                f"{v.seconds:>8.3f} {v.their_seconds:>8.3f} {v.worst:>7.3f}",
-                flush=True,
-            )
+            good = f"{v.ours}/{v.n}", f"{v.theirs}/{v.n}"
+            table.row(each.name, *good, v.seconds, v.their_seconds, v.worst)
     total = sum(v.n for v in verdicts)
     ours, theirs = (sum(getattr(v, kind) for v in verdicts) for kind in ("ours", "theirs"))
-    print(f"{'all':<40} {ours:>4}/{total:<2} {theirs:>4}/{total:<2}")
+    table.row("all", f"{ours}/{total}", f"{theirs}/{total}", "", "", "")
 
 
 if __name__ == "__main__":

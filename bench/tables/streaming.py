@@ -19,16 +19,16 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from numba import set_num_threads
 
 from bench.tools import data
+from bench.tools.table import Table
+from bench.tools.timing import Turns, in_turn
 from fastgmm import open_source, passes
 from fastgmm.cli import output, predict
 from fastgmm.kernels.plan import block_rows
@@ -40,6 +40,9 @@ FEATURES = 10
 PART = 250_000  # rows drawn at a time
 ROUNDS = 5  # the best of which counts
 BLOCK = block_rows(FEATURES)
+LABELS = {"file": "", "K": "d", "threads": "d"}
+SECONDS = ".3f"
+RATIOS = {"ratio": ".2f", "least": ".2f"}
 
 
 def parts(n_rows: int, n_components: int = 8) -> Iterator[np.ndarray]:
@@ -73,28 +76,6 @@ def write_parquet(path: Path, n_rows: int) -> None:
 WRITERS = {"npy": write_npy, "parquet": write_parquet}
 
 
-class Seconds(NamedTuple):
-    """Of the fastest round on the clock, and of the one that kept processors least busy."""
-
-    clock: float
-    processors: float
-
-
-def in_turn(*works: Callable[[], Any]) -> list[Seconds]:
-    """Time some works in turn, so that a busy machine wrongs none of them."""
-    rounds = [[_timed(work) for work in works] for _ in range(ROUNDS)]
-    return [
-        Seconds(min(each.clock for each in found), min(each.processors for each in found))
-        for found in zip(*rounds, strict=True)
-    ]
-
-
-def _timed(work: Callable[[], Any]) -> Seconds:
-    clock, processors = time.perf_counter(), time.process_time()
-    work()
-    return Seconds(time.perf_counter() - clock, time.process_time() - processors)
-
-
 def read(source: Source) -> None:
     """Walk all blocks as a pass does, and compute nothing."""
     for _ in blocks(source, block_rows(FEATURES)):
@@ -102,8 +83,8 @@ def read(source: Source) -> None:
 
 
 def overlap(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
-    print(f"{n_rows:,} rows x {FEATURES} float64, full covariances, best of {ROUNDS}; seconds")
-    print(f"{'file':>8} {'K':>4} {'threads':>7} {'read':>7} {'compute':>7} {'pass':>7} ratio least")
+    print(f"{n_rows:,} rows x {FEATURES} float64, full covariances, best of {ROUNDS}; seconds\n")
+    table = Table(LABELS | dict.fromkeys(("read", "compute", "pass"), SECONDS) | RATIOS)
     rows = np.concatenate(list(parts(n_rows)))
     memory = open_source(rows)
     with tempfile.TemporaryDirectory() as folder:
@@ -114,34 +95,33 @@ def overlap(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
             for threads in n_threads:
                 set_num_threads(threads)
                 for k in n_components:
-                    _print(suffix, k, threads, *_figures(source, memory, k))
+                    turns = _turns(source, memory, k)
+                    table.row(suffix, k, threads, *turns.best, *_ratios(turns))
 
 
-def _figures(source: Source, memory: Source, n_components: int) -> list[Seconds]:
+def _turns(source: Source, memory: Source, n_components: int) -> Turns:
     candidates = [Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))]
-    passes.statistics(memory, candidates)
     return in_turn(
         lambda: read(source),
         lambda: passes.statistics(memory, candidates),
         lambda: passes.statistics(source, candidates),
+        turns=ROUNDS,
     )
 
 
-def _print(suffix: str, k: int, threads: int, *figures: Seconds) -> None:
-    *alone, together = figures
-    slower = max(each.clock for each in alone)
+def _ratios(turns: Turns) -> tuple[float, float]:
+    """Return what all together take, in the slowest alone, and the least that their work allows."""
+    *alone, together = turns.best
+    slowest = max(alone)
     # what all cores need for the work of all, were it shared evenly
-    shared = sum(each.processors for each in alone) / (os.cpu_count() or 1)
-    shown = " ".join(f"{each.clock:7.3f}" for each in figures)
-    ratios = f"{together.clock / slower:5.2f} {max(1.0, shared / slower):5.2f}"
-    print(f"{suffix:>8} {k:>4} {threads:>7} {shown} {ratios}", flush=True)
+    shared = turns.processors.min(axis=0)[:-1].sum() / (os.cpu_count() or 1)
+    return together / slowest, max(1.0, shared / slowest)
 
 
 def fingerprint(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
-    print(f"{n_rows:,} rows x {FEATURES} in chunks, full covariances; processor seconds a pass")
-    print(
-        f"{'numbers':>8} {'weights':>7} {'K':>4} {'threads':>7} {'trusted':>7} {'summed':>7} share"
-    )
+    print(f"{n_rows:,} rows x {FEATURES} in chunks, full covariances; processor seconds a pass\n")
+    figures = {"trusted": ".4f", "summed": ".4f", "share": ".1%"}
+    table = Table({"numbers": "", "weights": "", "K": "d", "threads": "d"} | figures)
     rows = np.concatenate(list(parts(n_rows)))
     weights = np.random.default_rng(1).random(n_rows)
     for dtype in ("float64", "float32"):
@@ -153,31 +133,22 @@ def fingerprint(n_rows: int, n_components: list[int], n_threads: list[int]) -> N
                 for k in n_components:
                     trusted, summed = _trusted_and_summed(cut, column, k)
                     share = (summed - trusted) / trusted
-                    print(
-                        f"{dtype:>8} {'no' if column is None else 'yes':>7} {k:>4} {threads:>7} "
-                        f"{trusted:7.4f} {summed:7.4f} {share:6.1%}",
-                        flush=True,
-                    )
+                    weighted = "no" if column is None else "yes"
+                    table.row(dtype, weighted, k, threads, trusted, summed, share)
 
 
-def _trusted_and_summed(
-    cut: list[np.ndarray], weight: int | None, n_components: int
-) -> list[float]:
+def _trusted_and_summed(cut: list[np.ndarray], weight: int | None, n_components: int) -> np.ndarray:
     candidates = [Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))]
     sources = [open_source(lambda: iter(cut), weight=weight) for _ in range(2)]
     sources[0].guarded = True
     works = [partial(passes.statistics, source, candidates) for source in sources]
-    in_turn(*works)
-    found = [in_turn(*works) for _ in range(4)]
-    return [min(each[at].processors for each in found) for at in range(2)]
+    return in_turn(*works, turns=4 * ROUNDS).processors.min(axis=0)
 
 
 def score(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
-    print(f"{n_rows:,} rows x {FEATURES} float64 to Parquet, best of {ROUNDS}; seconds")
-    print(
-        f"{'file':>8} {'what':>8} {'K':>4} {'threads':>7} {'read':>7} {'compute':>7} {'write':>7} "
-        f"{'all':>7} ratio least"
-    )
+    print(f"{n_rows:,} rows x {FEATURES} float64 to Parquet, best of {ROUNDS}; seconds\n")
+    seconds = dict.fromkeys(("read", "compute", "write", "all"), SECONDS)
+    table = Table(LABELS | {"what": ""} | seconds | RATIOS)
     memory = open_source(np.concatenate(list(parts(n_rows))))
     with tempfile.TemporaryDirectory() as folder:
         for suffix, write in WRITERS.items():
@@ -188,8 +159,8 @@ def score(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
                 set_num_threads(threads)
                 for k in n_components:
                     for what in ("score", "predict", "proba"):
-                        figures = _scoring(source, memory, k, what, Path(folder, "out.parquet"))
-                        _print(f"{suffix:>8} {what:>8}", k, threads, *figures)
+                        turns = _scoring(source, memory, k, what, Path(folder, "out.parquet"))
+                        table.row(suffix, k, threads, what, *turns.best, *_ratios(turns))
 
 
 KINDS = {  # of what a command writes: how it is computed, and its columns
@@ -199,9 +170,7 @@ KINDS = {  # of what a command writes: how it is computed, and its columns
 }
 
 
-def _scoring(
-    source: Source, memory: Source, n_components: int, what: str, out: Path
-) -> list[Seconds]:
+def _scoring(source: Source, memory: Source, n_components: int, what: str, out: Path) -> Turns:
     parameters = Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))
     kind, named = KINDS[what]
 
@@ -214,6 +183,7 @@ def _scoring(
         lambda: sum(1 for _ in computed(memory)),
         lambda: output.write_columns(out, iter(found), named),
         lambda: output.write_columns(out, computed(source), named),
+        turns=ROUNDS,
     )
 
 
@@ -243,16 +213,17 @@ print(seconds, peaks[0], status("RssAnon") - anonymous, peaks[1])
 
 def memory(gigabytes: float, max_iter: int, limit: float, suffixes: list[str]) -> None:
     n_rows = int(gigabytes * 1e9) // (8 * FEATURES)
-    print(f"{n_rows:,} rows x {FEATURES} float64 ({gigabytes:g} GB), {max_iter} iterations, K = 8")
-    print(f"{'file':>8} {'limit':>7} {'seconds':>8}  VmHWM, RssAnon, VmPeak: MB beyond the import")
+    print(f"{n_rows:,} rows x {FEATURES} float64 ({gigabytes:g} GB), {max_iter} iterations, K = 8;")
+    print("memory in MB beyond the import\n")
+    peaks = dict.fromkeys(("VmHWM", "RssAnon", "VmPeak"), ".0f")
+    table = Table({"file": "", "limit": ">", "seconds": ".1f"} | peaks)
     with tempfile.TemporaryDirectory() as folder:
         for suffix in suffixes:
             path = Path(folder, f"x.{suffix}")
             WRITERS[suffix](path, n_rows)
-            found = fit(path, max_iter, limit)
+            seconds, *peaks_in_bytes = fit(path, max_iter, limit)
             shown = f"{limit:g} GB" if limit else "none"
-            figures = "  ".join(f"{each / 1e6:7.0f}" for each in found[1:])
-            print(f"{suffix:>8} {shown:>7} {found[0]:8.1f}  {figures}", flush=True)
+            table.row(suffix, shown, seconds, *(each / 1e6 for each in peaks_in_bytes))
             path.unlink()
 
 

@@ -45,12 +45,11 @@ def beside(function, other, *, threads: tuple[int, int], turns: int = 41):
     """
     blas = ThreadpoolController()
 
-    def set_threads(at: int) -> None:
+    def limited(at: int):
         numba.set_num_threads(threads[at])
-        blas.limit(limits=threads[at])
+        return blas.limit(limits=threads[at])
 
-    with blas.limit(limits=threads[0]):  # and as before in the end
-        found = in_turn(function, other, turns=turns, before=set_threads)
+    found = in_turn(function, other, turns=turns, within=limited)
     return found.median, np.quantile(found.ratios[:, 1], [0.25, 0.5, 0.75])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,19 +47,22 @@ class Turns(NamedTuple):
 
 
 def in_turn(
-    *functions: Callable[[], Any], turns: int, before: Callable[[int], Any] | None = None
+    *functions: Callable[[], Any],
+    turns: int,
+    within: Callable[[int], AbstractContextManager[Any]] = nullcontext,
 ) -> Turns:
     """Time functions one after the other, `turns` times over, so that a noisy machine wrongs none.
 
-    Each is called once beforehand, which compiles. `before` is called off the clock with the number
-    of the function that comes next, to set its threads.
+    Each is called once beforehand, which compiles. Each call that counts is made in the context
+    that `within` returns for the number of the function, entered and left off the clock.
     """
-    found = np.empty((2, turns + 1, len(functions)))
-    for turn in range(turns + 1):
+    for function in functions:
+        function()
+    found = np.empty((2, turns, len(functions)))
+    for turn in range(turns):
         for at, function in enumerate(functions):
-            if before is not None:
-                before(at)
-            busy = time.process_time()
-            found[0, turn, at], _ = timed(function)
-            found[1, turn, at] = time.process_time() - busy
-    return Turns(*found[:, 1:])
+            with within(at):
+                busy = time.process_time()
+                found[0, turn, at], _ = timed(function)
+                found[1, turn, at] = time.process_time() - busy
+    return Turns(*found)

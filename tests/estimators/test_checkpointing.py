@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
+from stops import disturbed
 
 from fastgmm import load, select
 from fastgmm.errors import CheckpointError, CheckpointWarning, DegenerateComponentWarning
@@ -31,31 +32,6 @@ def rows(rng):
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "run.ckpt"
-
-
-class Stop(BaseException):
-    """What ends a fit, as Ctrl-C would."""
-
-
-def disturbed(fit, pass_number, monkeypatch):
-    """Call a fit that ends in a certain pass; return whether there was one."""
-    counted = []
-    climb_pass = Climb._pass
-
-    def counting(climb, candidates):
-        found = climb_pass(climb, candidates)
-        counted.append(len(candidates))
-        if len(counted) == pass_number:
-            raise Stop
-        return found
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Climb, "_pass", counting)
-        try:
-            fit()
-        except Stop:
-            return True
-    return False
 
 
 def assert_same(found, expected, folder):

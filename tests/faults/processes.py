@@ -30,7 +30,7 @@ def start(program, *arguments, **variables):
     )
 
 
-def finish(process, timeout=200):
+def finish(process, timeout=120):
     """Wait for a program's end, and return what it printed: it must end well, and in silence."""
     try:
         printed, complaints = process.communicate(timeout=timeout)
@@ -62,6 +62,6 @@ def end(process, timeout=30):
     process.stderr.close()
 
 
-def run(program, *arguments, timeout=200, **variables):
+def run(program, *arguments, timeout=120, **variables):
     """Start a program, and finish it."""
     return finish(start(program, *arguments, **variables), timeout)

@@ -35,7 +35,7 @@ from fastgmm.errors import ClusterError, DataError
 from fastgmm.sources.dask.collection import _failure
 from fastgmm.storage.fit_identity import FIRST_ROWS, identity_of
 
-PATIENCE = 200  # seconds; on a busy machine a cluster that compiles took 120
+PATIENCE = 120  # seconds until a test counts as one that hangs; it takes 5
 pytestmark = [
     pytest.mark.deadline(PATIENCE),
     # A killed worker leaves sockets to the collector, which is none of ours to close.

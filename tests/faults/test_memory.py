@@ -21,7 +21,9 @@ def test_a_limit_of_the_system_leaves_the_object_as_it_was(layer):
 
 @pytest.mark.slow
 def test_no_kernel_reads_or_writes_past_its_arrays():
-    assert processes.run("guard_pages", "kernels") == "nothing was touched\n"
+    # without a cache all kernels compile first: 123 s of processor time
+    printed = processes.run("guard_pages", "kernels", timeout=200)
+    assert printed == "nothing was touched\n"
 
 
 @pytest.mark.slow

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from stops import disturbed
 
 from fastgmm import AutoGaussianMixture, GaussianMixture, select
 from fastgmm.errors import CheckpointError, CheckpointWarning
 from fastgmm.selection import sweep
-from fastgmm.selection.sweep import Sweep
 from fastgmm.storage import archive
 
 SETTINGS = {
@@ -34,31 +34,6 @@ def rows(rng):
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "run.ckpt"
-
-
-class Stop(BaseException):
-    """What ends a search, as Ctrl-C would."""
-
-
-def disturbed(search, pass_number, monkeypatch):
-    """Call a search that ends in a certain pass; return whether there was one."""
-    counted = []
-    climb_pass = Sweep._pass
-
-    def counting(climb, candidates):
-        found = climb_pass(climb, candidates)
-        counted.append(len(candidates))
-        if len(counted) == pass_number:
-            raise Stop
-        return found
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Sweep, "_pass", counting)
-        try:
-            search()
-        except Stop:
-            return True
-    return False
 
 
 def assert_same(found, expected):

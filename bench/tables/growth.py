@@ -19,7 +19,7 @@ from bench.tools import data
 from bench.tools.table import Table
 from bench.tools.timing import in_turn
 from fastgmm import open_source, passes
-from fastgmm.kernels.plan import block_rows
+from fastgmm.kernels.block_sizes import block_rows
 from fastgmm.mixture.parameters import Parameters
 
 CASES = [(2, 4), (10, 10), (32, 16)]

@@ -31,7 +31,7 @@ from bench.tools.table import Table
 from bench.tools.timing import Turns, in_turn
 from fastgmm import open_source, passes
 from fastgmm.cli import output, predict
-from fastgmm.kernels.plan import block_rows
+from fastgmm.kernels.block_sizes import block_rows
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.threads import run_in_parallel
 from fastgmm.sources import Source, blocks

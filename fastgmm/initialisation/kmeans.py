@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fastgmm import em
 from fastgmm.kernels import kmeans
-from fastgmm.kernels.plan import PARALLEL_OPERATIONS
+from fastgmm.kernels.block_sizes import PARALLEL_OPERATIONS
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.kernels.block_sizes import block_rows
 from fastgmm.kernels.expectation import expectation, expectation_serial
-from fastgmm.kernels.plan import block_rows
 from fastgmm.kernels.pruned import choose as choose_factors
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics

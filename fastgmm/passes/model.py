@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.kernels.plan import Plan, block_rows, partial_bytes, plan
+from fastgmm.kernels.block_sizes import Plan, block_rows, partial_bytes, plan
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.parameters import Parameters

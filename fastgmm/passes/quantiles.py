@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from fastgmm import passes
 from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.kernels.plan import block_rows
+from fastgmm.kernels.block_sizes import block_rows
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.model import Model, model

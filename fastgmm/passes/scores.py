@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.kernels import scoring
-from fastgmm.kernels.plan import BLOCK_BYTES, block_rows
+from fastgmm.kernels.block_sizes import BLOCK_BYTES, block_rows
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
-from fastgmm.kernels.plan import block_rows
+from fastgmm.kernels.block_sizes import block_rows
 from fastgmm.mixture.arrays import Array
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.sources import Block, Source

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastgmm.errors import DataError, SourceChangedError, require
-from fastgmm.sources.block import Chunk, Poured
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Chosen, Reading, choose
 from fastgmm.sources.rows import Buffer, rows_per_chunk, rows_per_piece
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrowTable
+from fastgmm.sources.types import Chunk, Poured
 
 
 class BatchSource(Source):

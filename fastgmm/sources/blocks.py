@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.sources.block import Block, Chunk, Poured
 from fastgmm.sources.checks import check_finite, sum_is_finite
 from fastgmm.sources.fingerprint import Fingerprint
 from fastgmm.sources.prefetch import Turn, read_ahead, read_here
 from fastgmm.sources.rows import Buffer, Rows
+from fastgmm.sources.types import Block, Chunk, Poured
 from fastgmm.sources.weights import check_total_weight, check_weights
 
 VERIFIED_NUMBERS = 2**18  # checked at a time when a source is opened: 2 MB, that stay in cache

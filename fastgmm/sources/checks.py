@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
-from fastgmm.sources.block import Block
 from fastgmm.sources.rows import Rows
+from fastgmm.sources.types import Block
 
 # Beyond these a square, summed over as many rows as there may be, is no number any more: 1e290
 # leaves room for 1e18 rows, and float32, whose squares are summed in tiles of 192 rows, for those.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.sources.block import Block
+from fastgmm.sources.types import Block
 
 ABREAST = 512  # words that are added side by side: their sums stay in the first cache
 SPREAD = 0x9E3779B97F4A7C15  # odd, of 64 bits: the golden ratio's

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from fastgmm.errors import SourceChangedError
-from fastgmm.sources.block import Chunk
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable, Table
+from fastgmm.sources.types import Chunk
 
 
 class TableSource(Source):

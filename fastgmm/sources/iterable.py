@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.sources.block import Chunk
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Chosen, Reading, choose
 from fastgmm.sources.loaders import batches, is_map_style, rows_of
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import Table, as_table
+from fastgmm.sources.types import Chunk
 
 
 class IterableSource(Source):

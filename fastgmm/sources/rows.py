@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import SourceChangedError
-from fastgmm.sources.block import Chunk, Poured
+from fastgmm.sources.types import Chunk, Poured
 
 Buffer = Callable[[], npt.NDArray[Any]]  # gives the free part of the block that is being filled
 

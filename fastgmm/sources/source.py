@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
-from fastgmm.sources.block import Block
 from fastgmm.sources.blocks import blocks
 from fastgmm.sources.rows import Rows
+from fastgmm.sources.types import Block
 
 Result = TypeVar("Result")
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from fastgmm.errors import DataError
 from fastgmm.sources.arrays import as_array
-from fastgmm.sources.block import Chunk, Poured
 from fastgmm.sources.cells import Place, float_type, real, refuse_cell
 from fastgmm.sources.columns import Chosen
 from fastgmm.sources.rows import rows_per_chunk, rows_per_piece
+from fastgmm.sources.types import Chunk, Poured
 
 ARROW_NUMBERS = {"bool", "halffloat", "float", "double"} | {
     f"{sign}int{width}" for sign in ("", "u") for width in (8, 16, 32, 64)

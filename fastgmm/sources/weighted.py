@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.sources.block import Block, Chunk
 from fastgmm.sources.dask.collection import DaskSource
 from fastgmm.sources.source import Source
+from fastgmm.sources.types import Block, Chunk
 from fastgmm.sources.weights import (
     as_weights,
     check_total_weight,

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
-from fastgmm.sources.block import Block
 from fastgmm.sources.cells import Place, real
 from fastgmm.sources.rows import Rows
+from fastgmm.sources.types import Block
 
 LEAST_TOTAL_WEIGHT = 1e-290  # see statistics.NEGLIGIBLE_WEIGHT: sums below it lose digits
 

@@ -23,7 +23,6 @@ import numpy.typing as npt
 
 from fastgmm.errors import ClusterError, DataError, require
 from fastgmm.sources.arrays import refuse_shape
-from fastgmm.sources.block import Block, Chunk
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.dask.worker import (
@@ -39,6 +38,7 @@ from fastgmm.sources.dask.worker import (
 )
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import as_table, is_instance
+from fastgmm.sources.types import Block, Chunk
 from fastgmm.sources.weights import (
     as_weights,
     check_total_weight,

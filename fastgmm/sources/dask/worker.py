@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import ClusterError, DataError
-from fastgmm.sources.block import Block, Chunk
 from fastgmm.sources.blocks import blocks
 from fastgmm.sources.cells import Place, real
 from fastgmm.sources.columns import Chosen
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import Table, as_table
+from fastgmm.sources.types import Block, Chunk
 from fastgmm.version import __version__
 
 # numbers of first rows where lengths are not known: apart by more rows than a partition can hold

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
-from fastgmm.sources.block import Chunk, Poured
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import Reading, choose
 from fastgmm.sources.formats.file import File
 from fastgmm.sources.rows import Buffer, rows_per_chunk, rows_per_piece
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable
+from fastgmm.sources.types import Chunk, Poured
 
 # Columns that a file without rows may tell of. There its size says nothing of them: a header of
 # 1e14 was numbered until memory ran out.

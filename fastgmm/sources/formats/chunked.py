@@ -10,12 +10,12 @@ import numpy as np
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources.arrays import refuse_shape
-from fastgmm.sources.block import Chunk
 from fastgmm.sources.cells import REAL_KINDS, Place, real
 from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.rows import rows_per_chunk
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable
+from fastgmm.sources.types import Chunk
 
 Opened = Callable[[], AbstractContextManager[Any]]
 

@@ -13,7 +13,7 @@ from numba import get_num_threads
 
 from fastgmm import GaussianMixture, open_source, passes, select
 from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.kernels.plan import block_rows
+from fastgmm.kernels.block_sizes import block_rows
 from fastgmm.passes import subsample
 from fastgmm.sources import with_weights
 from fastgmm.sources.dask.collection import DaskSource

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import twins
 
-from fastgmm.kernels import plan as planning
-from fastgmm.kernels.plan import block_rows, plan
+from fastgmm.kernels import block_sizes as sizes
+from fastgmm.kernels.block_sizes import block_rows, plan
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.parameters import Parameters
@@ -48,19 +48,17 @@ def test_plans_keep_their_bounds(structure, n_components):
         assert is_power_of_two(n_slices)
         assert is_power_of_two(tiles)
         assert n_slices >= 2  # two threads have always work
-        assert tiles >= planning.FEWEST_TILES
-        assert n_slices * n_moments * 8 <= planning.PARTIAL_BYTES or n_slices == 2
-        shortest = tiles == planning.FEWEST_TILES
-        assert found.call_rows * operations <= planning.CALL_OPERATIONS or shortest
+        assert tiles >= sizes.FEWEST_TILES
+        assert n_slices * n_moments * 8 <= sizes.PARTIAL_BYTES or n_slices == 2
+        shortest = tiles == sizes.FEWEST_TILES
+        assert found.call_rows * operations <= sizes.CALL_OPERATIONS or shortest
 
 
-@pytest.mark.parametrize(
-    "n_features", [*FEATURES, planning.WIDE, planning.WIDE + 1, 10_000, 100_000]
-)
+@pytest.mark.parametrize("n_features", [*FEATURES, sizes.WIDE, sizes.WIDE + 1, 10_000, 100_000])
 def test_calls_and_blocks_fit_into_one_another(n_features):
     rows = block_rows(n_features)
     assert is_power_of_two(rows // TILE)
-    assert rows * n_features * 8 <= planning.BLOCK_BYTES or rows == TILE
+    assert rows * n_features * 8 <= sizes.BLOCK_BYTES or rows == TILE
     for n_moments in (1, 10**5, 10**8):
         for operations in (1.0, 1e4, 1e8):
             call = plan(operations, n_moments).call_rows
@@ -69,8 +67,8 @@ def test_calls_and_blocks_fit_into_one_another(n_features):
 
 
 def test_blocks_of_wide_rows_are_short_and_have_slices_for_threads():
-    assert planning.WIDE == 682
-    assert block_rows(planning.WIDE) == planning.SLICES * TILE  # as it always was up to here
+    assert sizes.WIDE == 682
+    assert block_rows(sizes.WIDE) == sizes.SLICES * TILE  # as it always was up to here
     assert [block_rows(d) for d in (683, 2000, 10_000, 20_000, 100_000)] == [
         3072,
         1536,
@@ -78,7 +76,7 @@ def test_blocks_of_wide_rows_are_short_and_have_slices_for_threads():
         192,
         192,
     ]
-    assert plan(1e4, 100, planning.WIDE).n_slices(block_rows(planning.WIDE)) == 16
+    assert plan(1e4, 100, sizes.WIDE).n_slices(block_rows(sizes.WIDE)) == 16
     for n_features, n_slices in ((683, 16), (2000, 8), (10_000, 2)):
         cut = plan(1e4, 100, n_features)
         assert cut.n_slices(block_rows(n_features)) == n_slices
@@ -97,8 +95,8 @@ def test_the_slices_of_some_rows_hold_them_all_and_are_alike():
 
 def test_work_is_small_when_a_slice_holds_it_or_threads_would_cost_more():
     cut = plan(1e4)
-    assert cut.is_small(planning.SHORTEST_SLICE)
-    assert not cut.is_small(planning.SHORTEST_SLICE + 1)
+    assert cut.is_small(sizes.SHORTEST_SLICE)
+    assert not cut.is_small(sizes.SHORTEST_SLICE + 1)
     cheap = plan(1.0)
-    assert cheap.is_small(int(planning.PARALLEL_OPERATIONS) - 1)
-    assert not cheap.is_small(int(planning.PARALLEL_OPERATIONS))
+    assert cheap.is_small(int(sizes.PARALLEL_OPERATIONS) - 1)
+    assert not cheap.is_small(int(sizes.PARALLEL_OPERATIONS))

@@ -1,4 +1,4 @@
-"""How rows are cut into blocks and slices: a plan that follows from shapes alone.
+"""Rows per block, slices per call, rows per slice: sizes that follow from shapes alone.
 
 Each slice of a block has partial sums of its own, which are added in order. Neither the number of
 threads nor the chunks that a source yields can change the plan, so they cannot change a bit of the

@@ -34,21 +34,15 @@ def fit_with_peak(estimator: type, rows: Any, n_components: int) -> tuple[Any, f
     return model, (peak.most - peak.before) / 1e6
 
 
-def main() -> None:
-    """Fit and score with both, and print the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--features", type=int, default=10)
-    parser.add_argument("--components", type=int, default=20)
-    arguments = parser.parse_args()
-    mixture = data.mixture(arguments.features, arguments.components)
-    rows = data.rows(mixture, arguments.rows)
-    held_out = data.rows(mixture, arguments.rows // 10, seed=1)
-    fit_with_peak(GaussianMixture, rows, arguments.components)  # compiles
+def measure(n_rows: int, n_features: int, n_components: int) -> dict[str, dict[str, float]]:
+    """Fit and score with both: what was found, by library."""
+    mixture = data.mixture(n_features, n_components)
+    rows = data.rows(mixture, n_rows)
+    held_out = data.rows(mixture, n_rows // 10, seed=1)
+    fit_with_peak(GaussianMixture, rows, n_components)  # compiles
     table: dict[str, dict[str, float]] = {}
     for name, estimator, turns in (("fastgmm", GaussianMixture, 3), ("scikit-learn", Theirs, 1)):
-        given = estimator, rows, arguments.components
-        fits = [timed(fit_with_peak, *given) for _ in range(turns)]
+        fits = [timed(fit_with_peak, estimator, rows, n_components) for _ in range(turns)]
         model, memory = fits[-1][1]
         found = table[name] = {"fit, s": min(took for took, _ in fits), "MB above the rows": memory}
         found["passes"] = model.n_iter_
@@ -57,7 +51,19 @@ def main() -> None:
             getattr(model, score)(held_out)
             scored = getattr(model, score)
             found[f"{score}, s"] = min(timed(scored, rows)[0] for _ in range(turns))
-        print(name, {key: round(value, 4) for key, value in found.items()}, flush=True)
+    return table
+
+
+def main() -> None:
+    """Fit and score with both, and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--features", type=int, default=10)
+    parser.add_argument("--components", type=int, default=20)
+    arguments = parser.parse_args()
+    table = measure(arguments.rows, arguments.features, arguments.components)
+    for name, found in table.items():
+        print(name, {key: round(value, 4) for key, value in found.items()})
     for key in ("fit, s", *(f"{score}, s" for score in SCORES)):
         print(f"{key[:-3]}: {table['scikit-learn'][key] / table['fastgmm'][key]:.1f} times")
 

@@ -18,9 +18,7 @@ from bench.tools import data
 from bench.tools.table import Table
 from bench.tools.timing import in_turn
 from fastgmm import open_source, passes
-from fastgmm.kernels import pruned
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.passes import accumulate
 
 APART = {"overlapping": 1.0, "separated": 2.5}
 SIZES = [
@@ -29,7 +27,7 @@ SIZES = [
     (200_000, 2, 4),
     (20_000, 128, 16),
 ]
-WAYS = {"dense": lambda rows, factors: factors, "pruned": pruned.choose}
+WAYS = {"dense": False, "pruned": True}
 
 
 def measure(
@@ -43,8 +41,7 @@ def measure(
     found = {}
 
     def one_pass(name: str) -> None:
-        accumulate.choose_factors = WAYS[name]
-        (found[name],) = passes.statistics(source, [parameters])
+        (found[name],) = passes.statistics(source, [parameters], prune=WAYS[name])
 
     took = in_turn(*(partial(one_pass, name) for name in WAYS), turns=turns)
     clock = dict(zip(WAYS, took.best, strict=True))

@@ -22,7 +22,6 @@ from bench.tools.timing import in_turn
 from fastgmm import open_source, passes
 from fastgmm.covariance import family
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.passes import accumulate
 
 THREADS = os.cpu_count() or 1
 CASES = [
@@ -79,12 +78,11 @@ def pass_seconds(kind: str, n_rows: int, d: int, n_components: int, dtype: str) 
         family(kind).structure, start["weights_init"], start["means_init"], start["precisions_init"]
     )
     source = open_source(data.rows(mixture, n_rows, dtype))
-    return best(lambda: passes.statistics(source, [parameters]))
+    return best(lambda: passes.statistics(source, [parameters], prune=False))
 
 
 def main() -> None:
     """Print the machine's rates, then the kernels'."""
-    accumulate.choose_factors = lambda rows, factors: factors
     products = {dtype: product_rate(dtype) for dtype in ("float64", "float32")}
     read, exp = read_rate(), exp_rate()
     print(

@@ -31,14 +31,19 @@ class Summary(NamedTuple):
     row_weight: float
 
 
-def statistics(source: Source, candidates: Sequence[Parameters]) -> list[SufficientStatistics]:
-    """Sufficient statistics of every candidate, in one pass over the rows."""
+def statistics(
+    source: Source, candidates: Sequence[Parameters], *, prune: bool = True
+) -> list[SufficientStatistics]:
+    """Sufficient statistics of every candidate, in one pass over the rows.
+
+    ``prune=False`` computes every pair of row and component, for measurements and tests.
+    """
     models = [model(parameters, source.dtype) for parameters in candidates]
     rows = block_rows(source.n_features)
-    found = source.fold(partial(summarise, models), add, rows)
+    found = source.fold(partial(summarise, models, prune=prune), add, rows)
     careful = _without_cancellation(models, found)
     if careful != models:
-        models, found = careful, source.fold(partial(summarise, careful), add, rows)
+        models, found = careful, source.fold(partial(summarise, careful, prune=prune), add, rows)
     return [
         _named(*each, found.n_rows, found.row_weight)
         for each in zip(candidates, models, found.moments, found.log_likelihoods, strict=True)
@@ -91,9 +96,9 @@ def _named(
     )
 
 
-def summarise(models: Sequence[Model], block: Block) -> Summary:
+def summarise(models: Sequence[Model], block: Block, prune: bool = True) -> Summary:
     """Sum a block for every candidate; a pure function of its arguments."""
-    sums = [_expectation(each, block) for each in models]
+    sums = [_expectation(each, block, prune) for each in models]
     n_rows, row_weight = weight_of(block)
     return Summary(
         [moments for moments, _ in sums],
@@ -113,7 +118,7 @@ def add(a: Summary, b: Summary) -> Summary:
     )
 
 
-def _expectation(each: Model, block: Block) -> tuple[npt.NDArray[np.float64], float]:
+def _expectation(each: Model, block: Block, prune: bool) -> tuple[npt.NDArray[np.float64], float]:
     """Sum the slices of a block in order, one call after another."""
     moments, log_likelihood = np.zeros(each.structure.n_moments(each.factors)), 0.0
     for call in calls(each.plan, len(block.rows)):
@@ -122,7 +127,7 @@ def _expectation(each: Model, block: Block) -> tuple[npt.NDArray[np.float64], fl
         slice_rows = each.plan.slice_rows(len(rows))
         partials = np.empty((each.plan.n_slices(len(rows)), len(moments)))
         log_likelihoods = np.zeros(len(partials))
-        factors = choose_factors(rows, each.factors)
+        factors = choose_factors(rows, each.factors) if prune else each.factors
         run = twin(each.plan, len(rows), expectation, expectation_serial)
         for weights, unit in _bands(given, rows.dtype):
             run(rows, weights, factors, slice_rows, partials, log_likelihoods)

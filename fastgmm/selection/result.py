@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class Table(dict[str, np.ndarray]):
+class CandidateTable(dict[str, np.ndarray]):
     """Columns by name, one row per candidate; `pandas.DataFrame(table)` accepts it as it is."""
 
     def __repr__(self) -> str:
@@ -40,7 +40,7 @@ class Selection:
 
     Attributes
     ----------
-    table : Table
+    table : CandidateTable
         A mapping of columns, arrays with one entry per candidate: `n_components`,
         `covariance_type`, `log_likelihood` (total over the rows, under the final parameters),
         `n_parameters`, `aic`, `bic`, `icl`, `doubt` (how much lower the criteria would still
@@ -58,7 +58,7 @@ class Selection:
         equal values. The criteria of such a candidate are low for that reason alone.
     """
 
-    table: Table
+    table: CandidateTable
     best_estimator_: GaussianMixture
     criterion: str
     collapsed: np.ndarray
@@ -92,10 +92,10 @@ class Selection:
         return ax
 
 
-def table_of(candidates: Sequence[Candidate]) -> Table:
+def table_of(candidates: Sequence[Candidate]) -> CandidateTable:
     """Make the table, in the order of the candidates."""
     lines = [_line(candidate) for candidate in candidates]
-    table = Table({name: np.array([line[name] for line in lines]) for name in lines[0]})
+    table = CandidateTable({name: np.array([line[name] for line in lines]) for name in lines[0]})
     table["covariance_type"] = table["covariance_type"].astype(object)
     return table
 

@@ -66,9 +66,9 @@ def blocks(monkeypatch):
     """Every block that is summed."""
     summed, summarise = [], accumulate.summarise
 
-    def noticed(models, block):
+    def noticed(models, block, prune=True):
         summed.append(block)
-        return summarise(models, block)
+        return summarise(models, block, prune)
 
     monkeypatch.setattr(accumulate, "summarise", noticed)
     return summed

@@ -5,21 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from cli.commands import run
 from matplotlib import image
 from numpy.testing import assert_array_equal
-from typer.testing import CliRunner
 
-from fastgmm.cli.app import app
 from fastgmm.cli.plot import KINDS
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 
 NAMES = ["a", "b", "c, d"]
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(each) for each in arguments])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

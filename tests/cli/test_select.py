@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cli.commands import run
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_iris, make_blobs
-from typer.testing import CliRunner, _NamedTextIOWrapper
+from typer.testing import _NamedTextIOWrapper
 
 import fastgmm
 from fastgmm.cli import progress
-from fastgmm.cli.app import app
 from fastgmm.cli.select import counts_of
 from fastgmm.selection import sweep
 
@@ -28,12 +28,6 @@ def data(blobs, tmp_path):
     path = tmp_path / "blobs.parquet"
     pd.DataFrame(blobs, columns=["a", "b"]).assign(w=1.0 + np.arange(300) % 2).to_parquet(path)
     return path
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(each) for each in arguments])
-    assert result.exit_code == code, result.output
-    return result
 
 
 def test_select_writes_the_model_that_select_finds(data, blobs, tmp_path):

@@ -101,16 +101,19 @@ def test_every_start_and_fit_is_of_the_family(kind, rows, method, dtype):
     assert other.fit(rows)._n_parameters() == fitted._n_parameters() + n_fewer
 
 
-def test_weights_files_warm_starts_and_many_components_keep_it(kind, rows, rng, tmp_path):
+def test_weights_files_streams_warm_starts_and_many_components_keep_it(kind, rows, rng, tmp_path):
     weights = rng.integers(0, 3, size=len(rows)).astype(float)
     np.save(tmp_path / "rows.npy", rows)
     fitted = mixture(kind).fit(rows, sample_weight=weights)
     again = fitted.set_params(warm_start=True, max_iter=3).fit(rows[::2])
     of_file = mixture(kind).fit(tmp_path / "rows.npy")
+    of_stream = mixture(kind).fit(lambda: iter(np.array_split(rows, 7)))
     many = mixture(kind, 25).fit(rows)
-    for each in (fitted, again, of_file, many):
+    for each in (fitted, again, of_file, of_stream, many):
         assert_of(kind, each.covariances_)
-    assert_array_equal(of_file.covariances_, mixture(kind).fit(rows).covariances_)
+    in_memory = mixture(kind).fit(rows).covariances_
+    assert_array_equal(of_file.covariances_, in_memory)
+    assert_array_equal(of_stream.covariances_, in_memory)
 
 
 def test_every_extrapolation_is_of_the_family(kind, rows):

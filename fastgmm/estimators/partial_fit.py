@@ -1,4 +1,4 @@
-"""partial_fit: a fit to the first rows, then steps of stepwise EM."""
+"""partial_fit: fits the first rows by EM, then takes one step of stepwise EM per batch."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, SufficientStatistics
 from fastgmm.passes.subsample import SAMPLE_ROWS
 from fastgmm.sources import Block, Source, open_source, with_weights
 
-# Rows per component and feature, at least, in a step and for a start that lasts. After 4000 rows
-# (K = 4, d = 3, three seeds) batches of 10 ended at worst 0.075 nats per row below the batch fit
-# with 10 of them, 0.026 with 30, 0.006 with 100; a start from the first batch alone 0.12.
+# Least rows per component and feature in one step, and in a start that is kept. With batches of 10
+# rows (K = 4, d = 3, 4000 rows, three seeds) the result was at worst 0.075 nats per row below the
+# batch fit with 10 here, 0.026 with 30, 0.006 with 100, and 0.12 with a start from the first batch.
 ENOUGH_ROWS = 100
-# Rows per free parameter that are kept for repeated EM before they are dropped: a fit to n rows is
-# parameters / 2n nats per row below the best possible one, so 0.0125 below with 40 of them.
+# First rows kept per free parameter for repeated EM: a fit to n rows is parameters / 2n nats per
+# row below the best possible one, so 0.0125 below with 40.
 KEPT_ROWS = 40
-KEPT_POWER = 0.9  # and above; less, and fewer are kept, since rows are to be forgotten the sooner
-MOST_NUMBERS = 16_000_000  # that are kept: 128 MB
-GROWTH = 1.25  # of the rows that are kept, until EM goes on over all of them
-STEPS, LEAST_GAIN = 10, 1e-5  # of EM then, at most; and nats per row that are worth another
-SOUND_ROWS = 5  # per feature, of the smallest component: fewer may be a cluster by chance
-LARGEST_STEP = 0.1  # of the rows before: how many of a large batch are scored by one mixture
+KEPT_POWER = 0.9  # a smaller step_power forgets rows sooner, so fewer are kept
+MOST_NUMBERS = 16_000_000  # kept at most: 128 MB
+GROWTH = 1.25  # EM runs over all kept rows again once there are so many times more
+STEPS, LEAST_GAIN = 10, 1e-5  # of that run: most steps, and nats per row that are worth another
+SOUND_ROWS = 5  # per feature in the smallest component; with fewer it may be a cluster by chance
+LARGEST_STEP = 0.1  # a large batch is cut into steps of this part of the rows seen before
 
 Attributes = dict[str, Any]
 
 
 class Part(NamedTuple):
-    """Some rows, and the weight of each."""
+    """Rows and their weights."""
 
     rows: npt.NDArray[Any]
     weights: Array
 
 
 class FirstRows(NamedTuple):
-    """Rows that are kept until there are enough of them for a start that lasts."""
+    """The first rows of a stream, kept until they are enough for a start that is kept, too."""
 
-    parts: tuple[Part, ...]  # in the order in which they came
+    parts: tuple[Part, ...]  # in order of arrival
     n_rows: int
-    n_at_start: int  # how many there were when EM last began anew
-    n_at_step: int  # and when it last saw all
+    n_at_start: int  # rows when EM last began from a new start
+    n_at_step: int  # rows when EM last ran over all of them
 
     def and_more(self, part: Part) -> FirstRows:
-        """Return these rows and others."""
+        """Return these rows with a part added."""
         return self._replace(parts=(*self.parts, part), n_rows=self.n_rows + len(part.rows))
 
     def joined(self) -> FirstRows:
-        """Return the same rows in one part."""
+        """Return the same rows as one part."""
         if len(self.parts) == 1:
             return self
         dtype = np.result_type(*(part.rows for part in self.parts))
@@ -70,9 +70,9 @@ class FirstRows(NamedTuple):
 def learned(
     model: Any, X: Any, sample_weight: Any, climb: Callable[[Any, Any, bool], Attributes]
 ) -> Attributes:
-    """Return the attributes of a model after it has learned from the rows of X, too.
+    """Update a model by the rows of X; return its new attributes.
 
-    ``climb(X, sample_weight, is_first)`` fits to rows that can be read again and again.
+    ``climb(X, sample_weight, is_first)`` fits a new model to rows in memory.
     """
     before = vars(model)
     if not is_fitted(before):
@@ -91,12 +91,12 @@ def learned(
 
 
 def enough(n_components: int, n_features: int) -> int:
-    """Count the rows of a step, and those that a mixture made of parameters counts as."""
+    """Return the least rows of a step; a model made from parameters counts as so many rows."""
     return ENOUGH_ROWS * n_components * n_features
 
 
 def to_keep(kind: Family, n_components: int, n_features: int, power: float) -> int:
-    """Count the rows that EM is to see again and again."""
+    """Return how many first rows are kept."""
     wanted = KEPT_ROWS * kind.n_parameters(n_components, n_features)
     wanted = int(wanted ** (min(power, KEPT_POWER) / KEPT_POWER))
     return min(max(wanted, enough(n_components, n_features)), MOST_NUMBERS // n_features)
@@ -105,7 +105,7 @@ def to_keep(kind: Family, n_components: int, n_features: int, power: float) -> i
 def _begun(
     model: Any, X: Any, sample_weight: Any, climb: Callable[[Any, Any, bool], Attributes]
 ) -> Attributes:
-    """Fit to the rows of the first call; keep them where they are few."""
+    """Fit the rows of the first call, and keep them if they are few."""
     source = inputs.to_fit(model, X, None, sample_weight, model.n_components).source
     kind = family(model.covariance_type)
     most = to_keep(kind, model.n_components, source.n_features, model.step_power)
@@ -118,7 +118,7 @@ def _begun(
 
 
 def _fewer_than(most: int, source: Source) -> Part | None:
-    """Return all rows with their weights, if there are fewer; else None."""
+    """Return all rows with their weights, or None if there are ``most`` or more."""
     if source.n_rows is not None and source.n_rows >= most:
         return None
     first = source.first_rows(most)
@@ -126,7 +126,7 @@ def _fewer_than(most: int, source: Source) -> Part | None:
 
 
 def _copied(block: Block) -> Part:
-    """Copy a block, whose memory is used again, and write its weights out."""
+    """Copy a block, because its memory is reused; without weights, each is one."""
     weights = np.ones(len(block.rows)) if block.weights is None else np.array(block.weights)
     return Part(np.array(block.rows), weights)
 
@@ -141,7 +141,7 @@ def _check_shape(model: Any, before: Mapping[str, Any]) -> None:
 
 
 class _Learner:
-    """The mixture while the blocks of one call are learned."""
+    """A mixture that is updated block by block within one call."""
 
     def __init__(
         self, model: Any, before: Attributes, climb: Callable[[Any, Any, bool], Attributes]
@@ -149,20 +149,17 @@ class _Learner:
         self.model, self.before, self.climb = model, before, climb
         self.first: FirstRows | None = before.get("_first_rows")
         self.parameters = parameters_of(before, model.covariance_type)
-        shape = self.parameters.means.shape
-        self.least = enough(*shape)
-        self.kind = family(model.covariance_type)
-        self.to_keep = to_keep(self.kind, shape[0], shape[1], model.step_power)
+        least = enough(*self.parameters.means.shape)
         self.n_rows = int(before.get("n_rows_", 0))
         weight = float(before.get("row_weight_", self.n_rows))
-        self.row_weight = weight if weight > 0.0 else float(self.least)  # made of its parameters
-        self.step_rows = max(self.least, int(LARGEST_STEP * self.n_rows))
+        self.row_weight = weight if weight > 0.0 else float(least)  # made from parameters
+        self.step_rows = max(least, int(LARGEST_STEP * self.n_rows))
         self.pending: SufficientStatistics | None = None  # of blocks since the last step
         self.trace: list[float] = []
         self.dtype = np.asarray(before["means_"]).dtype
 
     def learn(self, block: Block) -> None:
-        """Go on by one block."""
+        """Add a block, and take a step once there are enough rows."""
         if self.first is not None:
             self.first = self.first.and_more(_copied(block))
             if self._learned_anew(self.first):
@@ -173,11 +170,11 @@ class _Learner:
             self.step()
 
     def step(self) -> None:
-        """Let what is remembered fade, and add the blocks since the last step."""
+        """Take one step of stepwise EM: fade the old statistics, add those of pending blocks."""
         found, self.pending = self.pending, None
         if found is None or found.row_weight <= NEGLIGIBLE_WEIGHT * len(found.weight):
-            return  # nothing to divide by
-        # what is not let go yet counts alike, whatever the power
+            return  # no weight to divide by
+        # rows that are still kept all count the same, whatever the power
         power = 1.0 if self.first is not None else self.model.step_power
         kept = stepwise.retained(self.row_weight, found.row_weight, power)
         memory = stepwise.remembered(self.parameters, self.row_weight, self._regularisation())
@@ -187,11 +184,13 @@ class _Learner:
         self.row_weight += found.row_weight
 
     def _learned_anew(self, first: FirstRows) -> bool:
-        """Have EM see all first rows, if they have become many more; return whether they have.
+        """Run EM over all first rows, if they have grown enough; return whether they have.
 
-        It begins anew, too, where a sample of twice as many may hold a better start.
+        With twice as many rows a new start is tried as well, since it may be better.
         """
-        is_enough = first.n_rows >= self.to_keep
+        shape = self.parameters.means.shape
+        kept = to_keep(self._family, *shape, self.model.step_power)
+        is_enough = first.n_rows >= kept
         begins = first.n_at_start < SAMPLE_ROWS and (
             is_enough or first.n_rows >= 2 * first.n_at_start
         )
@@ -205,11 +204,11 @@ class _Learner:
             self._begin_anew(whole, source, is_first=not is_enough)
             first = first._replace(n_at_start=first.n_rows)
         self.first = None if is_enough else first
-        self.pending = None  # of rows that EM has seen now
+        self.pending = None  # EM has seen these rows now
         return True
 
     def _go_on(self, source: Source) -> None:
-        """Take steps of EM over all first rows, from where the mixture is."""
+        """Run EM over all first rows, from the present parameters."""
 
         def data_pass(candidates: list[Parameters]) -> list[SufficientStatistics]:
             found = passes.statistics(source, candidates)
@@ -224,7 +223,7 @@ class _Learner:
         self.trace += found.trace
 
     def _begin_anew(self, whole: Part, source: Source, is_first: bool) -> None:
-        """Fit to all first rows; stay where the mixture is if that is sound, and likelier."""
+        """Fit all first rows from a new start; keep what was there if sound and likelier."""
         begun = self.climb(whole.rows, whole.weights, is_first)
         found = parameters_of(begun, self.model.covariance_type)
 
@@ -246,16 +245,20 @@ class _Learner:
         self.parameters = self._rule().estimate(statistics, self.parameters)
 
     def _rule(self) -> em.MaximumLikelihood:
-        return em.MaximumLikelihood(self.kind, self._regularisation())
+        return em.MaximumLikelihood(self._family, self._regularisation())
+
+    @property
+    def _family(self) -> Family:
+        return family(self.model.covariance_type)
 
     def _regularisation(self) -> float | Array:
-        """Return what is added to each variance; a part of the mixture's own, if relative."""
+        """Return what is added to each variance; a part of the data's own if relative."""
         if not self.model.reg_covar_relative:
             return float(self.model.reg_covar)
         return relative(self.model.reg_covar, variances_of(self.parameters))
 
     def attributes(self) -> Attributes:
-        """Return what the model is to have from here on."""
+        """Return the new attributes of the model."""
         if not self.trace:
             return {name: value for name, value in self.before.items() if name.endswith("_")} | (
                 {} if self.first is None else {"_first_rows": self.first}
@@ -274,7 +277,7 @@ class _Learner:
 
 
 def _is_sound(counts: Array, n_features: int) -> bool:
-    """Whether no component is of so few rows that it may be one by chance, and very likely."""
+    """Whether each component has so many rows that it is no cluster by chance."""
     return float(counts.min()) >= SOUND_ROWS * n_features
 
 

@@ -188,8 +188,8 @@ class _Learner:
 
         With twice as many rows a new start is tried as well, since it may be better.
         """
-        shape = self.parameters.means.shape
-        kept = to_keep(self._family, *shape, self.model.step_power)
+        n_components, n_features = self.parameters.means.shape
+        kept = to_keep(self._family, n_components, n_features, self.model.step_power)
         is_enough = first.n_rows >= kept
         begins = first.n_at_start < SAMPLE_ROWS and (
             is_enough or first.n_rows >= 2 * first.n_at_start

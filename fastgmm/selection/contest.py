@@ -1,7 +1,7 @@
-"""Which candidates can still win, in the unit of the criterion; the others are stopped.
+"""Stops candidates that can no longer reach the lowest criterion.
 
-A criterion charges p log(n) / 2 nats of all n rows for p parameters. So what a candidate may still
-be short of its limit is counted in nats of all rows, too, and is little beside that charge.
+Half of BIC's penalty, p log(n) / 2, is in nats over all n rows. Tolerances here are in the same
+unit, as a part of the penalty of one more component.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from fastgmm.em import diagnostics
 from fastgmm.estimators.criteria import Criterion
 from fastgmm.passes.scores import Totals
 
-# times the estimated distance to its limit may a candidate still gain, and times as much per pass:
-# near a saddle the estimate was a tenth of the distance, and EM was eight times as fast behind it
+# A candidate is stopped if it could not win even by so many times its estimated remaining gain:
+# near a saddle the estimate was a tenth of the true gain, and later passes gained 8 times as much.
 SAFETY = 10.0
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Candidates compared by what a criterion can still come to.
+    """Compares candidates by the lowest criterion that each can still reach.
 
     Parameters
     ----------
     criterion : callable
     counts : sequence of int
-        Numbers of components that are tried, from the least.
+        Numbers of components, ascending.
     families : sequence of Family
     n_features : int
     n_rows : int
-        Of positive weight.
+        Rows of positive weight.
     row_weight : float
         Sum of their weights.
     share : float
-        Of the least charge: so much may the criterion be short of its limit.
+        Tolerance: how far from its limit the criterion may stop, as a part of `charge`.
     max_passes : int
     rule : str
-        What the share bounds, as in `em.Stopping`.
+        The rule of `em.Stopping` that the tolerance is for.
     """
 
     criterion: Criterion
@@ -58,10 +58,10 @@ class Contest:
 
     @property
     def charge(self) -> float:
-        """Half of the least that the criterion adds from one number to the next, in nats.
+        """Half of the smallest penalty between neighbouring numbers of components, in nats.
 
-        Of one number alone, to the number after it. Where weights sum to less than the rows, BIC
-        charges too little to measure by; each row counts one then.
+        With a single number, that of one component more. If the weights sum to less than the
+        number of rows, each row counts one, because BIC's penalty would be too small.
         """
         steps = list(pairwise(self.counts)) or [(self.counts[0], self.counts[0] + 1)]
         return min(
@@ -71,7 +71,7 @@ class Contest:
         )
 
     def charged(self, family: Family, n_components: int) -> float:
-        """Half of what the criterion adds for so many components, in nats."""
+        """Half of the penalty of so many components, in nats."""
         nothing = Totals(0.0, 0.0, self._scale, self.n_rows, None)
         return 0.5 * self.criterion(nothing, family.n_parameters(n_components, self.n_features))
 
@@ -81,7 +81,7 @@ class Contest:
 
     @property
     def stopping(self) -> em.Stopping:
-        """When a candidate has converged: with a tolerance in nats per row, as EM takes it."""
+        """The stopping rule of EM, whose tolerance is in nats per row."""
         return em.Stopping(self.share * self.charge / self._scale, self.max_passes, self.rule)
 
     def outdone(
@@ -90,8 +90,8 @@ class Contest:
         best: float = math.inf,
         passed_over: Collection[int] = (),
     ) -> list[int]:
-        """Tell which running states will not come below `best`, or what others have reached."""
-        if self.share == 0.0:  # asks for passes
+        """Return the running states that cannot come below ``best`` or the best of the others."""
+        if self.share == 0.0:  # tol=0: run all passes
             return []
         best = min(best, self.reached(states, passed_over))
         return [
@@ -101,17 +101,17 @@ class Contest:
         ]
 
     def reached(self, states: Sequence[em.State], passed_over: Collection[int] = ()) -> float:
-        """Return the criterion of the best sound state, at its worst: each row in doubt."""
+        """Return the lowest criterion of a sound state, if its responsibilities were 1/K."""
         values = [self._value(state, -math.log(state.parameters.n_components)) for state in states]
         order = [c for c in np.argsort(values, kind="stable") if c not in passed_over]
         return next((values[c] for c in order if self._is_sound(states[c])), math.inf)
 
     def can_win(self, state: em.State, best: float) -> bool:
-        """Whether a state may still come below a value, were it far from its limit."""
+        """Whether a state may still come below a value, if it gains `SAFETY` times the estimate."""
         return self._value(state, 0.0, SAFETY * self._distance(state)) < best
 
     def _distance(self, state: em.State) -> float:
-        """Estimate how far the limit is, or how far EM may come in the passes that are left."""
+        """Estimate the gain up to the limit, or in the passes that are left if that is less."""
         steps = state.steps[-4:]
         if len(steps) < 4:
             return math.inf
@@ -121,7 +121,7 @@ class Contest:
         return min(em.aitken(steps), n_left * fastest)
 
     def _value(self, state: em.State, log_certainty: float, gain: float = 0.0) -> float:
-        """Value of the criterion if every row had this certainty, and became likelier by a gain."""
+        """Criterion at a mean log of the largest responsibility, after a gain per row."""
         if state.failure is not None or not state.trace:
             return math.inf
         totals = Totals(
@@ -134,9 +134,9 @@ class Contest:
         return self.criterion(totals, state.rule.family.n_parameters(*state.parameters.means.shape))
 
     def _is_sound(self, state: em.State) -> bool:
-        """Whether the state could be chosen: see `Candidate.has_collapsed`."""
+        """Whether the state could be chosen, as `Candidate.has_collapsed` decides."""
         if state.failure is not None:
             return False
-        counts = state.parameters.weights * self.n_rows  # as if rows weighed alike; see `revive`
+        counts = state.parameters.weights * self.n_rows  # exact for equal weights; see `revive`
         found = diagnostics.failing(state.parameters, counts, state.rule.reg_covar)
         return not 0 < len(found.components) < state.parameters.n_components

@@ -1,4 +1,4 @@
-"""Candidates of several sizes and families, fitted in shared passes over the rows."""
+"""Fits candidates of several numbers of components and families in shared passes."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ from fastgmm.selection.merging import challenged
 from fastgmm.selection.monotone import mended
 from fastgmm.storage.checkpoint import Moment
 
-# the state of every candidate, or why it has no start
+# the state of each candidate, or the error that left it without a start
 Begun = dict[tuple[Family, int], em.State | Exception]
 
 
 class Sweep(Climb):
-    """EM from the starts of all candidates over the rows of one source.
+    """Runs EM for all candidates over the rows of one source.
 
-    Callbacks are shown the candidate of lowest BIC so far.
+    Callbacks receive the candidate with the lowest BIC so far.
 
     Parameters
     ----------
     moment : Moment
-        The states of the candidates that have a start, in the order of families and counts, and
-        the failures of the others.
+        States of the candidates that have a start, by family and then by number of components,
+        and the errors of the others.
     prepared : Prepared
     contest : Contest
-        Which tells who has arrived, and who can still win.
+        Decides which candidates have converged and which can still win.
 
     Attributes
     ----------
     candidates : list of Candidate
-        What has become of all, once they have been judged.
+        All candidates with their results; empty before the end of `run`.
     """
 
     def __init__(self, moment: Moment, prepared: Prepared, contest: Contest) -> None:
         super().__init__(moment, prepared, contest.stopping)
         self.contest = contest
         self.candidates: list[Candidate] = []
-        self.passed_over: set[int] = set()  # states that have turned out to be collapsed
-        self.n_again = 0  # states that were climbed again by this call or left so by an earlier one
+        self.passed_over: set[int] = set()  # states whose components have collapsed
+        self.n_again = 0  # repeated runs so far, including those in the checkpoint
 
     def run(self, progress: Progress) -> None:
-        """Climb until nobody can win any more; mend dips, and challenge the best."""
+        """Fit until no candidate can win any more, mend dips, then try merges of the best."""
         going_on = True
         while going_on:
             super().run(progress)
@@ -69,9 +69,9 @@ class Sweep(Climb):
             self.candidates = challenged(found, sample, source, self.contest, self.again)
 
     def again(self, states: list[em.State], best: float, max_passes: int) -> list[em.State]:
-        """Climb from other states, or from where an earlier call has brought them.
+        """Run EM from other states, or go on with them from the checkpoint.
 
-        Each as long as it can come below `best`, a value of the criterion.
+        Each stops once it cannot come below ``best``, a value of the criterion.
         """
         before = self.moment.repairing[: self.n_again]
         kept = self.moment.repairing[self.n_again :][: len(states)] or states
@@ -88,11 +88,11 @@ class Sweep(Climb):
         return em.run(again, self._pass, stopping, report, outdone)
 
     def outdone(self, states: Sequence[em.State]) -> Iterable[int]:
-        """Tell which cannot come to be the best any more."""
+        """Return the states that cannot become the best any more."""
         return self.contest.outdone(states, passed_over=self.passed_over)
 
     def revive(self, candidates: Sequence[Candidate]) -> bool:
-        """Let those go on that can win after all, since the best so far has collapsed."""
+        """Resume stopped states that can win because the best so far has collapsed."""
         criterion = self.contest.criterion
         best = best_of(candidates, criterion).value(criterion)
         of_states = [each for each in candidates if each.state is not None]
@@ -110,7 +110,7 @@ class Sweep(Climb):
 
     @property
     def best(self) -> em.State:
-        """The sound state of lowest BIC by the log-likelihoods so far, the first of equals."""
+        """The state with the lowest BIC so far, the first among equals."""
 
         def half_bic(state: em.State) -> float:
             if state.failure is not None or not state.trace:
@@ -122,7 +122,7 @@ class Sweep(Climb):
         return min(self.states, key=half_bic)
 
     def attributes(self) -> dict[str, Any]:
-        """Return the attributes of the best state so far, and what kind of mixture it is."""
+        """Return the attributes of the best state so far, with its size and covariance type."""
         best = self.best
         return super().attributes() | {
             "n_components_": best.parameters.n_components,
@@ -130,7 +130,7 @@ class Sweep(Climb):
         }
 
     def _judged(self) -> list[Candidate]:
-        """Find the totals of all that are sound, in one pass."""
+        """Score all states that have not failed, in one pass; return every candidate."""
         source = self.rows.source
         sound = [state.parameters for state in self.states if state.failure is None]
         totals, states = iter(passes.totals(source, sound)), iter(self.states)
@@ -148,12 +148,12 @@ class Sweep(Climb):
 def begin(
     estimator: Any, counts: Sequence[int], families: Sequence[Family], prepared: Prepared
 ) -> Sweep:
-    """Grow the starts of all candidates, or take up those that an earlier call has left.
+    """Make the starts of all candidates, or read their states from the checkpoint.
 
     Raises
     ------
     Exception
-        What the first candidate failed of, if none has a start.
+        The error of the first candidate, if none has a start.
     """
     rules = [em.MaximumLikelihood(family, prepared.reg_covar) for family in families]
     sample = prepared.drawn
@@ -178,17 +178,17 @@ def begin(
 
 
 def _moment(begun: Begun) -> Moment:
-    """Return the moment at which nothing has climbed yet."""
+    """Return the moment before the first pass."""
     states = tuple(each for each in begun.values() if isinstance(each, em.State))
     failures = {c: each for c, each in enumerate(begun.values()) if isinstance(each, Exception)}
     return Moment(states, failures=failures)
 
 
 def _starts(prepared: Prepared, rules: Sequence[em.MaximumLikelihood], contest: Contest) -> Begun:
-    """Grow the starts of every family on one sample."""
+    """Make the starts of every family from one sample."""
     n_rows = prepared.rows.source.n_rows
     possible = [count for count in contest.counts if n_rows is None or count <= n_rows]
-    rng: Any = prepared.rng  # a generator, since no earlier call has drawn the starts
+    rng: Any = prepared.rng  # a generator, because no checkpoint holds the starts
     found: Begun = {}
     best = math.inf
     for rule in rules:
@@ -207,7 +207,7 @@ def _starts(prepared: Prepared, rules: Sequence[em.MaximumLikelihood], contest: 
 def _taken_up(
     before: Moment, counts: Sequence[int], rules: Sequence[em.MaximumLikelihood]
 ) -> Moment:
-    """Return the moment that an earlier call has left, each state with its own rule."""
+    """Return the moment of a checkpoint, with the update rule of each state."""
     of_all = [rule for rule in rules for _ in counts]
     own = [rule for c, rule in enumerate(of_all) if c not in before.failures]
     states = [replace(state, rule=rule) for state, rule in zip(before.states, own, strict=True)]

@@ -1,4 +1,4 @@
-"""What the parameters of a constructor may be, and checks that scikit-learn's do not make."""
+"""Allowed values of constructor parameters, with checks that scikit-learn does not make."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fastgmm.em.acceleration import ACCELERATIONS
 from fastgmm.errors import suggestion
 from fastgmm.initialisation.methods import METHODS
 
-LARGEST_REG_COVAR = 1e290  # the square of sources.checks.LARGEST: a variance beyond is no number
+LARGEST_REG_COVAR = 1e290  # the square of sources.checks.LARGEST: a larger variance overflows
 
 
 Constraints = dict[str, list[Any]]
 
-EM: Constraints = {  # of every estimator that is fitted by EM
+EM: Constraints = {  # shared by all estimators
     "tol": [Interval(Real, 0.0, None, closed="left")],
     "stopping": [StrOptions(set(em.STOPPING_RULES))],
     "reg_covar": [Interval(Real, 0.0, None, closed="left")],
@@ -50,10 +50,9 @@ AUTO_GAUSSIAN_MIXTURE: Constraints = EM | {
 
 
 def check(name: str, settings: Mapping[str, Any], constraints: Mapping[str, Any]) -> None:
-    """Refuse misspelt words, with the nearest that is right, and truth values for numbers.
+    """Reject misspelt options, suggesting the nearest, and booleans given as numbers.
 
-    Called before scikit-learn's own check of the ranges: Python takes True for the number 1, so
-    that check does not see it.
+    Runs before scikit-learn's check of ranges, which takes True for the number 1.
     """
     for setting, value in settings.items():
         kinds = constraints.get(setting, ())
@@ -80,7 +79,7 @@ def _is_past(value: object, most: float) -> bool:
 
 
 def _check_word(name: str, setting: str, value: str, options: Collection[str]) -> None:
-    """Refuse a word that is none of the options; the nearest is suggested."""
+    """Reject a string that is not an option; suggest the nearest."""
     if value in options:
         return
     known = ", ".join(map(repr, sorted(options)))

@@ -1,4 +1,4 @@
-"""fastgmm demo: the whole story on one screen."""
+"""fastgmm demo: what fastgmm does, on one screen."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from fastgmm.errors import MissingDependencyError
 
 WRONG_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
-SETTING = re.compile(r"The '(\w+)' parameter of \w+")  # how the estimators begin a refusal
+SETTING = re.compile(r"The '(\w+)' parameter of \w+")  # the first words of an estimator's error
 OPTIONS = {
     "n_components": "--components (-k)",
     "covariance_type": "--covariance",
@@ -36,7 +36,7 @@ class Commands(TyperGroup):
     """A group of commands that says what went wrong in one sentence."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command, its warnings and failures said in sentences."""
+        """Run a command; print each warning and error as one sentence."""
         with warnings.catch_warnings(), one_sentence():
             warnings.simplefilter("default")
             warnings.showwarning = _say_warning  # type: ignore[assignment]
@@ -48,7 +48,7 @@ class Commands(TyperGroup):
         try:
             code = super().main(*args, **options)
         except UsageError as error:
-            if sentence := _sentence(error):  # none where the help was shown
+            if sentence := _sentence(error):  # empty if the help was shown
                 say(f"{sentence} (see: {_help_of(error)})")
             code = WRONG_INPUT
         sys.exit(code if isinstance(code, int) else 0)
@@ -56,21 +56,21 @@ class Commands(TyperGroup):
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Turn what a user can cause into a sentence on stderr and an exit code."""
+    """Turn errors that a user can cause into one sentence on stderr and an exit code."""
     try:
         yield
     except KeyboardInterrupt:
         say("interrupted; no output was written")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        raise  # the reader of our output has gone: typer ends without a word
+        raise  # the reader of our output has closed it: typer ends silently
     except EXPECTED as error:
         say(_sentence(error))
         raise typer.Exit(WRONG_INPUT) from error
 
 
 def say(sentence: str) -> None:
-    """Say something beside the results."""
+    """Print a sentence on stderr."""
     print(f"fastgmm: {sentence}", file=sys.stderr)
 
 
@@ -89,7 +89,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _option(setting: re.Match[str]) -> str:
-    """Name a setting of the estimator as the option of the command that stands for it."""
+    """Return the command's option for a parameter of the estimator."""
     return f"the option {OPTIONS.get(setting[1], '--' + setting[1].replace('_', '-'))}"
 
 

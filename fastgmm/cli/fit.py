@@ -79,7 +79,7 @@ def fit(
 
 
 def _figures(model: GaussianMixture, source: Source) -> dict[str, str]:
-    """Say how the final parameters fare on the rows they were fitted to: one more pass."""
+    """Score the final parameters on the rows of the fit, which takes one more pass."""
     totals = criteria.totals_of(source, inputs.parameters(model))
     n_parameters = family(model.covariance_type).n_parameters(*model.means_.shape)
     return {

@@ -17,7 +17,7 @@ from fastgmm.sources.formats import has_numbered_columns
 
 
 def rows(data: str, reading: WeightedReading) -> Source:
-    """Open the rows of a file, to be fitted."""
+    """Open the rows of a file for a fit."""
     is_array, weight = has_numbered_columns(Path(data)), reading.weight
     return open_source(
         data,
@@ -38,25 +38,25 @@ def _columns_of(text: str | None, is_array: bool) -> Sequence[str | int] | None:
 
 
 def _column_of(name: str, is_array: bool) -> str | int:
-    """Take the name of a column for its number where the data is an array: they have no names."""
+    """Return a column's name, or its number for an array, whose columns have no names."""
     return int(name) if is_array and name.isdecimal() else name
 
 
 def to_score(model_path: Path, data: str, reading: Reading) -> tuple[Source, Parameters]:
-    """Open the rows for a model, and return the mixture that it holds."""
+    """Open the rows for a model; return them and the model's parameters."""
     refuse_swapped(data)
     model = load(model_path)
     return rows_for(model, model_path, data, reading), parameters(model)
 
 
 def refuse_swapped(data: str) -> None:
-    """Refuse a model where rows are wanted, before the rows are read as a model."""
+    """Refuse a model file in place of rows: the two arguments were swapped."""
     if data.lower().endswith(".npz"):
         raise DataError(f"{data!r} is no file of rows; the order is MODEL, then DATA")
 
 
 def rows_for(model: GaussianMixture, model_path: Path, data: str, reading: Reading) -> Source:
-    """Open the columns that a model was fitted on; others in the file do no harm."""
+    """Open the columns that a model was fitted on; other columns are ignored."""
     is_array = has_numbered_columns(Path(data))
     names = getattr(model, "feature_names_in_", None)
     chosen = _columns_of(reading.columns, is_array)
@@ -73,5 +73,5 @@ def rows_for(model: GaussianMixture, model_path: Path, data: str, reading: Readi
 
 
 def parameters(model: GaussianMixture) -> Parameters:
-    """Return the mixture that the public attributes of a model stand for."""
+    """Return the parameters in the public attributes of a model."""
     return parameters_of(vars(model), model.covariance_type)

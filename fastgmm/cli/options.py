@@ -94,7 +94,7 @@ class WeightedReading(Reading):
 
 @dataclass(frozen=True)
 class Fitting:
-    """What every estimator takes, by the names of its parameters."""
+    """Parameters that all estimators share, by their names there."""
 
     random_state: Seed = None
     max_iter: Annotated[int, typer.Option(metavar="N", help="Passes over the data, at most.")] = (
@@ -111,7 +111,7 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Written:
-    """What a fit leaves on the disk."""
+    """Files that a fit writes."""
 
     output_path: Annotated[
         Path | None,

@@ -1,4 +1,4 @@
-"""Columns to a Parquet, CSV or .npy file, block by block, whole or not at all."""
+"""Writes columns to a Parquet, CSV or .npy file, which appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SUFFIXES = (*TABLES, ".npy")
 Columns = Mapping[str, np.ndarray]
 Named = Callable[[np.ndarray], Columns]
 NPY_HEADER = 128  # bytes, room for any shape of two dimensions
-# A group is written while the next is computed: with groups of 262 144 rows a million took 1.1 to
-# 1.3 times as long. With fewer rows the footer of a long Parquet file would grow.
+# Rows written while the next group is computed: with 262 144 a million rows took 1.1 to 1.3 times
+# as long, and with fewer the footer of a long Parquet file would grow.
 ROWS_PER_GROUP = 98_304
 
 
 def check(output: Path, suffixes: Sequence[str], read: Sequence[str]) -> None:
-    """Refuse an output that cannot be written, before any work is done for it."""
+    """Refuse an output path that cannot be written, before any work is done."""
     if output.suffix.lower() not in suffixes:
         raise DataError(
             f"the output {str(output)!r} does not end in {_either(suffixes)}, which says its format"
@@ -43,7 +43,7 @@ def check(output: Path, suffixes: Sequence[str], read: Sequence[str]) -> None:
 
 
 def is_array(output: Path) -> bool:
-    """Whether a file is to hold one array, and no columns with names."""
+    """Whether a file holds one array, without column names."""
     return output.suffix.lower() == ".npy"
 
 
@@ -75,7 +75,7 @@ def write_columns(path: Path, pieces: Iterator[np.ndarray], named: Named) -> int
     ):
         for group in _groups(pieces):
             if written is not None:
-                written.result()  # no more than one waits in memory, and what fails stops us here
+                written.result()  # at most one group waits in memory; its error is raised here
             written = thread.submit(lambda group: write(named(group)), group)
             n_rows += len(group)
         if written is None:
@@ -85,14 +85,14 @@ def write_columns(path: Path, pieces: Iterator[np.ndarray], named: Named) -> int
 
 
 def _opened(path: Path, file: IO[bytes]) -> AbstractContextManager[Callable[[Columns], None]]:
-    """Give a function that writes a group of rows below those before."""
+    """Yield a function that appends a group of rows."""
     return _array(file) if is_array(path) else _table(path, file)
 
 
 @contextmanager
 def _array(file: IO[bytes]) -> Iterator[Callable[[Columns], None]]:
-    """Write the only column, of numbers or of rows; its length is known at the end."""
-    written: list[np.ndarray] = []  # the first rows, or none
+    """Write a single column, of numbers or of rows, whose length is known only at the end."""
+    written: list[np.ndarray] = []  # the first rows, if any
     n_rows = 0
     file.seek(NPY_HEADER)
 
@@ -110,7 +110,7 @@ def _array(file: IO[bytes]) -> Iterator[Callable[[Columns], None]]:
 
 
 def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """Make a header of version 1.0 that is as long for any number of rows."""
+    """Return a version 1.0 header, of the same length for any number of rows."""
     described = {
         "descr": np.lib.format.dtype_to_descr(dtype),
         "fortran_order": False,
@@ -123,10 +123,10 @@ def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
 
 @contextmanager
 def _table(path: Path, file: IO[bytes]) -> Iterator[Callable[[Columns], None]]:
-    """Give a function that writes a group of rows below those before."""
+    """Yield a function that appends a group of rows."""
     pa = require("pyarrow", "io")
     with ExitStack() as stack:
-        # a file of pyarrow's own: each write to one of Python's copies what it writes
+        # pyarrow opens the file itself: a write through a Python file copies its bytes
         sink = stack.enter_context(pa.OSFile(os.fspath(file.name), "wb"))
         writers: list[Any] = []
 
@@ -140,7 +140,7 @@ def _table(path: Path, file: IO[bytes]) -> Iterator[Callable[[Columns], None]]:
 
 
 def _groups(pieces: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Join pieces until they are long enough for a group of rows."""
+    """Join pieces into groups of at least `ROWS_PER_GROUP` rows."""
     held: list[np.ndarray] = []
     for piece in pieces:
         held.append(piece)
@@ -158,7 +158,7 @@ def _joined(pieces: Sequence[np.ndarray]) -> np.ndarray:
 def _writer(path: Path, file: Any, schema: Any) -> Any:
     if path.suffix.lower() == ".csv":
         return require("pyarrow.csv", "io").CSVWriter(file, schema)
-    # a dictionary of numbers that are all different is made, given up, and slows the reader, too
+    # a dictionary of distinct numbers is built in vain, and slows the reader too
     repeated = [field.name for field in schema if "int" in str(field.type)]
     parquet = require("pyarrow.parquet", "io")
     return parquet.ParquetWriter(file, schema, use_dictionary=repeated)

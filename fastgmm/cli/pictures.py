@@ -1,4 +1,4 @@
-"""Pictures as files, written whole or not at all; no screen is needed."""
+"""Writes pictures to files, whole or not at all, without a screen."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from fastgmm.errors import require
 from fastgmm.storage.atomic import replacing
 
 SUFFIXES = (".png", ".pdf", ".svg")
-DOTS = 150  # an inch
+DOTS = 150  # per inch
 
 
 def check(path: Path, read: Sequence[str]) -> None:
-    """Refuse a picture that cannot be drawn or written, before any work is done for it."""
+    """Refuse a picture that cannot be drawn or written, before any work is done."""
     require("matplotlib", "plot")
     output.check(path, SUFFIXES, read)
 
 
 @contextmanager
 def saved(path: Path, width: float = 7.0, height: float = 4.8) -> Iterator[Any]:
-    """Give a figure to draw on, of a size in inches, and write it."""
+    """Yield a figure of a size in inches, then write it."""
     figures = require("matplotlib.figure", "plot")
     figure = figures.Figure(figsize=(width, height), layout="constrained")
     yield figure

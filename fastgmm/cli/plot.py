@@ -50,7 +50,7 @@ Rows = Annotated[
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is to be drawn."""
+    """Options for what is drawn."""
 
     kind: Annotated[
         str | None,
@@ -99,9 +99,9 @@ def plot(
 
 
 def _with_same_names(model: GaussianMixture, source: Source) -> tuple[GaussianMixture, Source]:
-    """Return model and rows by the names of one of them: it was checked that they fit together.
+    """Return copies of model and rows with the same feature names.
 
-    The estimator warns if their names differ, or if only one has names.
+    Their columns have been checked; the estimator would warn if only one has names.
     """
     model, source = copy.copy(model), copy.copy(source)
     if source.feature_names is not None:
@@ -112,7 +112,7 @@ def _with_same_names(model: GaussianMixture, source: Source) -> tuple[GaussianMi
 
 
 def _features(text: str | None, model: GaussianMixture) -> list[Feature] | None:
-    """Split names at commas; what is no name of the model's is a number."""
+    """Split names at commas; a number that is no feature's name counts from 0."""
     if text is None:
         return None
     names = getattr(model, "feature_names_in_", [])
@@ -125,7 +125,7 @@ def _features(text: str | None, model: GaussianMixture) -> list[Feature] | None:
 def _kind(
     kind: str | None, model: GaussianMixture, chosen: Sequence[Feature] | None, data: str | None
 ) -> str:
-    """Check what is asked for, or choose what shows the features best."""
+    """Check the kind of picture, or choose one by the number of features."""
     n_features = model.means_.shape[1] if chosen is None else len(chosen)
     if kind is None:
         kind = {1: "histogram", 2: "clusters"}.get(n_features, "corner")
@@ -152,7 +152,7 @@ def _drawing(
     chosen: Sequence[Feature] | None,
     contamination: float,
 ) -> Callable[..., Any]:
-    """Return the function that draws on axes."""
+    """Return the function that draws the picture on axes."""
     if kind == "trace":
         return partial(pictures_of.trace, model)
     if kind == "corner":

@@ -39,18 +39,18 @@ def predict(
 
 
 def labels(found: np.ndarray) -> output.Columns:
-    """Name labels."""
+    """Return the column of labels."""
     return {"label": found}
 
 
 def probabilities(responsibilities: np.ndarray) -> output.Columns:
-    """Name the columns of responsibilities, and the likeliest component of each row."""
+    """Return the columns of labels and responsibilities."""
     columns = {f"p{k}": column for k, column in enumerate(_lying(responsibilities))}
     return {"label": responsibilities.argmax(axis=1), **columns}
 
 
 def _lying(rows: np.ndarray) -> np.ndarray:
-    """Return the columns, each in one piece: turned in cache, in half the time."""
+    """Return contiguous columns; transposing in pieces that stay in cache takes half the time."""
     columns = np.empty(rows.shape[::-1], rows.dtype)
     for start in range(0, len(rows), CACHED_ROWS):
         piece = slice(start, start + CACHED_ROWS)

@@ -1,4 +1,4 @@
-"""Bars on stderr while a command works; nothing where stderr is not a terminal."""
+"""Progress bars on stderr, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fastgmm.sources import Block, Source
 
 
 class PassProgress:
-    """A callback in scikit-learn's protocol: one bar for a fit, one step for a pass.
+    """A callback in scikit-learn's protocol: one bar per fit, one step per pass.
 
     Parameters
     ----------
     doing : str
-        What is done before the first pass, and compiled, when it is for the first time.
+        The bar's text before the first pass.
     """
 
     def __init__(self, doing: str) -> None:
@@ -33,21 +33,21 @@ class PassProgress:
         self.bar.start()
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Learn from the fit's own task how many passes there may be."""
+        """Set the length of the bar: the most passes that the fit may take."""
         if context.parent is None:
             self.bar.update(self.task, total=context.max_subtasks)
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any = None
     ) -> None:
-        """Count a pass, with the log-likelihood that it found."""
+        """Advance by one pass, and show its log-likelihood."""
         if context.parent is None or fitted_estimator is None:
             return
         found = f"log-likelihood {fitted_estimator.lower_bound_:.6g}"
         self.bar.update(self.task, advance=1, description=found)
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Take the bar away, for the results take its place."""
+        """Remove the bar; the results take its place."""
         self.bar.stop()
 
 
@@ -58,12 +58,12 @@ def fitted(model: Any, source: Source, checkpoint: Path | None, doing: str) -> f
     started = time.perf_counter()
     model.fit(source, checkpoint=checkpoint)
     seconds = time.perf_counter() - started
-    model.set_callbacks()  # a bar is not part of what is saved
+    model.set_callbacks()  # the bar must not be saved with the model
     return seconds
 
 
 def counted(pieces: Iterable[tuple[Block, np.ndarray]], n_rows: int | None) -> Iterator[np.ndarray]:
-    """Pass on the scores of each block, and show how many rows have gone by."""
+    """Yield the scores of each block, and show how many rows are done."""
     with _bar("rows") as bar:
         task = bar.add_task("reading", total=n_rows)
         for block, found in pieces:

@@ -1,4 +1,4 @@
-"""fastgmm sample: new rows out of a model."""
+"""fastgmm sample: rows drawn from a model."""
 
 from __future__ import annotations
 

@@ -58,12 +58,12 @@ def score(
 
 
 def _suffixes(contamination: float | None) -> Sequence[str]:
-    """Leave .npy to a single column: numbers and marks do not make an array."""
+    """Return the allowed suffixes: .npy holds a single column only."""
     return output.SUFFIXES if contamination is None else output.TABLES
 
 
 def _summed(found: Iterator[np.ndarray], totals: list[float]) -> Iterator[np.ndarray]:
-    """Pass on each piece, and add its sum to the totals."""
+    """Yield each piece, and append its sum to the totals."""
     for log_likelihoods in found:
         totals.append(float(log_likelihoods.sum(dtype=np.float64)))
         yield log_likelihoods

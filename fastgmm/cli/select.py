@@ -1,4 +1,4 @@
-"""fastgmm select: how many components, and of which kind."""
+"""fastgmm select: the number of components and the covariance type."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class Settings(options.Fitting):
     """Parameters of `AutoGaussianMixture`, by their names there."""
 
     criterion: Annotated[
-        str, typer.Option(metavar="NAME", help="What the best is lowest in: bic, aic or icl.")
+        str,
+        typer.Option(metavar="NAME", help="Criterion to minimise: bic, aic or icl."),
     ] = DEFAULT["criterion"]
     covariance_type: Annotated[
         str,
@@ -48,8 +49,8 @@ class Settings(options.Fitting):
         float,
         typer.Option(
             metavar="SHARE",
-            help="How near to its limit a candidate has to come, as a part of the least that the "
-            "criterion charges from one number to the next.",
+            help="Stop a candidate this near to its limit, as a part of the penalty of one more "
+            "component.",
         ),
     ] = DEFAULT["tol"]
     stopping: options.StoppingRule = DEFAULT["stopping"]
@@ -94,7 +95,7 @@ def counts_of(text: str) -> list[int]:
     Raises
     ------
     DataError
-        If they are not so written, or are none.
+        If the text has another form, or the range is empty.
     """
     counts: list[int] = []
     for part in text.split(","):
@@ -128,7 +129,7 @@ def _show(model: AutoGaussianMixture, seconds: float) -> None:
 
 
 def _criterion_table(selection: Selection) -> Table:
-    """Lines of numbers of components, columns of covariance types; the chosen is marked."""
+    """Return a table: a line per number of components, a column per covariance type."""
     table, name = selection.table, selection.criterion
     types = list(dict.fromkeys(table["covariance_type"]))
     places = list(zip(table["n_components"].tolist(), table["covariance_type"], strict=True))
@@ -141,7 +142,7 @@ def _criterion_table(selection: Selection) -> Table:
     if any(collapsed.values()):
         notes.append("in brackets: components have collapsed")
     if not all(arrived.values()):
-        notes.append("~: stopped before its end, as one that cannot come to be the best")
+        notes.append("~: stopped early, because it cannot become the best")
     shown = Table(
         box=box.SIMPLE_HEAD,
         title=f"{name.upper()}, lower is better",

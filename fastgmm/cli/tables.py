@@ -1,4 +1,4 @@
-"""A model as a person reads it: a table of its components, and figures below."""
+"""Prints a model: a table of its components, with some figures below."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rich.table import Table
 from fastgmm.cli import inputs
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 
-MARGINS = 2  # of a column
-WIDTH_BESIDE = 36  # the columns "component", "weight" and "28 more", and the edges
-MOST_FEATURES = 24  # that are tried, on however wide a screen
+MARGINS = 2  # characters per column
+WIDTH_BESIDE = 36  # of the columns "component", "weight" and "28 more", with the edges
+MOST_FEATURES = 24  # shown on a screen of any width
 
 
 def show(model: GaussianMixture, figures: Mapping[str, str]) -> None:
@@ -27,7 +27,7 @@ def show(model: GaussianMixture, figures: Mapping[str, str]) -> None:
 
 
 def components(model: GaussianMixture, console: Console) -> Table:
-    """Lay out weight, mean and spread of every component, for as many features as fit."""
+    """Return a table of weights, means and spreads, for as many features as fit."""
     columns = _features(model)
     n_shown = _n_fitting(columns, console.width - WIDTH_BESIDE)
     table = Table(box=box.SIMPLE_HEAD, header_style="dim")
@@ -54,13 +54,13 @@ def _features(model: GaussianMixture) -> list[list[str]]:
 
 
 def _n_fitting(columns: Sequence[Sequence[str]], width: int) -> int:
-    """Count the columns that fit side by side; one at least, the screen then has to cope."""
+    """Return how many columns fit side by side, and at least one."""
     edges = np.cumsum([max(map(len, column)) + MARGINS for column in columns])
     return max(1, int(np.searchsorted(edges, width, side="right")))
 
 
 def deviations(model: GaussianMixture) -> np.ndarray:
-    """Take the standard deviation of every feature in every component, (K, d)."""
+    """Return the standard deviation of every feature in every component, (K, d)."""
     return np.sqrt(inputs.parameters(model).variances)
 
 
@@ -81,7 +81,7 @@ def mean_and_spread(mean: float, spread: float) -> str:
 
 
 def n_passes(model: GaussianMixture) -> str:
-    """Count the passes of EM, and say if they were not enough."""
+    """Return the passes of EM as text, with a note if they did not converge."""
     return f"{model.n_iter_}" if model.converged_ else f"{model.n_iter_}, not converged"
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from bench.tools.table import Table
 from fastgmm import passes
 from fastgmm.covariance import family
-from fastgmm.em.acceleration import ACCELERATIONS, Memory
+from fastgmm.em.acceleration import ACCELERATIONS, Acceleration
 from fastgmm.em.loop import State, run
 from fastgmm.em.stopping import MAX_PASSES, TOLERANCE, Stopping
 from fastgmm.em.update_rules import MaximumLikelihood
@@ -99,7 +99,7 @@ def climbed(of: Problem, name: str | None) -> Climb:
     """Climb to the end, and again as far as scikit-learn's tol goes."""
     data_pass = partial(passes.statistics, open_source(of.rows))
     rule = MaximumLikelihood(family(of.covariance_type), 1e-6)
-    state = State(rule, of.start, memory=None if name is None else Memory(name))
+    state = State(rule, of.start, acceleration=None if name is None else Acceleration(name))
     (far,), (short,) = (run([state], data_pass, stop) for stop in (TO_THE_END, SHORT))
     trace = np.array(far.trace)
     near = int(np.argmax(trace >= trace[-1] - NEAR)) + 1
@@ -138,7 +138,7 @@ def default_climb(of: Problem, name: str | None) -> tuple[float, ...]:
     """Return the trace of a climb with our default stop."""
     data_pass = partial(passes.statistics, open_source(of.rows))
     rule = MaximumLikelihood(family(of.covariance_type), 1e-6)
-    state = State(rule, of.start, memory=None if name is None else Memory(name))
+    state = State(rule, of.start, acceleration=None if name is None else Acceleration(name))
     return run([state], data_pass, DEFAULT)[0].trace
 
 

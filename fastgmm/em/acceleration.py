@@ -27,10 +27,10 @@ def _none() -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Memory:
-    """What an acceleration remembers of one candidate: float64 arrays and numbers alone.
+class Acceleration:
+    """SQUAREM's last steps of one candidate, as float64 arrays and numbers alone.
 
-    So it can be written to a file, and whoever reads it goes on with the same bits.
+    So a checkpoint can hold it, and a fit that reads it goes on with the same bits.
     """
 
     name: str  # of ACCELERATIONS
@@ -47,24 +47,24 @@ class Memory:
         """Whether EM goes on alone until it is seen to be slow."""
         return self.name == "auto" and not self.has_begun
 
-    def with_step(self, point: Parameters, image: Parameters, of_trial: bool) -> Memory:
+    def with_step(self, point: Parameters, image: Parameters, of_trial: bool) -> Acceleration:
         """Remember a step of EM; one from an extrapolation tells that it has served."""
         start, end = coordinates(point), coordinates(image)
-        memory = self
+        found = self
         if of_trial:
             grown = self.longest * (LONGEST_STEP if self.length >= self.longest else 1.0)
-            memory = replace(self, longest=grown, n_failed=0)._forgetful()
+            found = replace(self, longest=grown, n_failed=0)._forgetful()
         if len(start) != len(end):  # a component has lost all its rows
-            return memory._forgetful()
-        if len(memory.points) == 0 or memory.points.shape[1] != len(start):
-            return replace(memory, points=read_only(start[None]), images=read_only(end[None]))
+            return found._forgetful()
+        if len(found.points) == 0 or found.points.shape[1] != len(start):
+            return replace(found, points=read_only(start[None]), images=read_only(end[None]))
         return replace(
-            memory,
-            points=read_only(np.vstack([memory.points[-1:], start])),
-            images=read_only(np.vstack([memory.images[-1:], end])),
+            found,
+            points=read_only(np.vstack([found.points[-1:], start])),
+            images=read_only(np.vstack([found.images[-1:], end])),
         )
 
-    def discouraged(self) -> Memory:
+    def discouraged(self) -> Acceleration:
         """Remember a failure: shorter steps, and after several in a row a rest, ever longer."""
         n_failed = self.n_failed + 1
         return replace(
@@ -74,19 +74,19 @@ class Memory:
             rest=min(2 ** min(n_failed - 1, 10) - 1, LONGEST_REST),
         )
 
-    def rested(self) -> Memory:
+    def rested(self) -> Acceleration:
         """Return what is remembered after a pass of rest."""
         return replace(self, rest=max(0, self.rest - 1))
 
-    def extrapolate(self, image: Parameters) -> tuple[Memory, Parameters | None]:
+    def extrapolate(self, image: Parameters) -> tuple[Acceleration, Parameters | None]:
         """Return the parameters to try next in the place of the last image, if there are any."""
         if len(self.points) < 2:
             return self, None
         length = min(self._step_length(metric(image)), self.longest)
-        memory = replace(self, length=length)
-        return memory, moved(image, self._squared(length)) if length > 1.0 else None
+        acceleration = replace(self, length=length)
+        return acceleration, moved(image, self._squared(length)) if length > 1.0 else None
 
-    def _forgetful(self) -> Memory:
+    def _forgetful(self) -> Acceleration:
         return replace(self, points=_none(), images=_none())
 
     def _step_length(self, weights: Array) -> float:

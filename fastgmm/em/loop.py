@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from fastgmm.covariance import Family
-from fastgmm.em.acceleration import Memory
+from fastgmm.em.acceleration import Acceleration
 from fastgmm.em.outcome import Outcome
 from fastgmm.em.stopping import Stopping, is_slow
 from fastgmm.em.update_rules import UpdateRule
@@ -34,7 +34,7 @@ class State:
     trace: tuple[float, ...] = ()  # one objective per pass; a failed trial repeats the last
     outcome: Outcome = Outcome.RUNNING
     failure: Exception | None = None  # set when the outcome is DEGENERATE
-    memory: Memory | None = None  # of the acceleration; None for EM alone
+    acceleration: Acceleration | None = None  # None: EM alone
     trial: Parameters | None = None  # an extrapolation that no pass has seen yet
     start: int = 0  # of the steps of EM alone, in (previous_objective, *trace)
 
@@ -77,23 +77,23 @@ def step(state: State, statistics: SufficientStatistics, stopping: Stopping) -> 
     found = replace(
         state, parameters=parameters, trace=trace, outcome=outcome, trial=None, start=start
     )
-    if state.memory is None or outcome is Outcome.CONVERGED:
+    if state.acceleration is None or outcome is Outcome.CONVERGED:
         return found
-    return _accelerated(found, state.memory, state, stopping)
+    return _accelerated(found, state.acceleration, state, stopping)
 
 
-def _accelerated(found: State, memory: Memory, before: State, stopping: Stopping) -> State:
+def _accelerated(found: State, squarem: Acceleration, before: State, stopping: Stopping) -> State:
     """Add an extrapolation, if there is one, to the state after a step of EM."""
-    if memory.waits:
+    if squarem.waits:
         has_begun = is_slow(found.trace, stopping.tolerance, stopping.rule)
-        return replace(found, memory=replace(memory, has_begun=has_begun))
-    memory = memory.with_step(before.next, found.parameters, of_trial=before.trial is not None)
+        return replace(found, acceleration=replace(squarem, has_begun=has_begun))
+    squarem = squarem.with_step(before.next, found.parameters, of_trial=before.trial is not None)
     if before.trial is None and found.trace[-1] < (-math.inf, *before.trace)[-1]:
-        memory = memory.discouraged()  # EM fell, as it may where reg_covar holds a variance up
-    if memory.rest > 0 or stopping.is_near(found.trace, found.start):
-        return replace(found, memory=memory.rested())
-    memory, trial = memory.extrapolate(found.parameters)
-    return replace(found, memory=memory, trial=_of_family(trial, found.rule.family))
+        squarem = squarem.discouraged()  # EM fell, as it may where reg_covar holds a variance up
+    if squarem.rest > 0 or stopping.is_near(found.trace, found.start):
+        return replace(found, acceleration=squarem.rested())
+    squarem, trial = squarem.extrapolate(found.parameters)
+    return replace(found, acceleration=squarem, trial=_of_family(trial, found.rule.family))
 
 
 def _of_family(trial: Parameters | None, family: Family) -> Parameters | None:
@@ -114,7 +114,7 @@ def _without_trial(state: State, stopping: Stopping) -> State:
         state,
         trace=trace,
         outcome=Outcome.OUT_OF_PASSES if out else Outcome.RUNNING,
-        memory=None if state.memory is None else state.memory.discouraged(),
+        acceleration=None if state.acceleration is None else state.acceleration.discouraged(),
         trial=None,
         start=len(trace),
     )

@@ -52,21 +52,21 @@ def retained(before: float, arriving: float, power: float) -> float:
 
 
 def faded(
-    memory: SufficientStatistics, arriving: SufficientStatistics, kept: float
+    past: SufficientStatistics, arriving: SufficientStatistics, kept: float
 ) -> SufficientStatistics:
-    """Return the sum of both at their total weight, a part `kept` of it from the memory.
+    """Return the sum of both at their total weight, a part `kept` of it from the past.
 
     Both have the same origin and a positive weight.
     """
-    total = memory.row_weight + arriving.row_weight
-    old = kept * total / memory.row_weight
+    total = past.row_weight + arriving.row_weight
+    old = kept * total / past.row_weight
     new = (1.0 - kept) * total / arriving.row_weight
     return replace(
-        memory,
-        weight=old * memory.weight + new * arriving.weight,
-        first=old * memory.first + new * arriving.first,
-        second=old * memory.second + new * arriving.second,
+        past,
+        weight=old * past.weight + new * arriving.weight,
+        first=old * past.first + new * arriving.first,
+        second=old * past.second + new * arriving.second,
         log_likelihood=arriving.log_likelihood,
-        n_rows=memory.n_rows + arriving.n_rows,
+        n_rows=past.n_rows + arriving.n_rows,
         row_weight=total,
     )

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastgmm import em, passes
 from fastgmm.em import diagnostics
-from fastgmm.em.acceleration import Memory
+from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.estimators.callbacks import Progress, StopRequestedError
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of
@@ -154,8 +154,8 @@ class Climb:
         found = repaired(best.parameters, failing.components, sample, best.rule)
         if found is None:
             return ()
-        memory = None if best.memory is None else Memory(best.memory.name)
-        return (em.State(best.rule, found, memory=memory),)
+        acceleration = None if best.acceleration is None else Acceleration(best.acceleration.name)
+        return (em.State(best.rule, found, acceleration=acceleration),)
 
     def _pass(self, candidates: list[Parameters]) -> Sequence[SufficientStatistics]:
         self.prepared.keep(self.moment)

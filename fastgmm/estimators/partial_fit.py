@@ -177,8 +177,8 @@ class _Learner:
         # rows that are still kept all count the same, whatever the power
         power = 1.0 if self.first is not None else self.model.step_power
         kept = stepwise.retained(self.row_weight, found.row_weight, power)
-        memory = stepwise.remembered(self.parameters, self.row_weight, self._regularisation())
-        self._estimate(stepwise.faded(memory, found, kept))
+        past = stepwise.remembered(self.parameters, self.row_weight, self._regularisation())
+        self._estimate(stepwise.faded(past, found, kept))
         self.trace.append(found.mean_log_likelihood)
         self.n_rows += found.n_rows
         self.row_weight += found.row_weight

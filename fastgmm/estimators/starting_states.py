@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgmm import em
-from fastgmm.em.acceleration import Memory
+from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators.climb import Prepared
 from fastgmm.estimators.fitted_attributes import is_fitted, parameters_of
@@ -129,7 +129,7 @@ class Start(NamedTuple):
             states = self._drawn(rule, prepared.sample, prepared.rng)
         name = self.estimator.acceleration
         if name is not None and (self.is_ours or name != "auto"):
-            states = [replace(state, memory=Memory(name)) for state in states]
+            states = [replace(state, acceleration=Acceleration(name)) for state in states]
         return Moment(tuple(states))
 
     def _drawn(

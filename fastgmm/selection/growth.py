@@ -18,7 +18,7 @@ from typing import TypeGuard
 import numpy as np
 
 from fastgmm import em, passes
-from fastgmm.em.acceleration import Memory
+from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation.coordinates import whiten
 from fastgmm.initialisation.kmeans import Members, k_means, maximise, members
@@ -181,7 +181,7 @@ def of_sample(contest: Contest, sample: Sample) -> Contest:
 
 def polish(state: em.State, source: Source, contest: Contest, best: float = math.inf) -> em.State:
     """Run EM over the whole sample, as long as it can come below a value of the criterion."""
-    start = em.State(state.rule, state.parameters, memory=Memory("auto"))
+    start = em.State(state.rule, state.parameters, acceleration=Acceleration("auto"))
     outdone = partial(contest.outdone, best=best)
     data_pass = partial(passes.statistics, source)
     (found,) = em.run([start], data_pass, contest.stopping, outdone=outdone)

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastgmm import em, passes
 from fastgmm.covariance import Family
-from fastgmm.em.acceleration import Memory
+from fastgmm.em.acceleration import Acceleration
 from fastgmm.initialisation.split_merge import merged, merges
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
@@ -88,7 +88,7 @@ def _start(best: Candidate, n_components: int, sample: Sample, contest: Contest)
     if (mean - DEVIATIONS * error) * contest.row_weight > spared:
         return None
     theirs = replace(theirs, means=theirs.means + sample.origin)
-    return em.State(rule, theirs, memory=Memory("auto"))
+    return em.State(rule, theirs, acceleration=Acceleration("auto"))
 
 
 def _with_fewer(

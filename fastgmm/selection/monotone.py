@@ -15,7 +15,7 @@ import numpy as np
 
 from fastgmm import em, passes
 from fastgmm.covariance import Family
-from fastgmm.em.acceleration import Memory
+from fastgmm.em.acceleration import Acceleration
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.selection.candidate import Candidate, best_of
@@ -88,7 +88,7 @@ def _climbed(
             trace=(),
             previous_objective=_state(candidate).trace[-1],
             outcome=em.Outcome.RUNNING,
-            memory=Memory("auto"),
+            acceleration=Acceleration("auto"),
             start=0,
         )
         for candidate in found.values()

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastgmm import em, passes
 from fastgmm.covariance import Family
-from fastgmm.em.acceleration import Memory
+from fastgmm.em.acceleration import Acceleration
 from fastgmm.estimators.callbacks import Progress
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.criteria import named
@@ -197,7 +197,7 @@ def _starts(prepared: Prepared, rules: Sequence[em.MaximumLikelihood], contest: 
         for count in contest.counts:
             start = starts.get(count, _too_many(count))
             found[rule.family, count] = (
-                em.State(rule, start, memory=Memory("auto"))
+                em.State(rule, start, acceleration=Acceleration("auto"))
                 if isinstance(start, Parameters)
                 else start
             )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from fastgmm import em
-from fastgmm.em.acceleration import Memory
+from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import (
     CheckpointError,
     CheckpointWarning,
@@ -32,7 +32,7 @@ from fastgmm.storage.fit_identity import Identity, differences
 KIND = "checkpoint"
 NO_NUMBERS = ("rule", "trace", "outcome", "failure")  # fields of a state with a form of their own
 # what the other fields may be: frozen dataclasses of numbers, texts and arrays
-CLASSES: dict[str, Any] = {"Parameters": Parameters, "Memory": Memory}
+CLASSES: dict[str, Any] = {"Parameters": Parameters, "Acceleration": Acceleration}
 # A write is safe from the end of its process at once: 1.2 ms for six components. The disk is waited
 # for in this share of the time at most, since some take 20 ms; a crash of the machine then loses a
 # second or two of work.

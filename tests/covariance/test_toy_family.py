@@ -15,7 +15,7 @@ import fastgmm
 from fastgmm import AutoGaussianMixture, GaussianMixture, em, passes
 from fastgmm.cli.app import app
 from fastgmm.covariance import FAMILIES, Constraint, Family
-from fastgmm.em.acceleration import Memory
+from fastgmm.em.acceleration import Acceleration
 from fastgmm.initialisation.kmeans import Members, maximise
 from fastgmm.initialisation.repair import repaired
 from fastgmm.initialisation.split_merge import merged
@@ -125,7 +125,8 @@ def test_every_extrapolation_is_of_the_family(kind, rows):
 
     rule = em.MaximumLikelihood(kind, 1e-6)
     start = mixture(kind, max_iter=0).fit(rows)._parameters()
-    em.run([em.State(rule, start, memory=Memory("squarem"))], data_pass, em.Stopping(0.0, 40))
+    state = em.State(rule, start, acceleration=Acceleration("squarem"))
+    em.run([state], data_pass, em.Stopping(0.0, 40))
     for each in seen:
         assert_of(kind, each.covariances)
     assert_of(kind, mixture(kind, acceleration="squarem").fit(rows).covariances_)

@@ -22,7 +22,7 @@ from fastgmm.em.acceleration import (
     ACCELERATIONS,
     LARGEST_CHANGE,
     LONGEST_REST,
-    Memory,
+    Acceleration,
     coordinates,
     metric,
     moved,
@@ -54,8 +54,8 @@ def problem(structure, seed, n_features=2, n_components=3, separation=2.0, n_row
 
 def climbed(name, data_pass, start, stopping, reg_covar=0.0):
     rule = MaximumLikelihood(FAMILY_OF[start.structure], reg_covar)
-    memory = None if name is None else Memory(name)
-    (found,) = run([State(rule, start, memory=memory)], data_pass, stopping)
+    acceleration = None if name is None else Acceleration(name)
+    (found,) = run([State(rule, start, acceleration=acceleration)], data_pass, stopping)
     return found
 
 
@@ -106,19 +106,19 @@ def test_an_extrapolation_that_leads_astray_is_dropped_and_em_goes_on(monkeypatc
     data_pass, start = problem("full", 4)
     plain = climbed(None, data_pass, start, Stopping(0.0, 40))
 
-    def astray(memory, image):
+    def astray(acceleration, image):
         step = np.zeros(len(coordinates(image)))
         step[: image.n_components] = -0.5, 0.5, 0.5
         step[image.n_components : 2 * image.n_components] = 7.0
-        return memory, moved(image, step)
+        return acceleration, moved(image, step)
 
-    monkeypatch.setattr(Memory, "extrapolate", astray)
+    monkeypatch.setattr(Acceleration, "extrapolate", astray)
     found = climbed("squarem", data_pass, start, Stopping(0.0, 40))
     kept = [bound for i, bound in enumerate(found.trace) if bound not in found.trace[:i]]
     assert kept == list(plain.trace[: len(kept)])  # the same bits: EM did not notice
     # rests of 0, 1, 3, 7, 15 passes follow failures in a row: of passes 2, 4, 7, 12, 21 and 38
     assert len(found.trace) - len(kept) == 6
-    assert found.memory.n_failed == 6
+    assert found.acceleration.n_failed == 6
 
 
 @pytest.mark.parametrize("objective", [math.nan, math.inf, -math.inf, -1e300])
@@ -238,7 +238,7 @@ def test_company_and_repetition_change_no_bit(name):
     data_pass, start = problem("full", 10)
     rule, stopping = MaximumLikelihood(FAMILY_OF["full"], 1e-6), Stopping(1e-7, 200)
     alone = climbed(name, data_pass, start, stopping, 1e-6)
-    states = [State(rule, start), State(rule, start, memory=Memory(name))]
+    states = [State(rule, start), State(rule, start, acceleration=Acceleration(name))]
     _, found = run(states, data_pass, stopping)
     assert found.trace == alone.trace
     assert_array_equal(found.parameters.covariances, alone.parameters.covariances)
@@ -257,24 +257,24 @@ def test_a_state_taken_up_again_goes_on_with_the_same_bits():
 @pytest.mark.parametrize("name", ACCELERATIONS)
 def test_a_memory_holds_arrays_and_numbers_alone(name):
     data_pass, start = problem("full", 12)
-    memory = climbed(name, data_pass, start, Stopping(0.0, 9)).memory
-    for field in fields(memory):
-        value = getattr(memory, field.name)
+    acceleration = climbed(name, data_pass, start, Stopping(0.0, 9)).acceleration
+    for field in fields(acceleration):
+        value = getattr(acceleration, field.name)
         assert isinstance(value, str | int | float | np.ndarray)
         if isinstance(value, np.ndarray):
             assert value.dtype == np.float64
             assert not value.flags.writeable
-    assert memory.points.shape == memory.images.shape
+    assert acceleration.points.shape == acceleration.images.shape
 
 
 def test_rests_grow_and_are_bounded():
-    memory, rests = Memory("squarem"), []
+    acceleration, rests = Acceleration("squarem"), []
     for _ in range(12):
-        memory = memory.discouraged()
-        rests.append(memory.rest)
+        acceleration = acceleration.discouraged()
+        rests.append(acceleration.rest)
     assert rests[:5] == [0, 1, 3, 7, 15]
     assert rests[-1] == LONGEST_REST
-    assert memory.rested().rest == LONGEST_REST - 1
+    assert acceleration.rested().rest == LONGEST_REST - 1
 
 
 def test_a_step_of_coordinates_is_taken_whole_where_it_is_small(make_case, structure):

@@ -144,8 +144,9 @@ def add_row_totals(tile, n_rows, out):
 
 def two_parts(values, dtype):
     """Split float64 values into the nearest of ``dtype`` and what that leaves out."""
-    nearest = values.astype(dtype)
-    return nearest, (values - nearest).astype(dtype)
+    # in C order, because LLVM compiles every kernel once more for another: 6 s for a picture
+    nearest = values.astype(dtype, order="C")
+    return nearest, (values - nearest).astype(dtype, order="C")
 
 
 def with_columns(values, count):

@@ -28,6 +28,7 @@ def test_the_mixture_is_right_where_k_means_is_wrong():
     assert found.mixture_index > 0.99
 
 
+@pytest.mark.slow
 def test_the_race_compares_the_same_fit():
     found = million_rows.race(60_000)
     assert (found.n_rows, found.n_part) == (60_000, 50_000)

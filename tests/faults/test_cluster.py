@@ -37,6 +37,7 @@ from fastgmm.storage.fit_identity import FIRST_ROWS, identity_of
 
 PATIENCE = 120  # seconds until a test counts as one that hangs; it takes 5
 pytestmark = [
+    pytest.mark.slow,  # `sources/dask` has the quick tests, in this process and its threads
     pytest.mark.deadline(PATIENCE),
     # A killed worker leaves sockets to the collector, which is none of ours to close.
     pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
@@ -106,7 +107,6 @@ def test_a_worker_killed_with_the_only_copy_of_rows_changes_no_bit(connect, expe
     assert max(visits) == 2
 
 
-@pytest.mark.slow
 def test_a_partition_that_kills_every_worker_is_named(cluster, connect, tmp_path):
     connect(2)
     cluster.scheduler.allowed_failures = 1
@@ -290,7 +290,6 @@ def test_kernels_use_no_more_threads_than_dask_was_given(connect):
     assert len({(process, thread) for process, thread, _ in found}) <= sum(given.values())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples"])
 def test_lazy_scores_hold_rows_that_their_user_has_dropped(connect, tmp_path, method):
     connect(2)
@@ -307,7 +306,6 @@ def test_lazy_scores_hold_rows_that_their_user_has_dropped(connect, tmp_path, me
     assert set(counts(tmp_path)) == {1}  # none was made anew
 
 
-@pytest.mark.slow
 def test_a_fit_goes_on_elsewhere_from_the_checkpoint_of_one_whose_workers_were_killed(
     cluster, connect, expected, tmp_path
 ):
@@ -327,7 +325,6 @@ def test_a_fit_goes_on_elsewhere_from_the_checkpoint_of_one_whose_workers_were_k
     assert counts(folder)[11] - before == 1 + 4  # a sample's pass, and four more of EM
 
 
-@pytest.mark.slow
 def test_another_client_goes_on_where_one_was_killed(cluster, connect, expected, tmp_path):
     connect(2)
     folder = tmp_path / "visits"
@@ -343,7 +340,6 @@ def test_another_client_goes_on_where_one_was_killed(cluster, connect, expected,
     assert counts(folder)[11] - before == 1 + 4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("n_workers", [1, 2, 4])
 def test_any_number_of_workers_gives_the_same_bits(connect, expected, n_workers):
     client = connect(max(n_workers, 2))
@@ -353,7 +349,6 @@ def test_any_number_of_workers_gives_the_same_bits(connect, expected, n_workers)
         assert fitted(rows) == expected
 
 
-@pytest.mark.slow
 def test_a_scheduler_that_dies_ends_the_fit_with_its_last_iteration(tmp_path):
     process = processes.start("cluster")
     try:

@@ -36,6 +36,7 @@ def test_a_second_process_compiles_nothing(cache):
     assert (first["hits"], second["hits"]) == ("0", "1")
 
 
+@pytest.mark.slow
 def test_a_fit_of_compiled_kernels_begins_in_time():
     first_call("fit")
     found = first_call("fit")

@@ -21,7 +21,7 @@ def rows(rng):
     return np.concatenate([rng.normal(size=(100, 2)), rng.normal(6.0, 1.0, size=(100, 2))])
 
 
-@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+@pytest.mark.parametrize("layer", ["omp", pytest.param("workqueue", marks=pytest.mark.slow)])
 def test_the_interpreter_ends_while_a_daemon_thread_fits(layer):
     assert processes.run("leaving", NUMBA_THREADING_LAYER=layer) == "leaving\n"
 

@@ -34,6 +34,7 @@ for n_rows in (500, 50_000):  # on one thread, and shared
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_finds_a_cache_compiles_nothing(tmp_path):
     environment = os.environ | {"FASTGMM_CACHE": "1"}
     environment.setdefault("NUMBA_CACHE_DIR", str(tmp_path))

@@ -46,6 +46,8 @@ def gathered(rows, row_weights, factors, *rest):
     expectation_serial(rows, row_weights, pruned.Gathered(*factors), *rest)
 
 
+# Compiling the two pruned kernels takes 17 s for each type of rows, and 11 s more for threads.
+DTYPES = [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)]
 WAYS = {
     "gathered": gathered,
     "bounded": bounded,
@@ -65,7 +67,7 @@ def random_case(rng, case, dtype, offset=0.0):
     return parameters, twins.random_rows(rng, parameters, n_rows, dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_pruned_pass_agrees_with_its_twin(rng, run, case, dtype):
     parameters, rows = random_case(rng, case, dtype)
@@ -151,7 +153,7 @@ def with_one_far_away(rng, nats, n_rows, d=24, n_components=20):
     return Parameters.from_covariances("full", weights, means, unit), rows
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("nats", [30.0, 49.9, 50.1, 55.0, 60.0, 68.0, 70.0, 100.0])
 def test_a_far_component_is_alive_in_every_pass_or_in_none(rng, nats, dtype):
     parameters, rows = with_one_far_away(rng, nats, 400)
@@ -275,6 +277,7 @@ def test_all_directions_bound_tightly(rng):
     assert np.mean(few >= all_of_them - 1.0) > 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_any_number_of_threads_gives_the_same_bits(rng, dtype):
     parameters, rows = far_apart(rng, dtype)
@@ -291,6 +294,7 @@ def test_any_number_of_threads_gives_the_same_bits(rng, dtype):
         assert each.log_likelihood == serial.log_likelihood
 
 
+@pytest.mark.slow
 def test_fifty_passes_end_where_dense_ones_do(rng, monkeypatch):
     parameters, rows = far_apart(rng)
     start = {

@@ -70,7 +70,11 @@ def run_python(code, names):
             assert printed.getvalue().split()[-1] == said[1], lines[statement.end_lineno - 1]
 
 
-@pytest.mark.parametrize("name", SHOWN)
+# the pictures of that page take 11 s
+SLOW = [pytest.param("pictures", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("name", [*(each for each in SHOWN if each != "pictures"), *SLOW])
 def test_a_page_shows_what_runs(name, workplace):
     """Code of a page runs from its top, and command lines after it."""
     blocks = FENCE.findall(PAGES[name].read_text("utf-8"))

@@ -238,6 +238,17 @@ def test_rows_are_summed_alike_wherever_they_lie_in_memory(rng, structure):
             assert_array_equal(mine, other)
 
 
+def test_factors_have_one_layout_whatever_the_parameters_have(rng, structure, dtype):
+    """So that no second kernel is compiled for means in Fortran's order."""
+    made = twins.random_parameters(rng, structure, 3, 5)
+    arrays = made.means, made.covariances, made.precisions_cholesky
+    parameters = Parameters(structure, made.weights, *map(np.asfortranarray, arrays))
+    factors = twins.factors_of(parameters, dtype)
+    for found, expected in zip(factors, twins.factors_of(made, dtype), strict=True):
+        assert_array_equal(found, expected)
+        assert not isinstance(found, np.ndarray) or found.flags.c_contiguous
+
+
 def test_a_slice_is_summed_alike_whatever_lies_beside_it(rng, structure, dtype):
     parameters = twins.random_parameters(rng, structure, 3, 4)
     rows = twins.random_rows(rng, parameters, 1000, dtype)

@@ -198,7 +198,7 @@ def test_what_changes_no_bit_may_change(rows, path, capsys):
 def test_fields_of_another_fastgmm_are_refused(rows, path):
     GaussianMixture(**SETTINGS).fit(rows, checkpoint=path)
     header, arrays = archive.read(path)
-    header["states"][0]["numbers"]["memory"]["parts"]["trust"] = 0
+    header["states"][0]["numbers"]["acceleration"]["parts"]["trust"] = 0
     archive.write(path, header, arrays)
     with pytest.raises(CheckpointError, match=r"written by another fastgmm .*'trust'"):
         GaussianMixture(**SETTINGS).fit(rows, checkpoint=path)

@@ -54,7 +54,12 @@ def test_an_attribute_error_of_an_import_is_named_as_its_cause(tmp_path):
     ("code", "environment", "expected"),
     [
         ("", {"NUMBA_DISABLE_JIT": "1"}, "NUMBA_DISABLE_JIT=1 in the environment turns off; unset"),
-        (BY_CODE, {}, "numba.config.DISABLE_JIT=1 turns off; set it to 0 where your code"),
+        pytest.param(
+            BY_CODE,
+            {},
+            "numba.config.DISABLE_JIT=1 turns off; set it to 0 where your code",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_compiler_that_is_turned_off_is_named_with_the_way_out(

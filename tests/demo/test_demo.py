@@ -45,6 +45,7 @@ def test_the_file_of_the_race_holds_the_components_it_says(tmp_path):
     assert len(np.unique(rows, axis=0)) == 1000
 
 
+@pytest.mark.slow
 def test_the_whole_demo_fits_on_one_screen_and_leaves_its_pictures(tmp_path):
     folder = tmp_path / "pictures"
     result = CliRunner().invoke(app, ["demo", "--out", str(folder), "--rows", "5000"])

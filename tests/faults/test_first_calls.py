@@ -70,6 +70,7 @@ def test_two_processes_may_compile_at_once(cache, tmp_path):
     assert (again["bits"], again["hits"]) == (cache[1]["bits"], "1")
 
 
+@pytest.mark.slow
 def test_no_home_and_no_folder_to_write_to_are_no_failure(cache, tmp_path):
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PACKAGE, tmp_path / "fastgmm", ignore=ignored)

@@ -38,6 +38,7 @@ def test_a_thread_that_may_not_handle_signals_fits(rows):
     )
 
 
+@pytest.mark.slow
 def test_a_sub_interpreter_is_refused_and_the_main_one_goes_on():
     refused, again, goes_on = processes.run("subinterpreters").splitlines()
     assert refused == again

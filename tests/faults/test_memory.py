@@ -14,7 +14,8 @@ def test_a_failure_of_any_allocation_leaves_object_and_file_as_they_were(tmp_pat
     assert counts["save"] > 2
 
 
-@pytest.mark.parametrize("layer", ["omp", pytest.param("workqueue", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_a_limit_of_the_system_leaves_the_object_as_it_was(layer):
     assert "went through" in processes.run("memory", "limited", NUMBA_THREADING_LAYER=layer)
 

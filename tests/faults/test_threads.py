@@ -13,7 +13,8 @@ MANY = os.cpu_count() + 6  # so that 7 threads, and one more than there are proc
 PATIENCE = 230  # seconds, for where all those threads have one processor and share it with others
 
 
-@pytest.mark.parametrize("layer", ["omp", pytest.param("workqueue", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", LAYERS)
 def test_any_number_of_threads_of_any_kind_gives_the_same_bits(layer):
     printed = processes.run(
         "threads",

@@ -95,6 +95,7 @@ print(out.sum())
 """
 
 
+@pytest.mark.slow
 def test_kernels_compile_in_memory_where_no_folder_can_be_written():
     command = [sys.executable, "-c", WITHOUT_A_FOLDER]
     environment = os.environ | {"FASTGMM_CACHE": "1"}

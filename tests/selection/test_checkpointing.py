@@ -58,7 +58,7 @@ def test_a_search_that_is_ended_again_and_again_ends_with_the_same_bits(rows, pa
     assert not disturbed(again, 1, monkeypatch)  # no pass of EM at all
 
 
-@pytest.mark.parametrize("kind", ["outdone", "merged"])
+@pytest.mark.parametrize("kind", [pytest.param("outdone", marks=pytest.mark.slow), "merged"])
 def test_a_contest_goes_on_where_it_was(kind, path, monkeypatch):
     """Candidates that were stopped stay so, and the best is compared with what it leads to."""
     rng = np.random.default_rng(0)

@@ -6,6 +6,7 @@ import pytest
 from faults import processes
 
 
+@pytest.mark.slow
 def test_a_failure_of_any_allocation_leaves_object_and_file_as_they_were(tmp_path):
     printed = processes.run("memory", "injected", tmp_path)
     counts = {name: int(n) for name, n in (line.split() for line in printed.splitlines())}

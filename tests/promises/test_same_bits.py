@@ -51,7 +51,11 @@ def bits(model):
     return arrays | {"bounds": model.lower_bounds_, "passes": model.n_iter_, "rows": model.n_rows_}
 
 
-@pytest.fixture(scope="module", params=COVARIANCE_TYPES)
+# compiling for tied covariances and threads takes 20 s
+@pytest.fixture(
+    scope="module",
+    params=["full", pytest.param("tied", marks=pytest.mark.slow), "diag", "spherical"],
+)
 def reference(request, rows):
     """A covariance type, and the bits that a C-ordered array gives."""
     return request.param, bits(fit(rows, request.param))
@@ -174,6 +178,7 @@ def wide_parameters(structure, n_components, n_features):
     return Parameters.from_covariances(structure, weights, means, covariance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("structure", "n_components", "n_features"),
     [("tied", 10, 784), ("tied", 50, 200), ("full", 3, 200)],
@@ -192,6 +197,7 @@ def test_threads_of_blas_change_no_bit_of_a_pass(structure, n_components, n_feat
     of_any_blas(work)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_threads_of_blas_change_no_bit_of_a_fit_with_relative_regularisation(covariance_type):
     rows = wide_rows(12_000, 100)
@@ -208,6 +214,7 @@ def test_threads_of_blas_change_no_bit_of_a_fit_with_relative_regularisation(cov
     of_any_blas(work)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "kmeans", "k-means++", "random", "random_from_data"])
 def test_threads_of_blas_change_no_bit_of_a_start(method):
     sample = wide_sample(1000, 150)
@@ -215,6 +222,7 @@ def test_threads_of_blas_change_no_bit_of_a_start(method):
     of_any_blas(lambda: start_from(sample, method, 3, rule, np.random.default_rng(0)))
 
 
+@pytest.mark.slow
 def test_threads_of_blas_change_no_bit_of_what_moves_components():
     rule = em.MaximumLikelihood(family("tied"), 1e-3)
     sample, parameters = wide_sample(1000, 150), wide_parameters("tied", 3, 150)
@@ -229,6 +237,7 @@ def test_threads_of_blas_change_no_bit_of_what_moves_components():
     of_any_blas(lambda: [[*cut.halves[0], cut.gain] for cut in cuts])
 
 
+@pytest.mark.slow
 def test_threads_of_blas_change_no_bit_of_partial_fits_and_of_the_file(tmp_path):
     rows = wide_rows(2000, 128)
 
@@ -242,6 +251,7 @@ def test_threads_of_blas_change_no_bit_of_partial_fits_and_of_the_file(tmp_path)
     of_any_blas(work)
 
 
+@pytest.mark.slow
 def test_threads_of_blas_change_no_bit_of_a_selection():
     rows = wide_rows(1500, 60)
 
@@ -252,6 +262,7 @@ def test_threads_of_blas_change_no_bit_of_a_selection():
     of_any_blas(work)
 
 
+@pytest.mark.slow
 def test_threads_of_blas_change_no_bit_of_drawn_rows():
     parameters = wide_parameters("full", 2, 150)
     of_any_blas(lambda: sampling.sample(parameters, 50, np.random.RandomState(0))[0])

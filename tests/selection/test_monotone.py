@@ -37,6 +37,7 @@ def of_type(table, name):
     return table["log_likelihood"][table["covariance_type"] == name]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_small_sample")
 def test_a_candidate_is_never_below_a_smaller_one(rows, monkeypatch):
     arguments = {"n_components": range(1, 8), "random_state": 0}

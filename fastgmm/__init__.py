@@ -1,8 +1,8 @@
 """Gaussian mixtures with scikit-learn's API: fast, and for data larger than memory.
 
-`GaussianMixture` is the estimator; `load` reads a saved one. `open_source` selects columns and
-weights of data. `select` chooses the number of components, `AutoGaussianMixture` does so in a
-pipeline. `plot` draws.
+`GaussianMixture` is the estimator, `ConjugatePrior` a prior for it; `load` reads a saved model.
+`open_source` selects columns and weights of data. `select` chooses the number of components,
+`AutoGaussianMixture` does so in a pipeline. `plot` draws.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fastgmm.version import __version__
 
 if TYPE_CHECKING:
     from fastgmm import plot
-    from fastgmm.estimators import GaussianMixture, load
+    from fastgmm.estimators import ConjugatePrior, GaussianMixture, load
     from fastgmm.selection import AutoGaussianMixture, select
     from fastgmm.sources import open_source
 
@@ -33,6 +33,7 @@ __all__ = [
     "AutoGaussianMixture",
     "CheckpointError",
     "CheckpointWarning",
+    "ConjugatePrior",
     "DataError",
     "DegenerateComponentWarning",
     "DegenerateCovarianceError",
@@ -52,6 +53,7 @@ __all__ = [
 # installed. `import fastgmm` takes 0.02 s, and who only reads rows never pays for the rest.
 ROOMS = {
     "AutoGaussianMixture": "fastgmm.selection",
+    "ConjugatePrior": "fastgmm.estimators",
     "GaussianMixture": "fastgmm.estimators",
     "load": "fastgmm.estimators",
     "open_source": "fastgmm.sources",

@@ -27,7 +27,7 @@ from fastgmm.covariance import family
 from fastgmm.em.acceleration import ACCELERATIONS, Acceleration
 from fastgmm.em.loop import State, run
 from fastgmm.em.stopping import MAX_PASSES, TOLERANCE, Stopping
-from fastgmm.em.update_rules import MaximumLikelihood
+from fastgmm.em.update_rules import Maximisation
 from fastgmm.initialisation.methods import start_from
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.subsample import draw_sample
@@ -98,7 +98,7 @@ def _start(rows: np.ndarray, n_components: int, name: str, rng: np.random.Genera
 def climbed(of: Problem, name: str | None) -> Climb:
     """Climb to the end, and again as far as scikit-learn's tol goes."""
     data_pass = partial(passes.statistics, open_source(of.rows))
-    rule = MaximumLikelihood(family(of.covariance_type), 1e-6)
+    rule = Maximisation(family(of.covariance_type), 1e-6)
     state = State(rule, of.start, acceleration=None if name is None else Acceleration(name))
     (far,), (short,) = (run([state], data_pass, stop) for stop in (TO_THE_END, SHORT))
     trace = np.array(far.trace)
@@ -111,7 +111,7 @@ def own_start(of: Problem, seed: int) -> Problem:
     """Return the problem with the start that a fit begins from by default."""
     of_family = family(of.covariance_type)
     n_components, rng = of.start.n_components, np.random.default_rng(seed)
-    rule = MaximumLikelihood(of_family, 1e-6)
+    rule = Maximisation(of_family, 1e-6)
     sample = draw_sample(open_source(of.rows), rng)
     start = start_from(sample, "auto", n_components, rule, rng)
     return of._replace(start=start)
@@ -137,7 +137,7 @@ def print_late() -> None:
 def default_climb(of: Problem, name: str | None) -> tuple[float, ...]:
     """Return the trace of a climb with our default stop."""
     data_pass = partial(passes.statistics, open_source(of.rows))
-    rule = MaximumLikelihood(family(of.covariance_type), 1e-6)
+    rule = Maximisation(family(of.covariance_type), 1e-6)
     state = State(rule, of.start, acceleration=None if name is None else Acceleration(name))
     return run([state], data_pass, DEFAULT)[0].trace
 

@@ -21,7 +21,7 @@ from bench.tools.table import Table
 from bench.tools.timing import timed
 from fastgmm import DegenerateComponentWarning, GaussianMixture
 from fastgmm.covariance import family
-from fastgmm.em import MaximumLikelihood
+from fastgmm.em import Maximisation
 from fastgmm.initialisation.methods import start_from
 from fastgmm.passes.subsample import draw_sample
 from fastgmm.sources import open_source
@@ -55,7 +55,7 @@ def drawn(n_rows: int, n_features: int, n_components: int) -> np.ndarray:
 def start(rows: np.ndarray, n_components: int, method: str, seed: int, kind: str = "full") -> None:
     """Find the first parameters of a fit."""
     rng = np.random.default_rng(seed)
-    rule = MaximumLikelihood(family(kind), 1e-6)
+    rule = Maximisation(family(kind), 1e-6)
     start_from(draw_sample(open_source(rows), rng), method, n_components, rule, rng)
 
 

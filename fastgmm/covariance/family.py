@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fastgmm.covariance.regularisation import own_covariances
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.prior import Prior
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.mixture.structure import Structure
 
@@ -54,6 +55,7 @@ class Family:
         means: npt.ArrayLike,
         reg_covar: float | Array,
         of_empty: Array | None = None,
+        prior: Prior | None = None,
     ) -> Array:
         """Covariances about the means, of highest expected log-likelihood but for `reg_covar`.
 
@@ -75,7 +77,9 @@ class Family:
             In the structure's shape. Whether they are finite and positive definite is for
             `Parameters.from_covariances` to say.
         """
-        covariances = own_covariances(statistics, means, reg_covar)
+        covariances = own_covariances(statistics, means, reg_covar, prior)
+        if prior is not None:
+            return self.nearest(covariances, statistics.weight + prior.rows)
         empty = ~statistics.occupied
         if of_empty is not None and not self.structure.is_shared:
             covariances[empty] = of_empty[empty]

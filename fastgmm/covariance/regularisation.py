@@ -6,11 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.prior import Prior
 from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, SufficientStatistics
 
 
 def own_covariances(
-    statistics: SufficientStatistics, means: npt.ArrayLike, reg_covar: float | Array
+    statistics: SufficientStatistics,
+    means: npt.ArrayLike,
+    reg_covar: float | Array,
+    prior: Prior | None = None,
 ) -> Array:
     """Covariances about the means, in the structure's shape, with `reg_covar` in each variance.
 
@@ -28,7 +32,10 @@ def own_covariances(
         added = structure.diagonal(np.broadcast_to(divisor, moments.shape))
         # rounding may leave a variance of nothing just below 0
         variances[...] = np.maximum(variances, 0.0) + structure.added(reg_covar) * added
-        return np.asarray(moments / divisor)
+        own = np.asarray(moments / divisor)
+    if prior is None:
+        return own
+    return prior.covariances(structure, statistics.weight, statistics.means, own)
 
 
 def relative(reg_covar: float, variances: Array) -> Array:

@@ -3,7 +3,7 @@
 from fastgmm.em.loop import DataPass, State, run
 from fastgmm.em.outcome import Outcome
 from fastgmm.em.stopping import MAX_PASSES, ROUNDING, STOPPING_RULES, TOLERANCE, Stopping, aitken
-from fastgmm.em.update_rules import MaximumLikelihood, UpdateRule
+from fastgmm.em.update_rules import Maximisation, UpdateRule
 
 __all__ = [
     "MAX_PASSES",
@@ -11,7 +11,7 @@ __all__ = [
     "STOPPING_RULES",
     "TOLERANCE",
     "DataPass",
-    "MaximumLikelihood",
+    "Maximisation",
     "Outcome",
     "State",
     "Stopping",

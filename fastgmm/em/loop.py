@@ -37,6 +37,7 @@ class State:
     acceleration: Acceleration | None = None  # None: EM alone
     trial: Parameters | None = None  # an extrapolation that no pass has seen yet
     start: int = 0  # of the steps of EM alone, in (previous_objective, *trace)
+    log_prior: float = 0.0  # the part of the prior in the last objective of EM alone or of a trial
 
     @property
     def next(self) -> Parameters:
@@ -75,7 +76,13 @@ def step(state: State, statistics: SufficientStatistics, stopping: Stopping) -> 
     start = state.start if state.trial is None else len(trace)
     outcome = stopping.judge(trace, state.previous_objective, start)
     found = replace(
-        state, parameters=parameters, trace=trace, outcome=outcome, trial=None, start=start
+        state,
+        parameters=parameters,
+        trace=trace,
+        outcome=outcome,
+        trial=None,
+        start=start,
+        log_prior=state.rule.log_prior(state.next, statistics.row_weight),
     )
     if state.acceleration is None or outcome is Outcome.CONVERGED:
         return found

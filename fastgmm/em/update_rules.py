@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from fastgmm.covariance import Family
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.prior import Prior
 from fastgmm.mixture.statistics import SufficientStatistics
 
 
@@ -24,26 +25,44 @@ class UpdateRule(Protocol):
     def reg_covar(self) -> float | Array:
         """What is added to every variance, or to that of each feature (d,)."""
 
+    @property
+    def prior(self) -> Prior | None:
+        """What counts as known before any row."""
+
     def estimate(self, statistics: SufficientStatistics, previous: Parameters | None) -> Parameters:
         """Parameters that raise the objective."""
 
     def objective(self, parameters: Parameters, statistics: SufficientStatistics) -> float:
         """Value of the parameters that made the statistics."""
 
+    def log_prior(self, parameters: Parameters, row_weight: float) -> float:
+        """Return the part of the prior in that value."""
+
+    def under(self, prior: Prior | None) -> UpdateRule:
+        """Return the same rule with another prior."""
+
+    def on(self, row_weight: float, origin: Array | float) -> UpdateRule:
+        """Return the same rule for rows about another origin, where a unit weighs so much."""
+
 
 @dataclass(frozen=True)
-class MaximumLikelihood:
-    """The M-step of a covariance family, and the log-likelihood per unit of row weight."""
+class Maximisation:
+    """The M-step of a covariance family: of highest likelihood, or of highest posterior density.
+
+    The objective is the log-likelihood per unit of row weight, plus that of the prior.
+    """
 
     family: Family
     reg_covar: float | Array  # added to every variance, or to that of each feature (d,)
+    prior: Prior | None = None  # None for maximum likelihood
 
     def estimate(self, statistics: SufficientStatistics, previous: Parameters | None) -> Parameters:
-        """Parameters of highest expected log-likelihood.
+        """Parameters of highest expected log-likelihood or posterior density.
 
-        A component without weight keeps its previous mean and, as far as the family allows, its
-        previous covariance, and gets weight 0. Without `previous`, as in a first M-step from
-        labels, it stays at its origin with `reg_covar` for a covariance.
+        Under a prior, a component without weight gets the covariance of the prior. Without one it
+        keeps, as far as the family allows, its previous covariance; without `previous`, as in a
+        first M-step from labels, it has `reg_covar` for a covariance. In any case it stays where
+        it was, or goes to the prior's mean.
 
         Raises
         ------
@@ -54,13 +73,30 @@ class MaximumLikelihood:
         weights = np.where(occupied, statistics.weight, 0.0)
         means = statistics.means
         of_empty = None if previous is None else previous.covariances
-        covariances = self.family.estimate(statistics, means, self.reg_covar, of_empty)
-        with np.errstate(over="ignore", invalid="ignore"):  # seen in the covariances, below
-            weights /= weights.sum()
+        covariances = self.family.estimate(statistics, means, self.reg_covar, of_empty, self.prior)
         if previous is not None and not occupied.all():
             means = np.where(occupied[:, None], means, previous.means)
+        if self.prior is not None:
+            means = self.prior.means(weights, means)
+            weights = self.prior.weights(weights)
+        with np.errstate(over="ignore", invalid="ignore"):  # seen in the covariances, above
+            weights /= weights.sum()
         return Parameters.from_covariances(self.family.structure, weights, means, covariances)
 
     def objective(self, parameters: Parameters, statistics: SufficientStatistics) -> float:
-        """Mean log-likelihood of the rows under the parameters that made the statistics."""
-        return statistics.mean_log_likelihood
+        """Mean log-likelihood of the rows, and the prior's part, of the parameters of the pass."""
+        return statistics.mean_log_likelihood + self.log_prior(parameters, statistics.row_weight)
+
+    def log_prior(self, parameters: Parameters, row_weight: float) -> float:
+        """Return the part of the prior in the objective, per unit of row weight."""
+        return 0.0 if self.prior is None else self.prior.log_density(parameters) / row_weight
+
+    def under(self, prior: Prior | None) -> Maximisation:
+        """Return the same rule with another prior."""
+        return replace(self, prior=prior)
+
+    def on(self, row_weight: float, origin: Array | float) -> Maximisation:
+        """Return the same rule for rows about another origin, where a unit weighs so much."""
+        return (
+            self if self.prior is None else replace(self, prior=self.prior.on(row_weight, origin))
+        )

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.model_file import load
+from fastgmm.estimators.priors import ConjugatePrior
 
-__all__ = ["GaussianMixture", "load"]
+__all__ = ["ConjugatePrior", "GaussianMixture", "load"]

@@ -25,6 +25,9 @@ FITTED = (
     "n_iter_",
     "lower_bound_",
     "lower_bounds_",
+    "log_prior_",
+    "prior_strength_",
+    "prior_covariance_",
     "n_rows_",
     "row_weight_",
     "n_features_in_",
@@ -66,11 +69,15 @@ def history_of(
 ) -> dict[str, Any]:
     """Return what describes a fit: where EM stopped, and the way there."""
     trace = [] if state is None else list(state.trace)
+    prior = None if state is None else state.rule.prior
     return {
         "converged_": state is not None and state.outcome is em.Outcome.CONVERGED,
         "n_iter_": len(trace),
         "lower_bound_": trace[-1] if trace else -math.inf,
         "lower_bounds_": trace,
+        "log_prior_": 0.0 if state is None else state.log_prior,
+        "prior_strength_": 0.0 if prior is None else float(prior.rows),
+        "prior_covariance_": None if prior is None else np.array(prior.covariance),
         "n_rows_": n_rows,
         "row_weight_": float(n_rows if row_weight is None else row_weight),
     }

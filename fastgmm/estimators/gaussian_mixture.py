@@ -19,6 +19,7 @@ from fastgmm.estimators.callbacks import Verbose
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.fit_guards import fitted_once
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of, parameters_of
+from fastgmm.estimators.priors import ConjugatePrior, fixed_prior
 from fastgmm.estimators.starting_states import Start, start_of
 from fastgmm.estimators.validation import constructor, inputs, memory, mixture_arrays
 from fastgmm.estimators.validation.random_state import RandomState
@@ -52,6 +53,12 @@ class GaussianMixture(Mixture):
         Whether `reg_covar` is a fraction of each feature's variance, so that the result does not
         depend on the units of the features. The variances are estimated from up to 50 000 rows;
         "spherical" takes their mean. A constant feature has no scale and gets `reg_covar` itself.
+    prior : "auto", float, ConjugatePrior or None, default="auto"
+        What draws the covariances of components towards their mean, so that a component of few rows
+        cannot fit them too closely. "auto": of so many rows that left-out rows are predicted best;
+        it acts where `init_params` is "auto" and no start is given, `reg_covar` is positive, and
+        rows are fewer than 100 per free parameter. A number: of so many rows. None, or 0: maximum
+        likelihood, as in scikit-learn. See docs/regularisation.md.
     max_iter : int, default=1000
         Maximum number of EM passes over the rows; 0 keeps the start.
     acceleration : {"auto", "squarem"} or None, default="auto"
@@ -105,9 +112,15 @@ class GaussianMixture(Mixture):
     n_iter_ : int
         Number of passes of the best start, including rejected extrapolations.
     lower_bound_ : float
-        Mean log-likelihood per row in the last pass.
+        Mean log-likelihood per row in the last pass, plus `log_prior_`: what EM climbs.
     lower_bounds_ : list of float
         `lower_bound_` after each pass; a rejected extrapolation repeats the value before it.
+    log_prior_ : float
+        Log density of the prior per row in the last pass, 0 at its mode.
+    prior_strength_ : float
+        Rows that the prior counts as in each covariance; 0 without a prior.
+    prior_covariance_ : ndarray or None
+        Covariance of these rows, in the shape of one component's.
     n_rows_ : int
         Number of rows with positive weight in the fit, or in all calls of `partial_fit`.
     row_weight_ : float
@@ -146,6 +159,7 @@ class GaussianMixture(Mixture):
         stopping: str = "change",
         reg_covar: float = 1e-6,
         reg_covar_relative: bool = False,
+        prior: float | str | ConjugatePrior | None = "auto",
         max_iter: int = em.MAX_PASSES,
         acceleration: str | None = "auto",
         n_init: int = 1,
@@ -165,6 +179,7 @@ class GaussianMixture(Mixture):
         self.stopping = stopping
         self.reg_covar = reg_covar
         self.reg_covar_relative = reg_covar_relative
+        self.prior = prior
         self.max_iter = max_iter
         self.acceleration = acceleration
         self.n_init = n_init
@@ -400,7 +415,7 @@ class GaussianMixture(Mixture):
             self,
             mixtures=[one] * start.n_starts,
             start=start.method,
-            needs_sample=start.is_drawn,
+            needs_sample=start.is_drawn or isinstance(self.prior, ConjugatePrior),
             settings=start.settings,
             begin=partial(self._begin, start),
             is_silent=is_silent,
@@ -408,7 +423,9 @@ class GaussianMixture(Mixture):
 
     def _begin(self, start: Start, prepared: Prepared) -> Climb:
         """Return the climb of EM from a start."""
-        rule = em.MaximumLikelihood(family(self.covariance_type), prepared.reg_covar)
+        known, added = family(self.covariance_type), prepared.reg_covar
+        prior = fixed_prior(self.prior, known, self.n_components, prepared.sample, added)
+        rule = em.Maximisation(known, added, prior)
         moment = start.moment(rule, prepared)
         stopping = em.Stopping(self.tol, self.max_iter, self.stopping)
         verbose = Verbose(self.verbose, self.verbose_interval, len(moment.states))

@@ -12,12 +12,13 @@ import numpy as np
 from fastgmm.covariance import family
 from fastgmm.errors import ModelFileError
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of, parameters_of
+from fastgmm.estimators.priors import ConjugatePrior
 from fastgmm.estimators.validation import mixture_arrays
 from fastgmm.storage import archive
 from fastgmm.version import __version__
 
 MODEL = ("weights_", "means_", "covariances_", "precisions_cholesky_")
-HISTORY = ("converged_", "n_iter_", "n_rows_", "row_weight_")
+HISTORY = ("converged_", "n_iter_", "n_rows_", "row_weight_", "log_prior_", "prior_strength_")
 BOUNDS = ("lower_bound_", "lower_bounds_")  # kept as arrays, since JSON has no infinity
 Class = TypeVar("Class", bound=type)
 CLASSES: dict[str, Any] = {}  # that are written, by the name that a file has for them
@@ -35,6 +36,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     fitted = _complete(model)
     settings = model.get_params(deep=False)
     starts = {name: settings.pop(name) for name in STARTS}
+    if isinstance(settings["prior"], ConjugatePrior):
+        settings["prior"] = settings["prior"].settings()
     if not isinstance(settings["random_state"], Integral):
         settings["random_state"] = None
     header = {
@@ -46,6 +49,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     }
     arrays = {name: fitted[name] for name in MODEL}
     arrays |= {name: np.asarray(fitted[name], dtype=np.float64) for name in BOUNDS}
+    if fitted["prior_covariance_"] is not None:
+        arrays["prior_covariance_"] = np.asarray(fitted["prior_covariance_"])
     arrays |= {name: np.asarray(value) for name, value in starts.items() if value is not None}
     archive.write(path, header, arrays)
 
@@ -104,7 +109,10 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
         known = ", ".join(map(repr, CLASSES))
         raise ValueError(f"its class is {header['class']!r}, and those that are read are {known}")
     starts = {name: arrays[name] for name in STARTS if name in arrays}
-    model = CLASSES[header["class"]](**header["settings"], **starts)
+    settings = {"prior": None} | header["settings"]  # a file from before there were priors
+    if isinstance(settings["prior"], Mapping):
+        settings["prior"] = ConjugatePrior(**settings["prior"])
+    model = CLASSES[header["class"]](**settings, **starts)
     model._validate_params()
     _check_mixture(arrays, model.covariance_type)
     attributes = {name: arrays[name] for name in MODEL}
@@ -115,13 +123,15 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
     for name in names or ():
         if not isinstance(name, str):
             raise ValueError(f"it calls a feature {name!r}, which is no name")
-    # a file from before the weight of the rows was kept
-    history = {"row_weight_": float(header["history"]["n_rows_"])} | header["history"]
+    # a file from before the weight of the rows was kept, or before there were priors
+    history = {"row_weight_": float(header["history"]["n_rows_"])}
+    history |= {"log_prior_": 0.0, "prior_strength_": 0.0} | header["history"]
     model._publish(
         attributes_of(parameters, arrays["means_"].dtype, names)
         | {name: history[name] for name in HISTORY}
         | {"lower_bound_": float(arrays["lower_bound_"])}
         | {"lower_bounds_": arrays["lower_bounds_"].tolist()}
+        | {"prior_covariance_": arrays.get("prior_covariance_")}
     )
     return model
 

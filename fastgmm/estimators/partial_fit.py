@@ -13,6 +13,7 @@ from fastgmm import em, passes
 from fastgmm.covariance import Family, family
 from fastgmm.covariance.regularisation import relative
 from fastgmm.em import stepwise
+from fastgmm.estimators import priors
 from fastgmm.estimators.fitted_attributes import attributes_of, is_fitted, parameters_of
 from fastgmm.estimators.validation import inputs, memory
 from fastgmm.mixture.arrays import Array
@@ -177,7 +178,7 @@ class _Learner:
         # rows that are still kept all count the same, whatever the power
         power = 1.0 if self.first is not None else self.model.step_power
         kept = stepwise.retained(self.row_weight, found.row_weight, power)
-        past = stepwise.remembered(self.parameters, self.row_weight, self._regularisation())
+        past = stepwise.remembered(self.parameters, self.row_weight, self._rule())
         self._estimate(stepwise.faded(past, found, kept))
         self.trace.append(found.mean_log_likelihood)
         self.n_rows += found.n_rows
@@ -244,8 +245,9 @@ class _Learner:
     def _estimate(self, statistics: SufficientStatistics) -> None:
         self.parameters = self._rule().estimate(statistics, self.parameters)
 
-    def _rule(self) -> em.MaximumLikelihood:
-        return em.MaximumLikelihood(self._family, self._regularisation())
+    def _rule(self) -> em.Maximisation:
+        prior = priors.again(self.model.prior, self.before)  # of the fit that these rows go on from
+        return em.Maximisation(self._family, self._regularisation(), prior)
 
     @property
     def _family(self) -> Family:
@@ -270,6 +272,9 @@ class _Learner:
             "n_iter_": len(self.trace),
             "lower_bound_": self.trace[-1],
             "lower_bounds_": self.trace,
+            "log_prior_": self._rule().log_prior(self.parameters, self.row_weight),
+            "prior_strength_": self.before.get("prior_strength_", 0.0),
+            "prior_covariance_": self.before.get("prior_covariance_"),
             "n_rows_": self.n_rows,
             "row_weight_": self.row_weight,
         }

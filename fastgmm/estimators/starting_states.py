@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,12 +11,15 @@ import numpy as np
 from fastgmm import em
 from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.estimators import priors
 from fastgmm.estimators.climb import Prepared
 from fastgmm.estimators.fitted_attributes import is_fitted, parameters_of
 from fastgmm.estimators.validation import inputs, mixture_arrays
+from fastgmm.initialisation.auto import regularised_start
 from fastgmm.initialisation.methods import start_from
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.prior import Prior
 from fastgmm.passes.subsample import Sample
 from fastgmm.storage.checkpoint import Moment
 
@@ -99,9 +103,17 @@ class Start(NamedTuple):
         """How they are found, in the words of `memory.demand`."""
         return self.estimator.init_params if self.is_drawn else "given"
 
+    @property
+    def strengths(self) -> tuple[float, ...] | None:
+        """Rows of the prior to choose from; None where it is none, or known from the rows."""
+        is_ours = self.is_ours and self.estimator.init_params == "auto"
+        return priors.strengths(self.estimator.prior, is_ours, self.estimator.reg_covar)
+
     def settings(self) -> dict[str, Any]:
         """Return what a fit follows from, besides the rows: arguments, and where it begins."""
         arguments = self.estimator.get_params(deep=False)
+        if isinstance(self.estimator.prior, priors.ConjugatePrior):
+            arguments["prior"] = repr(self.estimator.prior.settings())
         if not self.is_warm:
             return arguments | {"the start": "of its own"}
         names = ("weights_", "means_", "covariances_")
@@ -123,7 +135,10 @@ class Start(NamedTuple):
         if self.is_warm:
             states = [self._last(rule, prepared.rows.source.n_features)]
         elif prepared.sample is None or prepared.rng is None or not self.is_drawn:
-            states = [em.State(rule, self.given.alone(rule.family.structure))]
+            given = self.given.alone(rule.family.structure)
+            if self.strengths is not None:
+                rule = drawn_together(rule, given, self.strengths)
+            states = [em.State(rule, given)]
         else:
             inputs.check_known_count(prepared.rows.source, self.estimator.n_components)
             states = self._drawn(rule, prepared.sample, prepared.rng)
@@ -139,20 +154,35 @@ class Start(NamedTuple):
 
         Where no pass will judge them, with `max_iter` 0, there is one.
         """
-
-        def start() -> em.State | DegenerateCovarianceError:
-            method, n_components = self.estimator.init_params, self.estimator.n_components
+        states, failures = list[em.State](), list[DegenerateCovarianceError]()
+        for _ in range(self.n_starts if self.estimator.max_iter > 0 else 1):
             try:
-                own = start_from(sample, method, n_components, rule, rng)
+                if states:  # compared under one prior
+                    states.append(self._started(states[0].rule, None, sample, rng))
+                else:
+                    states.append(self._started(rule, self.strengths, sample, rng))
             except DegenerateCovarianceError as failure:
-                return failure
-            return em.State(rule, self.given.instead_of(own))
-
-        found = [start() for _ in range(self.n_starts if self.estimator.max_iter > 0 else 1)]
-        states = [state for state in found if isinstance(state, em.State)]
+                failures.append(failure)
         if not states:
-            raise next(failure for failure in found if not isinstance(failure, em.State))
+            raise failures[0]
         return states
+
+    def _started(
+        self,
+        rule: em.UpdateRule,
+        strengths: Sequence[float] | None,
+        sample: Sample,
+        rng: np.random.Generator,
+    ) -> em.State:
+        """Return one start, and if strengths are given the prior that goes with it."""
+        method, n_components = self.estimator.init_params, self.estimator.n_components
+        if strengths is not None and method == "auto" and self.given.is_nothing:
+            own, prior = regularised_start(sample, n_components, rule, strengths, rng)
+            return em.State(rule.under(prior), own)
+        start = self.given.instead_of(start_from(sample, method, n_components, rule, rng))
+        return em.State(
+            rule if strengths is None else drawn_together(rule, start, strengths), start
+        )
 
     def _last(self, rule: em.UpdateRule, n_features: int) -> em.State:
         """Return the state in which the last fit ended."""
@@ -171,6 +201,7 @@ class Start(NamedTuple):
                 f"warm_start cannot go on with covariance_type={kind!r}: {error}; "
                 "fit with warm_start=False"
             ) from error
+        rule = rule.under(rule.prior or priors.again(self.estimator.prior, attributes))
         return em.State(rule, parameters, previous_objective=float(attributes["lower_bound_"]))
 
 
@@ -178,3 +209,12 @@ def start_of(estimator: Any, n_features: int, may_be_warm: bool = True) -> Start
     """Return where an estimator's fit begins; what is given for it is checked."""
     is_warm = may_be_warm and estimator.warm_start and is_fitted(vars(estimator))
     return Start(estimator, checked(estimator, n_features), is_warm)
+
+
+def drawn_together(
+    rule: em.UpdateRule, start: Parameters, strengths: Sequence[float]
+) -> em.UpdateRule:
+    """Return the rule with a prior of one given strength, at the covariance within components."""
+    (strength,) = strengths
+    within = start.structure.mean(start.covariances, start.weights)
+    return rule.under(Prior(strength, np.array(within)))

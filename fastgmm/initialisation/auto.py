@@ -18,6 +18,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,7 @@ from fastgmm.initialisation.kmeans import (
     standardised_k_means,
     strata,
 )
+from fastgmm.initialisation.prior_strength import Regularised, has_many_rows, regularised
 from fastgmm.initialisation.short_runs import Division, ShortRuns, are_many
 from fastgmm.initialisation.split_merge import (
     Pair,
@@ -93,6 +95,7 @@ def auto_start(
     sample : Sample
     n_components : int
     rule : UpdateRule
+        For the rows that the sample stands for.
     rng : numpy.random.Generator
 
     Returns
@@ -106,19 +109,68 @@ def auto_start(
     """
     with one_blas_thread():  # else the bits of a product may follow the number of threads
         if n_components == 1:
-            everything = Members(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))
-            return maximise(sample, [everything], rule)
-        best = _best(sample, n_components, rule, rng)
+            return _of_one(sample, rule)
+        found = _best(sample, n_components, rule, rng)
+        return _otherwise(sample, n_components, rule, rng) if found is None else found.best
+
+
+def regularised_start(
+    sample: Sample,
+    n_components: int,
+    rule: em.UpdateRule,
+    strengths: Sequence[float],
+    rng: np.random.Generator,
+) -> Regularised:
+    """Choose a start as `auto_start` does, and the prior with which it predicts best.
+
+    Of some strengths in rows. Where there is one, it is the prior's, however many rows there are.
+    """
+    with one_blas_thread():
+        if n_components == 1:  # is drawn towards itself
+            return Regularised(_of_one(sample, rule), None)
+        found = _best(sample, n_components, rule, rng)
+        if found is None:
+            return Regularised(_otherwise(sample, n_components, rule, rng), None)
+        n_parameters = rule.family.n_parameters(n_components, sample.rows.shape[1])
+        many = has_many_rows(sample, n_parameters) or found.short.is_many(n_components)
+        if many and len(strengths) > 1:
+            return Regularised(found.best, None)
+        n_rows, n_all = len(found.short.sample.rows), len(sample.rows)
+        own_weight = sample.own_weight * n_rows / n_all
+        best = regularised(found.starts, found.short, strengths, own_weight)
         if best is None:
-            centres, labels = standardised_k_means(sample, n_components, rng)
-            return maximise(sample, members(sample, centres, labels), rule)
-        return replace(best, means=best.means + sample.origin)
+            return Regularised(found.best, None)
+        means = best.parameters.means + sample.origin
+        return best._replace(parameters=replace(best.parameters, means=means))
+
+
+def _of_one(sample: Sample, rule: em.UpdateRule) -> Parameters:
+    """Return the M-step of a mixture of one component."""
+    everything = Members(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))
+    return maximise(sample, [everything], rule.on(1.0 / sample.row_weight, sample.origin))
+
+
+def _otherwise(
+    sample: Sample, n_components: int, rule: em.UpdateRule, rng: np.random.Generator
+) -> Parameters:
+    """Return the M-step of k-means on standardised features."""
+    centres, labels = standardised_k_means(sample, n_components, rng)
+    rule = rule.on(1.0 / sample.row_weight, sample.origin)
+    return maximise(sample, members(sample, centres, labels), rule)
+
+
+class _Found(NamedTuple):
+    """What the short runs have come to."""
+
+    best: Parameters
+    starts: list[Parameters]  # the best and others, about the origin of the sample
+    short: ShortRuns
 
 
 def _best(
     sample: Sample, n_components: int, rule: em.UpdateRule, rng: np.random.Generator
-) -> Parameters | None:
-    """Return the winner of the short runs, about the sample's origin; None if all degenerate."""
+) -> _Found | None:
+    """Return the winner of the short runs; None if all degenerate."""
     centred = sample._replace(origin=np.zeros_like(sample.origin))
     n_features = sample.rows.shape[1]
     of_parameters = ROWS_PER_PARAMETER * rule.family.n_parameters(1, n_features)
@@ -126,6 +178,7 @@ def _best(
     whitening, leverages = coordinates.whitening(sample.rows, sample.weights)
     fewer = sub_sample(centred, leverages, max(FEWEST_ROWS, most), rng)
     whitened = whitening.of(fewer.rows)
+    rule = rule.on(len(sample.rows) / (sample.own_weight * len(fewer.rows)), sample.origin)
     short = ShortRuns(fewer, rule)
     many = short.is_many(n_components)
     if many:
@@ -137,7 +190,7 @@ def _best(
         states = short.advance(states, n_passes)
         # the first, not the likeliest: that is decided by rounding, which depends on units
         states = agreeing(states)[:1] or states
-    states = leaders(states, FEW_LEADERS if many else max(FINALISTS, len(states) // 2))
+    states = early = leaders(states, FEW_LEADERS if many else max(FINALISTS, len(states) // 2))
     finalists = 1 if many else FINALISTS if fewer is centred else 2
     for n_passes in (MORE_PASSES, LAST_PASSES):
         states = leaders(short.advance(states, n_passes), finalists)
@@ -152,7 +205,11 @@ def _best(
     if len(states) > 1 and fewer is not centred:
         again = [em.State(rule, state.parameters) for state in states]
         states = leaders(ShortRuns(centred, rule).advance(again, FULL_PASSES), 1)
-    return states[0].parameters if states else None
+    if not states:
+        return None
+    starts = [state.parameters for state in (*states, *early)]
+    best_one = replace(starts[0], means=starts[0].means + sample.origin)
+    return _Found(best_one, starts, short)
 
 
 def most_candidates(n_components: int, n_rows: int) -> int:

@@ -256,7 +256,7 @@ def maximise(sample: Sample, components: Iterable[Members], rule: em.UpdateRule)
         whole = _statistics(sample, everything, family.structure)
         of_all = family.estimate(whole, whole.means, rule.reg_covar)
         of_empty = np.broadcast_to(of_all, found.second.shape)
-    covariances = family.estimate(found, found.means, rule.reg_covar, of_empty)
+    covariances = family.estimate(found, found.means, rule.reg_covar, of_empty, rule.prior)
     weights = np.where(empty, 1.0 / len(sample.rows), found.weight)
     return Parameters.from_covariances(
         family.structure, weights / weights.sum(), found.means + sample.origin, covariances

@@ -43,6 +43,7 @@ def start_from(
         the nearest of their centres.
     n_components : int
     rule : UpdateRule
+        For the rows that the sample stands for.
     rng : numpy.random.Generator
 
     Returns
@@ -57,6 +58,7 @@ def start_from(
     """
     if method == "auto":
         return auto_start(sample, n_components, rule, rng)
+    rule = rule.on(1.0 / sample.own_weight, sample.origin)
     with one_blas_thread():  # at d = 160 the covariances had other bits with two
         if method == "random":
             shares = random_responsibilities(sample.rows, n_components, rng)

@@ -38,12 +38,13 @@ def repaired(
     """
     with one_blas_thread():  # else the bits of a product may follow the number of threads
         centred = sample._replace(origin=np.zeros_like(sample.origin))
+        rule = rule.on(1.0 / sample.own_weight, sample.origin)
         here = replace(parameters, means=parameters.means - sample.origin)
         (before,) = passes.statistics(source_of(centred), [here])
         short = ShortRuns(centred, rule)
         trials = [em.State(rule, each) for each in _alternatives(here, failing, short)]
         better = leaders(short.advance(trials, TRIAL_PASSES), 1)
-        if not better or better[0].trace[-1] <= before.mean_log_likelihood:
+        if not better or better[0].trace[-1] <= rule.objective(here, before):
             return None
         found = better[0].parameters
         return replace(found, means=found.means + sample.origin)

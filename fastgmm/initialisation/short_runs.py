@@ -29,7 +29,8 @@ from fastgmm.kernels import softmax
 from fastgmm.kernels.simd.vectors import WIDTH
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT
+from fastgmm.mixture.prior import Prior, side_by_side
+from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, SufficientStatistics
 from fastgmm.mixture.structure import Structure
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
@@ -78,7 +79,11 @@ class ShortRuns:
                 for c, state in zip(running, found, strict=True):
                     going[c] = state
                 return going
-        return em.run(going, functools.partial(passes.statistics, source_of(self.sample)), stopping)
+        return em.run(going, self.statistics, stopping)
+
+    def statistics(self, candidates: list[Parameters]) -> Sequence[SufficientStatistics]:
+        """Return the statistics of the sample under some parameters, by ordinary passes."""
+        return passes.statistics(source_of(self.sample), candidates)
 
     def is_many(self, n_components: int) -> bool:
         """Whether so many components have too many responsibilities to keep."""
@@ -171,6 +176,8 @@ class ShortRuns:
     @property
     def _has_few_products(self) -> bool:
         """Whether the products of the rows take little memory."""
+        if self.rule.prior is not None and not self.rule.prior.is_of_covariances:
+            return False
         n_rows, n_features = self.sample.rows.shape
         n_products = 1 + n_features + self.rule.family.structure.n_numbers(n_features)
         return n_rows * n_products <= MOST_PRODUCTS
@@ -210,7 +217,8 @@ class ShortRuns:
         nothing = np.zeros(0)  # would stand for components without rows
         structure = self.rule.family.structure
         batch = Batch(structure, sums[..., 0], nowhere, nothing, nothing)
-        batch, singular = _maximised(batch, sums, self.rule)
+        priors = side_by_side([self.rule.prior] * n_candidates)
+        batch, singular = _maximised(batch, sums, self.rule, priors)
         if not _coefficients(batch)[1] < FARTHEST:
             return None
         return [batch.parameters(c) for c in range(n_candidates) if singular[c] is None]
@@ -219,6 +227,7 @@ class ShortRuns:
         """Step all candidates until each has stopped; None if digits would be lost."""
         found, running = list(states), list(range(len(states)))
         batch = _stacked([state.parameters for state in states])
+        priors = side_by_side([state.rule.prior for state in states])
         coefficients, farthest = _coefficients(batch)
         if not farthest < FARTHEST:
             return None
@@ -226,7 +235,10 @@ class ShortRuns:
             sums, objectives = _expectation(
                 self._products, self._weights, coefficients, len(running)
             )
-            batch, singular = _maximised(batch, sums, self.rule)
+            if priors is not None:
+                n_features = batch.means.shape[-1]
+                objectives += priors.of_factors(batch.structure, batch.factors, n_features)
+            batch, singular = _maximised(batch, sums, self.rule, priors)
             coefficients, farthest = _coefficients(batch)
             if not farthest < FARTHEST:  # or a variance is what rounding left of nothing
                 return None
@@ -239,7 +251,7 @@ class ShortRuns:
                     found[c] = replace(state, parameters=batch.parameters(place))
             if len(going) < len(running):
                 running = [running[place] for place in going]
-                batch = batch.of(going)
+                batch, priors = batch.of(going), None if priors is None else priors.of(going)
                 n_products = coefficients.shape[1]
                 coefficients = coefficients.reshape(len(batch.weights), -1, n_products)[:, going]
                 coefficients = coefficients.reshape(-1, n_products)
@@ -332,7 +344,9 @@ def _expectation(
     return sums, log_likelihoods
 
 
-def _maximised(batch: Batch, sums: Array, rule: em.UpdateRule) -> tuple[Batch, list[int | None]]:
+def _maximised(
+    batch: Batch, sums: Array, rule: em.UpdateRule, priors: Prior | None
+) -> tuple[Batch, list[int | None]]:
     """Return the M-step of each candidate, and the singular component of each, if any."""
     structure, (n_components, n_candidates, n_features) = batch.structure, batch.means.shape
     sums = sums.reshape(n_components, n_candidates, -1)
@@ -343,14 +357,19 @@ def _maximised(batch: Batch, sums: Array, rule: em.UpdateRule) -> tuple[Batch, l
     covariances = structure.central(sums[..., 1 + n_features :], weight, means)
     variances = structure.diagonal(covariances)
     variances[...] = np.maximum(variances, 0.0) + structure.added(rule.reg_covar)
-    if not structure.is_shared and not held.all():
+    shown = weight  # what the covariances are of
+    if priors is not None:
+        mass = structure.mass(weight)
+        covariances = priors.shrunk(covariances, mass[None] if structure.is_shared else mass)
+        shown = weight + priors.rows
+    if not structure.is_shared and not (shown > 0.0).all():
         shape = held.shape + (1,) * (covariances.ndim - 2)
-        covariances = np.where(held.reshape(shape), covariances, batch.covariances)
+        covariances = np.where((shown > 0.0).reshape(shape), covariances, batch.covariances)
     weights = weight / weight.sum(axis=0)
     if rule.family.constraint is not None:
         for c in range(n_candidates):
             each = covariances[0 if structure.is_shared else slice(None), c]
-            each[...] = rule.family.nearest(each, weights[:, c])
+            each[...] = rule.family.nearest(each, weights[:, c] if priors is None else shown[:, c])
     factors, singular = _factors(covariances, structure)
     return Batch(structure, weights, means, covariances, factors), singular
 

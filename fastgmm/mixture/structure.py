@@ -72,6 +72,14 @@ class Structure(str, ABC):
     def divisor(self, weight: Array, total: float, n_features: int) -> Array | float:
         """Return what turns summed products into covariances, by weights (K,) and their total."""
 
+    def mass(self, weight: Array) -> Array:
+        """Return the weight of the rows behind each covariance, from weights (K, ...)."""
+        return weight.sum(axis=0) if self.is_shared else weight
+
+    @abstractmethod
+    def wishart_rows(self, degrees_of_freedom: float, n_features: int) -> float:
+        """Return the rows that an inverse Wishart or gamma distribution counts as, at its mode."""
+
     def added(self, reg_covar: float | Array) -> float | Array:
         """Return what is added to each variance; the mean over features where they share it."""
         return reg_covar
@@ -104,6 +112,17 @@ class Structure(str, ABC):
         """Divide one component along its longest axis so that mean and covariance are kept.
 
         Returns the step (d,) to either half's mean, so many deviations long, and their covariance.
+        """
+
+    @abstractmethod
+    def distances(self, rows: Array, means: Array, factors: Array) -> Array:
+        """Return the squared Mahalanobis distances of rows (m, d) to all components, (K, m)."""
+
+    @abstractmethod
+    def misfit(self, covariance: Array, factors: Array, n_features: int) -> Array:
+        """Return Stein's loss, tr(C P) - log det(C P) - d, of precisions P of these factors.
+
+        C is one covariance; the loss is 0 where P is its inverse.
         """
 
     # factors of precisions
@@ -168,6 +187,15 @@ class _Variances(Structure):
     def matrices(self, covariances: Array, n_components: int, n_features: int) -> Array:
         return self.diagonal(covariances)[:, :, None] * np.eye(n_features)
 
+    def distances(self, rows: Array, means: Array, factors: Array) -> Array:
+        per_feature = self.diagonal(factors)[:, None]
+        return np.asarray((((rows - means[:, None]) * per_feature) ** 2).sum(axis=-1))
+
+    def misfit(self, covariance: Array, factors: Array, n_features: int) -> Array:
+        ratios = self.diagonal(covariance) * self.diagonal(factors) ** 2
+        terms = ratios - np.log(ratios) - 1.0
+        return np.broadcast_to(terms, (*terms.shape[:-1], n_features)).sum(axis=-1)
+
     def factors(self, covariances: Array) -> Array:
         return np.asarray(1.0 / np.sqrt(_positive(covariances)))
 
@@ -213,6 +241,9 @@ class _Spherical(_Variances):
     def added(self, reg_covar: float | Array) -> float | Array:
         return float(np.mean(reg_covar))
 
+    def wishart_rows(self, degrees_of_freedom: float, n_features: int) -> float:
+        return (degrees_of_freedom + 2.0) / n_features
+
     def products(self, a: Array, b: Array) -> Array:
         return np.asarray(2.0 * np.einsum("ki,ki->k", a, b))
 
@@ -256,6 +287,9 @@ class _Diagonal(_Variances):
     def divisor(self, weight: Array, total: float, n_features: int) -> Array | float:
         return weight[:, None]
 
+    def wishart_rows(self, degrees_of_freedom: float, n_features: int) -> float:
+        return degrees_of_freedom + 2.0
+
     def products(self, a: Array, b: Array) -> Array:
         return 2.0 * a * b
 
@@ -289,6 +323,9 @@ class _Matrices(Structure):
     def n_numbers(self, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
 
+    def wishart_rows(self, degrees_of_freedom: float, n_features: int) -> float:
+        return degrees_of_freedom + n_features + 1.0
+
     def diagonal(self, covariances: Array) -> Array:
         return np.asarray(np.einsum("...ii->...i", covariances))
 
@@ -315,6 +352,18 @@ class _Matrices(Structure):
         variances, axes = np.linalg.eigh(covariance)
         step = part * np.sqrt(variances[-1]) * axes[:, -1]
         return step, covariance - np.outer(step, step)
+
+    @one_blas_thread()
+    def distances(self, rows: Array, means: Array, factors: Array) -> Array:
+        return np.asarray((((rows - means[:, None]) @ factors) ** 2).sum(axis=-1))
+
+    @one_blas_thread()
+    def misfit(self, covariance: Array, factors: Array, n_features: int) -> Array:
+        lower: Array = np.linalg.cholesky(covariance).astype(np.float64, copy=False)
+        whitened = lower.swapaxes(-1, -2) @ factors
+        log_volumes = np.log(self.diagonal(factors)).sum(axis=-1)
+        log_volumes = log_volumes + np.log(self.diagonal(lower)).sum(axis=-1)
+        return np.asarray((whitened**2).sum(axis=(-2, -1)) - 2.0 * log_volumes - n_features)
 
     def factors(self, covariances: Array) -> Array:
         return factorisation.of_each(factorisation.inverse_factor, covariances)

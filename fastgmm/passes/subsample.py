@@ -39,6 +39,7 @@ class Sample(NamedTuple):
     n_rows: int = 0  # of positive weight, of the source
     row_weight: float = 0.0  # of them all
     mark: int = 0  # of all rows of the source, if that was asked for
+    own_weight: float = 0.0  # of the rows it holds, on average of `row_weight`
 
 
 def draw_sample(source: Source, rng: np.random.Generator) -> Sample:
@@ -75,7 +76,8 @@ def sample_of(source: Source, seed: int, marked: bool = False) -> Sample:
     origin = np.einsum("i,ij->j", weights, rows)  # no BLAS, whose bits may follow its threads
     # in place, but where they came from another process
     rows = np.subtract(rows, origin, out=rows if rows.flags.writeable else None)
-    return Sample(rows, weights, origin, kept.n_rows, kept.row_weight, kept.mark)
+    own_weight = kept.row_weight * min(1.0, most / kept.n_rows)
+    return Sample(rows, weights, origin, kept.n_rows, kept.row_weight, kept.mark, own_weight)
 
 
 def draw_rows(source: Source, most: int, seed: int) -> tuple[Array, Array]:

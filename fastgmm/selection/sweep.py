@@ -155,7 +155,7 @@ def begin(
     Exception
         The error of the first candidate, if none has a start.
     """
-    rules = [em.MaximumLikelihood(family, prepared.reg_covar) for family in families]
+    rules = [em.Maximisation(family, prepared.reg_covar) for family in families]
     sample = prepared.drawn
     contest = Contest(
         named(estimator.criterion),
@@ -184,7 +184,7 @@ def _moment(begun: Begun) -> Moment:
     return Moment(states, failures=failures)
 
 
-def _starts(prepared: Prepared, rules: Sequence[em.MaximumLikelihood], contest: Contest) -> Begun:
+def _starts(prepared: Prepared, rules: Sequence[em.Maximisation], contest: Contest) -> Begun:
     """Make the starts of every family from one sample."""
     n_rows = prepared.rows.source.n_rows
     possible = [count for count in contest.counts if n_rows is None or count <= n_rows]
@@ -204,9 +204,7 @@ def _starts(prepared: Prepared, rules: Sequence[em.MaximumLikelihood], contest: 
     return found
 
 
-def _taken_up(
-    before: Moment, counts: Sequence[int], rules: Sequence[em.MaximumLikelihood]
-) -> Moment:
+def _taken_up(before: Moment, counts: Sequence[int], rules: Sequence[em.Maximisation]) -> Moment:
     """Return the moment of a checkpoint, with the update rule of each state."""
     of_all = [rule for rule in rules for _ in counts]
     own = [rule for c, rule in enumerate(of_all) if c not in before.failures]

@@ -24,6 +24,7 @@ from fastgmm.errors import (
     warn,
 )
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.prior import Prior
 from fastgmm.storage import archive
 from fastgmm.storage.archive import Arrays, Header
 from fastgmm.storage.atomic import PREVIOUS, demand_replaceable
@@ -32,7 +33,7 @@ from fastgmm.storage.fit_identity import Identity, differences
 KIND = "checkpoint"
 NO_NUMBERS = ("rule", "trace", "outcome", "failure")  # fields of a state with a form of their own
 # what the other fields may be: frozen dataclasses of numbers, texts and arrays
-CLASSES: dict[str, Any] = {"Parameters": Parameters, "Acceleration": Acceleration}
+CLASSES: dict[str, Any] = {"Parameters": Parameters, "Acceleration": Acceleration, "Prior": Prior}
 # A write is safe from the end of its process at once: 1.2 ms for six components. The disk is waited
 # for in this share of the time at most, since some take 20 ms; a crash of the machine then loses a
 # second or two of work.
@@ -219,6 +220,9 @@ def _described(state: em.State, c: int, arrays: Arrays) -> Header:
         for each in fields(state)
         if each.name not in NO_NUMBERS
     }
+    numbers["prior"] = _numbers(
+        state.rule.prior, f"prior_{c}", arrays
+    )  # the rule is known but for it
     failure = None if state.failure is None else _told(state.failure)
     return {"outcome": state.outcome.value, "failure": failure, "numbers": numbers}
 
@@ -269,12 +273,13 @@ def _unpacked(header: Header, arrays: Arrays, rule: em.UpdateRule) -> Moment:
 
 
 def _state(c: int, described: Header, arrays: Arrays, rule: em.UpdateRule) -> em.State:
+    numbers = {name: _value(each, arrays) for name, each in described["numbers"].items()}
     return em.State(
-        rule,
+        rule.under(numbers.pop("prior")),
         trace=tuple(arrays[f"trace_{c}"].tolist()),
         outcome=em.Outcome(described["outcome"]),
         failure=None if described["failure"] is None else _failure(described["failure"]),
-        **{name: _value(each, arrays) for name, each in described["numbers"].items()},
+        **numbers,
     )
 
 

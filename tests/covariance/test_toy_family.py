@@ -123,7 +123,7 @@ def test_every_extrapolation_is_of_the_family(kind, rows):
         seen.extend(candidates)
         return passes.statistics(source, candidates)
 
-    rule = em.MaximumLikelihood(kind, 1e-6)
+    rule = em.Maximisation(kind, 1e-6)
     start = mixture(kind, max_iter=0).fit(rows)._parameters()
     state = em.State(rule, start, acceleration=Acceleration("squarem"))
     em.run([state], data_pass, em.Stopping(0.0, 40))
@@ -133,7 +133,7 @@ def test_every_extrapolation_is_of_the_family(kind, rows):
 
 
 def test_components_without_rows_divided_and_merged_ones_keep_it(kind, rows):
-    rule = em.MaximumLikelihood(kind, 1e-6)
+    rule = em.Maximisation(kind, 1e-6)
     sample = sample_of(rows)
     shares = [
         Members(rows[:300], sample.weights[:300], np.zeros(2)),
@@ -153,7 +153,7 @@ def test_components_without_rows_divided_and_merged_ones_keep_it(kind, rows):
 
 
 def test_a_repair_keeps_it(kind, rows):
-    rule, sample = em.MaximumLikelihood(kind, 1e-6), sample_of(rows)
+    rule, sample = em.Maximisation(kind, 1e-6), sample_of(rows)
     centres = np.array([[0.0, 0.0], [4, 0], [0, 6], [99, 99]])
     starved = mixture(kind, means_init=centres, max_iter=2).fit(rows)
     assert_of(kind, starved.covariances_)

@@ -30,7 +30,7 @@ from fastgmm.em.acceleration import (
 from fastgmm.em.loop import State, run, step
 from fastgmm.em.outcome import Outcome
 from fastgmm.em.stopping import Stopping, is_slow
-from fastgmm.em.update_rules import MaximumLikelihood
+from fastgmm.em.update_rules import Maximisation
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 
@@ -53,7 +53,7 @@ def problem(structure, seed, n_features=2, n_components=3, separation=2.0, n_row
 
 
 def climbed(name, data_pass, start, stopping, reg_covar=0.0):
-    rule = MaximumLikelihood(FAMILY_OF[start.structure], reg_covar)
+    rule = Maximisation(FAMILY_OF[start.structure], reg_covar)
     acceleration = None if name is None else Acceleration(name)
     (found,) = run([State(rule, start, acceleration=acceleration)], data_pass, stopping)
     return found
@@ -236,7 +236,7 @@ def test_em_is_slow_where_small_increments_shrink_steadily_and_little(factors, e
 @pytest.mark.parametrize("name", ACCELERATIONS)
 def test_company_and_repetition_change_no_bit(name):
     data_pass, start = problem("full", 10)
-    rule, stopping = MaximumLikelihood(FAMILY_OF["full"], 1e-6), Stopping(1e-7, 200)
+    rule, stopping = Maximisation(FAMILY_OF["full"], 1e-6), Stopping(1e-7, 200)
     alone = climbed(name, data_pass, start, stopping, 1e-6)
     states = [State(rule, start), State(rule, start, acceleration=Acceleration(name))]
     _, found = run(states, data_pass, stopping)
@@ -301,7 +301,7 @@ def test_norms_do_not_depend_on_units(structure):
     units = np.array([1e3, second])
     data_pass, start = problem(structure, 13)
     (statistics,) = data_pass([start])
-    rule = MaximumLikelihood(FAMILY_OF[structure], 0.0)
+    rule = Maximisation(FAMILY_OF[structure], 0.0)
     norms = []
     for unit in (np.ones(2), units):
         pair = []

@@ -15,7 +15,7 @@ from fastgmm.covariance import FAMILIES
 from fastgmm.em.loop import State, run, step
 from fastgmm.em.outcome import Outcome
 from fastgmm.em.stopping import Stopping
-from fastgmm.em.update_rules import MaximumLikelihood
+from fastgmm.em.update_rules import Maximisation
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
@@ -24,7 +24,7 @@ FAMILY_OF = {family.structure: family for family in FAMILIES.values()}
 
 
 def rule_of(structure, reg_covar=1e-6):
-    return MaximumLikelihood(FAMILY_OF[structure], reg_covar)
+    return Maximisation(FAMILY_OF[structure], reg_covar)
 
 
 def naive_pass(rows, row_weights=None):

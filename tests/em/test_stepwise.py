@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from fastgmm import em
 from fastgmm.covariance import family
 from fastgmm.em.stepwise import faded, remembered, retained
 from fastgmm.mixture.parameters import Parameters
@@ -18,13 +17,15 @@ COVARIANCES = {
 WEIGHTS, MEANS = np.array([0.3, 0.7]), np.array([[0.0, 1.0], [1e4, -3.0]])
 
 
+@pytest.mark.parametrize("strength", [0.0, 40.0])
 @pytest.mark.parametrize("reg_covar", [0.0, 1e-2, np.array([1e-2, 1e-3])])
 @pytest.mark.parametrize("kind", COVARIANCES)
-def test_the_m_step_of_what_is_remembered_gives_the_parameters_again(kind, reg_covar):
+def test_the_m_step_of_what_is_remembered_gives_the_parameters_again(kind, reg_covar, strength):
     kinds = family(kind)
+    of_one = COVARIANCES[kind] if kinds.structure.is_shared else COVARIANCES[kind][0]
     parameters = Parameters.from_covariances(kinds.structure, WEIGHTS, MEANS, COVARIANCES[kind])
-    past = remembered(parameters, 1234.5, reg_covar)
-    again = em.MaximumLikelihood(kinds, reg_covar).estimate(past, parameters)
+    past = remembered(parameters, 1234.5, rule)
+    again = rule.estimate(past, parameters)
     assert np.array_equal(again.means, MEANS)
     np.testing.assert_allclose(again.weights, WEIGHTS, rtol=1e-15)
     np.testing.assert_allclose(again.covariances, parameters.covariances, rtol=1e-14)

@@ -16,7 +16,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
 from fastgmm.storage.checkpoint import Moment
 
-RULE = em.MaximumLikelihood(family("diag"), reg_covar=0.0)
+RULE = em.Maximisation(family("diag"), reg_covar=0.0)
 
 
 @pytest.fixture

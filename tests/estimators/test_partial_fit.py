@@ -231,7 +231,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(monkeypatch):
         model.partial_fit(np.where(np.arange(50)[:, None] == 3, np.nan, stream(50)))
     with pytest.raises(ValueError, match="from 4 components"):
         clone_with(model, n_components=5).partial_fit(stream(50))
-    monkeypatch.setattr(em.MaximumLikelihood, "estimate", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(em.Maximisation, "estimate", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.partial_fit(stream(20, seed=1))
     assert all(vars(model)[name] is before[name] for name in before)

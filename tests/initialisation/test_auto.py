@@ -7,7 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 from fastgmm import GaussianMixture, passes
 from fastgmm.covariance import family
 from fastgmm.em.loop import State
-from fastgmm.em.update_rules import MaximumLikelihood
+from fastgmm.em.update_rules import Maximisation
 from fastgmm.errors import DegenerateComponentWarning, DegenerateCovarianceError
 from fastgmm.initialisation import short_runs
 from fastgmm.initialisation.auto import auto_start, leaders, sub_sample
@@ -56,7 +56,7 @@ def start(rows, n_components, seed=0, weights=None, covariance="full", reg_covar
     if weights is not None:
         source = with_weights(source, weights)
     rng = np.random.default_rng(seed)
-    rule = MaximumLikelihood(family(covariance), reg_covar)
+    rule = Maximisation(family(covariance), reg_covar)
     return start_from(draw_sample(source, rng), "auto", n_components, rule, rng)
 
 
@@ -206,7 +206,7 @@ def test_the_sub_sample_stands_for_the_sample():
 def test_leaders_are_sound_and_no_twins():
     rows, _ = oblong(100, 2)
     parameters = start(rows, 2)
-    rule = MaximumLikelihood(FULL, 1e-6)
+    rule = Maximisation(FULL, 1e-6)
     states = [State(rule, parameters, trace=(value,)) for value in (-2.0, -1.0, -1.00001, -3.0)]
     broken = State(rule, parameters, trace=(0.0,), failure=DegenerateCovarianceError(0))
     assert [state.trace[-1] for state in leaders([*states, broken], 2)] == [-1.0, -2.0]
@@ -215,7 +215,7 @@ def test_leaders_are_sound_and_no_twins():
 def test_the_winner_of_a_sample_is_about_its_origin():
     rows = np.array([[0.0], [1.0], [10.0], [11.0]])
     sample = Sample(rows - 5.5, np.full(4, 0.25), np.array([5.5]))
-    found = auto_start(sample, 2, MaximumLikelihood(FULL, 1e-3), np.random.default_rng(0))
+    found = auto_start(sample, 2, Maximisation(FULL, 1e-3), np.random.default_rng(0))
     assert_allclose(np.sort(found.means[:, 0]), [0.5, 10.5], atol=1e-6)
 
 

@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from fastgmm.covariance import FAMILIES, family
-from fastgmm.em import MaximumLikelihood
+from fastgmm.em import Maximisation
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.initialisation import kmeans
 from fastgmm.initialisation.kmeans import label
@@ -40,7 +40,7 @@ def start(data, method, n_components=3, kind=FULL, reg_covar=1e-6, seed=7, weigh
     if weights is not None:
         source = with_weights(source, weights)
     rng = np.random.default_rng(seed)
-    rule = MaximumLikelihood(kind, reg_covar)
+    rule = Maximisation(kind, reg_covar)
     return start_from(draw_sample(source, rng), method, n_components, rule, rng)
 
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastgmm import DegenerateComponentWarning, GaussianMixture
 from fastgmm.covariance import family
 from fastgmm.em import diagnostics
-from fastgmm.em.update_rules import MaximumLikelihood
+from fastgmm.em.update_rules import Maximisation
 from fastgmm.initialisation.repair import repaired
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.subsample import draw_sample
@@ -41,7 +41,7 @@ def starved(means, structure):
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 def test_an_empty_component_takes_half_of_another(kind):
     rows, means = clusters()
-    rule = MaximumLikelihood(family(kind), 1e-6)
+    rule = Maximisation(family(kind), 1e-6)
     sample = draw_sample(open_source(rows), np.random.default_rng(0))
     found = repaired(starved(means, rule.family.structure), [3], sample, rule)
     assert_allclose(np.sort(found.means[:, 0]), means[:, 0], atol=0.5)
@@ -49,7 +49,7 @@ def test_an_empty_component_takes_half_of_another(kind):
 
 def test_rows_that_need_no_more_components_are_left_alone():
     rows = np.repeat(np.eye(2), 20, axis=0)
-    rule = MaximumLikelihood(family("full"), 1e-6)
+    rule = Maximisation(family("full"), 1e-6)
     sample = draw_sample(open_source(rows), np.random.default_rng(0))
     fitted = Parameters.from_covariances(
         "full",

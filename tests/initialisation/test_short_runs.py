@@ -13,7 +13,7 @@ from fastgmm import em, passes
 from fastgmm.covariance import family
 from fastgmm.em.loop import State
 from fastgmm.em.outcome import Outcome
-from fastgmm.em.update_rules import MaximumLikelihood
+from fastgmm.em.update_rules import Maximisation
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import short_runs
 from fastgmm.initialisation.short_runs import ShortRuns, source_of
@@ -67,7 +67,7 @@ def no_passes(monkeypatch):
 def test_they_agree_with_passes(structure, n_features, reg_covar, no_passes):
     sample = drawn(0, n_features=n_features)
     added = np.linspace(1e-3, 1e-2, n_features) if reg_covar == "each" else reg_covar
-    rule = MaximumLikelihood(family(naive.COVARIANCE_TYPES[structure]), added)
+    rule = Maximisation(family(naive.COVARIANCE_TYPES[structure]), added)
     rng = np.random.default_rng(1)
     states = [started(sample, rule, 3, rng) for _ in range(4)]
     for found, expected in zip(
@@ -83,7 +83,7 @@ def test_they_agree_with_passes(structure, n_features, reg_covar, no_passes):
 
 def test_they_stop_one_by_one_and_go_on_later(no_passes):
     sample = drawn(2)
-    rule = MaximumLikelihood(family("full"), 1e-6)
+    rule = Maximisation(family("full"), 1e-6)
     rng = np.random.default_rng(3)
     states = [started(sample, rule, 2, rng) for _ in range(3)]
     there = ShortRuns(sample, rule).advance(states[:1], 200)[0]
@@ -101,7 +101,7 @@ def test_they_stop_one_by_one_and_go_on_later(no_passes):
 @pytest.mark.parametrize("structure", ["spherical", "diagonal", "full"])
 def test_a_component_without_rows_stays_where_it_is(structure, no_passes):
     sample = drawn(4)
-    rule = MaximumLikelihood(family(naive.COVARIANCE_TYPES[structure]), 1e-6)
+    rule = Maximisation(family(naive.COVARIANCE_TYPES[structure]), 1e-6)
     start = started(sample, rule, 2, np.random.default_rng(0)).parameters
     means = np.vstack([start.means[0], np.full(3, 1e4)])
     lost = Parameters.from_covariances(structure, start.weights, means, start.covariances)
@@ -116,7 +116,7 @@ def test_singular_components_fail_alone(structure):
     rows = np.repeat([[0.0, 0.0], [1.0, 2.0], [9.0, 9.0]], 20, axis=0)
     rows[40:] += np.random.default_rng(0).standard_normal((20, 2))
     sample = sample_of(rows)
-    rule = MaximumLikelihood(family(naive.COVARIANCE_TYPES[structure]), 0.0)
+    rule = Maximisation(family(naive.COVARIANCE_TYPES[structure]), 0.0)
     narrow = started(sample, rule, 3, np.random.default_rng(0)).parameters
     means = sample.rows[[0, 20, 40]]
     matrices = narrow.covariances * 1e-3
@@ -138,7 +138,7 @@ def test_narrow_components_far_away_climb_by_passes(monkeypatch):
     rows = np.random.default_rng(0).standard_normal((200, 2)) * 1e-3
     rows[:100] += 1e4
     sample = sample_of(rows)
-    rule = MaximumLikelihood(family("full"), 0.0)
+    rule = Maximisation(family("full"), 0.0)
     means = sample.rows[[0, 100]]
     matrices = np.array([1e-6 * np.eye(2)] * 2)
     start = State(rule, Parameters.from_covariances("full", [0.5, 0.5], means, matrices))

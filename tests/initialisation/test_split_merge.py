@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm import passes
 from fastgmm.covariance import family
-from fastgmm.em.update_rules import MaximumLikelihood
+from fastgmm.em.update_rules import Maximisation
 from fastgmm.initialisation import split_merge
 from fastgmm.initialisation.short_runs import ShortRuns
 from fastgmm.initialisation.split_merge import Held, Split, held, merged, merges, splits, together
@@ -85,7 +85,7 @@ def test_rows_held_piece_by_piece_are_those_of_all_responsibilities(rng, structu
     rows, _ = sampling.sample(parameters, 1000, np.random.RandomState(0))
     sample = draw_sample(open_source(rows), rng)
     kind = {"diagonal": "diag"}.get(structure, structure)
-    short = ShortRuns(sample, MaximumLikelihood(family(kind), 1e-6))
+    short = ShortRuns(sample, Maximisation(family(kind), 1e-6))
     whole = passes.responsibilities(open_source(sample.rows), parameters).T
     pairs = list(zip(short.held(parameters), held(whole), strict=True))
     assert len(pairs) == 5
@@ -98,7 +98,7 @@ def test_a_split_gives_a_component_the_rows_that_leave(rng):
     apart = np.concatenate([rng.normal(size=(300, 2)), rng.normal(size=(100, 2)) + 12.0])
     drawn = draw_sample(open_source(apart), rng)
     sample = drawn._replace(origin=np.zeros(2))
-    short = ShortRuns(sample, MaximumLikelihood(family("full"), 1e-6))
+    short = ShortRuns(sample, Maximisation(family("full"), 1e-6))
     covariance = sample.rows.T @ (sample.weights[:, None] * sample.rows)
     both = Parameters.from_covariances(
         "full", np.array([1.0, 0.0]), np.zeros((2, 2)), np.stack([covariance, np.eye(2)])

@@ -218,13 +218,13 @@ def test_threads_of_blas_change_no_bit_of_a_fit_with_relative_regularisation(cov
 @pytest.mark.parametrize("method", ["auto", "kmeans", "k-means++", "random", "random_from_data"])
 def test_threads_of_blas_change_no_bit_of_a_start(method):
     sample = wide_sample(1000, 150)
-    rule = em.MaximumLikelihood(family("tied"), 1e-3)
+    rule = em.Maximisation(family("tied"), 1e-3)
     of_any_blas(lambda: start_from(sample, method, 3, rule, np.random.default_rng(0)))
 
 
 @pytest.mark.slow
 def test_threads_of_blas_change_no_bit_of_what_moves_components():
-    rule = em.MaximumLikelihood(family("tied"), 1e-3)
+    rule = em.Maximisation(family("tied"), 1e-3)
     sample, parameters = wide_sample(1000, 150), wide_parameters("tied", 3, 150)
     shares = np.random.default_rng(0).dirichlet(np.ones(3), size=1000).T.copy()
     of_any_blas(lambda: coordinates.whiten(sample.rows, sample.weights))

@@ -127,7 +127,7 @@ def test_criteria_are_those_of_the_estimator(blobs, name):
 def test_a_candidate_is_a_mixture_fitted_from_the_same_start(blobs, name):
     rng = np.random.default_rng(np.random.RandomState(0).randint(2**32, size=4, dtype=np.uint32))
     sample = draw_sample(open_source(blobs), rng)
-    rule = em.MaximumLikelihood(family(name), 1e-6)
+    rule = em.Maximisation(family(name), 1e-6)
     contest = contest_of(len(blobs), counts=[3], families=[family(name)])
     start = Growth(sample, rule, contest, rng).starts([3])[3]
     model = fastgmm.select(blobs, 3, name, random_state=0).best_estimator_
@@ -358,7 +358,7 @@ def test_the_component_of_two_clusters_is_cut_between_them(structure, rng):
     best = best_cuts(rows, np.full(600, 1 / 600), responsibilities, two)[0]
     assert best.component == 0
     assert best.gain > 0.0
-    rule = em.MaximumLikelihood(family(naive.COVARIANCE_TYPES[structure]), 1e-6)
+    rule = em.Maximisation(family(naive.COVARIANCE_TYPES[structure]), 1e-6)
     three = divided(two, [best], rule)
     assert three.n_components == 3
     assert_allclose(three.weights, 1 / 3)

@@ -28,7 +28,7 @@ def state_of(n_components, trace, **changes):
     identity = np.broadcast_to(np.eye(2), (n_components, 2, 2))
     weights = np.full(n_components, 1.0 / n_components)
     parameters = Parameters.from_covariances("full", weights, spread, identity)
-    rule = em.MaximumLikelihood(FULL, 1e-6)
+    rule = em.Maximisation(FULL, 1e-6)
     return em.State(rule, parameters, trace=tuple(trace), **changes)
 
 

@@ -127,7 +127,7 @@ def test_what_is_mended_begins_without_an_extrapolation_of_the_smaller_one():
     full = family("full")
     identity = np.repeat(np.eye(2)[None], 2, axis=0)
     two = Parameters.from_covariances("full", [0.5, 0.5], [[0.0, 0.0], [5.0, 0.0]], identity)
-    rule = em.MaximumLikelihood(full, 1e-6)
+    rule = em.Maximisation(full, 1e-6)
     trace = (-4.0, -3.5, -3.4)
     stopped = em.State(rule, two, trace=trace, outcome=em.Outcome.OUTDONE, trial=two, start=2)
     smaller = Candidate(2, full, stopped, None, None, 2)

@@ -13,6 +13,7 @@ from fastgmm import em
 from fastgmm.covariance import FAMILIES
 from fastgmm.em.acceleration import ACCELERATIONS
 from fastgmm.errors import suggestion
+from fastgmm.estimators.priors import AUTO, ConjugatePrior
 from fastgmm.initialisation.methods import METHODS
 
 LARGEST_REG_COVAR = 1e290  # the square of sources.checks.LARGEST: a larger variance overflows
@@ -25,6 +26,7 @@ EM: Constraints = {  # shared by all estimators
     "stopping": [StrOptions(set(em.STOPPING_RULES))],
     "reg_covar": [Interval(Real, 0.0, None, closed="left")],
     "reg_covar_relative": ["boolean"],
+    "prior": [Interval(Real, 0.0, None, closed="left"), StrOptions({AUTO}), ConjugatePrior, None],
     "max_iter": [Interval(Integral, 0, None, closed="left")],
     "random_state": ["random_state", np.random.Generator, np.random.SeedSequence],
 }

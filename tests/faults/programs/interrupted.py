@@ -66,7 +66,7 @@ def kernel(model):
 def step(model):
     """M-steps of 400 features, which take longer than their passes."""
     rows = rng.normal(size=(3_000, 400))
-    with announced(em.MaximumLikelihood, "estimate"):
+    with announced(em.Maximisation, "estimate"):
         model.set_params(n_components=8).fit(rows)
 
 

@@ -143,13 +143,13 @@ def numbers_of_threads(expected):
 
         return call
 
-    statistics, estimate = passes.statistics, em.MaximumLikelihood.estimate
+    statistics, estimate = passes.statistics, em.Maximisation.estimate
     before = blas_threads()
     with threadpool_limits(user_api="blas"):
         passes.statistics = restless(statistics)
-        em.MaximumLikelihood.estimate = restless(estimate)
+        em.Maximisation.estimate = restless(estimate)
         assert [bits(fitted(case)) for case in CASES] == expected
-        passes.statistics, em.MaximumLikelihood.estimate = statistics, estimate
+        passes.statistics, em.Maximisation.estimate = statistics, estimate
     for library, n in zip(
         ThreadpoolController().select(user_api="blas").lib_controllers, before, strict=True
     ):

@@ -1,0 +1,175 @@
+"""How many rows a prior is to count as: what predicts each row best from all others.
+
+The prior of every component is the covariance within components, so it draws covariances towards a
+common one, as between scikit-learn's "full" and "tied" (Friedman 1989, Regularized discriminant
+analysis, Journal of the American Statistical Association 84; as an inverse Wishart distribution,
+Fraley and Raftery 2007). How far, is chosen by leaving one row out in closed terms: without row x
+of responsibility r, a component of n rows and deviation D = x - mean has n - r rows, and a summed
+product that is less by r n / (n - r) D D'. So its density at x follows from the squared distance
+D' Sigma^-1 D alone, by the determinant lemma. Responsibilities of the other rows stay, so what the
+row has done to them is left in: `OPTIMISM`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgmm import em
+from fastgmm.covariance.regularisation import own_covariances
+from fastgmm.initialisation.short_runs import ShortRuns
+from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.prior import Prior
+from fastgmm.parallel.blas import one_blas_thread
+from fastgmm.passes.subsample import Sample
+
+STRENGTHS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # rows
+FIRST_STRENGTH, FIRST_PASSES, PASSES = 1.0, 10, 40
+FINALISTS = 2
+# Rows per parameter beyond which no prior is looked for: half of its inverse is what over-fitting
+# costs, in nats per row
+MANY_ROWS = 100
+OPTIMISM = 0.5  # of what leaving a row out takes off, that it should take off besides
+IMPOSSIBLE = -1e3  # log density of a row that only its own component could explain
+
+
+class Regularised(NamedTuple):
+    """A start, and the prior under which it predicts best; None for maximum likelihood."""
+
+    parameters: Parameters
+    prior: Prior | None
+
+
+def has_many_rows(sample: Sample, n_parameters: int) -> bool:
+    """Whether rows are so many that a prior could not show."""
+    return sample.row_weight > MANY_ROWS * n_parameters
+
+
+def regularised(
+    starts: Sequence[Parameters], short: ShortRuns, strengths: Sequence[float], own_weight: float
+) -> Regularised | None:
+    """Return the start and the prior that predict rows best when they are left out.
+
+    Parameters
+    ----------
+    starts : sequence of Parameters
+        About the origin of the sample of the short runs; the first is the likeliest.
+    short : ShortRuns
+        By the rule of maximum likelihood.
+    strengths : sequence of float
+        Numbers of rows to choose from.
+    own_weight : float
+        Weight of the rows of the sample.
+    """
+    within = [_within(each, short) for each in starts]
+    first = _climbed(
+        zip(starts, within, strict=True), (FIRST_STRENGTH,), short, own_weight, FIRST_PASSES
+    )
+    if not first:
+        return None
+    order = sorted(first, key=lambda each: -each.score)
+    chosen = list(dict.fromkeys([0, *(each.start for each in order)]))[: 1 + FINALISTS]
+    again = [(starts[c], within[c]) for c in chosen]
+    found = _climbed(again, strengths, short, own_weight, PASSES)
+    if not found:
+        return None
+    best = max(found, key=lambda each: each.score)
+    prior = best.state.rule.prior
+    of_rows = None if prior is None else replace(prior, rows=best.strength)
+    return Regularised(best.state.parameters, of_rows)
+
+
+class _Tried(NamedTuple):
+    start: int
+    strength: float
+    state: em.State
+    score: float
+
+
+def _climbed(
+    starts: Iterable[tuple[Parameters, Array]],
+    strengths: Sequence[float],
+    short: ShortRuns,
+    own_weight: float,
+    n_passes: int,
+) -> list[_Tried]:
+    """Climb from every start with every strength, and score where that ends."""
+    rule, places, states = short.rule, [], []
+    for c, (parameters, within) in enumerate(starts):
+        for strength in strengths:
+            prior = Prior(strength / own_weight, within) if strength > 0.0 else None
+            places.append((c, strength))
+            states.append(em.State(rule.under(prior), parameters))
+    return [
+        _Tried(c, strength, state, score(state, short.sample, own_weight))
+        for (c, strength), state in zip(places, short.advance(states, n_passes), strict=True)
+        if state.failure is None
+    ]
+
+
+def _within(parameters: Parameters, short: ShortRuns) -> Array:
+    """Covariance within components, of their own rows, in the structure's shape for one."""
+    (found,) = short.statistics([parameters])
+    own = own_covariances(found, found.means, short.rule.reg_covar)
+    return np.array(parameters.structure.mean(own, found.weight / found.weight.sum()))
+
+
+def score(state: em.State, sample: Sample, own_weight: float) -> float:
+    """Mean log density of the rows left out one at a time, less what that leaves in."""
+    strength = 0.0 if state.rule.prior is None else state.rule.prior.rows * own_weight
+    kept, left_out = leave_one_out(state.parameters, sample, strength, own_weight)
+    return left_out - OPTIMISM * (kept - left_out)
+
+
+@one_blas_thread()
+def leave_one_out(
+    parameters: Parameters, sample: Sample, strength: float, own_weight: float
+) -> tuple[float, float]:
+    """Return the mean log density of the rows, and that of each under the others.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Of the last M-step, about the sample's origin.
+    sample : Sample
+    strength : float
+        Rows of the prior.
+    own_weight : float
+        Weight of the rows of the sample.
+    """
+    structure, d = parameters.structure, parameters.n_features
+    weights = sample.weights * own_weight
+    factors = parameters.precisions_cholesky
+    distances = structure.distances(sample.rows, parameters.means, factors)
+    per_feature = np.broadcast_to(structure.diagonal(factors), parameters.means.shape)
+    constants = np.log(per_feature).sum(axis=1) - 0.5 * d * math.log(2.0 * math.pi)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        joint = (parameters.log_weights + constants)[:, None] - 0.5 * distances
+        top = joint.max(axis=0)
+        shares = np.exp(joint - top)
+        totals = shares.sum(axis=0)
+        shares /= totals
+        kept = top + np.log(totals)
+        counts = (shares @ weights)[:, None]
+        unit = np.minimum(weights, min(1.0, sample.row_weight / sample.n_rows))
+        removed = np.minimum(shares * unit, counts * (1.0 - 1e-12))
+        rest = counts - removed
+        stretched = counts / rest
+        known = (weights.sum() if structure.is_shared else counts) + strength
+        # the covariance within components loses the row, too
+        part = removed * (1.0 + strength / weights.sum()) * stretched / known
+        n_parts = d if structure.is_axis_parallel else 1  # one removal per feature, or one in all
+        lost = np.minimum(part * distances / n_parts, 1.0)
+        without = stretched**2 * ((known - removed) / known) * distances / (1.0 - lost)
+        joint = np.log(rest / (weights.sum() - unit)) + constants[:, None]
+        joint -= 0.5 * (d * np.log(known / (known - removed)) + n_parts * np.log1p(-lost) + without)
+        joint[np.isnan(joint) | (lost >= 1.0)] = -np.inf
+        top = joint.max(axis=0)
+        left_out = top + np.log(np.exp(joint - top).sum(axis=0))
+    left_out = np.where(left_out > IMPOSSIBLE, left_out, IMPOSSIBLE)
+    return float(sample.weights @ kept), float(sample.weights @ left_out)

@@ -23,6 +23,7 @@ WEIGHTS, MEANS = np.array([0.3, 0.7]), np.array([[0.0, 1.0], [1e4, -3.0]])
 def test_the_m_step_of_what_is_remembered_gives_the_parameters_again(kind, reg_covar, strength):
     kinds = family(kind)
     of_one = COVARIANCES[kind] if kinds.structure.is_shared else COVARIANCES[kind][0]
+    rule = em.Maximisation(kinds, reg_covar, Prior(strength, of_one) if strength > 0.0 else None)
     parameters = Parameters.from_covariances(kinds.structure, WEIGHTS, MEANS, COVARIANCES[kind])
     past = remembered(parameters, 1234.5, rule)
     again = rule.estimate(past, parameters)

@@ -67,7 +67,7 @@ def fit(
     if written.output_path is not None:
         output.check(written.output_path, [".npz"], read=[data])
     acceleration = None if settings.acceleration == "none" else settings.acceleration
-    model = GaussianMixture(n_components, **vars(settings) | {"acceleration": acceleration})
+    model = GaussianMixture(n_components, **settings.parameters() | {"acceleration": acceleration})
     source = inputs.rows(data, reading)
     doing = "starting, compiling if it is the first time"
     seconds = fitted(model, source, written.checkpoint, doing)

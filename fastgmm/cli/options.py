@@ -107,6 +107,29 @@ class Fitting:
             "--reg-covar-relative", help="--reg-covar is a part of each feature's variance."
         ),
     ] = False
+    prior: Annotated[
+        str,
+        typer.Option(
+            metavar="PRIOR",
+            help="Draws covariances together: auto, none, or a number of rows.",
+        ),
+    ] = "auto"
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of the estimator."""
+        return vars(self) | {"prior": _prior(self.prior)}
+
+
+def _prior(text: str) -> str | float | None:
+    """Return what an estimator takes for a prior."""
+    if text in ("auto", "none"):
+        return None if text == "none" else text
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither auto, none nor a number of rows", param_hint="--prior"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def select(
     named(settings.criterion)
     types = [name.strip() for name in settings.covariance_type.split(",")]
     model = AutoGaussianMixture(
-        counts_of(n_components), **vars(settings) | {"covariance_type": types}
+        counts_of(n_components), **settings.parameters() | {"covariance_type": types}
     )
     source = inputs.rows(data, reading)
     doing = "growing starts, compiling if it is the first time"

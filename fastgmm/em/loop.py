@@ -45,6 +45,11 @@ class State:
         return self.parameters if self.trial is None else self.trial
 
     @property
+    def log_likelihood(self) -> float:
+        """The last objective without the part of the prior."""
+        return self.trace[-1] - self.log_prior
+
+    @property
     def steps(self) -> tuple[float, ...]:
         """The objectives of the last steps of EM alone."""
         return (self.previous_objective, *self.trace)[self.start :]

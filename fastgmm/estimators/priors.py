@@ -151,6 +151,11 @@ def strengths(prior: object, is_ours: bool, reg_covar: float) -> tuple[float, ..
     return (float(prior),)
 
 
+def said(prior: object) -> Any:
+    """Return a prior as a checkpoint compares it."""
+    return repr(prior.settings()) if isinstance(prior, ConjugatePrior) else prior
+
+
 def again(prior: object, attributes: Mapping[str, Any]) -> Prior | None:
     """Return the prior of the last fit, from its attributes, for rows that go on from there."""
     covariance = attributes.get("prior_covariance_")

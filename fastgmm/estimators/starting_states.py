@@ -112,8 +112,7 @@ class Start(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """Return what a fit follows from, besides the rows: arguments, and where it begins."""
         arguments = self.estimator.get_params(deep=False)
-        if isinstance(self.estimator.prior, priors.ConjugatePrior):
-            arguments["prior"] = repr(self.estimator.prior.settings())
+        arguments["prior"] = priors.said(self.estimator.prior)
         if not self.is_warm:
             return arguments | {"the start": "of its own"}
         names = ("weights_", "means_", "covariances_")

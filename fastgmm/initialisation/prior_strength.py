@@ -66,14 +66,15 @@ def regularised(
     own_weight : float
         Weight of the rows of the sample.
     """
+    if len(starts) == 1 and starts[0].structure.is_shared:
+        return Regularised(starts[0], None)  # its covariance is that within components
     within = [_within(each, short) for each in starts]
-    first = _climbed(
-        zip(starts, within, strict=True), (FIRST_STRENGTH,), short, own_weight, FIRST_PASSES
-    )
-    if not first:
-        return None
-    order = sorted(first, key=lambda each: -each.score)
-    chosen = list(dict.fromkeys([0, *(each.start for each in order)]))[: 1 + FINALISTS]
+    chosen: Sequence[int] = range(len(starts))
+    if len(starts) > 1 + FINALISTS:
+        of_each = zip(starts, within, strict=True)
+        first = _climbed(of_each, (FIRST_STRENGTH,), short, own_weight, FIRST_PASSES)
+        order = [each.start for each in sorted(first, key=lambda each: -each.score)]
+        chosen = list(dict.fromkeys([0, *order]))[: 1 + FINALISTS]
     again = [(starts[c], within[c]) for c in chosen]
     found = _climbed(again, strengths, short, own_weight, PASSES)
     if not found:

@@ -17,13 +17,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import em
 from fastgmm.covariance import Family, family
-from fastgmm.estimators import fitting
+from fastgmm.estimators import fitting, priors
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.climb import Concluded
 from fastgmm.estimators.criteria import named, weights_warning
 from fastgmm.estimators.fit_guards import fitted_once
 from fastgmm.estimators.fitted_attributes import FITTED, parameters_of
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.estimators.priors import ConjugatePrior
 from fastgmm.estimators.validation import constructor, inputs, memory
 from fastgmm.estimators.validation.random_state import RandomState
 from fastgmm.mixture.parameters import Parameters
@@ -61,6 +62,9 @@ class AutoGaussianMixture(Mixture):
         Non-negative number added to each variance.
     reg_covar_relative : bool, default=False
         Whether `reg_covar` is a fraction of each feature's variance, see `GaussianMixture`.
+    prior : "auto", float, ConjugatePrior or None, default="auto"
+        What draws covariances together, see `GaussianMixture`. "auto" is chosen for each candidate.
+        The criteria take the log-likelihood without the prior, as Fraley and Raftery (2007) do.
     max_iter : int, default=1000
         Maximum number of EM passes over the rows.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
@@ -106,6 +110,7 @@ class AutoGaussianMixture(Mixture):
         stopping: str = "aitken",
         reg_covar: float = 1e-6,
         reg_covar_relative: bool = False,
+        prior: float | str | ConjugatePrior | None = "auto",
         max_iter: int = em.MAX_PASSES,
         random_state: RandomState = None,
     ) -> None:
@@ -116,6 +121,7 @@ class AutoGaussianMixture(Mixture):
         self.stopping = stopping
         self.reg_covar = reg_covar
         self.reg_covar_relative = reg_covar_relative
+        self.prior = prior
         self.max_iter = max_iter
         self.random_state = random_state
 
@@ -213,6 +219,7 @@ class AutoGaussianMixture(Mixture):
     def _settings(self, counts: list[int], families: list[Family]) -> dict[str, Any]:
         """Return what the search depends on besides the rows."""
         return self.get_params(deep=False) | {
+            "prior": priors.said(self.prior),
             "n_components": ", ".join(map(str, counts)),
             "covariance_type": ", ".join(each.covariance_type for each in families),
             "the start": "grown on a sample",
@@ -229,6 +236,7 @@ class AutoGaussianMixture(Mixture):
             stopping=self.stopping,
             reg_covar=self.reg_covar,
             reg_covar_relative=self.reg_covar_relative,
+            prior=self.prior,
             max_iter=self.max_iter,
             acceleration=None,
             random_state=self.random_state,
@@ -255,6 +263,7 @@ def select(
     stopping: str = "aitken",
     reg_covar: float = 1e-6,
     reg_covar_relative: bool = False,
+    prior: float | str | ConjugatePrior | None = "auto",
     max_iter: int = em.MAX_PASSES,
     sample_weight: npt.ArrayLike | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -286,7 +295,7 @@ def select(
         between neighbouring numbers of components: see `AutoGaussianMixture`.
     stopping : {"change", "aitken"}, default="aitken"
         What `tol` bounds: the estimated distance to the limit ("aitken"), or the last change.
-    reg_covar, reg_covar_relative, max_iter
+    reg_covar, reg_covar_relative, prior, max_iter
         As for `GaussianMixture`, for every candidate.
     sample_weight : array-like of shape (n_samples,), optional
         Weight of each row; their sum replaces the number of rows.
@@ -338,6 +347,7 @@ def select(
         stopping=stopping,
         reg_covar=reg_covar,
         reg_covar_relative=reg_covar_relative,
+        prior=prior,
         max_iter=max_iter,
         random_state=random_state,
     )

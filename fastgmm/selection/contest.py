@@ -125,7 +125,7 @@ class Contest:
         if state.failure is not None or not state.trace:
             return math.inf
         totals = Totals(
-            (state.trace[-1] + gain) * self.row_weight,
+            (state.log_likelihood + gain) * self.row_weight,
             log_certainty * self.row_weight,
             self.row_weight,
             self.n_rows,

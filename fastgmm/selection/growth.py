@@ -23,6 +23,8 @@ from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation.coordinates import whiten
 from fastgmm.initialisation.kmeans import Members, k_means, maximise, members
 from fastgmm.initialisation.methods import start_from
+from fastgmm.initialisation.prior_strength import Regularised, has_many_rows, regularised
+from fastgmm.initialisation.short_runs import ShortRuns
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample, by_priority, counted
@@ -83,6 +85,22 @@ class Growth:
             if count in counts:
                 found[count] = grown
         return found
+
+    def regularised(self, start: Parameters, strengths: Sequence[float]) -> Regularised:
+        """Return a start and the prior with which it predicts best, of some strengths in rows."""
+        n_components, n_features = start.means.shape
+        n_parameters = self.rule.family.n_parameters(n_components, n_features)
+        if n_components == 1 or (len(strengths) > 1 and has_many_rows(self.sample, n_parameters)):
+            return Regularised(start, None)
+        fewer = self._fewer(n_components)
+        own_weight = self.sample.own_weight * len(fewer.rows) / len(self.sample.rows)
+        here = replace(start, means=start.means - self.origin)
+        with one_blas_thread():
+            found = regularised([here], ShortRuns(fewer, self.rule), strengths, own_weight)
+        if found is None:
+            return Regularised(start, None)
+        means = found.parameters.means + self.origin
+        return found._replace(parameters=replace(found.parameters, means=means))
 
     def _grown(self, smaller: Parameters | None, count: int) -> Grown:
         """Grow one mixture from a smaller one."""

@@ -14,6 +14,7 @@ import numpy as np
 from fastgmm import em, passes
 from fastgmm.covariance import Family
 from fastgmm.em.acceleration import Acceleration
+from fastgmm.estimators import priors
 from fastgmm.estimators.callbacks import Progress
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.criteria import named
@@ -117,7 +118,9 @@ class Sweep(Climb):
                 return np.inf
             row_weight = self.weigh_rows()
             n_parameters = state.rule.family.n_parameters(*state.parameters.means.shape)
-            return float(0.5 * n_parameters * np.log(row_weight) - state.trace[-1] * row_weight)
+            return float(
+                0.5 * n_parameters * np.log(row_weight) - state.log_likelihood * row_weight
+            )
 
         return min(self.states, key=half_bic)
 
@@ -169,7 +172,7 @@ def begin(
         estimator.stopping,
     )
     if prepared.record is None:
-        moment = _moment(_starts(prepared, rules, contest))
+        moment = _moment(_starts(estimator, prepared, rules, contest))
     else:
         moment = _taken_up(prepared.record.moment(rules[0]), counts, rules)
     if not moment.states:
@@ -184,7 +187,9 @@ def _moment(begun: Begun) -> Moment:
     return Moment(states, failures=failures)
 
 
-def _starts(prepared: Prepared, rules: Sequence[em.Maximisation], contest: Contest) -> Begun:
+def _starts(
+    estimator: Any, prepared: Prepared, rules: Sequence[em.Maximisation], contest: Contest
+) -> Begun:
     """Make the starts of every family from one sample."""
     n_rows = prepared.rows.source.n_rows
     possible = [count for count in contest.counts if n_rows is None or count <= n_rows]
@@ -197,18 +202,33 @@ def _starts(prepared: Prepared, rules: Sequence[em.Maximisation], contest: Conte
         for count in contest.counts:
             start = starts.get(count, _too_many(count))
             found[rule.family, count] = (
-                em.State(rule, start, acceleration=Acceleration("auto"))
+                _state(start, estimator, growth, prepared)
                 if isinstance(start, Parameters)
                 else start
             )
     return found
 
 
+def _state(start: Parameters, estimator: Any, growth: Growth, prepared: Prepared) -> em.State:
+    """Return a candidate before its first pass, with its prior."""
+    rule, n_components = growth.rule, start.n_components
+    strengths = priors.strengths(estimator.prior, True, estimator.reg_covar)
+    prior = priors.fixed_prior(
+        estimator.prior, rule.family, n_components, prepared.drawn, prepared.reg_covar
+    )
+    if strengths is not None:
+        start, prior = growth.regularised(start, strengths)
+    return em.State(rule.under(prior), start, acceleration=Acceleration("auto"))
+
+
 def _taken_up(before: Moment, counts: Sequence[int], rules: Sequence[em.Maximisation]) -> Moment:
     """Return the moment of a checkpoint, with the update rule of each state."""
     of_all = [rule for rule in rules for _ in counts]
     own = [rule for c, rule in enumerate(of_all) if c not in before.failures]
-    states = [replace(state, rule=rule) for state, rule in zip(before.states, own, strict=True)]
+    states = [
+        replace(state, rule=rule.under(state.rule.prior))
+        for state, rule in zip(before.states, own, strict=True)
+    ]
     return replace(before, states=tuple(states))
 
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from fastgmm import em
 from fastgmm.covariance import family
 from fastgmm.em.stepwise import faded, remembered, retained
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.prior import Prior
 from fastgmm.mixture.statistics import SufficientStatistics
 
 COVARIANCES = {

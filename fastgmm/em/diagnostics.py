@@ -47,6 +47,7 @@ class Described(NamedTuple):
     variances: Array | None = None  # (d,) of the features, on a sample
     constant: npt.NDArray[np.bool_] | None = None  # (d,) whether the sample has one value alone
     n_different: int | None = None  # rows of the sample
+    has_prior: bool = False  # that gives components of few rows a covariance, too
 
 
 @dataclass(frozen=True)
@@ -267,13 +268,13 @@ def _about_components(
     parameters: Parameters, found: Failing, rows: Described, explained: bool
 ) -> Iterator[str]:
     others = OTHER_TYPES[parameters.structure]
-    if found.empty:
+    if found.empty and not rows.has_prior:
         least = parameters.weights[list(found.empty)].max()
         yield (
             f"{_listed('component', found.empty)} {_verb(len(found.empty), 'holds', 'hold')} no "
             f"row (weight {least:.2g}): use fewer components, or another start"
         )
-    if found.single:
+    if found.single and not rows.has_prior:
         ways = "use fewer components" if parameters.structure.is_shared else _ways(others)
         yield (
             f"{_listed('component', found.single)} "

@@ -261,7 +261,10 @@ def degenerate_warning(
     """
     if not state.trace:  # a start that no M-step has seen
         return None
-    known = diagnostics.Described(n_rows, rows.source.dtype, counts, rows.names)
+    has_prior = state.rule.prior is not None
+    known = diagnostics.Described(
+        n_rows, rows.source.dtype, counts, rows.names, has_prior=has_prior
+    )
     if sample is not None:
         variances = feature_variances(sample)
         constant = variances == 0.0

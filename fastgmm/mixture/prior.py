@@ -15,6 +15,7 @@ import numpy as np
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.structure import Structure
+from fastgmm.parallel.blas import one_blas_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +115,7 @@ class Prior:
         terms = structure.misfit(self.covariance, factors, n_features)
         return -0.5 * self.rows * np.asarray(terms.sum(axis=0))
 
+    @one_blas_thread()
     def _of_means(self, parameters: Parameters) -> float:
         """Return the part of the means, given the covariances."""
         away = parameters.means - self.mean

@@ -220,9 +220,8 @@ def _described(state: em.State, c: int, arrays: Arrays) -> Header:
         for each in fields(state)
         if each.name not in NO_NUMBERS
     }
-    numbers["prior"] = _numbers(
-        state.rule.prior, f"prior_{c}", arrays
-    )  # the rule is known but for it
+    # of the rule all else is known
+    numbers["prior"] = _numbers(state.rule.prior, f"prior_{c}", arrays)
     failure = None if state.failure is None else _told(state.failure)
     return {"outcome": state.outcome.value, "failure": failure, "numbers": numbers}
 
@@ -244,7 +243,7 @@ def _numbers(value: Any, name: str, arrays: Arrays) -> Any:
         return {"class": type(value).__name__, "parts": parts}
     if isinstance(value, np.ndarray | float):
         arrays[name] = np.asarray(value)
-        return {"array": name}
+        return {"array" if isinstance(value, np.ndarray) else "number": name}
     return value
 
 
@@ -253,8 +252,9 @@ def _value(described: Any, arrays: Arrays) -> Any:
     if not isinstance(described, dict):
         return described
     if "array" in described:
-        array = arrays[described["array"]]
-        return array if array.ndim else float(array)
+        return arrays[described["array"]]
+    if "number" in described:
+        return float(arrays[described["number"]])
     parts = {name: _value(part, arrays) for name, part in described["parts"].items()}
     return CLASSES[described["class"]](**parts)
 

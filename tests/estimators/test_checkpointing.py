@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from stops import disturbed
 
-from fastgmm import load, select
+from fastgmm import ConjugatePrior, load, select
 from fastgmm.errors import CheckpointError, CheckpointWarning, DegenerateComponentWarning
 from fastgmm.estimators import GaussianMixture
 from fastgmm.estimators.climb import Climb
@@ -19,7 +19,7 @@ from fastgmm.storage import archive
 from fastgmm.storage import checkpoint as checkpoints
 
 TYPES = ("full", "tied", "diag", "spherical")
-SETTINGS = {"n_components": 4, "n_init": 3, "tol": 1e-5, "max_iter": 12, "random_state": 0}
+SETTINGS = {"n_components": 4, "n_init": 3, "tol": 1e-9, "max_iter": 12, "random_state": 0}
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 
 
@@ -68,6 +68,12 @@ def check(X, path, monkeypatch, every=5, **settings):
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_type_ends_with_the_same_bits(rows, path, monkeypatch, kind):
     check(rows, path, monkeypatch, covariance_type=kind)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("prior", [None, 2.0, ConjugatePrior(4.0, mean_precision=0.5)])
+def test_every_prior_ends_with_the_same_bits(rows, path, monkeypatch, kind, prior):
+    check(rows, path, monkeypatch, covariance_type=kind, prior=prior)
 
 
 def test_single_precision_ends_with_the_same_bits(rows, path, monkeypatch):
@@ -175,11 +181,12 @@ def test_a_fit_that_degenerates_does_so_again(path, monkeypatch):
     [
         ({"n_components": 5}, "n_components was 4 and is 5"),
         ({"covariance_type": "diag"}, "covariance_type was full and is diag"),
-        ({"tol": 0.5}, "tol was 1e-05 and is 0.5"),
+        ({"tol": 0.5}, "tol was 1e-09 and is 0.5"),
         ({"max_iter": 13}, "max_iter was 12 and is 13"),
         ({"random_state": None}, "random_state was 0 and is None"),
         ({"means_init": np.eye(4, 3)}, "means_init was None and is an array"),
         ({"reg_covar": 1e-3}, "reg_covar was 1e-06 and is 0.001"),
+        ({"prior": 2.0}, "prior was auto and is 2"),
     ],
 )
 def test_other_arguments_are_refused_by_name(rows, path, settings, said):

@@ -79,7 +79,7 @@ class Family:
         """
         covariances = own_covariances(statistics, means, reg_covar, prior)
         if prior is not None:
-            return self.nearest(covariances, statistics.weight + prior.rows)
+            return self.nearest(covariances, prior.counted(statistics.weight))
         empty = ~statistics.occupied
         if of_empty is not None and not self.structure.is_shared:
             covariances[empty] = of_empty[empty]

@@ -81,6 +81,11 @@ class Prior:
         total = seen * covariances + between + self.rows * self.covariance
         return np.asarray(total / (seen + self.rows + more))
 
+    def counted(self, weight: Array) -> Array:
+        """Return the weights (K,) that covariances count in their family, with the prior's."""
+        of_means = self.unit if self.mean_rows > 0.0 else 0.0  # as in `covariances`
+        return np.asarray(weight + self.rows + of_means)
+
     def shrunk(self, covariances: Array, mass: Array) -> Array:
         """Return covariances of rows of these masses together with those of the prior.
 

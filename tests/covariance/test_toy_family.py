@@ -19,6 +19,7 @@ from fastgmm.em.acceleration import Acceleration
 from fastgmm.initialisation.kmeans import Members, maximise
 from fastgmm.initialisation.repair import repaired
 from fastgmm.initialisation.split_merge import merged
+from fastgmm.mixture.prior import Prior
 from fastgmm.mixture.structure import FULL, SPHERICAL
 from fastgmm.passes.subsample import Sample
 from fastgmm.selection.monotone import divided_gently
@@ -79,7 +80,8 @@ def assert_of(kind, covariances):
 
 
 def sample_of(rows):
-    return Sample(rows, np.full(len(rows), 1 / len(rows)), np.zeros(2))
+    n_rows = len(rows)
+    return Sample(rows, np.full(n_rows, 1 / n_rows), np.zeros(2), n_rows, n_rows, own_weight=n_rows)
 
 
 def mixture(kind, n_components=4, **settings):
@@ -130,6 +132,18 @@ def test_every_extrapolation_is_of_the_family(kind, rows):
     for each in seen:
         assert_of(kind, each.covariances)
     assert_of(kind, mixture(kind, acceleration="squarem").fit(rows).covariances_)
+
+
+@pytest.mark.parametrize("mean_rows", [0.0, 5.0])
+def test_a_prior_keeps_it_and_the_objective_never_falls(kind, rows, mean_rows):
+    source, start = open_source(rows[::40]), mixture(kind, max_iter=0).fit(rows)._parameters()
+    covariance = 2.0 if kind is EII else 2.0 * np.eye(2)
+    prior = Prior(0.5, np.asarray(covariance), mean_rows, np.array([1.0, 2.0]), 2.0)
+    state = em.State(em.Maximisation(kind, 0.0, prior), start)
+    stopping = em.Stopping(0.0, 40)
+    (state,) = em.run([state], lambda each: passes.statistics(source, each), stopping)
+    assert_of(kind, state.parameters.covariances)
+    assert np.min(np.diff(state.trace)) > -1e-13
 
 
 def test_components_without_rows_divided_and_merged_ones_keep_it(kind, rows):

@@ -65,7 +65,7 @@ def test_a_task_for_the_fit_and_one_for_each_pass(rows, n_init):
 
 def test_callbacks_see_the_model_of_each_pass(rows):
     recorder = Recorder()
-    fitted = model().set_callbacks(recorder).fit(rows)
+    fitted = model(prior=None).set_callbacks(recorder).fit(rows)
     *by_pass, last = recorder.models
     assert [each.n_iter_ for each in by_pass] == list(range(1, fitted.n_iter_ + 1))
     scores = [each.score(rows) for each in by_pass]

@@ -57,6 +57,7 @@ OUR_SETTINGS = {
     "reg_covar_relative": False,
     "stopping": "change",
     "acceleration": "auto",
+    "prior": "auto",
     "step_power": 0.9,
 }
 
@@ -69,7 +70,8 @@ def test_settings_are_scikit_learns_but_for_the_start_and_the_stop():
 def test_attributes_are_scikit_learns_and_the_rows(rows, covariance_type):
     settings = {"n_components": 3, "covariance_type": covariance_type, "random_state": 0}
     ours, theirs = GaussianMixture(**settings).fit(rows), Theirs(**settings).fit(rows)
-    own = OUR_SETTINGS.keys() | {"n_rows_", "row_weight_"}
+    of_prior = {"log_prior_", "prior_strength_", "prior_covariance_"}
+    own = OUR_SETTINGS.keys() | of_prior | {"n_rows_", "row_weight_"}
     assert set(vars(ours)) == set(vars(theirs)) | own
     for name, value in vars(theirs).items():
         assert np.shape(getattr(ours, name)) == np.shape(value) or name == "lower_bounds_"
@@ -252,7 +254,9 @@ def test_the_start_may_be_given_in_part(rows):
 @pytest.mark.parametrize("given", ["weights_init", "means_init", "precisions_init"])
 def test_giving_what_the_start_would_be_changes_nothing(rows, given, covariance_type):
     # what scikit-learn's test_gaussian_mixture_precisions_init_diag asks, of our own start
+    # without a prior, which is looked for only where all of the start is ours
     settings = {"n_components": 3, "covariance_type": covariance_type, "random_state": 0}
+    settings |= {"prior": None}
     start = GaussianMixture(max_iter=0, **settings).fit(rows)
     value = {
         "weights_init": start.weights_,

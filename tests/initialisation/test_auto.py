@@ -96,7 +96,7 @@ def test_many_components_are_found_by_exchanges():
     means = 12.0 * rng.standard_normal((16, 2))
     labels = rng.integers(16, size=1600)
     rows = means[labels] + rng.standard_normal((1600, 2)) * rng.uniform(0.3, 1.5, (16, 2))[labels]
-    whole = GaussianMixture(16, random_state=0, max_iter=300).fit(rows)
+    whole = GaussianMixture(16, prior=None, random_state=0, max_iter=300).fit(rows)
     of = [rows[labels == k] for k in range(16)]
     truth = GaussianMixture(
         16,
@@ -214,7 +214,7 @@ def test_leaders_are_sound_and_no_twins():
 
 def test_the_winner_of_a_sample_is_about_its_origin():
     rows = np.array([[0.0], [1.0], [10.0], [11.0]])
-    sample = Sample(rows - 5.5, np.full(4, 0.25), np.array([5.5]))
+    sample = Sample(rows - 5.5, np.full(4, 0.25), np.array([5.5]), 4, 4.0, own_weight=4.0)
     found = auto_start(sample, 2, Maximisation(FULL, 1e-3), np.random.default_rng(0))
     assert_allclose(np.sort(found.means[:, 0]), [0.5, 10.5], atol=1e-6)
 

@@ -104,7 +104,7 @@ def test_a_fit_puts_a_singular_component_elsewhere(monkeypatch):
 
 def test_a_repair_keeps_within_max_iter(starving_start):
     rows, _ = starving_start
-    model = GaussianMixture(4, random_state=0, max_iter=2, tol=0.0)
+    model = GaussianMixture(4, prior=None, random_state=0, max_iter=2, tol=0.0)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         model.fit(rows)

@@ -106,7 +106,8 @@ def test_fewer_different_rows_than_components_are_counted(kind):
 @pytest.mark.parametrize("kind", TYPES)
 def test_as_many_components_as_rows_hold_one_row_each(kind):
     rows = np.random.default_rng(0).normal(size=(5, 2))
-    warned(rows, "components 0, 1, 2, 3, 4 hold one row each", 5, covariance_type=kind)
+    settings = {"prior": None, "covariance_type": kind}
+    warned(rows, "components 0, 1, 2, 3, 4 hold one row each", 5, **settings)
 
 
 @pytest.mark.parametrize("kind", MATRICES)
@@ -134,7 +135,8 @@ def test_an_outlier_of_1e10_is_told_of_as_one_row(kind):
     rows = blobs()
     rows[0] = 1e10
     way_out = "drop it if it is an outlier, or use fewer components"
-    model = warned(rows, f"component [012] holds one row: {way_out}", 3, covariance_type=kind)
+    settings = {"prior": None, "covariance_type": kind}
+    model = warned(rows, f"component [012] holds one row: {way_out}", 3, **settings)
     assert_allclose(np.sort(model.weights_), [1 / 300, 149 / 300, 150 / 300], rtol=1e-3)
 
 
@@ -149,7 +151,8 @@ def test_a_component_on_a_line_is_named_with_the_way_out():
 def test_a_component_for_a_distant_row_is_named(kind):
     rows = blobs()
     rows[0] = 60.0
-    warned(rows, "component [012] (holds one row|.* is singular)", 3, covariance_type=kind)
+    settings = {"prior": None, "covariance_type": kind}
+    warned(rows, "component [012] (holds one row|.* is singular)", 3, **settings)
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -47,7 +47,12 @@ class Regularised(NamedTuple):
 
 def has_many_rows(sample: Sample, n_parameters: int) -> bool:
     """Whether rows are so many that a prior could not show."""
-    return sample.row_weight > MANY_ROWS * n_parameters
+    return sample.row_weight > MANY_ROWS * n_parameters * unit_of(sample)
+
+
+def unit_of(sample: Sample) -> float:
+    """Return the weight of a row: 1, or less where weights are no counts but sum to 1, say."""
+    return min(1.0, sample.row_weight / sample.n_rows)
 
 
 def regularised(
@@ -62,17 +67,20 @@ def regularised(
     short : ShortRuns
         By the rule of maximum likelihood.
     strengths : sequence of float
-        Numbers of rows to choose from.
+        Numbers of rows to choose from; a single one is in the unit of the rows' weights.
     own_weight : float
         Weight of the rows of the sample.
     """
     if len(starts) == 1 and starts[0].structure.is_shared:
         return Regularised(starts[0], None)  # its covariance is that within components
+    unit = unit_of(short.sample)
+    if len(strengths) > 1:
+        strengths = [strength * unit for strength in strengths]
     within = [_within(each, short) for each in starts]
     chosen: Sequence[int] = range(len(starts))
     if len(starts) > 1 + FINALISTS:
         of_each = zip(starts, within, strict=True)
-        first = _climbed(of_each, (FIRST_STRENGTH,), short, own_weight, FIRST_PASSES)
+        first = _climbed(of_each, (FIRST_STRENGTH * unit,), short, own_weight, FIRST_PASSES)
         order = [each.start for each in sorted(first, key=lambda each: -each.score)]
         chosen = list(dict.fromkeys([0, *order]))[: 1 + FINALISTS]
     again = [(starts[c], within[c]) for c in chosen]
@@ -157,7 +165,7 @@ def leave_one_out(
         shares /= totals
         kept = top + np.log(totals)
         counts = (shares @ weights)[:, None]
-        unit = np.minimum(weights, min(1.0, sample.row_weight / sample.n_rows))
+        unit = np.minimum(weights, unit_of(sample))
         removed = np.minimum(shares * unit, counts * (1.0 - 1e-12))
         rest = counts - removed
         stretched = counts / rest

@@ -39,7 +39,7 @@ class Sample(NamedTuple):
     n_rows: int = 0  # of positive weight, of the source
     row_weight: float = 0.0  # of them all
     mark: int = 0  # of all rows of the source, if that was asked for
-    own_weight: float = 0.0  # of the rows it holds, on average of `row_weight`
+    own_weight: float = 1.0  # of the rows it holds, on average of `row_weight`
 
 
 def draw_sample(source: Source, rng: np.random.Generator) -> Sample:

@@ -80,8 +80,7 @@ def assert_of(kind, covariances):
 
 
 def sample_of(rows):
-    n_rows = len(rows)
-    return Sample(rows, np.full(n_rows, 1 / n_rows), np.zeros(2), n_rows, n_rows, own_weight=n_rows)
+    return Sample(rows, np.full(len(rows), 1 / len(rows)), np.zeros(2))
 
 
 def mixture(kind, n_components=4, **settings):

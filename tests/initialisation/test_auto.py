@@ -214,7 +214,7 @@ def test_leaders_are_sound_and_no_twins():
 
 def test_the_winner_of_a_sample_is_about_its_origin():
     rows = np.array([[0.0], [1.0], [10.0], [11.0]])
-    sample = Sample(rows - 5.5, np.full(4, 0.25), np.array([5.5]), 4, 4.0, own_weight=4.0)
+    sample = Sample(rows - 5.5, np.full(4, 0.25), np.array([5.5]))
     found = auto_start(sample, 2, Maximisation(FULL, 1e-3), np.random.default_rng(0))
     assert_allclose(np.sort(found.means[:, 0]), [0.5, 10.5], atol=1e-6)
 

@@ -79,9 +79,17 @@ def test_the_order_of_rows_does_not_matter(rows, rng, init_params):
 
 @pytest.mark.parametrize("init_params", STARTS)
 def test_weights_have_no_unit(rows, counts, init_params):
-    assert_same_model(
-        fit(rows, counts * 4.0, init_params=init_params), fit(rows, counts, init_params=init_params)
-    )
+    settings = {"init_params": init_params, "prior": None}  # which counts them against its own
+    assert_same_model(fit(rows, counts * 4.0, **settings), fit(rows, counts, **settings))
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_weights_that_sum_to_one_are_given_the_prior_of_their_rows(rows, covariance_type):
+    rows = np.concatenate([rows, rows[:28] + 0.3])
+    settings = {"covariance_type": covariance_type}
+    plain, weighted = fit(rows, **settings), fit(rows, np.full(128, 1 / 128), **settings)
+    assert_same_model(weighted, plain)
+    assert weighted.prior_strength_ * 128 == plain.prior_strength_
 
 
 def test_no_weights_are_weights_of_one(rows):
@@ -122,7 +130,7 @@ def single():
 @pytest.mark.parametrize("exponent", EXTREME)
 def test_weights_of_float32_rows_have_no_unit(single, exponent, covariance_type):
     rows, weights = single
-    model = GaussianMixture(2, covariance_type=covariance_type, random_state=0)
+    model = GaussianMixture(2, covariance_type=covariance_type, prior=None, random_state=0)
     expected = clone(model).fit(rows, sample_weight=weights)
     found = clone(model).fit(rows, sample_weight=weights * 2.0**exponent)
     for name in (*FITTED, "lower_bounds_"):
@@ -133,7 +141,7 @@ def test_weights_of_float32_rows_have_no_unit(single, exponent, covariance_type)
 def test_weights_of_float32_rows_in_chunks_and_in_a_column_have_no_unit(single, scale):
     pd = pytest.importorskip("pandas")
     rows, weights = single
-    model = GaussianMixture(2, random_state=0)
+    model = GaussianMixture(2, prior=None, random_state=0)
     expected = clone(model).fit(rows, sample_weight=weights * scale)
     pieces = np.array_split(rows, 7)
     found = clone(model).fit(lambda: iter(pieces), sample_weight=weights * scale)

@@ -30,7 +30,7 @@ def pair(seed, n_rows=5050, n_features=8, ratio=100, apart=4.0):
 
 def agreement(seed, **settings):
     rows, labels = pair(seed)
-    model = GaussianMixture(2, random_state=seed, **settings).fit(rows)
+    model = GaussianMixture(2, prior=None, random_state=seed, **settings).fit(rows)
     assert model.converged_
     return adjusted_rand_score(labels, model.predict(rows))
 

@@ -30,7 +30,7 @@ from fastgmm.passes.subsample import Sample
 
 # Of 40 sets, halved, with five seeds, these lose 0.01 nats per held-out row against the better of
 # scikit-learn's n_init=1 and 10 on one; ten strengths, three starts and 40 passes do so on two, and
-# take three times as long (bench/tables/held_out.py)
+# take 1.4 times as long (bench/tables/held_out.py)
 STRENGTHS = (0.0, 0.01, 0.1, 1.0, 3.0, 10.0, 100.0)  # rows
 FIRST_STRENGTH, FIRST_PASSES, PASSES = 1.0, 10, 20
 OTHERS = 1  # starts besides the likeliest; without them 1.5 nats per row are lost on diabetes

@@ -232,7 +232,7 @@ def one_seed(case: Case, kind: str, seed: int) -> Result:
     settings = {"n_components": case.n_components, "covariance_type": kind, "random_state": seed}
     models = [make(**settings).fit(training) for make in FITS]
     ours, ratio = models[-1], None
-    if drawn.covariances:
+    if len(drawn.covariances):
         true = least_variance(drawn.covariances, rows)
         ratio = least_variance(matrices(ours, rows.shape[1]), rows) / true
     scores = [float(np.mean(each.score_samples(others))) for each in models]

@@ -27,6 +27,7 @@ SHOWN = [
     "streaming",
     "online",
     "convergence",
+    "regularisation",
 ]
 PAGES = {path.stem: path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.covariance import Family
+from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation.prior_strength import STRENGTHS
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.prior import Prior
+from fastgmm.mixture.structure import Structure
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 
@@ -88,7 +90,8 @@ class ConjugatePrior:
         Raises
         ------
         ValueError
-            If the scale or the mean is of another shape, or the degrees of freedom are too few.
+            If the scale or the mean is of another shape, the scale is not positive definite, or the
+            degrees of freedom are too few.
         """
         structure, n_features = family.structure, sample.rows.shape[1]
         freedom = n_features + 2.0 if self.degrees_of_freedom is None else self.degrees_of_freedom
@@ -103,6 +106,7 @@ class ConjugatePrior:
         covariance = np.array(scale / divisor.reshape(()))
         variances = structure.diagonal(covariance)
         variances += structure.added(reg_covar)  # as every covariance has it
+        _check_positive(structure, covariance, n_features)
         mean: Array | float = sample.origin
         if self.mean is not None:
             mean = _shaped("mean", self.mean, (n_features,))
@@ -175,6 +179,21 @@ def _shaped(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
             "with finite numbers"
         )
     return array
+
+
+def _check_positive(structure: Structure, covariance: Array, n_features: int) -> None:
+    """Refuse a scale that no covariance is drawn towards, by the covariance that it stands for."""
+    try:
+        structure.factors(covariance.reshape(structure.shape(1, n_features)))
+        is_sound = np.allclose(covariance, covariance.T)
+    except DegenerateCovarianceError:
+        is_sound = False
+    if not is_sound:
+        kind = "positive" if structure.is_axis_parallel else "symmetric and positive definite"
+        raise ValueError(
+            f"the scale of the prior should be {kind}; give another `scale`, or a `reg_covar` "
+            "above 0 where the rows that it is taken from do not spread in every direction"
+        )
 
 
 def _check_number(name: str, value: Any, least: float) -> None:

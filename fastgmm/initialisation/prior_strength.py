@@ -162,7 +162,7 @@ def leave_one_out(
     per_feature = np.broadcast_to(structure.diagonal(factors), parameters.means.shape)
     constants = np.log(per_feature).sum(axis=1) - 0.5 * d * math.log(2.0 * math.pi)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        joint = (parameters.log_weights + constants)[:, None] - 0.5 * distances
+        joint = (parameters.log_weights + constants)[:, None] - 0.5 * distances.sum(axis=-1)
         top = joint.max(axis=0)
         shares = np.exp(joint - top)
         totals = shares.sum(axis=0)
@@ -176,12 +176,14 @@ def leave_one_out(
         known = (weights.sum() if structure.is_shared else counts) + strength
         # the covariance within components loses the row, too
         part = removed * (1.0 + strength / weights.sum()) * stretched / known
-        n_parts = d if structure.is_axis_parallel else 1  # one removal per feature, or one in all
-        lost = np.minimum(part * distances / n_parts, 1.0)
-        without = stretched**2 * ((known - removed) / known) * distances / (1.0 - lost)
+        # a variance that features share loses their mean
+        n_shared = 1 if structure.tells_features_apart else d
+        lost = np.minimum(part[..., None] * distances / n_shared, 1.0)
+        without = stretched**2 * ((known - removed) / known) * (distances / (1.0 - lost)).sum(-1)
+        volume = d * np.log(known / (known - removed)) + n_shared * np.log1p(-lost).sum(axis=-1)
         joint = np.log(rest / (weights.sum() - unit)) + constants[:, None]
-        joint -= 0.5 * (d * np.log(known / (known - removed)) + n_parts * np.log1p(-lost) + without)
-        joint[np.isnan(joint) | (lost >= 1.0)] = -np.inf
+        joint -= 0.5 * (volume + without)
+        joint[np.isnan(joint) | (lost >= 1.0).any(axis=-1)] = -np.inf
         top = joint.max(axis=0)
         left_out = top + np.log(np.exp(joint - top).sum(axis=0))
     left_out = np.where(left_out > IMPOSSIBLE, left_out, IMPOSSIBLE)

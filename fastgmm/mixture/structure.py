@@ -116,7 +116,10 @@ class Structure(str, ABC):
 
     @abstractmethod
     def distances(self, rows: Array, means: Array, factors: Array) -> Array:
-        """Return the squared Mahalanobis distances of rows (m, d) to all components, (K, m)."""
+        """Return the squared Mahalanobis distances of rows (m, d) to all components, (K, m, p).
+
+        In as many parts as are estimated apart: one per feature of "diag", one in all of others.
+        """
 
     @abstractmethod
     def misfit(self, covariance: Array, factors: Array, n_features: int) -> Array:
@@ -188,8 +191,8 @@ class _Variances(Structure):
         return self.diagonal(covariances)[:, :, None] * np.eye(n_features)
 
     def distances(self, rows: Array, means: Array, factors: Array) -> Array:
-        per_feature = self.diagonal(factors)[:, None]
-        return np.asarray((((rows - means[:, None]) * per_feature) ** 2).sum(axis=-1))
+        squares = ((rows - means[:, None]) * self.diagonal(factors)[:, None]) ** 2
+        return squares if self.tells_features_apart else squares.sum(axis=-1, keepdims=True)
 
     def misfit(self, covariance: Array, factors: Array, n_features: int) -> Array:
         ratios = self.diagonal(covariance) * self.diagonal(factors) ** 2
@@ -355,7 +358,7 @@ class _Matrices(Structure):
 
     @one_blas_thread()
     def distances(self, rows: Array, means: Array, factors: Array) -> Array:
-        return np.asarray((((rows - means[:, None]) @ factors) ** 2).sum(axis=-1))
+        return np.asarray((((rows - means[:, None]) @ factors) ** 2).sum(axis=-1, keepdims=True))
 
     @one_blas_thread()
     def misfit(self, covariance: Array, factors: Array, n_features: int) -> Array:

@@ -130,7 +130,7 @@ def test_a_candidate_is_a_mixture_fitted_from_the_same_start(blobs, name):
     rule = em.Maximisation(family(name), 1e-6)
     contest = contest_of(len(blobs), counts=[3], families=[family(name)])
     start = Growth(sample, rule, contest, rng).starts([3])[3]
-    model = fastgmm.select(blobs, 3, name, random_state=0).best_estimator_
+    model = fastgmm.select(blobs, 3, name, random_state=0, prior=None).best_estimator_
     alone = clone(model).set_params(
         weights_init=start.weights,
         means_init=start.means,
@@ -217,7 +217,7 @@ def test_criteria_of_files_and_iterables_are_those_of_the_rows(criterion, blobs,
 
 def test_passes_are_shared(blobs):
     source = CountedSource(blobs)
-    table = fastgmm.select(source, range(1, 9), random_state=0, tol=1e-6).table
+    table = fastgmm.select(source, range(1, 9), random_state=0, tol=1e-6, prior=None).table
     assert len(set(table["n_passes"])) > 1
     assert source.n_passes == table["n_passes"].max() + 2
 
@@ -233,7 +233,7 @@ def test_a_candidate_that_has_converged_is_asked_no_more(blobs, monkeypatch):
         return statistics(of, candidates)
 
     monkeypatch.setattr(passes, "statistics", counted)
-    table = fastgmm.select(source, range(1, 9), random_state=0, tol=1e-6).table
+    table = fastgmm.select(source, range(1, 9), random_state=0, tol=1e-6, prior=None).table
     assert asked == [int((table["n_passes"] > at).sum()) for at in range(len(asked))]
     assert sum(asked) == table["n_passes"].sum()
 
@@ -256,7 +256,7 @@ def test_rows_of_a_sweep_may_come_from_a_file(blobs, tmp_path):
 def test_more_components_than_rows_are_rows_without_a_fit():
     rows = np.array([[0.0, 0.0], [1.0, 0.5], [0.3, 2.0]])
     with pytest.warns(fastgmm.DegenerateComponentWarning, match="one row each"):
-        table = fastgmm.select(rows, range(1, 6), "spherical", random_state=0).table
+        table = fastgmm.select(rows, range(1, 6), "spherical", random_state=0, prior=None).table
     assert_array_equal(table["log_likelihood"] == -np.inf, [False] * 3 + [True] * 2)
     assert_array_equal(table["bic"] == np.inf, [False] * 3 + [True] * 2)
     assert_array_equal(table["converged"][3:], [False, False])

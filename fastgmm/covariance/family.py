@@ -70,6 +70,9 @@ class Family:
         of_empty : ndarray, optional
             In the structure's shape: what components without weight have, as far as the family
             allows. Without it they have `reg_covar` alone.
+        prior : Prior, optional
+            Whose rows are added to those of each component, before the family's constraint.
+            Components without weight then have its covariance.
 
         Returns
         -------

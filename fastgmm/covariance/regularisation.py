@@ -19,8 +19,9 @@ def own_covariances(
     """Covariances about the means, in the structure's shape, with `reg_covar` in each variance.
 
     A number is added to the variance of every feature, an array (d,) has one for each; a sphere
-    takes their mean. A component without weight has `reg_covar` alone. What comes of values that
-    overflow is not finite: `Parameters.from_covariances` refuses it, with the component's number.
+    takes their mean. A component without weight has `reg_covar` alone, or the covariance of the
+    prior. What comes of values that overflow is not finite: `Parameters.from_covariances` refuses
+    it, with the component's number.
     """
     weight = np.maximum(statistics.weight, NEGLIGIBLE_WEIGHT)
     structure = statistics.structure

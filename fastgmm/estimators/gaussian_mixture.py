@@ -68,7 +68,7 @@ class GaussianMixture(Mixture):
         docs/convergence.md.
     n_init : int, default=1
         Number of starts. They share each pass over the rows, and the one with the highest
-        likelihood is kept; starts whose covariance collapses are left out unless all do.
+        `lower_bound_` is kept; starts whose covariance collapses are left out unless all do.
     init_params : {"auto", "kmeans", "k-means++", "random", "random_from_data"}, default="auto"
         How to initialise. "auto": the best of several kinds of clusterings after short EM runs on
         a sample; "kmeans": the clusters of k-means; "k-means++": the rows that k-means++ chooses;
@@ -116,7 +116,8 @@ class GaussianMixture(Mixture):
     lower_bounds_ : list of float
         `lower_bound_` after each pass; a rejected extrapolation repeats the value before it.
     log_prior_ : float
-        Log density of the prior per row in the last pass, 0 at its mode.
+        Log density of the prior per row in the last pass; 0 without one, and where every
+        covariance is `prior_covariance_`, if the prior is of covariances alone.
     prior_strength_ : float
         Rows that the prior counts as in each covariance; 0 without a prior.
     prior_covariance_ : ndarray or None
@@ -285,10 +286,10 @@ class GaussianMixture(Mixture):
         ConvergenceWarning
             If the best start did not converge in `max_iter` passes.
         DegenerateComponentWarning
-            If a component ends with no row, with one row, or singular but for `reg_covar`, or if a
-            feature is constant or has less variance than `reg_covar` adds; the message names them
-            and says what to do. Unless you gave the start, such a component is first moved
-            elsewhere if that raises the likelihood.
+            If a component ends singular but for `reg_covar`; if, without a prior, it ends with no
+            row or one row; or if a feature is constant or has less variance than `reg_covar` adds.
+            The message names them and says what to do. Unless you gave the start, such a component
+            is first moved elsewhere if that raises `lower_bound_`.
         """
         with fitted_once(self):
             _, attributes = self._fitted(X, y, sample_weight, checkpoint)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich import box
 from rich.console import Console
@@ -16,8 +18,8 @@ from fastgmm.cli import inputs, options, output, pictures, tables
 from fastgmm.cli.progress import fitted
 from fastgmm.covariance import FAMILIES
 from fastgmm.errors import DataError
-from fastgmm.estimators.criteria import named
 from fastgmm.selection import AutoGaussianMixture, Selection
+from fastgmm.selection.held_out import is_held_out as check_criterion
 
 DEFAULT = AutoGaussianMixture().get_params()
 
@@ -39,7 +41,11 @@ class Settings(options.Fitting):
 
     criterion: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Criterion to minimise: bic, aic or icl."),
+        typer.Option(
+            metavar="NAME",
+            help="bic, aic or icl, least of which is best; held-out, the log-likelihood of rows "
+            "left out; or held-out-1se, the simplest within one standard error of that.",
+        ),
     ] = DEFAULT["criterion"]
     covariance_type: Annotated[
         str,
@@ -69,7 +75,7 @@ def select(
         output.check(written.output_path, [".npz"], read=[data])
     if plot is not None:
         pictures.check(plot, read=[data])
-    named(settings.criterion)
+    check_criterion(settings.criterion)
     types = [name.strip() for name in settings.covariance_type.split(",")]
     model = AutoGaussianMixture(
         counts_of(n_components), **settings.parameters() | {"covariance_type": types}
@@ -115,14 +121,16 @@ def counts_of(text: str) -> list[int]:
 
 def _show(model: AutoGaussianMixture, seconds: float) -> None:
     """Print the criterion of every candidate, and the best mixture."""
+    table = model.selection_.table
     Console().print(_criterion_table(model.selection_))
-    n_passes = int(model.selection_.table["n_passes"].max())
+    # the sample and the criteria, and both once more by folds
+    n_passes = int(table["n_passes"].max()) + (4 if "held_out" in table else 2)
     tables.show(
         model.best_estimator_,
         {
             "covariance": model.covariance_type_,
             "rows": f"{model.best_estimator_.n_rows_:,}",
-            "passes over the data": f"{n_passes + 2}",
+            "passes over the data": f"{n_passes}",
             "seconds with compiling": f"{seconds:.2f}",
         },
     )
@@ -130,10 +138,11 @@ def _show(model: AutoGaussianMixture, seconds: float) -> None:
 
 def _criterion_table(selection: Selection) -> Table:
     """Return a table: a line per number of components, a column per covariance type."""
-    table, name = selection.table, selection.criterion
+    table = selection.table
     types = list(dict.fromkeys(table["covariance_type"]))
     places = list(zip(table["n_components"].tolist(), table["covariance_type"], strict=True))
-    values = dict(zip(places, table[name].tolist(), strict=True))
+    title, texts = _held_out(table) if "held_out" in table else _criteria(selection)
+    values = dict(zip(places, texts, strict=True))
     collapsed = dict(zip(places, selection.collapsed.tolist(), strict=True))
     arrived = dict(zip(places, table["converged"].tolist(), strict=True))
     best = selection.best_estimator_
@@ -142,10 +151,11 @@ def _criterion_table(selection: Selection) -> Table:
     if any(collapsed.values()):
         notes.append("in brackets: components have collapsed")
     if not all(arrived.values()):
-        notes.append("~: stopped early, because it cannot become the best")
+        stopped = "out of passes" if "held_out" in table else "because it cannot become the best"
+        notes.append(f"~: stopped early, {stopped}")
     shown = Table(
         box=box.SIMPLE_HEAD,
-        title=f"{name.upper()}, lower is better",
+        title=title,
         caption="\n".join(notes) or None,
     )
     shown.add_column("components", justify="right")
@@ -160,9 +170,29 @@ def _criterion_table(selection: Selection) -> Table:
     return shown
 
 
-def _cell(value: float, is_chosen: bool, has_collapsed: bool, has_arrived: bool) -> str:
-    if not math.isfinite(value):
+def _criteria(selection: Selection) -> tuple[str, list[str | None]]:
+    """Return a title and the text of every candidate's criterion, None where it failed."""
+    values = selection.table[selection.criterion].tolist()
+    texts = [f"{value:,.1f}" if math.isfinite(value) else None for value in values]
+    return f"{selection.criterion.upper()}, lower is better", texts
+
+
+def _held_out(table: Mapping[str, np.ndarray]) -> tuple[str, list[str | None]]:
+    """Return the same of held-out rows, with standard errors, the least to two digits."""
+    means, errors = table["held_out"], table["standard_error"]
+    positive = errors[np.isfinite(errors) & (errors > 0.0)]
+    digits = max(2, 1 - math.floor(math.log10(positive.min()))) if len(positive) else 4
+    texts = [
+        f"{mean:,.{digits}f} ±{error:,.{digits}f}" if math.isfinite(mean) else None
+        for mean, error in zip(means.tolist(), errors.tolist(), strict=True)
+    ]
+    title = "held-out log-likelihood per row ± its standard error, higher is better"
+    return title, texts
+
+
+def _cell(value: str | None, is_chosen: bool, has_collapsed: bool, has_arrived: bool) -> str:
+    if value is None:
         return "failed"
-    text = f"{value:,.1f}" if has_arrived else f"~{value:,.1f}"
+    text = value if has_arrived else f"~{value}"
     text = f"({text})" if has_collapsed else text
     return f"[bold]{text} *[/bold]" if is_chosen else text

@@ -159,10 +159,14 @@ class Climb:
 
     def _pass(self, candidates: list[Parameters]) -> Sequence[SufficientStatistics]:
         self.prepared.keep(self.moment)
-        found = passes.statistics(self.rows.source, candidates)
+        found = self.statistics(candidates)
         first = found[0]
         self.moment = replace(self.moment, n_rows=first.n_rows, row_weight=first.row_weight)
         return found
+
+    def statistics(self, candidates: list[Parameters]) -> Sequence[SufficientStatistics]:
+        """Compute the statistics of every candidate, in one pass."""
+        return passes.statistics(self.rows.source, candidates)
 
     @property
     def best(self) -> em.State:

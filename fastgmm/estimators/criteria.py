@@ -7,7 +7,7 @@ with each row given to its likeliest component, as in R's mclust but with BIC's 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from fastgmm import passes
 from fastgmm.errors import DataError, WeightsWarning, suggestion
@@ -38,20 +38,20 @@ def icl(totals: Totals, n_parameters: int) -> float:
 CRITERIA: dict[str, Criterion] = {"aic": aic, "bic": bic, "icl": icl}
 
 
-def named(criterion: str) -> Criterion:
+def named(criterion: str, others: Collection[str] = ()) -> Criterion:
     """Return the criterion of this name.
 
     Raises
     ------
     ValueError
-        If there is none; the message lists them.
+        If there is none; the message lists them, and `others` that the caller knows.
     """
     if criterion in CRITERIA:
         return CRITERIA[criterion]
-    known = ", ".join(map(repr, CRITERIA))
+    known = (*CRITERIA, *others)
     raise ValueError(
-        f"no criterion is named {criterion!r}{suggestion(criterion, CRITERIA)}; choose one of "
-        f"{known}"
+        f"no criterion is named {criterion!r}{suggestion(criterion, known)}; choose one of "
+        f"{', '.join(map(repr, known))}"
     )
 
 

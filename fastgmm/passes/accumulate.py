@@ -41,16 +41,16 @@ def statistics(
     models = [model(parameters, source.dtype) for parameters in candidates]
     rows = block_rows(source.n_features)
     found = source.fold(partial(summarise, models, prune=prune), add, rows)
-    careful = _without_cancellation(models, found)
+    careful = without_cancellation(models, found)
     if careful != models:
         models, found = careful, source.fold(partial(summarise, careful, prune=prune), add, rows)
     return [
-        _named(*each, found.n_rows, found.row_weight)
+        named(*each, found.n_rows, found.row_weight)
         for each in zip(candidates, models, found.moments, found.log_likelihoods, strict=True)
     ]
 
 
-def _without_cancellation(models: Sequence[Model], found: Summary) -> list[Model]:
+def without_cancellation(models: Sequence[Model], found: Summary) -> list[Model]:
     """Return the models, those whose sums have lost too many digits with moments about the means.
 
     That takes deviations which shrink a thousandfold in one pass, as where a poor start meets tight
@@ -66,14 +66,14 @@ def block_statistics(block: Block, parameters: Parameters) -> SufficientStatisti
     """Sufficient statistics of one block, which has been checked."""
     each = model(parameters, block.rows.dtype)
     found = summarise([each], block)
-    careful = _without_cancellation([each], found)
+    careful = without_cancellation([each], found)
     if careful != [each]:
         (each,), found = careful, summarise(careful, block)
     sums = found.moments[0], float(found.log_likelihoods[0])
-    return _named(parameters, each, *sums, found.n_rows, found.row_weight)
+    return named(parameters, each, *sums, found.n_rows, found.row_weight)
 
 
-def _named(
+def named(
     parameters: Parameters,
     each: Model,
     moments: npt.NDArray[np.float64],

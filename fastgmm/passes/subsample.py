@@ -28,6 +28,7 @@ SORTED_ROWS = 10_000  # sorting more would take longer than a pass
 DEVIATIONS = 8.0  # of the number of rows above a floor: it is not so few in 1e15 samples
 
 Look = Callable[[Source, Block], int]  # checks a block, and returns its mark or 0
+Columns = Callable[[Source, Block], npt.NDArray[Any]]  # makes a block's rows what is kept of them
 
 
 class Sample(NamedTuple):
@@ -70,19 +71,32 @@ def sample_of(source: Source, seed: int, marked: bool = False) -> Sample:
         raise DataError(f"{source.name} has no rows; a mixture is fitted to at least two")
     rows, weights = kept.rows_and_weights()
     check_extents(source, rows)
+    own_weight = kept.row_weight * min(1.0, most / kept.n_rows)
+    found = sample_from(rows, weights, kept.n_rows, kept.row_weight, own_weight)
+    return found._replace(mark=kept.mark)
+
+
+def sample_from(
+    rows: Array, weights: Array, n_rows: int, row_weight: float, own_weight: float
+) -> Sample:
+    """Make a sample of drawn rows, which are no longer needed, and of what is known of all."""
     if len(rows) <= SORTED_ROWS:
         rows, weights = merge_equal_rows(rows, weights)
     weights = weights / weights.sum()
     origin = np.einsum("i,ij->j", weights, rows)  # no BLAS, whose bits may follow its threads
     # in place, but where they came from another process
     rows = np.subtract(rows, origin, out=rows if rows.flags.writeable else None)
-    own_weight = kept.row_weight * min(1.0, most / kept.n_rows)
-    return Sample(rows, weights, origin, kept.n_rows, kept.row_weight, kept.mark, own_weight)
+    return Sample(rows, weights, origin, n_rows, row_weight, own_weight=own_weight)
 
 
-def draw_rows(source: Source, most: int, seed: int) -> tuple[Array, Array]:
-    """Draw rows as `sample_of` does, in the order of the source, with what each counts."""
-    kept = _gathered(source, most, seed)
+def draw_rows(
+    source: Source, most: int, seed: int, columns: Columns | None = None
+) -> tuple[Array, Array]:
+    """Draw rows as `sample_of` does, in the order of the source, with what each counts.
+
+    Of a row is kept what `columns` makes of it, at least one number.
+    """
+    kept = _gathered(source, most, seed, columns=columns)
     if kept is None or not kept.parts:
         return np.empty((0, source.n_features)), np.empty(0)
     return kept.rows_and_weights()
@@ -196,9 +210,15 @@ def by_priority(weights: Array, rng: np.random.Generator) -> tuple[Array, npt.ND
     return priorities, np.argsort(-priorities, kind="stable")
 
 
-def _gathered(source: Source, most: int, seed: int, look: Look | None = None) -> _Reservoir | None:
+def _gathered(
+    source: Source,
+    most: int,
+    seed: int,
+    look: Look | None = None,
+    columns: Columns | None = None,
+) -> _Reservoir | None:
     """Keep the rows of highest priority of a source, in one pass."""
-    walk = partial(_kept, most, seed, look)
+    walk = partial(_kept, most, seed, look, columns)
     return source.gather(walk, _merged, block_rows(source.n_features))
 
 
@@ -209,14 +229,20 @@ def _look(marked: bool, source: Source, block: Block) -> int:
 
 
 def _kept(
-    most: int, seed: int, look: Look | None, source: Source, walk: Iterable[Block]
+    most: int,
+    seed: int,
+    look: Look | None,
+    columns: Columns | None,
+    source: Source,
+    walk: Iterable[Block],
 ) -> _Reservoir:
     """Keep the rows of highest priority of some blocks, and add up the marks of all."""
     kept = _Reservoir(most, seed, source.whole_rows)
     for block in walk:
         if look is not None:
             kept.mark = (kept.mark + look(source, block)) % 2**64
-        kept.offer(block.rows, block.weights, source.first_row + block.start)
+        rows = block.rows if columns is None else columns(source, block)
+        kept.offer(rows, block.weights, source.first_row + block.start)
     if kept.parts:
         kept.shrink()
     return kept

@@ -11,6 +11,7 @@ from fastgmm.plot.colours import INK, component_colours, point_size
 from fastgmm.plot.corner import corner
 from fastgmm.plot.criteria import criteria
 from fastgmm.plot.density import density
+from fastgmm.plot.held_out import held_out
 from fastgmm.plot.histogram import histogram
 from fastgmm.plot.scores import scores
 from fastgmm.plot.trace import trace
@@ -23,6 +24,7 @@ __all__ = [
     "corner",
     "criteria",
     "density",
+    "held_out",
     "histogram",
     "point_size",
     "scores",

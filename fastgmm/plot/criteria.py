@@ -14,6 +14,7 @@ from fastgmm.plot.colours import component_colours
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+STYLES = ["-", "--", "-.", ":"]
 HIGHEST = 10.0  # times as far above the least value as three quarters of them are; cut above it
 
 
@@ -40,22 +41,13 @@ def criteria(
     """
     ax = ax or new_axes()
     colours = component_colours(len(curves) + 1)  # the lightest is too light for a line
-    styles = ["-", "--", "-.", ":"]
     for index, (name, values) in enumerate(curves.items()):
         values = np.asarray(values, dtype=np.float64)
         least = int(np.nanargmin(values))
-        style = {"color": colours[index], "linestyle": styles[index % len(styles)]}
+        style = {"color": colours[index], "linestyle": STYLES[index % len(STYLES)]}
         label = f"{name}, least at {n_components[least]}"
         ax.plot(n_components, values, marker=".", label=label, **style)
-        ax.plot(
-            n_components[least],
-            values[least],
-            marker="o",
-            markersize=9 + 3 * (index % 4),  # rings about one place lie in each other
-            markerfacecolor="none",
-            markeredgewidth=1.8,
-            color=colours[index],
-        )
+        ring(ax, n_components[least], values[least], colours[index], index)
     name_axes(ax, "number of components", "criterion (lower is better)")
     _cut(np.concatenate([np.ravel(values) for values in curves.values()]), ax)
     count_across(ax)
@@ -63,10 +55,29 @@ def criteria(
     return ax
 
 
+def ring(ax: Axes, across: float, up: float, colour: np.ndarray, index: int) -> None:
+    """Mark the best place of a curve; rings about one place lie in each other."""
+    ax.plot(
+        across,
+        up,
+        marker="o",
+        markersize=9 + 3 * (index % 4),
+        markerfacecolor="none",
+        markeredgewidth=1.8,
+        color=colour,
+    )
+
+
 def _cut(values: np.ndarray, ax: Axes) -> None:
     """Leave out what is so high that it would press the minima flat."""
+    least, highest = visible(values)
+    if highest < np.nanmax(values, where=np.isfinite(values), initial=-np.inf):
+        ax.set_ylim(least - 0.05 * (highest - least), highest)
+
+
+def visible(values: np.ndarray) -> tuple[float, float]:
+    """Return the least value, and the highest that does not press it flat."""
     finite = values[np.isfinite(values)]
     least, most = finite.min(), finite.max()
     highest = least + HIGHEST * (np.quantile(finite, 0.75) - least)
-    if least < highest < most:
-        ax.set_ylim(least - 0.05 * (highest - least), highest)
+    return float(least), float(highest if least < highest < most else most)

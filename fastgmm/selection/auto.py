@@ -20,7 +20,7 @@ from fastgmm.covariance import Family, family
 from fastgmm.estimators import fitting, priors
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.climb import Concluded
-from fastgmm.estimators.criteria import named, weights_warning
+from fastgmm.estimators.criteria import weights_warning
 from fastgmm.estimators.fit_guards import fitted_once
 from fastgmm.estimators.fitted_attributes import FITTED, parameters_of
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
@@ -28,9 +28,10 @@ from fastgmm.estimators.priors import ConjugatePrior
 from fastgmm.estimators.validation import constructor, inputs, memory
 from fastgmm.estimators.validation.random_state import RandomState
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.selection import sweep
-from fastgmm.selection.candidate import Candidate, best_of
-from fastgmm.selection.contest import Contest
+from fastgmm.passes.folds import N_FOLDS
+from fastgmm.selection import held_out, sweep
+from fastgmm.selection.candidate import Candidate
+from fastgmm.selection.held_out import is_held_out
 from fastgmm.selection.result import Selection, table_of
 
 COUNTS = tuple(range(1, 21))
@@ -49,13 +50,14 @@ class AutoGaussianMixture(Mixture):
         Numbers of components to try.
     covariance_type : str or sequence of str, default=("full", "tied", "diag", "spherical")
         Covariance types to try.
-    criterion : {"bic", "aic", "icl"}, default="bic"
+    criterion : {"bic", "aic", "icl", "held-out", "held-out-1se"}, default="bic"
         The candidate with the lowest value is chosen, among those without collapsed components if
-        there are any. A candidate that can no longer become the best is stopped early.
+        there are any. A candidate that can no longer become the best is stopped early. For
+        held-out rows see `select`.
     tol : float, default=0.01
         How close to its limit a candidate has to come, as a fraction of the smallest penalty
         between neighbouring numbers of components. For BIC and p more parameters, EM stops within
-        `tol` times p log(n) / 2 nats of the log-likelihood of all n rows.
+        `tol` times p log(n) / 2 nats of the log-likelihood of all n rows; for held-out rows, too.
     stopping : {"change", "aitken"}, default="aitken"
         What `tol` bounds: the estimated distance to the limit ("aitken"), or the last change.
     reg_covar : float, default=1e-6
@@ -144,11 +146,13 @@ class AutoGaussianMixture(Mixture):
         X : array-like of shape (n_samples, n_features), or a source
             As for `GaussianMixture.fit`. It is read once for the starts, as often as the slowest
             candidate needs passes, and once for the criteria; and a few more times if a curve
-            dips, or if the best might do as well with fewer components.
+            dips, or if the best might do as well with fewer components. Held-out rows take two
+            passes more.
         y : Ignored
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
-            Weight of each row: 0 leaves it out, 2 is the same as repeating it.
+            Weight of each row: 0 leaves it out, 2 is the same as repeating it, but for held-out
+            rows: those that are equal may be in different folds.
         checkpoint : str or path-like, optional
             File that keeps the state of all candidates, from which the same call continues after
             a kill: see `GaussianMixture.fit`.
@@ -176,7 +180,7 @@ class AutoGaussianMixture(Mixture):
             sum for that number.
         """
         counts, families = _counts(self.n_components), _families(self.covariance_type)
-        named(self.criterion)
+        is_held_out(self.criterion)  # or another that is known
         with fitted_once(self):
             rows = inputs.to_fit(self, X, y, sample_weight, counts[0])
             attributes = fitting.fit(self._plan(counts, families), rows, checkpoint)
@@ -185,27 +189,31 @@ class AutoGaussianMixture(Mixture):
 
     def _plan(self, counts: list[int], families: list[Family]) -> fitting.Plan:
         """Say how to fit all candidates."""
+        holds_out = is_held_out(self.criterion)
+        n_fits = 1 + N_FOLDS if holds_out else 1
+        begin = held_out.begin if holds_out else sweep.begin
+        mixtures = [memory.Mixture(count, each) for each in families for count in counts]
         return fitting.Plan(
             self,
-            mixtures=[memory.Mixture(count, each) for each in families for count in counts],
+            mixtures=mixtures * n_fits,
             start="grown",
             needs_sample=True,
             settings=partial(self._settings, counts, families),
-            begin=partial(sweep.begin, self, counts, families),
+            begin=partial(begin, self, counts, families),
             conclude=self._conclude,
         )
 
     def _conclude(self, found: sweep.Sweep) -> Concluded:
         """Choose the best candidate, and say what may be wrong with it."""
-        candidates, contest = found.candidates, found.contest
-        best = best_of(candidates, contest.criterion)
+        candidates, best = found.candidates, found.chosen()
         attributes = best.attributes(found.rows)
-        chosen = self._estimator(best, attributes, contest.stopping.tolerance)
+        chosen = self._estimator(best, attributes, found.stopping.tolerance)
         collapsed = np.array([candidate.has_collapsed for candidate in candidates])
         n_rows, row_weight = attributes["n_rows_"], attributes["row_weight_"]
+        counts_none = is_held_out(self.criterion)  # which is a mean, whatever the weights sum to
         warnings = [
-            _unsure(best, candidates, contest) if self.max_iter > 0 else None,
-            weights_warning(self.criterion, row_weight, n_rows),
+            _unsure(best, found) if self.max_iter > 0 else None,
+            None if counts_none else weights_warning(self.criterion, row_weight, n_rows),
             best.degenerate_warning(found.rows),
         ]
         attributes |= {
@@ -283,11 +291,14 @@ def select(
         Numbers of components to try.
     covariance_type : str or sequence of str, default=("full", "tied", "diag", "spherical")
         Covariance types to try.
-    criterion : {"bic", "aic", "icl"}, default="bic"
+    criterion : {"bic", "aic", "icl", "held-out", "held-out-1se"}, default="bic"
         The candidate with the lowest value is chosen. AIC chooses most components; ICL fewest,
         since it also penalises rows that lie between components. Candidates with a component that
         has collapsed onto one row or onto equal values are passed over unless there are no others:
         the density of such a component is limited by `reg_covar` only.
+        "held-out" fits every candidate without each of five folds as well, in the same passes, and
+        chooses the highest mean log-likelihood of rows under the fits that have not seen them;
+        "held-out-1se" the fewest parameters within one standard error of that.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Controls the random numbers of the starts. The same seed gives the same bits.
     tol : float, default=0.01
@@ -375,9 +386,7 @@ def _families(covariance_type: str | Collection[str]) -> list[Family]:
     return list(dict.fromkeys(family(name) for name in given))
 
 
-def _unsure(
-    best: Candidate, candidates: list[Candidate], contest: Contest
-) -> ConvergenceWarning | None:
+def _unsure(best: Candidate, found: sweep.Sweep) -> ConvergenceWarning | None:
     """Warn if the best, or one that may be better, did not converge."""
 
     def said(candidate: Candidate) -> str:
@@ -389,13 +398,12 @@ def _unsure(
             f"The best candidate, {said(best)}, did not converge; increase max_iter or tol. "
             "The table tells which others did not."
         )
-    value = best.value(contest.criterion)
     rivals = [
         each
-        for each in candidates
+        for each in found.candidates
         if not (each.state is None or each.failure is not None)
         and not (each.has_arrived or each.has_collapsed)
-        and contest.can_win(each.state, value)
+        and found.may_win(each, best)
     ]
     if not rivals:
         return None

@@ -18,6 +18,7 @@ from fastgmm.estimators.criteria import Criterion
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of
 from fastgmm.estimators.validation.inputs import Rows
 from fastgmm.mixture.arrays import Array
+from fastgmm.passes.folds import HeldOut
 from fastgmm.passes.scores import Totals
 
 
@@ -31,6 +32,8 @@ class Candidate:
     failure: Exception | None
     totals: Totals | None  # of the final parameters, None after a failure
     n_features: int
+    held_out: HeldOut | None = None  # where rows were held out
+    folds: tuple[em.State, ...] = ()  # the fits without each fold
 
     @property
     def n_parameters(self) -> int:
@@ -44,8 +47,15 @@ class Candidate:
     @property
     def has_arrived(self) -> bool:
         """Whether EM has come as near to the limit as was asked for."""
-        arrived = self.state is not None and self.state.outcome is em.Outcome.CONVERGED
-        return arrived and self.failure is None
+        if self.state is None or self.failure is not None:
+            return False
+        return all(each.outcome is em.Outcome.CONVERGED for each in (self.state, *self.folds))
+
+    @property
+    def n_passes(self) -> int:
+        """Passes of the fit, or of the longest of its fits."""
+        states = self.folds if self.state is None else (self.state, *self.folds)
+        return max((len(each.trace) for each in states), default=0)
 
     @property
     def doubt(self) -> float:
@@ -98,7 +108,12 @@ class Candidate:
         return degenerate_warning(self.state, self.totals.n_rows, self.counts, rows)
 
 
+def sound(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return those that have neither failed nor collapsed."""
+    return [each for each in candidates if each.totals is not None and not each.has_collapsed]
+
+
 def best_of(candidates: Sequence[Candidate], criterion: Criterion) -> Candidate:
     """Return the candidate of lowest criterion, of those that have not collapsed if there are."""
-    sound = [each for each in candidates if each.totals is not None and not each.has_collapsed]
-    return min(sound or candidates, key=lambda candidate: candidate.value(criterion))
+    known = sound(candidates) or candidates
+    return min(known, key=lambda candidate: candidate.value(criterion))

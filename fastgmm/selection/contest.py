@@ -44,6 +44,8 @@ class Contest:
     max_passes : int
     rule : str
         The rule of `em.Stopping` that the tolerance is for.
+    is_patient : bool, default=False
+        Whether nobody is stopped early.
     """
 
     criterion: Criterion
@@ -55,6 +57,7 @@ class Contest:
     share: float
     max_passes: int
     rule: str
+    is_patient: bool = False
 
     @property
     def charge(self) -> float:
@@ -91,7 +94,7 @@ class Contest:
         passed_over: Collection[int] = (),
     ) -> list[int]:
         """Return the running states that cannot come below ``best`` or the best of the others."""
-        if self.share == 0.0:  # tol=0: run all passes
+        if self.is_patient or self.share == 0.0:  # tol=0: run all passes
             return []
         best = min(best, self.reached(states, passed_over))
         return [
@@ -108,9 +111,9 @@ class Contest:
 
     def can_win(self, state: em.State, best: float) -> bool:
         """Whether a state may still come below a value, if it gains `SAFETY` times the estimate."""
-        return self._value(state, 0.0, SAFETY * self._distance(state)) < best
+        return self._value(state, 0.0, SAFETY * self.distance(state)) < best
 
-    def _distance(self, state: em.State) -> float:
+    def distance(self, state: em.State) -> float:
         """Estimate the gain up to the limit, or in the passes that are left if that is less."""
         steps = state.steps[-4:]
         if len(steps) < 4:

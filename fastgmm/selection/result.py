@@ -16,13 +16,15 @@ from fastgmm.selection.candidate import Candidate
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+PER_ROW = ("held_out", "standard_error")  # columns of means
+
 
 class CandidateTable(dict[str, np.ndarray]):
     """Columns by name, one row per candidate; `pandas.DataFrame(table)` accepts it as it is."""
 
     def __repr__(self) -> str:
         """Lines and columns, as a person reads them."""
-        columns = [[name, *map(_cell, values)] for name, values in self.items()]
+        columns = [[name, *(_cell(each, name) for each in its)] for name, its in self.items()]
         widths = [max(map(len, column)) for column in columns]
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
@@ -30,8 +32,10 @@ class CandidateTable(dict[str, np.ndarray]):
         )
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+def _cell(value: Any, name: str) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.5f}" if name in PER_ROW else f"{value:.2f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +52,11 @@ class Selection:
         `converged` is False for candidates that were stopped early, since they could not have
         become the best even at ten times the estimated distance from their limit. A candidate
         whose covariance collapsed, or with more components than rows, has log-likelihood -inf,
-        criteria inf and `converged` False; there is no NaN.
+        criteria inf and `converged` False; there is no NaN. Where the criterion is held out, also
+        `held_out` (mean log-likelihood per row under the fits that have not seen it) and
+        `standard_error` (of that mean); -inf and inf for a candidate one of whose fits failed.
     best_estimator_ : GaussianMixture
-        The fitted candidate with the lowest criterion, among those that have not collapsed.
+        The chosen candidate, fitted to all rows, among those that have not collapsed.
     criterion : str
         The criterion by which the best was chosen.
     collapsed : ndarray of bool
@@ -74,22 +80,31 @@ class Selection:
         Returns
         -------
         matplotlib.axes.Axes
-            Each curve's least value is marked; candidates that failed leave a gap, as do those
-            that have collapsed unless all of a type have.
+            Each curve's best value is marked; candidates that failed leave a gap, as do those
+            that have collapsed unless all of a type have. Of held-out rows there are standard
+            errors, too.
         """
         from fastgmm import plot
 
-        counts = np.unique(self.table["n_components"])
-        values, types = self.table[self.criterion], self.table["covariance_type"]
+        counts = np.unique(self.table["n_components"]).tolist()
+        if "held_out" not in self.table:
+            ax = plot.criteria(counts, self._curves(self.criterion), ax)
+            ax.set_ylabel(f"{self.criterion.upper()} (lower is better)")
+            return ax
+        means, types = self._curves("held_out"), self.table["covariance_type"]
+        errors = self.table["standard_error"]
+        pairs = {name: (curve, errors[types == name]) for name, curve in means.items()}
+        return plot.held_out(counts, pairs, ax)
+
+    def _curves(self, column: str) -> dict[str, np.ndarray]:
+        """Return what is to be drawn of a column, by covariance type."""
+        values, types = self.table[column], self.table["covariance_type"]
         curves = {}
         for name in dict.fromkeys(types):
             curve, collapsed = values[types == name], self.collapsed[types == name]
             seen = np.isfinite(curve) & ~collapsed
             curves[name] = np.where(seen if seen.any() else np.isfinite(curve), curve, np.nan)
-        drawn = {name: curve for name, curve in curves.items() if not np.all(np.isnan(curve))}
-        ax = plot.criteria(counts.tolist(), drawn, ax)
-        ax.set_ylabel(f"{self.criterion.upper()} (lower is better)")
-        return ax
+        return {name: curve for name, curve in curves.items() if not np.all(np.isnan(curve))}
 
 
 def table_of(candidates: Sequence[Candidate]) -> CandidateTable:
@@ -101,7 +116,7 @@ def table_of(candidates: Sequence[Candidate]) -> CandidateTable:
 
 
 def _line(candidate: Candidate) -> dict[str, Any]:
-    totals, state = candidate.totals, candidate.state
+    totals, scores = candidate.totals, candidate.held_out
     return {
         "n_components": candidate.n_components,
         "covariance_type": candidate.family.covariance_type,
@@ -110,5 +125,10 @@ def _line(candidate: Candidate) -> dict[str, Any]:
         **{name: candidate.value(criterion) for name, criterion in CRITERIA.items()},
         "doubt": candidate.doubt,
         "converged": candidate.has_arrived,
-        "n_passes": 0 if state is None else len(state.trace),
+        "n_passes": candidate.n_passes,
+        **(
+            {}
+            if scores is None
+            else {"held_out": scores.mean, "standard_error": scores.standard_error}
+        ),
     }

@@ -17,7 +17,7 @@ from fastgmm.em.acceleration import Acceleration
 from fastgmm.estimators import priors
 from fastgmm.estimators.callbacks import Progress
 from fastgmm.estimators.climb import Climb, Prepared
-from fastgmm.estimators.criteria import named
+from fastgmm.estimators.criteria import Criterion, named
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
@@ -65,9 +65,27 @@ class Sweep(Climb):
             self.candidates = self._judged()
             going_on = not self.was_stopped and self.revive(self.candidates)
         if not self.was_stopped:
-            source, sample = self.rows.source, self.prepared.drawn
-            found = mended(self.candidates, source, self.contest, self.again)
-            self.candidates = challenged(found, sample, source, self.contest, self.again)
+            self.candidates = self.improved(self.candidates)
+
+    def improved(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Mend dips, then try merges of the best."""
+        source, sample = self.rows.source, self.prepared.drawn
+        found = mended(candidates, source, self.contest, self.again)
+        return challenged(found, sample, source, self.contest, self.again)
+
+    def chosen(self) -> Candidate:
+        """Return the candidate of lowest criterion."""
+        return best_of(self.candidates, self.contest.criterion)
+
+    def may_win(self, rival: Candidate, best: Candidate) -> bool:
+        """Whether more passes may bring a rival below the best."""
+        value = best.value(self.contest.criterion)
+        return rival.state is not None and self.contest.can_win(rival.state, value)
+
+    @property
+    def fits(self) -> tuple[em.State, ...]:
+        """The states that are fitted to all rows."""
+        return self.states
 
     def again(self, states: list[em.State], best: float, max_passes: int) -> list[em.State]:
         """Run EM from other states, or go on with them from the checkpoint.
@@ -122,7 +140,7 @@ class Sweep(Climb):
                 0.5 * n_parameters * np.log(row_weight) - state.log_likelihood * row_weight
             )
 
-        return min(self.states, key=half_bic)
+        return min(self.fits, key=half_bic)
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the best state so far, with its size and covariance type."""
@@ -135,8 +153,8 @@ class Sweep(Climb):
     def _judged(self) -> list[Candidate]:
         """Score all states that have not failed, in one pass; return every candidate."""
         source = self.rows.source
-        sound = [state.parameters for state in self.states if state.failure is None]
-        totals, states = iter(passes.totals(source, sound)), iter(self.states)
+        sound = [state.parameters for state in self.fits if state.failure is None]
+        totals, states = iter(passes.totals(source, sound)), iter(self.fits)
         found = []
         for c, (family, count) in enumerate(product(self.contest.families, self.contest.counts)):
             state = None if c in self.moment.failures else next(states)
@@ -158,10 +176,33 @@ def begin(
     Exception
         The error of the first candidate, if none has a start.
     """
-    rules = [em.Maximisation(family, prepared.reg_covar) for family in families]
+    rules = rules_of(families, prepared)
+    contest = contest_of(estimator, named(estimator.criterion), counts, families, prepared)
+    if prepared.record is None:
+        moment = moment_of(starts_of(estimator, prepared, rules, contest).values())
+    else:
+        moment = taken_up(prepared.record.moment(rules[0]), counts, rules)
+    if not moment.states:
+        raise moment.failures[0]
+    return Sweep(moment, prepared, contest)
+
+
+def rules_of(families: Sequence[Family], prepared: Prepared) -> list[em.Maximisation]:
+    """Return the update rule of each family."""
+    return [em.Maximisation(family, prepared.reg_covar) for family in families]
+
+
+def contest_of(
+    estimator: Any,
+    criterion: Criterion,
+    counts: Sequence[int],
+    families: Sequence[Family],
+    prepared: Prepared,
+) -> Contest:
+    """Return what compares the candidates of an estimator."""
     sample = prepared.drawn
-    contest = Contest(
-        named(estimator.criterion),
+    return Contest(
+        criterion,
         counts,
         families,
         prepared.rows.source.n_features,
@@ -171,28 +212,24 @@ def begin(
         estimator.max_iter,
         estimator.stopping,
     )
-    if prepared.record is None:
-        moment = _moment(_starts(estimator, prepared, rules, contest))
-    else:
-        moment = _taken_up(prepared.record.moment(rules[0]), counts, rules)
-    if not moment.states:
-        raise moment.failures[0]
-    return Sweep(moment, prepared, contest)
 
 
-def _moment(begun: Begun) -> Moment:
+def moment_of(begun: Iterable[em.State | Exception]) -> Moment:
     """Return the moment before the first pass."""
-    states = tuple(each for each in begun.values() if isinstance(each, em.State))
-    failures = {c: each for c, each in enumerate(begun.values()) if isinstance(each, Exception)}
-    return Moment(states, failures=failures)
+    states, failures = [], {}
+    for c, each in enumerate(begun):
+        if isinstance(each, em.State):
+            states.append(each)
+        else:
+            failures[c] = each
+    return Moment(tuple(states), failures=failures)
 
 
-def _starts(
+def starts_of(
     estimator: Any, prepared: Prepared, rules: Sequence[em.Maximisation], contest: Contest
 ) -> Begun:
     """Make the starts of every family from one sample."""
-    n_rows = prepared.rows.source.n_rows
-    possible = [count for count in contest.counts if n_rows is None or count <= n_rows]
+    possible = [count for count in contest.counts if count <= prepared.drawn.n_rows]
     rng: Any = prepared.rng  # a generator, because no checkpoint holds the starts
     found: Begun = {}
     best = math.inf
@@ -221,7 +258,7 @@ def _state(start: Parameters, estimator: Any, growth: Growth, prepared: Prepared
     return em.State(rule.under(prior), start, acceleration=Acceleration("auto"))
 
 
-def _taken_up(before: Moment, counts: Sequence[int], rules: Sequence[em.Maximisation]) -> Moment:
+def taken_up(before: Moment, counts: Sequence[int], rules: Sequence[em.Maximisation]) -> Moment:
     """Return the moment of a checkpoint, with the update rule of each state."""
     of_all = [rule for rule in rules for _ in counts]
     own = [rule for c, rule in enumerate(of_all) if c not in before.failures]

@@ -73,6 +73,27 @@ def test_select_takes_weights_and_criteria(data, blobs, tmp_path):
     assert_array_equal(found.weights_, expected.best_estimator_.weights_)
 
 
+@pytest.mark.parametrize("criterion", ["held-out", "held-out-1se"])
+def test_select_prints_held_out_means_and_their_errors(data, blobs, tmp_path, criterion):
+    arguments = ["--columns", "a,b", "-k", "3:5", "--covariance", "full", "--seed", 0]
+    arguments += ["--criterion", criterion, "--plot", tmp_path / "b.png"]
+    result = run("select", data, *arguments, "-o", tmp_path / "best.npz")
+    expected = fastgmm.select(blobs, range(3, 6), "full", criterion, random_state=0)
+    assert fastgmm.load(tmp_path / "best.npz").n_components == 4
+    assert "held-out log-likelihood per row" in result.stdout
+    pairs = zip(expected.table["held_out"], expected.table["standard_error"], strict=True)
+    texts = [f"{mean:.3f} ±{error:.3f}" for mean, error in pairs]  # of 0.05, to two digits
+    assert all(text in result.stdout for text in texts)
+    assert f"{texts[1]} *" in result.stdout
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_wrong_criterion_is_told_of_the_others(data):
+    said = run("select", data, "--criterion", "held_out", code=2).stderr
+    assert "held-out" in said
+    assert "held-out-1se" in said
+
+
 def test_the_stopping_rule_reaches_every_candidate(data, blobs, tmp_path):
     arguments = ["-k", "2:4", "--covariance", "diag", "--columns", "a,b", "--seed", 0]
     run("select", data, *arguments, "--stopping", "change", "-o", tmp_path / "best.npz")
@@ -86,7 +107,7 @@ def test_the_stopping_rule_reaches_every_candidate(data, blobs, tmp_path):
 
 def test_a_terminal_is_told_of_starts_and_compiling_before_there_are_any(data, monkeypatch):
     monkeypatch.setattr(_NamedTextIOWrapper, "isatty", lambda self: True)
-    told, grow = [], sweep._starts
+    told, grow = [], sweep.starts_of
 
     class Bar(progress.PassProgress):
         def setup(self, estimator, context):
@@ -98,7 +119,7 @@ def test_a_terminal_is_told_of_starts_and_compiling_before_there_are_any(data, m
         return grow(*arguments)
 
     monkeypatch.setattr(progress, "PassProgress", Bar)
-    monkeypatch.setattr(sweep, "_starts", watched)
+    monkeypatch.setattr(sweep, "starts_of", watched)
     run("select", data, "-k", "5:1", code=2)
     assert told == []
     run("select", data, "-k", "1:2", "--covariance", "diag", "--seed", 0)

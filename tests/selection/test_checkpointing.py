@@ -66,7 +66,7 @@ def test_a_contest_goes_on_where_it_was(kind, path, monkeypatch):
     rows[:1000, 0] += 5.0 if kind == "merged" else 2.5
     settings = {"n_components": range(1, 5), "covariance_type": "full", "random_state": 0}
     settings["tol"], length = (0.01, 2) if kind == "merged" else (1e-6, 50)
-    starts = sweep._starts
+    starts = sweep.starts_of
 
     def poor(*arguments):
         begun = starts(*arguments)
@@ -80,7 +80,7 @@ def test_a_contest_goes_on_where_it_was(kind, path, monkeypatch):
         parameters = type(one.parameters).from_covariances("full", [0.5, 0.5], *twice)
         return begun | {key: sweep.replace(two, parameters=parameters)}
 
-    monkeypatch.setattr(sweep, "_starts", poor)
+    monkeypatch.setattr(sweep, "starts_of", poor)
     expected = select(rows, **settings)
     assert not expected.table["converged"].all()
     ended = 0
@@ -96,7 +96,7 @@ def test_starts_are_not_grown_again(rows, path, monkeypatch):
     assert disturbed(lambda: select(rows, **SETTINGS, checkpoint=path), 1, monkeypatch)
     header, _ = archive.read(path)
     assert [each["outcome"] for each in header["states"]] == ["running"] * 6
-    monkeypatch.setattr(sweep, "_starts", pytest.fail)
+    monkeypatch.setattr(sweep, "starts_of", pytest.fail)
     found = select(rows, **SETTINGS, checkpoint=path)
     assert found.best_estimator_.n_components == 3
 
@@ -104,7 +104,7 @@ def test_starts_are_not_grown_again(rows, path, monkeypatch):
 def test_candidates_that_are_mended_are_kept_too(rows, path, monkeypatch):
     # EM stops once nothing moves, and leaves passes to those that are mended
     settings = SETTINGS | {"n_components": (2, 3), "covariance_type": "full", "tol": 1e-3}
-    starts = sweep._starts
+    starts = sweep.starts_of
 
     def poor(*arguments):
         """Leave three components where all of them are one, so that they are below two."""
@@ -115,7 +115,7 @@ def test_candidates_that_are_mended_are_kept_too(rows, path, monkeypatch):
         one = type(two.parameters).from_covariances("full", np.full(3, 1 / 3), means, wide)
         return begun | {key: sweep.replace(three, parameters=one)}
 
-    monkeypatch.setattr(sweep, "_starts", poor)
+    monkeypatch.setattr(sweep, "starts_of", poor)
     expected = select(rows, **settings)
     repairing = []
     for _ in range(20):

@@ -220,7 +220,7 @@ def test_a_start_at_a_saddle_is_left_by_merging_the_best(monkeypatch):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(3000, 2))
     rows[:1000, 0] += 5.0
-    starts = sweep._starts
+    starts = sweep.starts_of
 
     def poor(*arguments):
         begun = starts(*arguments)
@@ -232,7 +232,7 @@ def test_a_start_at_a_saddle_is_left_by_merging_the_best(monkeypatch):
         parameters = Parameters.from_covariances("full", [0.5, 0.5], *twice.values())
         return begun | {key: replace(two, parameters=parameters)}
 
-    monkeypatch.setattr(sweep, "_starts", poor)
+    monkeypatch.setattr(sweep, "starts_of", poor)
     found = fastgmm.select(rows, range(1, 4), "full", random_state=0)
     assert found.best_estimator_.n_components == 2
     alone = GaussianMixture(2, random_state=0).fit(rows)

@@ -63,7 +63,7 @@ def demand(source: Source, mixtures: Sequence[Mixture], start: str) -> None:
     available = available_bytes() if most > ALWAYS_FITS else None
     if available is not None and most > available:
         raise MemoryError(
-            f"{_what(mixtures, source.n_features)} needs about {most:,} bytes and "
+            f"{_what(mixtures, source.n_features, start)} needs about {most:,} bytes and "
             f"{available:,} are available; "
             f"{_way(mixtures, start == 'auto' and climb <= available)}, or choose fewer features"
         )
@@ -91,10 +91,11 @@ def needed(source: Source, mixtures: Sequence[Mixture], start: str) -> int:
     return of_pass + begun + 8 * (rows + shares)
 
 
-def _what(mixtures: Sequence[Mixture], n_features: int) -> str:
+def _what(mixtures: Sequence[Mixture], n_features: int, start: str) -> str:
     n_components = max(mixture.n_components for mixture in mixtures)
     names = list(dict.fromkeys(mixture.family.covariance_type for mixture in mixtures))
-    if len({mixture.n_components for mixture in mixtures}) > 1 or len(names) > 1:
+    is_search = start == "grown" and len(mixtures) > 1  # of one candidate, with rows held out
+    if len({mixture.n_components for mixture in mixtures}) > 1 or len(names) > 1 or is_search:
         kinds = ", ".join(map(repr, names))
         return (
             f"a search among {len(mixtures)} mixtures of up to {n_components} component(s) of "

@@ -262,7 +262,7 @@ def _merged(a: _Reservoir, b: _Reservoir) -> _Reservoir:
 def merge_equal_rows(rows: Array, weights: Array) -> tuple[Array, Array]:
     """Sort the rows and sum the weights of equal ones."""
     rows = rows + 0.0  # -0.0 becomes 0.0
-    order = np.lexsort(rows.T[::-1])
+    order = _sorted(rows)
     rows, weights = rows[order], weights[order]
     new = np.ones(len(rows), bool)
     new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
@@ -270,3 +270,20 @@ def merge_equal_rows(rows: Array, weights: Array) -> tuple[Array, Array]:
     group = np.cumsum(new) - 1
     weights = weights[np.lexsort((weights, group))]
     return rows[new], np.add.reduceat(weights, np.flatnonzero(new))
+
+
+def _sorted(rows: Array) -> npt.NDArray[np.intp]:
+    """Return the order of rows (n, d) without -0.0, by their first feature, then the second ...
+
+    The first alone decides where its values differ, and most do: to sort 10 000 rows of 200
+    features by each of them took 0.3 s, by the first 1 ms.
+    """
+    order = np.asarray(np.argsort(rows[:, 0], kind="stable"))
+    first = rows[order, 0]
+    same = first[1:] == first[:-1]
+    if not same.any() or rows.shape[1] == 1:
+        return order
+    tied = np.concatenate([same, [False]]) | np.concatenate([[False], same])
+    among = order[tied]
+    order[tied] = among[np.lexsort(rows[among].T[::-1])]
+    return order

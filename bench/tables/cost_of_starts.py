@@ -2,28 +2,35 @@
 
 ``python -m bench.tables.cost_of_starts`` prints two Markdown tables, ``python -m
 bench.tables.cost_of_starts many`` the default fit of hundreds of components beside scikit-learn's,
-by seconds and likelihood. Both k-means label all that they see by k-means++ and Lloyd's steps with
-a tolerance of 1e-4; ours sees a sample of at most 50 000 rows, and draws it and takes an M-step in
-the time shown.
+by seconds and likelihood, and ``python -m bench.tables.cost_of_starts wide`` what the default start
+of many features costs beside a dense pass of EM, in seconds of one processor. Both k-means label
+all that they see by k-means++ and Lloyd's steps with a tolerance of 1e-4; ours sees a sample of at
+most 50 000 rows, and draws it and takes an M-step in the time shown.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 
+import numba
 import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SkMixture
+from threadpoolctl import threadpool_limits
 
 from bench.tools.table import Table
 from bench.tools.timing import timed
-from fastgmm import DegenerateComponentWarning, GaussianMixture
+from fastgmm import DegenerateComponentWarning, GaussianMixture, passes
 from fastgmm.covariance import family
 from fastgmm.em import Maximisation
+from fastgmm.initialisation.auto import regularised_start
 from fastgmm.initialisation.methods import start_from
-from fastgmm.passes.subsample import draw_sample
+from fastgmm.initialisation.prior_strength import STRENGTHS
+from fastgmm.initialisation.work import Shape, cost, planned
+from fastgmm.passes.subsample import draw_sample, most_rows
 from fastgmm.sources import open_source
 
 CASES = (  # rows, features, components
@@ -40,6 +47,18 @@ FITS = (  # of the default start
     (1_000_000, 2, 12),
 )
 MANY = ((50_000, 4, 100), (50_000, 4, 300), (20_000, 2, 1000))
+WIDE = (  # rows, features, components
+    (2_000, 60, 5),
+    (2_000, 300, 5),
+    (20_000, 30, 20),
+    (20_000, 100, 5),
+    (20_000, 100, 20),
+    (20_000, 100, 100),
+    (5_000, 500, 5),
+    (1_200, 1_200, 5),
+    (200_000, 30, 20),
+)
+KINDS = ("full", "tied", "diag", "spherical")
 TOLERANCES = (1e-3, 1e-5, 1e-7)
 TURNS = 5
 
@@ -72,9 +91,44 @@ def main() -> None:
     if "many" in sys.argv[1:]:
         print_many()
         return
+    if "wide" in sys.argv[1:]:
+        numba.set_num_threads(1)
+        with threadpool_limits(1):
+            print_wide()
+        return
     print_k_means()
     print()
     print_default()
+
+
+def print_wide() -> None:
+    """Print what the default start of many features, and of its prior, costs beside a pass."""
+    times = dict.fromkeys(("start, ms", "dense pass, ms", "passes", "planned"), ".1f")
+    table = Table({"rows × features, components": "", "type": ""} | times)
+    for n_rows, n_features, k in WIDE:
+        rows = drawn(n_rows, n_features, k) / 3.0
+        for kind in KINDS:
+            shape = Shape(n_rows, n_features, k, family(kind).structure)
+            n_sampled = min(n_rows, most_rows(n_features))
+            plan = cost(planned(shape, n_sampled), shape, n_sampled) / shape.dense_pass
+            begin, dense = start_and_pass(rows, k, kind)
+            title = f"{n_rows} × {n_features}, {k}"
+            table.row(title, kind, 1e3 * begin, 1e3 * dense, begin / dense, plan)
+
+
+def start_and_pass(rows: np.ndarray, n_components: int, kind: str) -> tuple[float, float]:
+    """Return the processor's seconds of a start and of a pass with its M-step: the best of two."""
+    rule, source = Maximisation(family(kind), 1e-6), open_source(rows)
+    seconds = [[], []]
+    for seed in range(3):
+        begin, rng = time.process_time(), np.random.default_rng(seed)
+        sample = draw_sample(source, rng)
+        found = regularised_start(sample, n_components, rule, STRENGTHS, rng).parameters
+        seconds[0].append(time.process_time() - begin)
+        begin = time.process_time()
+        rule.estimate(*passes.statistics(source, [found], prune=False), found)
+        seconds[1].append(time.process_time() - begin)
+    return min(seconds[0][1:]), min(seconds[1][1:])
 
 
 def print_many() -> None:

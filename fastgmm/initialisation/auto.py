@@ -47,6 +47,7 @@ from fastgmm.initialisation.split_merge import (
     splits,
     together,
 )
+from fastgmm.initialisation.wide import is_wide, wide_start
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
@@ -110,6 +111,9 @@ def auto_start(
     with one_blas_thread():  # else the bits of a product may follow the number of threads
         if n_components == 1:
             return _of_one(sample, rule)
+        if is_wide(n_components, sample.rows.shape[1]):
+            wide = wide_start(sample, n_components, rule, (), rng)
+            return _otherwise(sample, n_components, rule, rng) if wide is None else wide.parameters
         found = _best(sample, n_components, rule, rng)
         return _otherwise(sample, n_components, rule, rng) if found is None else found.best
 
@@ -128,6 +132,9 @@ def regularised_start(
     with one_blas_thread():
         if n_components == 1:  # is drawn towards itself
             return Regularised(_of_one(sample, rule), None)
+        if is_wide(n_components, sample.rows.shape[1]):
+            wide = wide_start(sample, n_components, rule, strengths, rng)
+            return wide or Regularised(_otherwise(sample, n_components, rule, rng), None)
         found = _best(sample, n_components, rule, rng)
         if found is None:
             return Regularised(_otherwise(sample, n_components, rule, rng), None)

@@ -165,7 +165,7 @@ def quick_k_means(
     """Label rows by k-means++ centres after one round of swaps and a few rounds of Lloyd."""
     centres = far_rows(sample, n_components, rng)
     if n_components > 2:
-        _swap(sample, rng.random(n_components), centres)
+        swap(sample, rng.random(n_components), centres)
     return label(sample, rested(sample, centres, 0.0, rounds))[0]
 
 
@@ -176,11 +176,12 @@ def k_means_of_many(
     most = max(SEEDING_ROWS, MANY_ROWS_PER_COMPONENT * n_components)
     fewer = thinned(sample, most, rng)
     centres = far_rows(fewer, n_components, rng, MANY_TRIALS)
-    _swap(fewer, rng.random(MANY_SWAPS * n_components), centres)
+    swap(fewer, rng.random(MANY_SWAPS * n_components), centres)
     return label(sample, rested(sample, centres, 0.0, rounds))[0]
 
 
-def _swap(sample: Sample, uniforms: Array, centres: Array) -> None:
+def swap(sample: Sample, uniforms: Array, centres: Array) -> None:
+    """Put centres where that saves more, one swap for each random number."""
     kmeans.local_search(np.ascontiguousarray(sample.rows), sample.weights, uniforms, centres)
 
 
@@ -249,11 +250,11 @@ def maximise(sample: Sample, components: Iterable[Members], rule: em.UpdateRule)
     family allows, the covariance of the sample.
     """
     family, of_empty = rule.family, None
-    found = _statistics(sample, components, family.structure)
+    found = sums_of(sample, components, family.structure)
     empty = ~found.occupied
     if empty.any():
         everything = [Members(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))]
-        whole = _statistics(sample, everything, family.structure)
+        whole = sums_of(sample, everything, family.structure)
         of_all = family.estimate(whole, whole.means, rule.reg_covar)
         of_empty = np.broadcast_to(of_all, found.second.shape)
     covariances = family.estimate(found, found.means, rule.reg_covar, of_empty, rule.prior)
@@ -264,7 +265,7 @@ def maximise(sample: Sample, components: Iterable[Members], rule: em.UpdateRule)
 
 
 @one_blas_thread()
-def _statistics(
+def sums_of(
     sample: Sample, components: Iterable[Members], structure: Structure
 ) -> SufficientStatistics:
     """Sum the rows of each component about their mean, or about its centre if it has none."""

@@ -313,6 +313,11 @@ def _stepped(
     return replace(state, trace=trace, outcome=stopping.judge(trace))
 
 
+def coefficients(parameters: Parameters) -> Array:
+    """Coefficients of the log densities, (K, p), for 1, x and the products of x."""
+    return _coefficients(_stacked([parameters]))[0]
+
+
 @one_blas_thread()
 def _coefficients(batch: Batch) -> tuple[Array, float]:
     """Coefficients of the log densities, (K C, p), and the farthest mean in squared deviations."""

@@ -1,0 +1,333 @@
+"""The default start where covariances have many numbers: few candidates, of few parameters.
+
+Where K d^2 is large, a pass of EM over a sub-sample costs as much as one over the rows; and rows
+are few for the parameters, so that short runs with full covariances choose what over-fits most. So
+candidates climb with one covariance for all components (`tied_runs`) and with variances alone,
+and the best of either kind is opened: given the covariances of the fit. Of these, that one is taken
+which predicts rows best when they are left out, and the strength of a prior by which it does
+(`prior_strength`). How much is tried follows from shapes (`work`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm import em
+from fastgmm.covariance import family
+from fastgmm.covariance.regularisation import own_covariances
+from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.initialisation import coordinates
+from fastgmm.initialisation.kmeans import (
+    Members,
+    far_rows,
+    label,
+    members,
+    rested,
+    sums_of,
+    swap,
+    thinned,
+)
+from fastgmm.initialisation.prior_strength import Regularised, has_many_rows, score, unit_of
+from fastgmm.initialisation.short_runs import TILE_NUMBERS, ShortRuns, coefficients
+from fastgmm.initialisation.tied_runs import TiedRuns
+from fastgmm.initialisation.work import (
+    FIRST_PASSES,
+    LEADERS,
+    LLOYD_ROUNDS,
+    MORE_PASSES,
+    SYSTEMS,
+    TIED_PASSES,
+    Shape,
+    planned,
+)
+from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.prior import Prior
+from fastgmm.mixture.statistics import SufficientStatistics
+from fastgmm.parallel.blas import one_blas_thread
+from fastgmm.passes.subsample import Sample
+
+# K d^2 and d up to which `auto` goes its own way: its sub-sample then is small beside most fits
+NARROW, FEW_FEATURES = 5_000, 8
+# rows besides those of `prior_strength`: five clusters of one shape, 400 rows each of 300 features,
+# were predicted 70 nats per row better with 10 000 than with 100
+MORE_STRENGTHS = (1e3, 1e4)
+# rows that are tried first, where a component has five rows per feature, fewer, fewer than one
+FIRST_STRENGTH, FIRST_OF_FEW, FIRST_OF_FEWER, FEW_ROWS = 10.0, 100.0, 1000.0, 5
+OTHER_UNITS = 2.0  # the largest standard deviation over the least: beyond, raw features differ
+ALIKE = 0.99  # of the rows: divisions that agree on them are one
+# of a candidate with the covariances of the fit: five told three clusters of one mean apart in 50
+# features from any start, three from most
+PASSES_OPENED = 5
+POWERS = 3  # rounds of the power method
+
+Labels = npt.NDArray[np.int64]
+
+
+def is_wide(n_components: int, n_features: int) -> bool:
+    """Whether short runs with the covariances of the fit cost too much."""
+    return n_features > FEW_FEATURES and n_components * n_features**2 > NARROW
+
+
+def wide_start(
+    sample: Sample,
+    n_components: int,
+    rule: em.UpdateRule,
+    strengths: Sequence[float],
+    rng: np.random.Generator,
+) -> Regularised | None:
+    """Choose a start, and of some strengths the prior with which it predicts best.
+
+    Without strengths, the prior is that of the rule. None if every candidate degenerates.
+    """
+    shared = rule.family.structure.is_shared
+    n_parameters = rule.family.n_parameters(n_components, sample.rows.shape[1])
+    if shared or (len(strengths) > 1 and has_many_rows(sample, n_parameters)):
+        strengths = ()
+    elif len(strengths) > 1:
+        strengths = [each * unit_of(sample) for each in (*strengths, *MORE_STRENGTHS)]
+    found = _Search(sample, n_components, rule, rng).best(strengths)
+    if found is None:
+        return None
+    means = found.parameters.means + sample.origin
+    return found._replace(parameters=replace(found.parameters, means=means))
+
+
+class _Search:
+    """The search for a start on one sample."""
+
+    def __init__(
+        self, sample: Sample, n_components: int, rule: em.UpdateRule, rng: np.random.Generator
+    ) -> None:
+        n_sampled, n_features = sample.rows.shape
+        n_rows = max(sample.n_rows, n_sampled)
+        shape = Shape(n_rows, n_features, n_components, rule.family.structure)
+        self.plan = planned(shape, n_sampled)
+        self.n_components, self.rule, self.rng = n_components, rule, rng
+        self.structure, self.origin = rule.family.structure, sample.origin
+        self.sample = sample._replace(origin=np.zeros_like(sample.origin))
+        deviations = np.sqrt(np.einsum("i,ij->j", sample.weights, sample.rows**2))
+        self.scale = np.where(deviations > 0.0, deviations, 1.0)
+        self.fewer = thinned(self.sample, self.plan.rows, rng)
+
+    def best(self, strengths: Sequence[float]) -> Regularised | None:
+        """Open the candidates, and return the best with the best of the strengths."""
+        known = list[Labels]()
+        for labels in self._candidates():
+            if not any(_are_alike(labels, each, self.n_components) for each in known):
+                known.append(labels)
+        judge = self._judge(self.sample)
+        first = self._first(strengths)
+        found = [judge.opened(self._members(self.sample, each), first) for each in known]
+        sound = [each for each in found if each is not None]
+        if not sound:
+            return None
+        sound = sorted(sound, key=lambda each: -each.score)
+        if self.plan.n_passes > 0:
+            judge = self._judge(thinned(self.sample, self.plan.passing_rows, self.rng))
+            sound = sound[: max(1, self.plan.n_passes // PASSES_OPENED)]
+            n_passes = self.plan.n_passes // len(sound)
+            sound = [judge.climbed(each, n_passes) for each in sound]
+        best = max(sound, key=lambda each: each.score)
+        best = judge.walked(best, strengths, self.plan.n_judged - len(known))
+        prior = None
+        if best.strength:
+            prior = Prior(best.strength, best.within)
+        return Regularised(best.parameters, prior)
+
+    def _judge(self, sample: Sample) -> _Judge:
+        n_scored = self.plan.scored_rows if self.plan.n_judged > 0 else 0
+        few = thinned(sample, n_scored, self.rng) if n_scored else None
+        own_weight = sample.own_weight * len(sample.rows) / len(self.sample.rows)
+        return _Judge(sample, self.rule, self.origin, own_weight, few)
+
+    def _first(self, strengths: Sequence[float]) -> float | None:
+        """Return the strength that is tried first."""
+        if not strengths:
+            return None
+        per_feature = self.sample.n_rows / (self.n_components * self.sample.rows.shape[1])
+        first = FIRST_STRENGTH if per_feature >= FEW_ROWS else FIRST_OF_FEW
+        first = FIRST_OF_FEWER if per_feature < 1.0 else first
+        return min(strengths, key=lambda each: abs(each - first * unit_of(self.sample)))
+
+    def _candidates(self) -> Iterator[Labels]:
+        """Yield labels of the sample, by the best runs of either kind."""
+        divisions = [self._k_means(rows) for rows in self._systems()]
+        by_variances = self._by_variances(divisions)
+        if self.structure.is_axis_parallel:
+            yield from (labels_by(each, self.sample.rows) for each in by_variances)
+            return
+        if self.structure.is_shared:
+            divisions += [labels_by(each, self.fewer.rows) for each in by_variances[:1]]
+        tied = TiedRuns(self.fewer.rows / self.scale, self.fewer.weights)
+        runs = [
+            tied.advance(tied.begun(each, self.n_components), TIED_PASSES) for each in divisions
+        ]
+        best = max(runs, key=lambda run: run.log_likelihood)
+        yield tied.labels(best, self.sample.rows / self.scale)
+        if not self.structure.is_shared:
+            yield from (labels_by(each, self.sample.rows) for each in by_variances[:1])
+
+    def _systems(self) -> Iterator[Array]:
+        """Yield the rows in as many coordinate systems as are planned."""
+        standardised = self.fewer.rows / self.scale
+        yield standardised
+        axes = leading(standardised, self.fewer.weights, self.n_components, self.rng)
+        # other random numbers are another chance, where raw features would be the same again
+        yield self.fewer.rows if self.scale.max() > OTHER_UNITS * self.scale.min() else axes
+        if self.plan.n_systems > 2:
+            yield axes
+        if self.plan.n_systems == SYSTEMS[0]:
+            whitening, _ = coordinates.whitening(self.fewer.rows, self.fewer.weights)
+            invariant = whitening.of(self.fewer.rows).invariant
+            if invariant.shape[1] > 0:
+                yield invariant
+            if self.n_components <= invariant.shape[1]:
+                yield np.ascontiguousarray(invariant[:, : self.n_components - 1])
+
+    def _k_means(self, rows: Array) -> Labels:
+        """Label the rows in one coordinate system; centres are moved on few of them."""
+        seen = self.fewer._replace(rows=rows)
+        few = thinned(seen, self.plan.seeding_rows, self.rng)
+        centres = far_rows(few, self.n_components, self.rng)
+        swap(few, self.rng.random(self.n_components), centres)
+        return label(seen, rested(few, centres, 0.0, LLOYD_ROUNDS))[0]
+
+    def _by_variances(self, divisions: Sequence[Labels]) -> list[Parameters]:
+        """Run EM with variances, those of the family if it has no more; the best come first."""
+        rule: em.UpdateRule = em.Maximisation(family("diag"), self.rule.reg_covar)
+        if self.structure.is_axis_parallel:
+            rule = self.rule.under(None)
+        short = ShortRuns(self.fewer, rule)
+        begun = short.begun_apart(self._members(self.fewer, each) for each in divisions)
+        states = [em.State(rule, each) for each in begun]
+        for n_passes in (FIRST_PASSES, MORE_PASSES):
+            sound = [each for each in short.advance(states, n_passes) if each.failure is None]
+            states = sorted(sound, key=lambda each: -each.trace[-1])[:LEADERS]
+        return [each.parameters for each in states]
+
+    def _members(self, sample: Sample, labels: Labels) -> list[Members]:
+        nowhere = np.zeros((self.n_components, sample.rows.shape[1]))
+        return members(sample, nowhere, labels)
+
+
+class _Tried(NamedTuple):
+    """A division of the rows with the covariances of the fit, and a prior."""
+
+    parameters: Parameters
+    statistics: SufficientStatistics
+    within: Array  # covariance within components
+    strength: float | None  # of the prior, in rows; None for that of the rule
+    score: float
+
+
+class _Judge:
+    """Opens divisions of a sample, and scores them by how well they predict rows left out."""
+
+    def __init__(
+        self,
+        sample: Sample,
+        rule: em.UpdateRule,
+        origin: Array,
+        own_weight: float,
+        few: Sample | None,
+    ) -> None:
+        self.sample, self.own_weight, self.few = sample, own_weight, few
+        self.rule = rule.on(1.0 / own_weight, origin)
+
+    def opened(self, components: Sequence[Members], strength: float | None) -> _Tried | None:
+        """Take an M-step from a division of the rows; None if a covariance collapses."""
+        return self._tried(sums_of(self.sample, components, self.rule.family.structure), strength)
+
+    def climbed(self, tried: _Tried, n_passes: int) -> _Tried:
+        """Run EM with the covariances of the fit."""
+        rule = self._under(tried.strength, tried.within)
+        short = ShortRuns(self.sample, rule)
+        (state,) = short.advance([em.State(rule, tried.parameters)], n_passes)
+        if state.failure is not None:
+            return tried
+        (found,) = short.statistics([state.parameters])
+        return self._tried(found, tried.strength) or tried
+
+    def walked(self, first: _Tried, strengths: Sequence[float], most: int) -> _Tried:
+        """Go from one strength to the next, up or else down, while that is better."""
+        if first.strength is None:
+            return first
+        best, at = first, list(strengths).index(first.strength)
+        for step in (1, -1):
+            place = at + step
+            while most > 0 and 0 <= place < len(strengths) and best.strength != strengths[place]:
+                found = self._with(first.statistics, first.within, strengths[place])
+                most -= 1
+                if found is None or not found.score > best.score:
+                    break
+                best, place = found, place + step
+            if best is not first:
+                break
+        return best
+
+    def _tried(self, found: SufficientStatistics, strength: float | None) -> _Tried | None:
+        own = own_covariances(found, found.means, self.rule.reg_covar)
+        within = found.structure.mean(own, found.weight / found.weight.sum())
+        return self._with(found, np.array(within), strength)
+
+    def _with(
+        self, found: SufficientStatistics, within: Array, strength: float | None
+    ) -> _Tried | None:
+        rule = self._under(strength, within)
+        try:
+            parameters = rule.estimate(found, None)
+        except DegenerateCovarianceError:
+            return None
+        value = 0.0
+        if self.few is not None:
+            value = score(em.State(rule, parameters), self.few, self.own_weight)
+        value = value if np.isfinite(value) else -np.inf
+        return _Tried(parameters, found, within, strength, value)
+
+    def _under(self, strength: float | None, within: Array) -> em.UpdateRule:
+        if strength is None:
+            return self.rule
+        return self.rule.under(Prior(strength / self.own_weight, within) if strength else None)
+
+
+def _are_alike(a: Labels, b: Labels, n_components: int) -> bool:
+    """Whether nearly all rows are divided the same way."""
+    counts = np.bincount(a * n_components + b, minlength=n_components**2)
+    counts = counts.reshape(n_components, n_components)
+    agreeing = min(counts.max(axis=0).sum(), counts.max(axis=1).sum())
+    return bool(agreeing > ALIKE * len(a))
+
+
+@one_blas_thread()
+def labels_by(parameters: Parameters, rows: Array) -> Labels:
+    """Return the likeliest component of each row, by products of matrices.
+
+    The kernels of scores would be compiled for these few rows, which takes seconds.
+    """
+    linear, found = coefficients(parameters), np.empty(len(rows), np.int64)
+    n_tile = max(1, TILE_NUMBERS // sum(linear.shape))
+    for start in range(0, len(rows), n_tile):
+        columns = rows[start : start + n_tile].T
+        squares = parameters.structure.row_products(columns)
+        products = np.concatenate([np.ones((1, columns.shape[1])), columns, squares])
+        found[start : start + n_tile] = (linear @ products).argmax(axis=0)
+    return found
+
+
+@one_blas_thread()
+def leading(rows: Array, weights: Array, n_components: int, rng: np.random.Generator) -> Array:
+    """Project rows on twice as many principal axes as there are components, by the power method.
+
+    The centres of K clusters lie in K - 1 axes, and noise of all others is left out.
+    """
+    n_axes = min(rows.shape[1], 2 * n_components)
+    axes = rng.standard_normal((rows.shape[1], n_axes))
+    for _ in range(POWERS):
+        axes, _ = np.linalg.qr(rows.T @ ((rows @ axes) * weights[:, None]))
+    return np.ascontiguousarray(rows @ axes)

@@ -1,0 +1,160 @@
+"""What a start costs, and how much of it is affordable: counted from shapes, before any of it.
+
+In nanoseconds of one processor whose registers hold 512 bits, as measured with 30 to 1200 features.
+They decide how much is tried, so they are constants: what is tried may not follow from a clock.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fastgmm.mixture.structure import Structure
+
+# A start may cost as much as so many dense passes, or 50 ms if that is more; 40 of
+# these are planned, since Python takes some, too
+MOST_PASSES, LEAST = 5.0, 4e7
+# a multiply-add of a dense pass: with a matrix each, with one for all, with variances
+OF_MATRICES, OF_SHARED, OF_VARIANCES = 0.1, 0.15, 0.6
+OF_PRODUCT = 0.03  # of a product of matrices
+OF_RESPONSIBILITY = 5.0  # its exponential
+# by cubed features: the inverse of a covariance's factor, and the axes of a symmetric matrix
+OF_INVERSE, OF_AXES = 0.15, 0.5
+# by row, component and feature: k-means++, a swap for each centre, a round of Lloyd
+OF_SEEDS, OF_SWAPS, OF_LLOYD = 1.2, 1.0, 0.3
+OF_LEFT_OUT = 20.0  # by row, component and feature: what leaving a row out does to a variance
+OF_COPY = 3.0  # a number, gathered
+
+LLOYD_ROUNDS = 8
+FIRST_PASSES, MORE_PASSES, LEADERS = 4, 6, 2  # with variances: of all candidates, of the best
+TIED_PASSES = 15
+OPENED = 2  # candidates
+MOST_JUDGED = 8  # strengths of the prior and candidates
+SYSTEMS = (5, 3, 2)  # coordinate systems, of which the first five want the invariant coordinates
+ROWS_PER_COMPONENT, ROWS_PER_FEATURE = 250, 10  # of passes with the covariances of the fit
+FEWEST_SCORED, MOST_SCORED = 50, 1000
+MOST_OPENED, FEWEST_OPENED = 10, 2  # of these passes
+MOST_PRODUCTS = 2_000_000  # of rows and their squares: 16 MB
+# parts of what is affordable
+FOR_SEEDS, FOR_RUNS, FOR_AXES, FOR_PASSES, FOR_JUDGING = 0.2, 0.3, 0.06, 0.25, 0.15
+
+
+class Shape(NamedTuple):
+    """What the cost of a pass follows from."""
+
+    n_rows: int
+    n_features: int
+    n_components: int
+    structure: Structure
+
+    @property
+    def n_matrices(self) -> int:
+        """Count the covariances that are matrices."""
+        if self.structure.is_axis_parallel:
+            return 0
+        return 1 if self.structure.is_shared else self.n_components
+
+    @property
+    def dense_pass(self) -> float:
+        """Nanoseconds of one pass of EM over all rows, with its M-step."""
+        n, d, k = self.n_rows, self.n_features, self.n_components
+        of_row = OF_SHARED if self.structure.is_shared else OF_MATRICES
+        of_matrices = self.n_matrices * d**2 * (of_row * n + OF_INVERSE * d)
+        return n * k * (OF_RESPONSIBILITY + OF_VARIANCES * d) + of_matrices
+
+    @property
+    def affordable(self) -> float:
+        """Nanoseconds that a start may take."""
+        return max(MOST_PASSES * self.dense_pass, LEAST)
+
+
+class Plan(NamedTuple):
+    """How much a start tries."""
+
+    n_systems: int  # coordinate systems in which k-means looks for clusters
+    seeding_rows: int  # that k-means moves centres on
+    rows: int  # that runs with few parameters see
+    scored_rows: int  # that are left out, one at a time
+    n_judged: int  # how often that may be done; 0 where it would not be worth its price
+    passing_rows: int  # that passes with the covariances of the fit see
+    n_passes: int  # of these, of all that is opened
+
+
+def planned(shape: Shape, n_sampled: int) -> Plan:
+    """Plan a start on a sample of so many rows of a source of some shape."""
+    affordable, d, k = shape.affordable, shape.n_features, shape.n_components
+    for n_systems in SYSTEMS:
+        of_seeding = n_systems * k * d * (OF_SEEDS + OF_SWAPS + LLOYD_ROUNDS * OF_LLOYD)
+        seeding_rows = min(n_sampled, int(FOR_SEEDS * affordable / of_seeding))
+        most = min(n_sampled, MOST_PRODUCTS // (1 + 2 * d))
+        rows = min(most, int(FOR_RUNS * affordable / _of_a_row(shape, n_systems)))
+        has_axes = n_systems == SYSTEMS[0]
+        if has_axes and (rows < 5 * d or _of_axes(d, rows) > FOR_AXES * affordable):
+            continue
+        if min(rows, seeding_rows) >= min(n_sampled, 2 * d + 50 * k):
+            break
+    of_judging = shape.n_matrices * OF_INVERSE * d**3 / (FOR_JUDGING * affordable)
+    n_judged = min(MOST_JUDGED, int(0.75 / of_judging)) if of_judging else MOST_JUDGED
+    most_scored = 0.25 * FOR_JUDGING * affordable / max(n_judged, 1) / _of_scored(shape)
+    scored_rows = min(int(most_scored), MOST_SCORED, n_sampled)
+    if scored_rows < FEWEST_SCORED or shape.structure.is_shared:
+        n_judged = 0
+    for_passes = FOR_PASSES * affordable
+    # all rows that so many passes may see, but no fewer than a covariance wants
+    fewest = k * max(ROWS_PER_COMPONENT, ROWS_PER_FEATURE * d)
+    of_pass = shape._replace(n_rows=n_sampled).dense_pass
+    passing_rows = min(
+        n_sampled, max(fewest, int(n_sampled * for_passes / (MOST_OPENED * of_pass)))
+    )
+    of_pass = shape._replace(n_rows=passing_rows).dense_pass
+    n_passes = min(MOST_OPENED, int(for_passes / of_pass))
+    if shape.n_matrices < k or n_passes < FEWEST_OPENED:
+        n_passes = 0
+    return Plan(
+        n_systems,
+        max(seeding_rows, k),
+        max(rows, k),
+        scored_rows,
+        n_judged,
+        passing_rows,
+        n_passes,
+    )
+
+
+def cost(plan: Plan, shape: Shape, n_sampled: int) -> float:
+    """Nanoseconds of what a plan says."""
+    d, k = shape.n_features, shape.n_components
+    of_seeding = k * d * (OF_SEEDS + OF_SWAPS + LLOYD_ROUNDS * OF_LLOYD)
+    found = plan.n_systems * plan.seeding_rows * of_seeding
+    found += plan.rows * _of_a_row(shape, plan.n_systems)
+    if plan.n_systems == SYSTEMS[0]:
+        found += _of_axes(d, plan.rows)
+    of_opening = OF_COPY * d + 2 * OF_PRODUCT * k * d
+    if shape.n_matrices:
+        of_opening += OF_PRODUCT * d**2
+        found += OF_INVERSE * d**3
+    found += OPENED * n_sampled * of_opening
+    of_judging = plan.scored_rows * _of_scored(shape) + shape.n_matrices * OF_INVERSE * d**3
+    found += plan.n_judged * of_judging
+    return found + plan.n_passes * shape._replace(n_rows=plan.passing_rows).dense_pass
+
+
+def _of_a_row(shape: Shape, n_systems: int) -> float:
+    """Nanoseconds of the runs with few parameters, per row."""
+    d, k = shape.n_features, shape.n_components
+    n_passes = n_systems * FIRST_PASSES + LEADERS * MORE_PASSES
+    found = n_systems * k * d * OF_LLOYD
+    if shape.n_matrices:
+        n_passes += n_systems * TIED_PASSES
+        found += 2 * OF_PRODUCT * d**2
+    return found + n_passes * k * (4 * OF_PRODUCT * d + OF_RESPONSIBILITY)
+
+
+def _of_axes(n_features: int, n_rows: int) -> float:
+    """Nanoseconds of invariant coordinates."""
+    return 4 * OF_PRODUCT * n_rows * n_features**2 + 2 * OF_AXES * n_features**3
+
+
+def _of_scored(shape: Shape) -> float:
+    """Nanoseconds of leaving one row out."""
+    d, k = shape.n_features, shape.n_components
+    return k * d * (OF_PRODUCT * d if shape.n_matrices else OF_LEFT_OUT)

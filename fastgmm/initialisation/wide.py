@@ -34,15 +34,20 @@ from fastgmm.initialisation.kmeans import (
 )
 from fastgmm.initialisation.prior_strength import Regularised, has_many_rows, score, unit_of
 from fastgmm.initialisation.short_runs import TILE_NUMBERS, ShortRuns, coefficients
+from fastgmm.initialisation.split_merge import exchanges
 from fastgmm.initialisation.tied_runs import TiedRuns
 from fastgmm.initialisation.work import (
+    ENOUGH_PASSES,
     FIRST_PASSES,
     LEADERS,
     LLOYD_ROUNDS,
     MORE_PASSES,
+    ROUNDS,
     SYSTEMS,
     TIED_PASSES,
+    TRIAL_PASSES,
     Shape,
+    n_axes,
     planned,
 )
 from fastgmm.mixture.arrays import Array
@@ -61,9 +66,8 @@ MORE_STRENGTHS = (1e3, 1e4)
 FIRST_STRENGTH, FIRST_OF_FEW, FIRST_OF_FEWER, FEW_ROWS = 10.0, 100.0, 1000.0, 5
 OTHER_UNITS = 2.0  # the largest standard deviation over the least: beyond, raw features differ
 ALIKE = 0.99  # of the rows: divisions that agree on them are one
-# of a candidate with the covariances of the fit: five told three clusters of one mean apart in 50
-# features from any start, three from most
-PASSES_OPENED = 5
+WORTH_IT = 1e-3  # nats per row along the principal axes: an exchange that gains less is noise
+REGULARISATION = 1e-6  # of standardised rows
 POWERS = 3  # rounds of the power method
 
 Labels = npt.NDArray[np.int64]
@@ -130,7 +134,7 @@ class _Search:
         sound = sorted(sound, key=lambda each: -each.score)
         if self.plan.n_passes > 0:
             judge = self._judge(thinned(self.sample, self.plan.passing_rows, self.rng))
-            sound = sound[: max(1, self.plan.n_passes // PASSES_OPENED)]
+            sound = sound[: max(1, self.plan.n_passes // ENOUGH_PASSES)]
             n_passes = self.plan.n_passes // len(sound)
             sound = [judge.climbed(each, n_passes) for each in sound]
         best = max(sound, key=lambda each: each.score)
@@ -158,6 +162,8 @@ class _Search:
     def _candidates(self) -> Iterator[Labels]:
         """Yield labels of the sample, by the best runs of either kind."""
         divisions = [self._k_means(rows) for rows in self._systems()]
+        if self.plan.exchanging_rows > 0:
+            divisions += self._exchanged(divisions)
         by_variances = self._by_variances(divisions)
         if self.structure.is_axis_parallel:
             yield from (labels_by(each, self.sample.rows) for each in by_variances)
@@ -172,6 +178,25 @@ class _Search:
         yield tied.labels(best, self.sample.rows / self.scale)
         if not self.structure.is_shared:
             yield from (labels_by(each, self.sample.rows) for each in by_variances[:1])
+
+    def _exchanged(self, divisions: Sequence[Labels]) -> Iterator[Labels]:
+        """Yield the best division after exchanges of components, seen along principal axes."""
+        most, weights = self.n_components, self.fewer.weights
+        axes = leading(self.fewer.rows / self.scale, weights, most, self.rng)
+        axes = np.ascontiguousarray(axes[:, : n_axes(self.scale.size, most)])
+        n_rows = self.plan.exchanging_rows
+        chosen = np.linspace(0, len(axes) - 1, n_rows).astype(np.intp)
+        weights = weights[chosen] / weights[chosen].sum()
+        nowhere = np.zeros(axes.shape[1])
+        seen = self.fewer._replace(rows=axes[chosen], weights=weights, origin=nowhere)
+        rule = em.Maximisation(family("full"), REGULARISATION)
+        short = ShortRuns(seen, rule)
+        begun = short.begun_apart(self._members(seen, each[chosen]) for each in divisions)
+        states = [em.State(rule, each) for each in begun]
+        for n_passes in (FIRST_PASSES, MORE_PASSES):
+            states = best_of(short.advance(states, n_passes), 1)
+        for state in states:
+            yield labels_by(exchanged(state, short).parameters, axes)
 
     def _systems(self) -> Iterator[Array]:
         """Yield the rows in as many coordinate systems as are planned."""
@@ -207,8 +232,7 @@ class _Search:
         begun = short.begun_apart(self._members(self.fewer, each) for each in divisions)
         states = [em.State(rule, each) for each in begun]
         for n_passes in (FIRST_PASSES, MORE_PASSES):
-            sound = [each for each in short.advance(states, n_passes) if each.failure is None]
-            states = sorted(sound, key=lambda each: -each.trace[-1])[:LEADERS]
+            states = best_of(short.advance(states, n_passes), LEADERS)
         return [each.parameters for each in states]
 
     def _members(self, sample: Sample, labels: Labels) -> list[Members]:
@@ -294,6 +318,25 @@ class _Judge:
         if strength is None:
             return self.rule
         return self.rule.under(Prior(strength / self.own_weight, within) if strength else None)
+
+
+def best_of(states: Sequence[em.State], most: int) -> list[em.State]:
+    """Return the likeliest sound states, the best first."""
+    sound = [each for each in states if each.failure is None]
+    return sorted(sound, key=lambda each: -each.trace[-1])[:most]
+
+
+def exchanged(state: em.State, short: ShortRuns) -> em.State:
+    """Exchange components, one at a time, while that raises the log-likelihood."""
+    for _ in range(ROUNDS):
+        shares = short.responsibilities(state.parameters)
+        found = short.begun(exchanges(short.sample, state.parameters, shares))
+        trials = [em.State(short.rule, parameters) for parameters in found]
+        better = best_of(short.advance(trials, TRIAL_PASSES), 1)
+        if not better or better[0].trace[-1] < state.trace[-1] + WORTH_IT:
+            break
+        (state,) = better
+    return state
 
 
 def _are_alike(a: Labels, b: Labels, n_components: int) -> bool:

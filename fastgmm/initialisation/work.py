@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from fastgmm.mixture.structure import Structure
 
-# A start may cost as much as so many dense passes, or 50 ms if that is more; 40 of
+# A start may cost as much as so many dense passes, or 50 ms if that is more; 45 of
 # these are planned, since Python takes some, too
-MOST_PASSES, LEAST = 5.0, 4e7
+MOST_PASSES, LEAST = 5.0, 4.5e7
 # a multiply-add of a dense pass: with a matrix each, with one for all, with variances
 OF_MATRICES, OF_SHARED, OF_VARIANCES = 0.1, 0.15, 0.6
 OF_PRODUCT = 0.03  # of a product of matrices
@@ -27,15 +27,23 @@ OF_COPY = 3.0  # a number, gathered
 LLOYD_ROUNDS = 8
 FIRST_PASSES, MORE_PASSES, LEADERS = 4, 6, 2  # with variances: of all candidates, of the best
 TIED_PASSES = 15
+# exchanges of components, with full covariances along a few principal axes: rounds, trials of each
+# round and their passes
+ROUNDS, TRIALS, TRIAL_PASSES = 4, 3, 6
+MOST_AXES, FEWEST_EXCHANGING = 10, 40  # and rows per component
 OPENED = 2  # candidates
 MOST_JUDGED = 8  # strengths of the prior and candidates
 SYSTEMS = (5, 3, 2)  # coordinate systems, of which the first five want the invariant coordinates
-ROWS_PER_COMPONENT, ROWS_PER_FEATURE = 250, 10  # of passes with the covariances of the fit
+ROWS_PER_COMPONENT, ROWS_PER_FEATURE = 250, 20  # of passes with the covariances of the fit
 FEWEST_SCORED, MOST_SCORED = 50, 1000
 MOST_OPENED, FEWEST_OPENED = 10, 2  # of these passes
+# of a candidate: five told three clusters of one mean apart in 50 features from any start, three
+# from most; exchanges, which see some axes only, led two of four such fits astray
+ENOUGH_PASSES = 5
 MOST_PRODUCTS = 2_000_000  # of rows and their squares: 16 MB
 # parts of what is affordable
-FOR_SEEDS, FOR_RUNS, FOR_AXES, FOR_PASSES, FOR_JUDGING = 0.2, 0.3, 0.06, 0.25, 0.15
+FOR_SEEDS, FOR_RUNS, FOR_AXES, FOR_PASSES, FOR_JUDGING = 0.12, 0.2, 0.06, 0.35, 0.1
+FOR_EXCHANGES = 0.1
 
 
 class Shape(NamedTuple):
@@ -73,6 +81,7 @@ class Plan(NamedTuple):
     n_systems: int  # coordinate systems in which k-means looks for clusters
     seeding_rows: int  # that k-means moves centres on
     rows: int  # that runs with few parameters see
+    exchanging_rows: int  # that exchanges of components see
     scored_rows: int  # that are left out, one at a time
     n_judged: int  # how often that may be done; 0 where it would not be worth its price
     passing_rows: int  # that passes with the covariances of the fit see
@@ -109,10 +118,14 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
     n_passes = min(MOST_OPENED, int(for_passes / of_pass))
     if shape.n_matrices < k or n_passes < FEWEST_OPENED:
         n_passes = 0
+    exchanging_rows = min(rows, int(FOR_EXCHANGES * affordable / _of_exchanges(shape, n_systems)))
+    if exchanging_rows < FEWEST_EXCHANGING * k or k == 2 or n_passes >= ENOUGH_PASSES:
+        exchanging_rows = 0
     return Plan(
         n_systems,
         max(seeding_rows, k),
         max(rows, k),
+        exchanging_rows,
         scored_rows,
         n_judged,
         passing_rows,
@@ -126,6 +139,7 @@ def cost(plan: Plan, shape: Shape, n_sampled: int) -> float:
     of_seeding = k * d * (OF_SEEDS + OF_SWAPS + LLOYD_ROUNDS * OF_LLOYD)
     found = plan.n_systems * plan.seeding_rows * of_seeding
     found += plan.rows * _of_a_row(shape, plan.n_systems)
+    found += plan.exchanging_rows * _of_exchanges(shape, plan.n_systems)
     if plan.n_systems == SYSTEMS[0]:
         found += _of_axes(d, plan.rows)
     of_opening = OF_COPY * d + 2 * OF_PRODUCT * k * d
@@ -141,12 +155,26 @@ def cost(plan: Plan, shape: Shape, n_sampled: int) -> float:
 def _of_a_row(shape: Shape, n_systems: int) -> float:
     """Nanoseconds of the runs with few parameters, per row."""
     d, k = shape.n_features, shape.n_components
+    n_systems += 1  # that of exchanges
     n_passes = n_systems * FIRST_PASSES + LEADERS * MORE_PASSES
     found = n_systems * k * d * OF_LLOYD
     if shape.n_matrices:
         n_passes += n_systems * TIED_PASSES
         found += 2 * OF_PRODUCT * d**2
     return found + n_passes * k * (4 * OF_PRODUCT * d + OF_RESPONSIBILITY)
+
+
+def n_axes(n_features: int, n_components: int) -> int:
+    """Count the principal axes along which components are exchanged."""
+    return min(n_features, 2 * n_components, MOST_AXES)
+
+
+def _of_exchanges(shape: Shape, n_systems: int) -> float:
+    """Nanoseconds of exchanges of components, and of the runs before, per row."""
+    axes = n_axes(shape.n_features, shape.n_components)
+    n_products = 1 + axes + axes * (axes + 1) // 2
+    n_passes = n_systems * FIRST_PASSES + MORE_PASSES + ROUNDS * TRIALS * TRIAL_PASSES
+    return n_passes * shape.n_components * (2 * OF_PRODUCT * n_products + OF_RESPONSIBILITY)
 
 
 def _of_axes(n_features: int, n_rows: int) -> float:

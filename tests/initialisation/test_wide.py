@@ -71,6 +71,18 @@ def test_clusters_in_five_of_eighty_features():
     assert agreement(rows, labels, start(rows, 4)) > 0.95
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_clusters_long_in_five_directions_each_are_found_by_exchanges(seed):
+    rng = np.random.default_rng(seed)
+    loadings, means = rng.standard_normal((5, 5, 80)), rng.standard_normal((5, 80))
+    labels = rng.integers(5, size=3000)
+    rows = means[labels] + 0.5 * rng.standard_normal((3000, 80))
+    hidden = rng.standard_normal((3000, 5))
+    for k in range(5):
+        rows[labels == k] += hidden[labels == k] @ loadings[k]
+    assert agreement(rows, labels, start(rows, 5)) > 0.99
+
+
 def test_parallel_clusters_along_a_short_direction_are_found():
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=20_000)

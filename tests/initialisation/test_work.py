@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from fastgmm.initialisation.wide import is_wide
-from fastgmm.initialisation.work import LEAST, MOST_PASSES, Shape, cost, planned
+from fastgmm.initialisation.work import MOST_PASSES, Shape, cost, planned
 from fastgmm.mixture.structure import STRUCTURES
 from fastgmm.passes.subsample import most_rows
 
@@ -30,7 +30,7 @@ def test_no_plan_costs_more_than_five_passes(structure):
         if n_sampled < shape.n_components:  # a fit that the sample cannot start
             continue
         plan = planned(shape, n_sampled)
-        assert cost(plan, shape, n_sampled) <= max(MOST_PASSES * shape.dense_pass, 2 * LEAST), shape
+        assert cost(plan, shape, n_sampled) <= max(MOST_PASSES * shape.dense_pass, 5e7), shape
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)

@@ -138,8 +138,7 @@ def regularised_start(
         found = _best(sample, n_components, rule, rng)
         if found is None:
             return Regularised(_otherwise(sample, n_components, rule, rng), None)
-        n_parameters = rule.family.n_parameters(n_components, sample.rows.shape[1])
-        many = has_many_rows(sample, n_parameters) or found.short.is_many(n_components)
+        many = found.short.is_many(n_components) or has_many_rows(sample, rule.family, found.best)
         if many and len(strengths) > 1:
             return Regularised(found.best, None)
         n_rows, n_all = len(found.short.sample.rows), len(sample.rows)

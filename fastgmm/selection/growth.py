@@ -88,11 +88,10 @@ class Growth:
 
     def regularised(self, start: Parameters, strengths: Sequence[float]) -> Regularised:
         """Return a start and the prior with which it predicts best, of some strengths in rows."""
-        n_components, n_features = start.means.shape
-        n_parameters = self.rule.family.n_parameters(n_components, n_features)
-        if n_components == 1 or (len(strengths) > 1 and has_many_rows(self.sample, n_parameters)):
+        many = has_many_rows(self.sample, self.rule.family, start)
+        if start.n_components == 1 or (len(strengths) > 1 and many):
             return Regularised(start, None)
-        fewer = self._fewer(n_components)
+        fewer = self._fewer(start.n_components)
         own_weight = self.sample.own_weight * len(fewer.rows) / len(self.sample.rows)
         here = replace(start, means=start.means - self.origin)
         with one_blas_thread():

@@ -6,11 +6,12 @@ import naive
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_iris, make_blobs
 
 from fastgmm import GaussianMixture
 from fastgmm.covariance import family
 from fastgmm.em import Maximisation
+from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.initialisation.auto import auto_start
 from fastgmm.initialisation.prior_strength import STRENGTHS, leave_one_out
 from fastgmm.mixture.structure import STRUCTURES
@@ -33,6 +34,12 @@ def of_one(sample, structure):
     return found
 
 
+def means(parameters, sample, strength):
+    """Return the mean log densities, of rows that are kept and of rows that are left out."""
+    found = leave_one_out(parameters, sample, strength, sample.own_weight)
+    return [float(sample.weights @ of_rows) for of_rows in found]
+
+
 def refitted(rows, structure):
     """Mean log density of each row under the likeliest normal distribution of the others."""
     total = 0.0
@@ -52,7 +59,7 @@ def correlated(n_rows, n_features):
 def test_one_component_without_a_row_is_one_of_the_others(structure, n_features):
     rows = correlated(40, n_features)
     sample = drawn(rows)
-    kept, left_out = leave_one_out(of_one(sample, structure), sample, 0.0, sample.own_weight)
+    kept, left_out = means(of_one(sample, structure), sample, 0.0)
     whole = naive.m_step(rows, np.ones((40, 1)), structure, 0.0)
     assert_allclose(kept, float(naive.log_likelihoods(rows, whole).mean()), rtol=1e-12)
     assert_allclose(left_out, refitted(rows, structure), rtol=1e-12)
@@ -64,8 +71,8 @@ def test_a_prior_of_one_component_is_drawn_towards_itself(structure):
     sample = drawn(correlated(40, 1))
     parameters = of_one(sample, structure)
     for strength in STRENGTHS[1:]:
-        _, left_out = leave_one_out(parameters, sample, strength, sample.own_weight)
-        _, without = leave_one_out(parameters, sample, 0.0, sample.own_weight)
+        _, left_out = means(parameters, sample, strength)
+        _, without = means(parameters, sample, 0.0)
         assert_allclose(left_out, without, atol=1.0 / 40)
 
 
@@ -73,10 +80,7 @@ def test_weights_are_repetitions(structure):
     rows, counts = correlated(30, 2), np.arange(30) % 3 + 1
     weighted = drawn(rows, counts.astype(float))
     repeated = drawn(np.repeat(rows, counts, axis=0))
-    found = [
-        leave_one_out(of_one(each, structure), each, 2.0, each.own_weight)
-        for each in (weighted, repeated)
-    ]
+    found = [means(of_one(each, structure), each, 2.0) for each in (weighted, repeated)]
     assert_allclose(found[0], found[1], rtol=1e-12)
 
 
@@ -100,7 +104,7 @@ def test_a_row_that_only_its_own_component_explains_has_a_bound(structure):
         there.covariances,
         there.precisions_cholesky,
     )
-    _, left_out = leave_one_out(about, sample, 0.0, sample.own_weight)
+    _, left_out = means(about, sample, 0.0)
     assert np.isfinite(left_out)
     assert left_out < -30.0  # -1000 for one of 21 rows, 12 at most for the others
 
@@ -129,3 +133,19 @@ def test_many_rows_call_for_none():
     few, many = strength(rows[:1000], 2), strength(rows, 2)  # of 11 parameters
     assert few > 0.0
     assert many == 0.0
+
+
+def test_a_component_on_two_rows_calls_for_one_however_many_rows_there_are():
+    rows = np.r_[np.random.default_rng(0).standard_normal((3000, 2)), [[8.0, 8.0]] * 2]
+    with pytest.warns(DegenerateComponentWarning, match="about 2 rows"):
+        plain = GaussianMixture(2, prior=None, random_state=0).fit(rows)
+    found = GaussianMixture(2, random_state=0).fit(rows)
+    assert_allclose(np.linalg.eigvalsh(plain.covariances_).min(), plain.reg_covar, rtol=1e-9)
+    assert found.prior_strength_ > 0.0
+    assert np.linalg.eigvalsh(found.covariances_).min() > 1e-4  # of the variances of the noise
+
+
+def test_a_shared_covariance_has_no_prior():
+    found = GaussianMixture(3, covariance_type="tied", random_state=0).fit(load_iris().data)
+    assert found.prior_strength_ == 0.0
+    assert found.log_prior_ == 0.0

@@ -33,6 +33,7 @@ from fastgmm.passes.subsample import Sample
 STRENGTHS = (0.0, 0.01, 0.1, 1.0, 3.0, 10.0, 100.0)  # rows
 FIRST_STRENGTH, FIRST_PASSES, PASSES = 1.0, 10, 20
 OTHERS = 1  # starts besides the likeliest; without them 1.5 nats per row are lost on diabetes
+SAME = 1e-4  # nats per row: starts nearer to each other have led to one place
 # Rows per parameter beyond which no prior is looked for: half of its inverse is what over-fitting
 # costs, in nats per row. A component with fewer than the second is over-fitted all the same
 MANY_ROWS, MANY_OWN_ROWS = 100, 2
@@ -93,12 +94,11 @@ def regularised(
         if is_shared:
             strengths, first_strength = (0.0,), 0.0
     within = [_within(each, short) for each in starts]
-    chosen: Sequence[int] = range(len(starts))
-    if len(starts) > 1 + OTHERS:
+    chosen = [0]
+    if len(starts) > 1:
         of_each = zip(starts, within, strict=True)
         first = _climbed(of_each, (first_strength * unit,), short, own_weight, FIRST_PASSES)
-        order = [each.start for each in sorted(first, key=lambda each: -each.score)]
-        chosen = list(dict.fromkeys([0, *order]))[: 1 + OTHERS]
+        chosen = [0, *_others(first)[:OTHERS]]
     again = [(starts[c], within[c]) for c in chosen]
     found = _climbed(again, strengths, short, own_weight, PASSES)
     if not found:
@@ -115,6 +115,17 @@ class _Tried(NamedTuple):
     state: em.State
     of_rows: Array  # (m,), what each row scores
     score: float  # their mean
+
+
+def _others(first: Sequence[_Tried]) -> list[int]:
+    """Return the starts that have led elsewhere than the likeliest, the best first."""
+    there = [each.score for each in first if each.start == 0]
+    elsewhere = [
+        each
+        for each in first
+        if each.start > 0 and all(abs(each.score - score) > SAME for score in there)
+    ]
+    return [each.start for each in sorted(elsewhere, key=lambda each: -each.score)]
 
 
 def _chosen(found: Sequence[_Tried], sample: Sample) -> _Tried:

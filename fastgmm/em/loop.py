@@ -66,7 +66,8 @@ def step(state: State, statistics: SufficientStatistics, stopping: Stopping) -> 
     A step that fails leaves the parameters as they were, with the outcome DEGENERATE. Where those
     that made the statistics were on trial and are no better, EM goes on as if without them.
     """
-    objective = state.rule.objective(state.next, statistics)
+    log_prior = state.rule.log_prior(state.next, statistics.row_weight)
+    objective = statistics.mean_log_likelihood + log_prior
     if state.trial is not None and not state.trace[-1] <= objective < math.inf:
         return _without_trial(state, stopping)
     if not math.isfinite(objective):
@@ -87,7 +88,7 @@ def step(state: State, statistics: SufficientStatistics, stopping: Stopping) -> 
         outcome=outcome,
         trial=None,
         start=start,
-        log_prior=state.rule.log_prior(state.next, statistics.row_weight),
+        log_prior=log_prior,
     )
     if state.acceleration is None or outcome is Outcome.CONVERGED:
         return found

@@ -15,7 +15,7 @@ from fastgmm.mixture.statistics import SufficientStatistics
 
 
 class UpdateRule(Protocol):
-    """How statistics become parameters, and what EM climbs."""
+    """How statistics become parameters, and what EM climbs beside the log-likelihood."""
 
     @property
     def family(self) -> Family:
@@ -32,11 +32,8 @@ class UpdateRule(Protocol):
     def estimate(self, statistics: SufficientStatistics, previous: Parameters | None) -> Parameters:
         """Parameters that raise the objective."""
 
-    def objective(self, parameters: Parameters, statistics: SufficientStatistics) -> float:
-        """Value of the parameters that made the statistics."""
-
     def log_prior(self, parameters: Parameters, row_weight: float) -> float:
-        """Return the part of the prior in that value."""
+        """Return what is added to the mean log-likelihood of rows of so much weight."""
 
     def under(self, prior: Prior | None) -> UpdateRule:
         """Return the same rule with another prior."""
@@ -82,10 +79,6 @@ class Maximisation:
         with np.errstate(over="ignore", invalid="ignore"):  # seen in the covariances, above
             weights /= weights.sum()
         return Parameters.from_covariances(self.family.structure, weights, means, covariances)
-
-    def objective(self, parameters: Parameters, statistics: SufficientStatistics) -> float:
-        """Mean log-likelihood of the rows, and the prior's part, of the parameters of the pass."""
-        return statistics.mean_log_likelihood + self.log_prior(parameters, statistics.row_weight)
 
     def log_prior(self, parameters: Parameters, row_weight: float) -> float:
         """Return the part of the prior in the objective, per unit of row weight."""

@@ -44,7 +44,8 @@ def repaired(
         short = ShortRuns(centred, rule)
         trials = [em.State(rule, each) for each in _alternatives(here, failing, short)]
         better = leaders(short.advance(trials, TRIAL_PASSES), 1)
-        if not better or better[0].trace[-1] <= rule.objective(here, before):
+        reached = before.mean_log_likelihood + rule.log_prior(here, before.row_weight)
+        if not better or better[0].trace[-1] <= reached:
             return None
         found = better[0].parameters
         return replace(found, means=found.means + sample.origin)

@@ -151,7 +151,8 @@ def test_weights_of_another_unit_and_another_origin_change_nothing(make_case, st
     assert_allclose(found.means + origin, expected.means, rtol=1e-12, atol=1e-12)
     assert_allclose(found.weights, expected.weights, rtol=1e-12)
     assert_allclose(found.covariances, expected.covariances, rtol=1e-11, atol=1e-12)
-    assert_allclose(other.objective(there, far), rule.objective(parameters, here), rtol=1e-12)
+    log_prior = rule.log_prior(parameters, here.row_weight)
+    assert_allclose(other.log_prior(there, far.row_weight), log_prior, rtol=1e-12)
 
 
 def test_several_side_by_side_are_each_alone(make_case, structure, scale):

@@ -175,13 +175,14 @@ class Start(NamedTuple):
     ) -> em.State:
         """Return one start, and if strengths are given the prior that goes with it."""
         method, n_components = self.estimator.init_params, self.estimator.n_components
-        if strengths is not None and method == "auto" and self.given.is_nothing:
+        is_searched = strengths is not None and method == "auto" and self.given.is_nothing
+        if strengths is not None and is_searched and n_components > 1:
             own, prior = regularised_start(sample, n_components, rule, strengths, rng)
             return em.State(rule.under(prior), own)
         start = self.given.instead_of(start_from(sample, method, n_components, rule, rng))
-        return em.State(
-            rule if strengths is None else drawn_together(rule, start, strengths), start
-        )
+        if strengths is not None and len(strengths) == 1:
+            rule = drawn_together(rule, start, strengths)
+        return em.State(rule, start)
 
     def _last(self, rule: em.UpdateRule, n_features: int) -> em.State:
         """Return the state in which the last fit ended."""

@@ -125,13 +125,12 @@ def regularised_start(
     strengths: Sequence[float],
     rng: np.random.Generator,
 ) -> Regularised:
-    """Choose a start as `auto_start` does, and the prior with which it predicts best.
+    """Choose a start of several components, and the prior with which it predicts best.
 
-    Of some strengths in rows. Where there is one, it is the prior's, however many rows there are.
+    As `auto_start` does, and of some strengths in rows. Where there is one, it is the prior's,
+    however many rows there are.
     """
     with one_blas_thread():
-        if n_components == 1:  # is drawn towards itself
-            return Regularised(_of_one(sample, rule), None)
         if is_wide(n_components, sample.rows.shape[1]):
             wide = wide_start(sample, n_components, rule, strengths, rng)
             return wide or Regularised(_otherwise(sample, n_components, rule, rng), None)

@@ -167,6 +167,15 @@ def test_auto_is_off_where_rows_are_many(rng):
 
 
 @pytest.mark.parametrize("kind", TYPES)
+def test_one_component_is_drawn_towards_itself(rows, kind):
+    plain = GaussianMixture(1, covariance_type=kind, prior=None).fit(rows)
+    found = GaussianMixture(1, covariance_type=kind, prior=5.0).fit(rows)
+    assert_allclose(found.covariances_, plain.covariances_, rtol=1e-12)
+    assert_allclose(found.log_prior_, 0.0, atol=1e-12)
+    assert found.prior_strength_ == 5.0
+    assert GaussianMixture(1, covariance_type=kind).fit(rows).prior_strength_ == 0.0
+
+
 @pytest.mark.parametrize("prior", ["auto", *PRIORS])
 def test_files_pickles_and_clones_keep_it(rows, tmp_path, prior, kind):
     model = fit(rows, covariance_type=kind, prior=PRIORS.get(prior, prior))

@@ -17,6 +17,7 @@ from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.estimators.callbacks import Progress, StopRequestedError
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of
 from fastgmm.estimators.validation.inputs import Rows, check_count
+from fastgmm.initialisation.prior_strength import is_starved, regularised_from
 from fastgmm.initialisation.repair import repaired
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
@@ -64,6 +65,8 @@ class Climb:
     may_repair : bool, default=False
         Whether components that have failed may be put elsewhere: not in a start that the user
         gives, which is to lead where it leads.
+    strengths : sequence of float, optional
+        Rows of a prior to choose from where components have come to hold few rows.
 
     Attributes
     ----------
@@ -80,10 +83,12 @@ class Climb:
         stopping: em.Stopping,
         report: Callable[[int, em.State], object] | None = None,
         may_repair: bool = False,
+        strengths: Sequence[float] | None = None,
     ) -> None:
         self.moment = moment
         self.prepared = prepared
         self.stopping, self.report, self.may_repair = stopping, report, may_repair
+        self.strengths = strengths
         self.was_stopped = False
         self._last_counts: tuple[Parameters, Array] | None = None
 
@@ -124,7 +129,10 @@ class Climb:
         self.moment = replace(self.moment, states=states)
 
     def _repair(self, sample: Sample, data_pass: em.DataPass) -> None:
-        """Put failed components of the best state elsewhere, as long as that is likelier."""
+        """Put failed components of the best state elsewhere, as long as that is likelier.
+
+        Where they hold few rows and there is no prior, the state goes on under one.
+        """
 
         def report(_: int, state: em.State) -> None:
             self.moment = replace(self.moment, repairing=(state,))
@@ -134,17 +142,34 @@ class Climb:
             passes_left = self.stopping.max_passes - len(best.trace)
             if not best.trace or passes_left < 1:
                 return
-            repairing = self.moment.repairing or self._put_elsewhere(best, sample)
+            repairing = (
+                self.moment.repairing
+                or self._regularised(best, sample)
+                or self._put_elsewhere(best, sample)
+            )
             if not repairing:
                 return
             self.moment = replace(self.moment, repairing=repairing)
             left = replace(self.stopping, max_passes=passes_left)
             (again,) = em.run(repairing, data_pass, left, report)
-            is_better = again.failure is None and again.trace[-1] > best.trace[-1]
+            is_another = best.rule.prior is None and again.rule.prior is not None
+            is_better = again.failure is None and (is_another or again.trace[-1] > best.trace[-1])
             n_repairs = self.moment.n_repairs + 1 if is_better else REPAIRS
             self.moment = replace(self.moment, repairing=(), n_repairs=n_repairs)
             if is_better:
                 self._replace(self.states.index(best), again)
+
+    def _regularised(self, best: em.State, sample: Sample) -> tuple[em.State, ...]:
+        """Return the best state under a prior, if it has none and a component holds few rows."""
+        rule, strengths = best.rule, self.strengths
+        if strengths is None or rule.prior is not None:
+            return ()
+        if not is_starved(best.parameters, rule.family, sample):
+            return ()
+        found = regularised_from(best.parameters, sample, rule, strengths)
+        if found.prior is None:
+            return ()
+        return (em.State(rule.under(found.prior), found.parameters, acceleration=_anew(best)),)
 
     def _put_elsewhere(self, best: em.State, sample: Sample) -> tuple[em.State, ...]:
         """Return the best state with its failed components elsewhere, if that promises more."""
@@ -154,8 +179,7 @@ class Climb:
         found = repaired(best.parameters, failing.components, sample, best.rule)
         if found is None:
             return ()
-        acceleration = None if best.acceleration is None else Acceleration(best.acceleration.name)
-        return (em.State(best.rule, found, acceleration=acceleration),)
+        return (em.State(best.rule, found, acceleration=_anew(best)),)
 
     def _pass(self, candidates: list[Parameters]) -> Sequence[SufficientStatistics]:
         self.prepared.keep(self.moment)
@@ -254,6 +278,11 @@ class Climb:
         if not is_cut_off or self.stopping.max_passes == 0:
             return None
         return ConvergenceWarning(best.outcome.advice)
+
+
+def _anew(state: em.State) -> Acceleration | None:
+    """Return the acceleration of a state, before its first step."""
+    return None if state.acceleration is None else Acceleration(state.acceleration.name)
 
 
 def degenerate_warning(

@@ -430,4 +430,4 @@ class GaussianMixture(Mixture):
         moment = start.moment(rule, prepared)
         stopping = em.Stopping(self.tol, self.max_iter, self.stopping)
         verbose = Verbose(self.verbose, self.verbose_interval, len(moment.states))
-        return Climb(moment, prepared, stopping, verbose, may_repair=start.is_ours)
+        return Climb(moment, prepared, stopping, verbose, start.is_ours, start.strengths)

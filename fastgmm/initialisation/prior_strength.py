@@ -59,11 +59,14 @@ def has_many_rows(sample: Sample, family: Family, parameters: Parameters) -> boo
     """Whether rows are so many, in all and in every component, that a prior could not show."""
     n_parameters = family.n_parameters(*parameters.means.shape)
     is_rich = sample.row_weight > MANY_ROWS * n_parameters * unit_of(sample)
-    return is_rich and not _is_starved(parameters, family, sample)
+    return is_rich and not is_starved(parameters, family, sample)
 
 
-def _is_starved(parameters: Parameters, family: Family, sample: Sample) -> bool:
-    """Whether some component has too few rows for a covariance of its own."""
+def is_starved(parameters: Parameters, family: Family, sample: Sample) -> bool:
+    """Whether some component has too few rows for a covariance of its own.
+
+    Of the rows that the sample stands for.
+    """
     if family.structure.is_shared:
         return False
     fewest = parameters.weights.min() * sample.row_weight / unit_of(sample)
@@ -111,7 +114,7 @@ def regularised(
     safe = [
         each
         for each in found
-        if each.strength > 0.0 or not _is_starved(each.state.parameters, family, sample)
+        if each.strength > 0.0 or not is_starved(each.state.parameters, family, sample)
     ]
     if not safe:
         return None
@@ -119,6 +122,20 @@ def regularised(
     prior = best.state.rule.prior
     in_rows = None if prior is None else replace(prior, rows=best.strength)
     return Regularised(best.state.parameters, in_rows)
+
+
+def regularised_from(
+    start: Parameters, sample: Sample, rule: em.UpdateRule, strengths: Sequence[float]
+) -> Regularised:
+    """Return where a start leads on a sample under the prior that predicts best."""
+    centred = sample._replace(origin=np.zeros_like(sample.origin))
+    here = replace(start, means=start.means - sample.origin)
+    with one_blas_thread():
+        found = regularised([here], ShortRuns(centred, rule), strengths, sample.own_weight)
+    if found is None:
+        return Regularised(start, None)
+    means = found.parameters.means + sample.origin
+    return found._replace(parameters=replace(found.parameters, means=means))
 
 
 class _Tried(NamedTuple):

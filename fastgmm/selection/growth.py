@@ -23,8 +23,7 @@ from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation.coordinates import whiten
 from fastgmm.initialisation.kmeans import Members, k_means, maximise, members
 from fastgmm.initialisation.methods import start_from
-from fastgmm.initialisation.prior_strength import Regularised, has_many_rows, regularised
-from fastgmm.initialisation.short_runs import ShortRuns
+from fastgmm.initialisation.prior_strength import Regularised, has_many_rows, regularised_from
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample, by_priority, counted
@@ -93,13 +92,8 @@ class Growth:
             return Regularised(start, None)
         fewer = self._fewer(start.n_components)
         own_weight = self.sample.own_weight * len(fewer.rows) / len(self.sample.rows)
-        here = replace(start, means=start.means - self.origin)
-        with one_blas_thread():
-            found = regularised([here], ShortRuns(fewer, self.rule), strengths, own_weight)
-        if found is None:
-            return Regularised(start, None)
-        means = found.parameters.means + self.origin
-        return found._replace(parameters=replace(found.parameters, means=means))
+        here = fewer._replace(origin=self.origin, own_weight=own_weight)
+        return regularised_from(start, here, self.rule, strengths)
 
     def _grown(self, smaller: Parameters | None, count: int) -> Grown:
         """Grow one mixture from a smaller one."""

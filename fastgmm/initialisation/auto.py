@@ -36,7 +36,12 @@ from fastgmm.initialisation.kmeans import (
     standardised_k_means,
     strata,
 )
-from fastgmm.initialisation.prior_strength import Regularised, has_many_rows, regularised
+from fastgmm.initialisation.prior_strength import (
+    Regularised,
+    has_many_rows,
+    is_starved,
+    regularised,
+)
 from fastgmm.initialisation.short_runs import Division, ShortRuns, are_many
 from fastgmm.initialisation.split_merge import (
     Pair,
@@ -137,7 +142,11 @@ def regularised_start(
         found = _best(sample, n_components, rule, rng)
         if found is None:
             return Regularised(_otherwise(sample, n_components, rule, rng), None)
-        many = found.short.is_many(n_components) or has_many_rows(sample, rule.family, found.best)
+        n_parameters = rule.family.n_parameters(n_components, sample.rows.shape[1])
+        are_enough = has_many_rows(sample, n_parameters) and not is_starved(
+            found.best, rule.family, sample
+        )
+        many = are_enough or found.short.is_many(n_components)
         if many and len(strengths) > 1:
             return Regularised(found.best, None)
         n_rows, n_all = len(found.short.sample.rows), len(sample.rows)

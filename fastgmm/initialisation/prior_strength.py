@@ -55,11 +55,9 @@ class Regularised(NamedTuple):
     prior: Prior | None
 
 
-def has_many_rows(sample: Sample, family: Family, parameters: Parameters) -> bool:
-    """Whether rows are so many, in all and in every component, that a prior could not show."""
-    n_parameters = family.n_parameters(*parameters.means.shape)
-    is_rich = sample.row_weight > MANY_ROWS * n_parameters * unit_of(sample)
-    return is_rich and not is_starved(parameters, family, sample)
+def has_many_rows(sample: Sample, n_parameters: int) -> bool:
+    """Whether rows are so many that a prior could not show, if each component has enough."""
+    return sample.row_weight > MANY_ROWS * n_parameters * unit_of(sample)
 
 
 def is_starved(parameters: Parameters, family: Family, sample: Sample) -> bool:
@@ -212,6 +210,11 @@ def _within(parameters: Parameters, short: ShortRuns) -> Array:
     (found,) = short.statistics([parameters])
     own = own_covariances(found, found.means, short.rule.reg_covar)
     return np.array(parameters.structure.mean(own, found.weight / found.weight.sum()))
+
+
+def score(state: em.State, sample: Sample, own_weight: float) -> float:
+    """Return the mean of `of_rows`."""
+    return float(sample.weights @ of_rows(state, sample, own_weight))
 
 
 def of_rows(state: em.State, sample: Sample, own_weight: float) -> Array:

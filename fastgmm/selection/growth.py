@@ -87,7 +87,8 @@ class Growth:
 
     def regularised(self, start: Parameters, strengths: Sequence[float]) -> Regularised:
         """Return a start and the prior with which it predicts best, of some strengths in rows."""
-        many = has_many_rows(self.sample, self.rule.family, start)
+        n_parameters = self.rule.family.n_parameters(*start.means.shape)
+        many = has_many_rows(self.sample, n_parameters)
         if start.n_components == 1 or (len(strengths) > 1 and many):
             return Regularised(start, None)
         fewer = self._fewer(start.n_components)

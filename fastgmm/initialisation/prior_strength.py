@@ -108,15 +108,9 @@ def regularised(
         chosen = [0, *_others(first)[:OTHERS]]
     again = [(starts[c], within[c]) for c in chosen]
     found = _climbed(again, strengths, short, own_weight, PASSES)
-    family, sample = short.rule.family, short.sample
-    safe = [
-        each
-        for each in found
-        if each.strength > 0.0 or not is_starved(each.state.parameters, family, sample)
-    ]
-    if not safe:
+    if not found:
         return None
-    best = _chosen(safe, sample)
+    best = _chosen(found, short.sample)
     prior = best.state.rule.prior
     in_rows = None if prior is None else replace(prior, rows=best.strength)
     return Regularised(best.state.parameters, in_rows)
@@ -174,6 +168,7 @@ def _best(found: Iterable[_Tried]) -> _Tried:
     return max(found, key=lambda each: each.score)
 
 
+@one_blas_thread()
 def _is_clear(better: _Tried, worse: _Tried, sample: Sample) -> bool:
     """Whether one scores more than another by some standard errors of the difference."""
     difference = better.of_rows - worse.of_rows
@@ -183,6 +178,7 @@ def _is_clear(better: _Tried, worse: _Tried, sample: Sample) -> bool:
     return mean > DOUBT * math.sqrt(float(spread * (sample.weights @ sample.weights)))
 
 
+@one_blas_thread()
 def _climbed(
     starts: Iterable[tuple[Parameters, Array]],
     strengths: Sequence[float],
@@ -212,6 +208,7 @@ def _within(parameters: Parameters, short: ShortRuns) -> Array:
     return np.array(parameters.structure.mean(own, found.weight / found.weight.sum()))
 
 
+@one_blas_thread()
 def score(state: em.State, sample: Sample, own_weight: float) -> float:
     """Return the mean of `of_rows`."""
     return float(sample.weights @ of_rows(state, sample, own_weight))

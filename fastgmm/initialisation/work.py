@@ -32,7 +32,7 @@ TIED_PASSES = 15
 ROUNDS, TRIALS, TRIAL_PASSES = 4, 3, 6
 MOST_AXES, FEWEST_EXCHANGING = 10, 40  # and rows per component
 OPENED = 2  # candidates
-MOST_JUDGED = 8  # strengths of the prior and candidates
+MOST_JUDGED, FEWER_JUDGED = 8, 5  # strengths and candidates; those of variances, by more rows
 SYSTEMS = (5, 3, 2)  # coordinate systems, of which the first five want the invariant coordinates
 ROWS_PER_COMPONENT, ROWS_PER_FEATURE = 250, 20  # of passes with the covariances of the fit
 FEWEST_SCORED, MOST_SCORED = 50, 1000
@@ -101,9 +101,13 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
             continue
         if min(rows, seeding_rows) >= min(n_sampled, 2 * d + 50 * k):
             break
-    of_judging = shape.n_matrices * OF_INVERSE * d**3 / (FOR_JUDGING * affordable)
-    n_judged = min(MOST_JUDGED, int(0.75 / of_judging)) if of_judging else MOST_JUDGED
-    most_scored = 0.25 * FOR_JUDGING * affordable / max(n_judged, 1) / _of_scored(shape)
+    for_judging = FOR_JUDGING * affordable
+    n_judged, for_rows = FEWER_JUDGED, for_judging
+    if shape.n_matrices:  # whose inverses take most of it
+        of_inverses = shape.n_matrices * OF_INVERSE * d**3
+        n_judged = min(MOST_JUDGED, int(0.75 * for_judging / of_inverses))
+        for_rows = 0.25 * for_judging
+    most_scored = for_rows / max(n_judged, 1) / _of_scored(shape)
     scored_rows = min(int(most_scored), MOST_SCORED, n_sampled)
     if scored_rows < FEWEST_SCORED or shape.structure.is_shared:
         n_judged = 0

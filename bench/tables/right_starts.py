@@ -171,6 +171,31 @@ def projected(name, n_features, _rng):
     return Drawn(PCA(n_features, random_state=0).fit_transform(rows), None)
 
 
+def clumps(n_rows, n_features, n_components, rng, size=0.01, ratio=100.0, away=1.0, others=0):
+    """A broad field, clumps inside it, and other clusters beside it.
+
+    The first clump holds this part of the field's rows and is so many times narrower; others hold
+    twice or half as many and are half as narrow every other time.
+    """
+    centres = away * rng.standard_normal((n_components, n_features)) / np.sqrt(n_features)
+    centres[0], deviations, counts = 0.0, np.ones(n_components), np.full(n_components, n_rows)
+    for k in range(1, n_components):
+        deviations[k], counts[k] = (2 - k % 2) / ratio, int(size * n_rows * (0.5, 1.0, 2.0)[k % 3])
+    for k in range(n_components - others, n_components):
+        centres[k] = 10.0 * rng.standard_normal(n_features)
+        deviations[k], counts[k] = rng.uniform(0.3, 2.0), n_rows // 3
+    labels = np.repeat(np.arange(n_components), counts)
+    noise = rng.standard_normal((len(labels), n_features))
+    order = rng.permutation(len(labels))
+    return Drawn((centres[labels] + deviations[labels, None] * noise)[order], labels[order])
+
+
+def curve(name, n_rows, rng):
+    """Rows along a curve or a surface, which components can only cover."""
+    made = getattr(datasets, f"make_{name}")
+    return Drawn(made(n_rows, noise=0.1, random_state=int(rng.integers(2**31)))[0], None)
+
+
 def problem(kind, n_rows, n_features, n_components, **more) -> Problem:
     """Name a problem by its kind and size."""
     extra = "".join(f" {value:g}" for value in more.values())
@@ -276,12 +301,45 @@ FRESH = [
     Problem("petals n=8000 d=3 k=7", partial(crop, "flower.jpg", (100, 400, 200, 500), 8000), 7),
 ]
 FRESH_DRAWS = 1723
+CLUMPS = [
+    *(
+        problem(clumps, 20_000, d, 2, size=0.01, ratio=ratio, away=away)
+        for d in (2, 4, 8)
+        for ratio in (5, 30, 1000)
+        for away in (0.0, 2.0)
+    ),
+    *(problem(clumps, 100_000, d, 2, size=0.003, ratio=100) for d in (2, 4, 8)),
+    problem(clumps, 300, 2, 2, size=0.07, ratio=20),
+    problem(clumps, 2000, 4, 2, size=0.02, ratio=20),
+    *(problem(clumps, 20_000, d, 4, size=0.01, ratio=60) for d in (2, 4, 8)),
+    *(problem(clumps, 20_000, d, 5, size=0.01, ratio=60, others=3) for d in (2, 4, 8)),
+    problem(clumps, 10_000, 4, 8, size=0.02, ratio=60, others=3),
+]
+CURVES = [
+    Problem(f"{name} {kind} n={n_rows} k={k}", partial(curve, name, n_rows), k, kind)
+    for name, n_rows in (
+        ("s_curve", 1500),
+        ("swiss_roll", 1500),
+        ("moons", 1000),
+        ("circles", 1000),
+    )
+    for kind, k in (("tied", 5), ("diag", 2), ("spherical", 4), ("full", 3), ("full", 6))
+]
 HUGE = [
     problem(oblong, 1_000_000, 8, 3),
     problem(mixed, 1_000_000, 8, 8),
     lopsided(1_000_000, 3, 1000),
     lopsided(1_000_000, 8, 1000),
 ]
+COLLECTIONS = {
+    "small": SMALL,
+    "held": HELD,
+    "fresh": FRESH,
+    "clumps": CLUMPS,
+    "curves": CURVES,
+    "large": LARGE,
+    "huge": HUGE,
+}
 
 
 class Runs(NamedTuple):
@@ -390,17 +448,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="part of a problem's name")
-    parser.add_argument(
-        "--sizes", choices=["small", "held", "fresh", "large", "huge", "all"], default="small"
-    )
+    parser.add_argument("--sizes", choices=[*COLLECTIONS, "all"], default="small")
     parser.add_argument("--no-rival", action="store_true")
     parser.add_argument("--prior", action="store_true", help="of the default; without the rival")
     asked = parser.parse_args()
     numba.set_num_threads(1)
     warnings.simplefilter("ignore", ConvergenceWarning)
     warnings.simplefilter("ignore", DegenerateComponentWarning)
-    problems = {"small": SMALL, "held": HELD, "fresh": FRESH, "large": LARGE, "huge": HUGE}
-    problems["all"] = [each for some in problems.values() for each in some]
+    everything = [each for some in COLLECTIONS.values() for each in some]
+    problems = COLLECTIONS | {"all": everything}
     times = {"seconds": ".3f", "scikit-learn, seconds": ".3f", "short": ".3f"}
     table = Table({"data": "", "good": ">", "scikit-learn": ">"} | times)
     verdicts = []

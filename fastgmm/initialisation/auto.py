@@ -26,6 +26,7 @@ import numpy.typing as npt
 from fastgmm import em
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import coordinates
+from fastgmm.initialisation.clumps import with_clumps
 from fastgmm.initialisation.kmeans import (
     Members,
     k_means_of_many,
@@ -216,6 +217,9 @@ def _best(
         better = [exchanged(state, short) for state in best]
         states = leaders([*better, *states[len(best) :]], finalists)
     states = [state for state in states if state.trace[-1] > states[0].trace[-1] - DOUBT]
+    if states and not many:
+        with_more, short = with_clumps(states[0], short, centred, most // n_components, rng)
+        states = list(dict.fromkeys([with_more, *states]))
     if len(states) > 1 and fewer is not centred:
         again = [em.State(rule, state.parameters) for state in states]
         states = leaders(ShortRuns(centred, rule).advance(again, FULL_PASSES), 1)

@@ -125,6 +125,14 @@ class ShortRuns:
                 return shares[:, : len(self.sample.rows)]
         return passes.responsibilities(source_of(self.sample), parameters).T
 
+    @one_blas_thread()
+    def log_densities(self, parameters: Parameters) -> Array:
+        """Return the log density of each row, (m,)."""
+        coefficients, _ = _coefficients(_stacked([parameters]))
+        joint = (coefficients @ self._products)[:, : len(self.sample.rows)]
+        top = joint.max(axis=0)
+        return np.asarray(top + np.log(np.exp(joint - top).sum(axis=0)))
+
     def held(self, parameters: Parameters) -> list[Held]:
         """Return the rows that each component is responsible for, computed piece by piece."""
         places, owners, shares = [], [], []
@@ -175,10 +183,14 @@ class ShortRuns:
 
     @property
     def _has_few_products(self) -> bool:
-        """Whether the products of the rows take little memory."""
+        """Whether passes may be products of matrices."""
         if self.rule.prior is not None and not self.rule.prior.is_of_covariances:
             return False
-        n_rows, n_features = self.sample.rows.shape
+        return self.has_few_products(len(self.sample.rows))
+
+    def has_few_products(self, n_rows: int) -> bool:
+        """Whether the products of so many rows take little memory."""
+        n_features = self.sample.rows.shape[1]
         n_products = 1 + n_features + self.rule.family.structure.n_numbers(n_features)
         return n_rows * n_products <= MOST_PRODUCTS
 

@@ -144,7 +144,7 @@ def test_callbacks_see_the_best_so_far_at_every_pass(blobs):
                 self.seen.append(fitted_estimator.predict(blobs).max() + 1)
 
     watcher = Passes()
-    model = AutoGaussianMixture(range(1, 6), tol=1e-6, random_state=0).set_callbacks(watcher)
+    model = AutoGaussianMixture(range(1, 5), tol=1e-6, random_state=0).set_callbacks(watcher)
     model.fit(blobs)
     assert len(watcher.seen) == model.selection_.table["n_passes"].max()
     assert watcher.seen[-1] == 4

@@ -93,6 +93,7 @@ def test_parallel_clusters_along_a_short_direction_are_found():
     assert agreement(rows, labels, start(rows, 2)) > 0.95
 
 
+@pytest.mark.slow
 def test_clusters_of_one_mean_are_left_to_their_covariances():
     rng = np.random.default_rng(0)
     labels = rng.integers(3, size=4000)

@@ -264,6 +264,7 @@ def test_threads_do_not_change_a_bit(n_threads):
         numba.set_num_threads(before)
 
 
+@pytest.mark.slow  # compiles float32
 def test_float32_rows_are_scored_too(blobs):
     settings = QUICK | {"covariance_type": "full", "criterion": "held-out", "prior": None}
     expected = select(blobs, (1, 2), **settings)

@@ -164,7 +164,7 @@ class Climb:
         rule, strengths = best.rule, self.strengths
         if strengths is None or rule.prior is not None:
             return ()
-        if not is_starved(best.parameters, rule.family, sample):
+        if not is_starved(best.parameters, sample):
             return ()
         found = regularised_from(best.parameters, sample, rule, strengths)
         if found.prior is None:

@@ -144,9 +144,7 @@ def regularised_start(
         if found is None:
             return Regularised(_otherwise(sample, n_components, rule, rng), None)
         n_parameters = rule.family.n_parameters(n_components, sample.rows.shape[1])
-        are_enough = has_many_rows(sample, n_parameters) and not is_starved(
-            found.best, rule.family, sample
-        )
+        are_enough = has_many_rows(sample, n_parameters) and not is_starved(found.best, sample)
         many = are_enough or found.short.is_many(n_components)
         if many and len(strengths) > 1:
             return Regularised(found.best, None)

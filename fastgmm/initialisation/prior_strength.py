@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgmm import em
-from fastgmm.covariance import Family
 from fastgmm.covariance.regularisation import own_covariances
 from fastgmm.initialisation.short_runs import ShortRuns
 from fastgmm.mixture.arrays import Array
@@ -35,9 +34,12 @@ FIRST_STRENGTH, FIRST_PASSES, PASSES = 1.0, 10, 20
 OTHERS = 1  # starts besides the likeliest; without them 1.5 nats per row are lost on diabetes
 SAME = 1e-4  # nats per row: starts nearer to each other have led to one place
 # Rows per parameter beyond which no prior is looked for: half of its inverse is what over-fitting
-# costs, in nats per row. A component with fewer than the second is over-fitted all the same: of 300
-# rows of noise, one with 2.7 rows in two features collapsed after the passes by which it was judged
-MANY_ROWS, MANY_OWN_ROWS = 100, 2
+# costs, in nats per row
+MANY_ROWS = 100
+# Rows of a component per feature and one more: with fewer, hardly more than a covariance needs, it
+# may collapse. Of 300 rows of noise one with 2.7 did, after the passes by which it was judged. Two
+# per parameter would ask again of sound fits: in 30 features, for two thirds of their time
+OWN_ROWS = 2
 # Of what leaving a row out takes off, this is taken off besides. Of 40 sets, halved, with five
 # seeds, four lose 0.01 nats per held-out row against the better of scikit-learn's n_init=1 and 10
 # without it, two with it, and six with 1: rows of clusters that are apart change no others
@@ -60,15 +62,15 @@ def has_many_rows(sample: Sample, n_parameters: int) -> bool:
     return sample.row_weight > MANY_ROWS * n_parameters * unit_of(sample)
 
 
-def is_starved(parameters: Parameters, family: Family, sample: Sample) -> bool:
+def is_starved(parameters: Parameters, sample: Sample) -> bool:
     """Whether some component has too few rows for a covariance of its own.
 
     Of the rows that the sample stands for.
     """
-    if family.structure.is_shared:
+    if parameters.structure.is_shared:
         return False
     fewest = parameters.weights.min() * sample.row_weight / unit_of(sample)
-    return bool(fewest < MANY_OWN_ROWS * family.n_parameters(1, parameters.n_features))
+    return bool(fewest < OWN_ROWS * (parameters.n_features + 1))
 
 
 def unit_of(sample: Sample) -> float:

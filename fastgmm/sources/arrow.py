@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from fastgmm.errors import DataError, SourceChangedError, require
+from fastgmm.sources.arrow_types import lengths, needs_rows, spread
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Chosen, Reading, choose
 from fastgmm.sources.rows import Buffer, rows_per_chunk, rows_per_piece
@@ -25,20 +27,33 @@ class BatchSource(Source):
         reading: Reading,
         n_rows: int | None = None,
     ) -> None:
-        chosen = choose(schema.names, reading, name)
-        dtype = ArrowTable(schema.empty_table()).dtype(chosen, Place(name))
-        labels = [schema.names[position] for position in chosen.features]
+        self.name = name
+        self.chunk_rows = reading.chunk_rows or 1
+        self._lengths = self._lengths_of_lists(schema)
+        table = ArrowTable(schema.empty_table(), spread(schema, self._lengths))
+        chosen = choose(table.labels, reading, name, table.groups)
+        labels = [table.labels[position] for position in chosen.features]
+        self.names = table.fields(chosen)  # of the columns to read
+        dtype = table.dtype(chosen, Place(name))
         super().__init__(name, labels, dtype, n_rows, reading.weight)
         self.chunk_rows = reading.chunk_rows or rows_per_chunk(len(labels))
 
     @abstractmethod
     def batches(self) -> Iterator[tuple[Place, Any]]:
-        """Walk the record batches, each with the place of its first row."""
+        """Walk the record batches of the columns `names`, each with the place of its first row."""
 
-    @property
-    def names(self) -> list[Any]:
-        """The columns to read."""
-        return [*self.labels, *([] if self.weight is None else [self.weight])]
+    def _lengths_of_lists(self, schema: Any) -> dict[str, int]:
+        """Read the first lists of columns whose type does not tell how long they are."""
+        self.names = [field.name for field in schema if needs_rows(field.type)]
+        if not self.names:
+            return {}
+        found: dict[str, int] = {}
+        with closing(self.batches()) as batches:  # type: ignore[type-var]
+            for _, batch in batches:
+                found = lengths(batch) | found
+                if len(found) >= len(self.names):
+                    break
+        return found
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows, so few of a batch at a time that they stay in cache."""
@@ -58,9 +73,16 @@ class BatchSource(Source):
                 yield poured
 
     def _tables(self) -> Iterator[tuple[Place, ArrowTable, Chosen]]:
+        schema, found, chosen = None, None, None
         for place, batch in self.batches():
-            table = ArrowTable(batch)
-            yield place, table, choose(table.labels, Reading(self.labels, self.weight), place.name)
+            if found is None or not batch.schema.equals(schema):
+                schema, chosen = batch.schema, None
+                found = spread(schema, self._lengths)
+            table = ArrowTable(batch, found)
+            if chosen is None:
+                reading = Reading(self.labels, self.weight)
+                chosen = choose(table.labels, reading, place.name, table.groups)
+            yield place, table, chosen
 
 
 def counted(name: str, batches: Iterator[Any]) -> Iterator[tuple[Place, Any]]:

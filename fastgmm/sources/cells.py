@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
 from numbers import Real
 from typing import Any, NamedTuple, NoReturn
 
@@ -12,9 +14,15 @@ import numpy.typing as npt
 from fastgmm.errors import DataError
 
 REAL_KINDS = "biuf"  # of NumPy's types: bool, int, unsigned, float
+NUMBERS = (Real, np.bool_, Decimal)
 LARGEST_FLOAT = float(np.finfo(np.float64).max)
 SHOWN = 60  # letters of a cell that fit in a message
 KINDS = {"m": "durations", "M": "dates or times", "V": "records"}
+NO_VALUE = "holds no value (NaN or null)"  # what is missing is told alike, wherever it was read
+TO_SECONDS = (
+    "make it seconds first ((t - t.min()).dt.total_seconds() of a frame, epoch(t) in SQL), or "
+    "leave the column out"
+)
 
 
 class CellError(DataError, TypeError):
@@ -47,9 +55,9 @@ def real(values: npt.NDArray[Any], labels: Sequence[Hashable], place: Place) -> 
     if kind == "c":
         raise DataError(f"Complex data not supported: {place.name} holds {values.dtype}")
     if kind in KINDS:
+        way = "make them numbers first, or leave the column out" if kind == "V" else TO_SECONDS
         raise DataError(
-            f"column {labels[0]!r} of {place.name} holds {KINDS[kind]} ({values.dtype}); make "
-            "them numbers first, or leave the column out"
+            f"column {labels[0]!r} of {place.name} holds {KINDS[kind]} ({values.dtype}); {way}"
         )
     return _of_objects(values, labels, place)
 
@@ -57,9 +65,14 @@ def real(values: npt.NDArray[Any], labels: Sequence[Hashable], place: Place) -> 
 def _of_objects(
     values: npt.NDArray[Any], labels: Sequence[Hashable], place: Place
 ) -> npt.NDArray[np.float64]:
+    if all(issubclass(kind, NUMBERS) for kind in set(map(type, values.flat))):
+        try:
+            return values.astype(np.float64)  # a tenth of the time of a look at each
+        except (OverflowError, ValueError):
+            pass  # which cell it is, the loop tells
     numbers = np.empty(values.shape)
     for (row, column), cell in np.ndenumerate(values):
-        if not isinstance(cell, Real | np.bool_):
+        if not isinstance(cell, NUMBERS) or (isinstance(cell, Decimal) and cell.is_snan()):
             refuse_cell(cell, place.row(row), labels[column])
         try:
             numbers[row, column] = float(cell)
@@ -80,11 +93,22 @@ def refuse_cell(cell: object, place: str, label: Hashable) -> NoReturn:
             f"{place} holds the text {shown} in column {label!r}; make it a number, or "
             "leave the column out"
         )
-    if cell is None or type(cell).__name__ == "NAType":
-        raise DataError(f"{place} holds no value (null) in column {label!r}; drop or impute it")
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        raise DataError(f"{place} {NO_VALUE} in column {label!r}; drop or impute it")
+    if isinstance(cell, date | time | timedelta):
+        raise DataError(f"{place} holds {cell!r} in column {label!r}; {TO_SECONDS}")
     raise CellError(
         f"{place} holds {cell!r} in column {label!r}; the argument must be neither a string nor "
         f"a {type(cell).__name__}, but a real number"
+    )
+
+
+def refuse_length(found: int, others: int, label: Hashable, place: str) -> NoReturn:
+    """Raise the error of a cell that holds more or fewer numbers than the others."""
+    raise DataError(
+        f"{place} holds {found} number(s) in column {label!r} where the rows before hold "
+        f"{others}; all need the same, for each is a feature: pad or cut it, or leave the column "
+        "out"
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
+from fastgmm.sources.cells import NO_VALUE
 from fastgmm.sources.rows import Rows
 from fastgmm.sources.types import Block
 
@@ -26,9 +27,9 @@ def check_finite(source: Rows, block: Block) -> None:
     if finite.all():
         return
     row, column = divmod(int(finite.argmin()), source.n_features)
-    what = "NaN" if np.isnan(block.rows[row, column]) else "infinity"
+    found = NO_VALUE if np.isnan(block.rows[row, column]) else "holds infinity"
     raise DataError(
-        f"{source.place(block.start + row)} holds {what} in column {source.labels[column]!r}; "
+        f"{source.place(block.start + row)} {found} in column {source.labels[column]!r}; "
         "drop or impute it"
     )
 

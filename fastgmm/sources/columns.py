@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from operator import index
 from typing import Any, NamedTuple
 
@@ -30,6 +30,9 @@ class Reading(NamedTuple):
 
 
 ALL = Reading()
+Groups = Mapping[
+    Hashable, range
+]  # columns that hold several numbers in each row, and their positions
 
 
 class Chosen(NamedTuple):
@@ -40,13 +43,16 @@ class Chosen(NamedTuple):
     all: bool  # every column is a feature, in the table's order
 
 
-def choose(labels: Sequence[Hashable], reading: Reading, name: str) -> Chosen:
+def choose(
+    labels: Sequence[Hashable], reading: Reading, name: str, groups: Groups | None = None
+) -> Chosen:
     """Find the columns that were asked for, by name or, where there are none, by number."""
     columns, weight = reading.columns, reading.weight
     numbered = isinstance(labels, range)
     if not numbered:
         _refuse_repeated(labels, name)
-    positions = _Positions(labels, numbered, name)
+    by_label = {} if numbered else {label: at for at, label in enumerate(labels)}
+    positions = _Positions(labels, by_label, groups or {}, numbered, name)
     weight_at = None if weight is None else positions.of(weight)
     if columns is None:
         features = tuple(at for at in range(len(labels)) if at != weight_at)
@@ -62,15 +68,16 @@ def choose(labels: Sequence[Hashable], reading: Reading, name: str) -> Chosen:
 def _asked(columns: Sequence[Hashable], positions: _Positions) -> tuple[int, ...]:
     if isinstance(columns, str | bytes):
         raise DataError(f"columns must be a list of columns; write columns=[{columns!r}]")
-    features = tuple(positions.of(column) for column in columns)
-    for second, position in enumerate(features):
-        first = features.index(position)
-        if first < second:
-            raise DataError(
-                f"columns {columns[first]!r} and {columns[second]!r} are one in "
-                f"{positions.name}; choose each once"
-            )
-    return features
+    found: dict[int, Hashable] = {}  # positions, and the column that asked for each
+    for column in columns:
+        for position in positions.all_of(column):
+            if position in found:
+                raise DataError(
+                    f"columns {found[position]!r} and {column!r} are one in "
+                    f"{positions.name}; choose each once"
+                )
+            found[position] = column
+    return tuple(found)
 
 
 def _refuse_repeated(labels: Sequence[Any], name: str) -> None:
@@ -85,15 +92,26 @@ class _Positions(NamedTuple):
     """Looks up the position of a column."""
 
     labels: Sequence[Hashable]
+    by_label: Mapping[Hashable, int]
+    groups: Groups
     numbered: bool
     name: str
+
+    def all_of(self, label: Any) -> Sequence[int]:
+        """Find a column, or all numbers of one that holds several in each row."""
+        return self.groups[label] if label in self.groups else [self.of(label)]
 
     def of(self, label: Any) -> int:
         """Find a column, or say which there are."""
         if self.numbered and not isinstance(label, str):
             return self._numbered(label)
-        if label in self.labels:
-            return self.labels.index(label)
+        if label in self.by_label:
+            return self.by_label[label]
+        if label in self.groups:
+            raise DataError(
+                f"column {label!r} of {self.name} holds {len(self.groups[label])} numbers in each "
+                f"row; choose one of them, such as {self.labels[self.groups[label][0]]!r}"
+            )
         near = "" if self.numbered else suggestion(str(label), map(str, self.labels))
         raise DataError(f"{self.name} has no column {label!r}{near}; {self._known()}")
 

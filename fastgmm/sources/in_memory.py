@@ -27,7 +27,7 @@ class TableSource(Source):
         reading: Reading = ALL,
     ) -> None:
         self._table = table
-        self._chosen = choose(table.labels, reading, name)
+        self._chosen = choose(table.labels, reading, name, table.groups)
         self._chunk_rows = reading.chunk_rows or table.rows_per_chunk(self._chosen)
         features = self._chosen.features
         labels = table.labels if self._chosen.all else [table.labels[at] for at in features]

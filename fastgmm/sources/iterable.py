@@ -42,7 +42,7 @@ class IterableSource(Source):
             raise DataError("no chunk was given, so that the number of features is not known")
         self._opened: Iterator[Any] | None = chain([first], iterator)
         table = as_table(rows_of(first), _chunk(name, 0))
-        chosen = choose(table.labels, reading, name)
+        chosen = choose(table.labels, reading, name, table.groups)
         self._found = list(table.labels)
         self._all = reading.columns is None
         labels = [table.labels[position] for position in chosen.features]
@@ -95,7 +95,8 @@ class IterableSource(Source):
             raise SourceChangedError(
                 f"{place.name} has {width} columns and the first chunk had {len(self._found)}"
             )
-        return table, choose(table.labels, Reading(self.labels, self.weight), place.name)
+        reading = Reading(self.labels, self.weight)
+        return table, choose(table.labels, reading, place.name, table.groups)
 
     def _iterator(self, name: str) -> Iterator[Any]:
         """Start a pass, and refuse to go on with an iterator that was begun before."""

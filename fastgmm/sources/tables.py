@@ -11,23 +11,27 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError
+from fastgmm.sources import arrow_types
 from fastgmm.sources.arrays import as_array
-from fastgmm.sources.cells import Place, float_type, real, refuse_cell
-from fastgmm.sources.columns import Chosen
+from fastgmm.sources.cells import REAL_KINDS, Place, float_type, real, refuse_cell, refuse_length
+from fastgmm.sources.columns import Chosen, Groups
 from fastgmm.sources.rows import rows_per_chunk, rows_per_piece
 from fastgmm.sources.types import Chunk, Poured
 
-ARROW_NUMBERS = {"bool", "halffloat", "float", "double"} | {
-    f"{sign}int{width}" for sign in ("", "u") for width in (8, 16, 32, 64)
-}
-
 
 class Table(ABC):
-    """Some rows, and the labels of their columns."""
+    """Some rows, and the labels of their columns.
 
-    def __init__(self, labels: Sequence[Hashable], n_rows: int) -> None:
+    A column of arrays is a column for each of their numbers, ``embedding[0]``, ``embedding[1]``
+    and so on; `groups` has the positions of all that came out of one.
+    """
+
+    def __init__(
+        self, labels: Sequence[Hashable], n_rows: int, groups: Groups | None = None
+    ) -> None:
         self.labels = labels
         self.n_rows = n_rows
+        self.groups: Groups = groups or {}
 
     @abstractmethod
     def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
@@ -74,28 +78,61 @@ class FrameTable(Table):
     """A pandas or polars frame."""
 
     def __init__(self, labels: Sequence[Hashable], columns: list[Any], n_rows: int) -> None:
-        super().__init__(labels, n_rows)
-        self.columns = columns  # pandas arrays or polars series: both can be sliced by position
+        parts = [_elements(label, values) for label, values in zip(labels, columns, strict=True)]
+        spread = [label for found in parts for label in found]
+        super().__init__(spread, n_rows, _groups(labels, parts))
+        # pandas arrays or polars series: both can be sliced by position
+        self._columns = list(zip(labels, columns, strict=True))
+        self._parts = [
+            (at, element if len(found) > 1 or found[0] != labels[at] else None)
+            for at, found in enumerate(parts)
+            for element in range(len(found))
+        ]
+        self._stacked: dict[int, npt.NDArray[Any]] = {}
 
     def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
         """Return some rows of one column; missing values are an error."""
-        label, values = self.labels[position], self.columns[position]
-        if str(values.dtype) == "category":
+        at, element = self._parts[position]
+        label, values = self._columns[at]
+        if element is not None:
+            if at not in self._stacked:
+                first = place.further(-(rows.start or 0))
+                self._stacked[at] = _cells_stacked(values.to_numpy(), label, first)
+            return self._stacked[at][rows, element]
+        if str(values.dtype) == "category" and values.categories.dtype.kind not in REAL_KINDS:
             raise DataError(
                 f"column {label!r} of {place.name} holds categories; make them numbers first, "
                 "or leave the column out"
             )
-        numbers = values[rows].to_numpy()
+        numbers = np.asarray(values[rows].to_numpy())
         return real(numbers[:, None], [label], place)[:, 0]
 
 
 class ArrowTable(Table):
     """An Arrow table or record batch."""
 
-    def __init__(self, table: Any) -> None:
-        super().__init__(table.schema.names, table.num_rows)
+    def __init__(self, table: Any, spread: arrow_types.Spread | None = None) -> None:
+        if spread is None:
+            spread = arrow_types.spread(table.schema, arrow_types.lengths(table))
+        self._leaves = spread.leaves
+        super().__init__([leaf.label for leaf in self._leaves], table.num_rows, spread.groups)
         self.table = table
-        self._shown: dict[int, npt.NDArray[Any] | None] = {}
+        self._shown: dict[tuple[int, ...], npt.NDArray[Any] | None] = {}
+        self._last: tuple[Any, npt.NDArray[Any]] | None = None  # rows of a column of lists
+
+    def fields(self, chosen: Chosen) -> list[str]:
+        """Return the names of the columns that the chosen ones are of, each once."""
+        positions = (*chosen.features, *([] if chosen.weight is None else [chosen.weight]))
+        names = self.table.schema.names
+        return list(dict.fromkeys(names[self._leaves[at].path[0]] for at in positions))
+
+    def chunk(self, chosen: Chosen, rows: slice, place: Place) -> Chunk:
+        """Return some rows: as they lie in memory, where they are one column of lists."""
+        first = self._leaves[chosen.features[0]]
+        if first.length and self.groups[first.column] == range(*_span(chosen.features)):
+            weights = None if chosen.weight is None else self.column(chosen.weight, rows, place)
+            return Chunk(self._lists(chosen.features[0], rows, place), weights)
+        return super().chunk(chosen, rows, place)
 
     def pour(self, chosen: Chosen, start: int, buffer: npt.NDArray[Any], place: Place) -> Poured:
         """Write rows of the chosen columns from ``start`` on, as many as fit in."""
@@ -113,13 +150,26 @@ class ArrowTable(Table):
 
     def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
         """Return some rows of one column, a view where Arrow allows it; nulls are an error."""
+        leaf = self._leaves[position]
+        if leaf.length:
+            return self._lists(position, rows, place)[:, leaf.element]
         shown = self._whole(position)
-        return self._converted(position, rows, place) if shown is None else shown[rows]
+        return self._converted(leaf, rows, place) if shown is None else shown[rows]
+
+    def _lists(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
+        """Return some rows of a column of lists, (n, length); asked for once for each element."""
+        leaf = self._leaves[position]
+        key = leaf.path, rows.start, rows.stop
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._converted(leaf, rows, place)
+        return self._last[1]
 
     def _whole(self, position: int) -> npt.NDArray[Any] | None:
-        if position not in self._shown:
-            self._shown[position] = _shown(self.table.column(position))
-        return self._shown[position]
+        leaf = self._leaves[position]
+        if leaf.path not in self._shown:
+            plain = len(leaf.path) == 1 and not leaf.length
+            self._shown[leaf.path] = _shown(self.table.column(leaf.path[0])) if plain else None
+        return self._shown[leaf.path]
 
     def _addresses(self, chosen: Chosen, dtype: np.dtype[Any]) -> npt.NDArray[np.int64] | None:
         """Return the addresses of the chosen columns, if all hold plain numbers of this type."""
@@ -133,23 +183,14 @@ class ArrowTable(Table):
             addresses.append(column.ctypes.data)
         return np.array(addresses, np.int64)
 
-    def _converted(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
-        label, values = self.labels[position], self.table.column(position)[rows]
-        if str(values.type) not in ARROW_NUMBERS:
-            raise DataError(
-                f"column {label!r} of {place.name} holds {values.type}; cast it to a number, or "
-                "choose other columns with columns=[...]"
-            )
-        if values.null_count:
-            row = int(values.is_null().to_numpy(zero_copy_only=False).argmax())
-            refuse_cell(None, place.row(row), label)
-        return values.to_numpy(zero_copy_only=False)
+    def _converted(self, leaf: arrow_types.Leaf, rows: slice, place: Place) -> npt.NDArray[Any]:
+        return arrow_types.numbers(leaf.of(self.table, rows), leaf, place)
 
 
 def _shown(column: Any) -> npt.NDArray[Any] | None:
     """Return a whole column as an array, if that needs no copy: an Arrow slice costs 5 us."""
     in_one_piece = not hasattr(column, "chunks")
-    plain = str(column.type) in ARROW_NUMBERS - {"bool"} and not column.null_count
+    plain = arrow_types.is_plain(column.type) and not column.null_count
     return column.to_numpy() if in_one_piece and plain else None
 
 
@@ -166,10 +207,62 @@ def as_table(data: object, place: Place) -> Table:
         columns = [data.iloc[:, at].array for at in range(data.shape[1])]  # type: ignore[attr-defined]
         return FrameTable(list(data.columns), columns, len(data))  # type: ignore[attr-defined,arg-type]
     if is_instance(data, "polars", "DataFrame"):
-        return FrameTable(data.columns, data.get_columns(), data.height)  # type: ignore[attr-defined]
+        return _of_polars(data)
     if is_instance(data, "pyarrow", "Table", "RecordBatch"):
         return ArrowTable(data)
     return ArrayTable(as_array(data, place))
+
+
+def _of_polars(frame: Any) -> Table:
+    """Wrap a polars frame; what NumPy has no type for goes by way of Arrow."""
+    polars = sys.modules["polars"]
+    wide = [getattr(polars, name) for name in ("Int128", "UInt128") if hasattr(polars, name)]
+    frame = frame.with_columns(
+        frame[name].cast(polars.Float64) for name, kind in frame.schema.items() if kind in wide
+    )
+    if any(kind.is_nested() or kind.is_decimal() for kind in frame.dtypes):
+        return ArrowTable(frame.to_arrow())
+    return FrameTable(frame.columns, frame.get_columns(), frame.height)
+
+
+def _elements(label: Hashable, values: Any) -> list[Hashable]:
+    """Return the labels of a column: of one of arrays, a label for each of their numbers."""
+    if str(values.dtype) != "object" and "list" not in str(values.dtype):
+        return [label]
+    first = values[0] if len(values) else None
+    if not isinstance(first, np.ndarray | list | tuple) or np.ndim(first) != 1 or not len(first):
+        return [label]
+    return [f"{label}[{element}]" for element in range(len(first))]
+
+
+def _groups(labels: Sequence[Hashable], parts: list[list[Hashable]]) -> Groups:
+    """Return where the numbers of each column of arrays are."""
+    groups, start = {}, 0
+    for label, found in zip(labels, parts, strict=True):
+        if found != [label]:
+            groups[label] = range(start, start + len(found))
+        start += len(found)
+    return groups
+
+
+def _cells_stacked(cells: Any, label: Hashable, place: Place) -> npt.NDArray[Any]:
+    """Return arrays, one in each cell, as rows; all need the length of the first."""
+    length = len(cells[0])
+    for row, cell in enumerate(cells):
+        if not isinstance(cell, np.ndarray | list | tuple):
+            refuse_cell(cell, place.row(row), label)
+        if len(cell) != length:
+            refuse_length(len(cell), length, label, place.row(row))
+    found = np.array(list(cells))
+    if found.dtype.kind in "USO":
+        found = np.array([list(cell) for cell in cells], dtype=object)
+    return real(found, [f"{label}[{element}]" for element in range(length)], place)
+
+
+def _span(positions: Sequence[int]) -> tuple[int, int]:
+    """Return the ends of a range, if the positions are one in order."""
+    start, stop = positions[0], positions[-1] + 1
+    return (start, stop) if positions == tuple(range(start, stop)) else (0, 0)
 
 
 def is_instance(data: object, module: str, *names: str) -> bool:

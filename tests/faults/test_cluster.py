@@ -145,7 +145,9 @@ def test_a_bad_row_is_named_across_processes(connect):
     connect(2)
     rows = made()
     bad = da.where(da.arange(len(rows), chunks=ROWS)[:, None] == 5 * ROWS + 3, np.nan, rows)
-    message = f"row 3 of partition 5 of the Dask Array, which begins at row {5 * ROWS} holds NaN"
+    message = (
+        f"row 3 of partition 5 of the Dask Array, which begins at row {5 * ROWS} holds no value"
+    )
     with pytest.raises(DataError, match=message):
         GaussianMixture(2).fit(bad)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -68,14 +69,28 @@ def test_truth_values_are_zeros_and_ones(rng):
         ("1.5", "the text '1.5'"),
         (b"2", "the text"),
         ("one", "the text 'one'"),
-        (None, r"no value \(null\)"),
+        (None, r"no value \(NaN or null\)"),
         ([1.0], r"\[1.0\]"),
         (1j, "1j"),
-        (Decimal("0.1"), "Decimal"),
+        (Decimal("NaN"), "no value"),
+        (Decimal("sNaN"), "Decimal"),
+        (timedelta(1), "datetime.timedelta"),
         (10**400, "past the largest float"),
-        (np.nan, "NaN"),
+        (np.nan, "no value .NaN"),
     ],
-    ids=["text number", "bytes", "text", "None", "list", "complex", "Decimal", "10**400", "NaN"],
+    ids=[
+        "text number",
+        "bytes",
+        "text",
+        "None",
+        "list",
+        "complex",
+        "Decimal NaN",
+        "signal",
+        "timedelta",
+        "10**400",
+        "NaN",
+    ],
 )
 def test_a_cell_that_is_no_number_is_named(rows, fitted, cell, words):
     objects = rows.astype(object)
@@ -89,9 +104,9 @@ def test_a_cell_that_is_no_number_is_named(rows, fitted, cell, words):
 
 def test_objects_that_are_numbers_are_taken(rows):
     objects = rows.astype(object)
-    objects[0] = [Fraction(1, 2), np.float32(0.5), True]
+    objects[:2] = [[Fraction(1, 2), np.float32(0.5), True], [Decimal("0.1"), 2, 10**18]]
     numbers = rows.copy()
-    numbers[0] = [0.5, 0.5, 1.0]
+    numbers[:2] = [[0.5, 0.5, 1.0], [0.1, 2, 10**18]]
     assert_same_bits(fit(objects), fit(numbers))
 
 
@@ -197,8 +212,8 @@ def test_arrow_tables_hold_numbers_or_are_refused_by_column(rows, fitted):
     refused = {
         "no value": pyarrow.array([1.0, None] * 150),
         "dictionary": pyarrow.array(["a", "b"] * 150).dictionary_encode(),
-        "decimal128": pyarrow.array([Decimal("0.1")] * 300),
-        "fixed_size_list": pyarrow.array([[1.0]] * 300, pyarrow.list_(pyarrow.float64(), 1)),
+        "list<item: string>": pyarrow.array([["a"]] * 300),
+        "timestamp": pyarrow.array([1] * 300, pyarrow.timestamp("s")),
     }
     for words, column in refused.items():
         with pytest.raises(DataError, match=f"{words}.*'y'|'y'.*{words}"):

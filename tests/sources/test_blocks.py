@@ -47,7 +47,9 @@ def test_a_chunk_may_be_written_over_by_the_next_one():
         assert_array_equal(np.concatenate([rows for _, rows in found]), ROWS)
 
 
-@pytest.mark.parametrize(("value", "said"), [(np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "inf")])
+@pytest.mark.parametrize(
+    ("value", "said"), [(np.nan, "no value .NaN or"), (np.inf, "inf"), (-np.inf, "inf")]
+)
 @pytest.mark.parametrize("row", [0, 31, 59])
 def test_a_number_that_is_not_finite_is_named(value, said, row):
     rows = ROWS.copy()

@@ -58,7 +58,9 @@ def test_columns_of_an_array_are_chosen_by_number(chunk_rows):
 def test_messages_name_the_column_by_its_number_in_the_array():
     rows = ROWS.copy()
     rows[4, 2] = np.nan
-    with pytest.raises(DataError, match="row 4 of the array holds NaN in column 2"):
+    with pytest.raises(
+        DataError, match=r"row 4 of the array holds no value .NaN or null. in column 2"
+    ):
         open_source(rows, columns=[2, 0])
 
 

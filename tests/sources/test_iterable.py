@@ -64,7 +64,10 @@ def test_a_number_that_turns_bad_in_a_later_pass_is_named_with_its_chunk():
     passes = iter([1.0, np.nan])
     source = open_source(lambda: [ROWS, ROWS, np.where(ROWS[4, 1] == ROWS, next(passes), ROWS)])
     assert fold_length(source) == 69
-    with pytest.raises(DataError, match=r"row 50 of the chunks \(chunk 2\) holds NaN in column 1"):
+    with pytest.raises(
+        DataError,
+        match=r"row 50 of the chunks \(chunk 2\) holds no value .NaN or null. in column 1",
+    ):
         fold_length(source)
 
 

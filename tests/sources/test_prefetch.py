@@ -106,7 +106,7 @@ def test_a_bad_number_is_found_by_the_thread_and_named():
             for chunk in super().chunks():
                 yield chunk._replace(rows=np.where(chunk.rows == ROWS[17, 2], np.nan, chunk.rows))
 
-    with pytest.raises(DataError, match="row 17 of rows holds NaN in column 2"):
+    with pytest.raises(DataError, match=r"row 17 of rows holds no value .NaN or null. in column 2"):
         Bad().fold(len, max, 4)
 
 

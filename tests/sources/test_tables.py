@@ -56,32 +56,84 @@ def test_ints_and_bools_are_numbers(make):
         ["x", "y"],
         np.zeros(2, "M8[ms]"),
         np.zeros(2, "m8[ms]"),
-        [decimal.Decimal("1.5"), decimal.Decimal("2.5")],
         [1, None],
         [1.0, None],
         [True, None],
-        [[1.0], [2.0]],
+        [[1.0], [2.0, 3.0]],
+        [["a"], ["b"]],
     ],
 )
 def test_columns_that_are_not_numbers_are_named(make, values):
-    with pytest.raises(DataError, match="'odd'"):
+    with pytest.raises(DataError, match="'odd"):
         open_source(make({"a": [1.0, 2.0], "odd": values}))
 
 
 @pytest.mark.parametrize(
     "table",
     [
-        pd.DataFrame({"odd": pd.Categorical([1, 2])}),
+        pd.DataFrame({"odd": pd.Categorical([1, None])}),
+        pd.DataFrame({"odd": pd.Categorical(["x", "y"])}),
         pd.DataFrame({"odd": pd.array([1, None], "Int64")}),
         pl.DataFrame({"odd": pl.Series(["x", "y"], dtype=pl.Categorical)}),
         pa.table({"odd": pa.array(["x", "y"]).dictionary_encode()}),
         pa.table({"odd": pa.nulls(2)}),
-        pa.table({"odd": pa.FixedSizeListArray.from_arrays(pa.array([1.0, 2.0]), 1)}),
     ],
 )
 def test_other_types_that_are_not_numbers_are_named(table):
     with pytest.raises(DataError, match="'odd'"):
         open_source(table)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_decimals_are_numbers(make):
+    given = [decimal.Decimal("1.5"), decimal.Decimal("-0.1")]
+    assert_array_equal(rows_of(make({"d": given})), [[1.5], [-0.1]])
+
+
+@pytest.mark.parametrize("kind", ["Int128", "UInt128"])
+def test_polars_integers_of_128_bits_are_numbers(kind):
+    frame = pl.DataFrame({"i": [1, 2**60]}, schema={"i": getattr(pl, kind)})
+    assert_array_equal(rows_of(frame), [[1], [2**60]])
+
+
+def test_pandas_categories_that_are_numbers_are_taken():
+    assert_array_equal(rows_of(pd.DataFrame({"c": pd.Categorical([2, 1, 2])})), [[2], [1], [2]])
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [np.array([1.0, 2.0]), np.array([3.0, 4.0])],
+        [[1.0, 2.0], [3.0, 4.0]],
+        [(1, 2), (3, 4)],
+        pd.array([[1, 2], [3, 4]], dtype=pd.ArrowDtype(pa.list_(pa.int32()))),
+        [[decimal.Decimal(1), 2], [3, 4.0]],
+    ],
+    ids=["arrays", "lists", "tuples", "Arrow lists", "objects"],
+)
+def test_a_pandas_column_of_arrays_is_features(cells):
+    frame = pd.DataFrame({"w": [1, 2], "e": cells})
+    source = open_source(frame, weight="w")
+    assert source.feature_names == ("e[0]", "e[1]")
+    rows, weights = walk(source)
+    assert_array_equal(rows, [[1, 2], [3, 4]])
+    assert_array_equal(weights, [1, 2])
+    assert_array_equal(rows_of(frame, columns=["e[1]"]), [[2], [4]])
+    assert_array_equal(rows_of(frame, columns=["e"], chunk_rows=1), rows)
+
+
+def test_a_pandas_column_of_float32_arrays_stays_single():
+    cells = list(ROWS.astype("f4"))
+    assert open_source(pd.DataFrame({"e": cells})).dtype == np.float32
+    assert open_source(pd.DataFrame({"e": [*cells[:5], ROWS[5]]})).dtype == np.float64
+
+
+def test_pandas_arrays_of_other_lengths_are_named_by_row():
+    frame = pd.DataFrame({"e": [[1.0, 2.0], [3.0, 4.0], [5.0]]})
+    with pytest.raises(DataError, match=r"row 2 of the DataFrame holds 1 number.* 'e' where"):
+        open_source(frame)
+    with pytest.raises(DataError, match=r"row 1 of the DataFrame holds no value .* column 'e'"):
+        open_source(pd.DataFrame({"e": [[1.0], None]}))
 
 
 def test_a_null_is_named_by_its_row():

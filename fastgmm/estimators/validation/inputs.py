@@ -37,6 +37,8 @@ def to_fit(
         source, noted = reader(X), copy.copy(estimator)
         validate_data(noted, X, skip_check_array=True)
         names = getattr(noted, "feature_names_in_", None)
+        if source.n_features != X.shape[1]:  # a column of arrays is several features
+            names = source.feature_names
     elif reader is open_array:
         source = _open_array(estimator, X, least_rows=2)
     else:
@@ -60,7 +62,8 @@ def to_score(
         source = _open_array(estimator, X, least_rows=0)
     else:
         source = reader(X)
-        if _is_pandas(X) and hasattr(estimator, "feature_names_in_"):
+        is_frame = _is_pandas(X) and source.n_features == X.shape[1]
+        if is_frame and hasattr(estimator, "feature_names_in_"):
             validate_data(estimator, X, reset=False, skip_check_array=True)  # for the names alone
         else:
             _check_names(estimator, source.feature_names)

@@ -66,7 +66,7 @@ class DaskSource(Source):
         if reading.chunk_rows is not None:
             raise DataError(f"{name} is read by partitions; cut it anew instead of by chunk_rows")
         table = as_table(_empty(data, name), Place(name))
-        chosen = choose(table.labels, reading, name)
+        chosen = choose(table.labels, reading, name, table.groups)
         labels = table.labels if chosen.all else [table.labels[at] for at in chosen.features]
         dtype = table.dtype(chosen, Place(name))
         self._lengths = _lengths(data)

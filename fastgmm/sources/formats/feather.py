@@ -31,13 +31,14 @@ class FeatherSource(BatchSource):
             self._is_stream = opened.read(len(MAGIC)) != MAGIC
         with self._opened() as reader:
             schema = reader.schema
+        self._columns = schema.names
         super().__init__(file.name, schema, reading)
-        self._fields = [schema.get_field_index(name) for name in self.names]
 
     def batches(self) -> Iterator[tuple[Place, Any]]:
         """Walk the record batches."""
         pyarrow = require("pyarrow", "io")
-        options = pyarrow.ipc.IpcReadOptions(included_fields=self._fields)
+        fields = [self._columns.index(name) for name in self.names]
+        options = pyarrow.ipc.IpcReadOptions(included_fields=fields)
         with self._opened(options=options) as reader:
             if self._is_stream:
                 yield from counted(self.name, reader)

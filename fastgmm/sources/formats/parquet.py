@@ -12,6 +12,7 @@ import numpy as np
 
 from fastgmm.errors import require
 from fastgmm.sources.arrow import BatchSource, counted
+from fastgmm.sources.arrow_types import spread
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.formats.file import File
@@ -48,8 +49,9 @@ class ParquetSource(BatchSource):
 
     def _dtype(self, file: File, schema: Any) -> np.dtype[Any]:
         """Find the columns in one file, and whether all are float32 there."""
-        chosen = choose(schema.names, Reading(self.labels, self.weight), file.name)
-        return ArrowTable(schema.empty_table()).dtype(chosen, Place(file.name))
+        table = ArrowTable(schema.empty_table(), spread(schema, self._lengths))
+        chosen = choose(table.labels, Reading(self.labels, self.weight), file.name, table.groups)
+        return table.dtype(chosen, Place(file.name))
 
     def batches(self) -> Iterator[tuple[Place, Any]]:
         """Walk the files."""

@@ -126,7 +126,7 @@ def test_an_open_dataset_that_changes_between_passes_is_noticed(tmp_path):
 def test_numbers_that_are_not_finite_are_named(tmp_path):
     rows = np.where(ROWS[33, 1] == ROWS, np.nan, ROWS)
     path = written(tmp_path, "hdf5", {"points": rows})
-    with pytest.raises(DataError, match=r"row 33 of x.h5 holds NaN in column 1"):
+    with pytest.raises(DataError, match=r"row 33 of x.h5 holds no value .NaN or null. in column 1"):
         walk(open_source(path))
 
 

@@ -60,9 +60,9 @@ def test_a_column_that_is_whole_at_first_may_hold_fractions_later(path):
     ("cell", "said"),
     [
         ("abc", "the text 'abc'"),
-        ("", "no value"),
-        ("NaN", "NaN"),
-        ("nan", "NaN"),
+        ("", "no value .NaN or null."),
+        ("NaN", "no value .NaN or null."),
+        ("nan", "no value .NaN or null."),
         ("-inf", "infinity"),
     ],
 )

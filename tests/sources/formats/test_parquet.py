@@ -74,7 +74,9 @@ def test_bad_cells_are_named_by_file_and_row_within_it(tmp_path):
     write(tmp_path / "1.parquet", ROWS)
     write(tmp_path / "2.parquet", ROWS[:0])
     write(tmp_path / "3.parquet", bad)
-    with pytest.raises(DataError, match=r"row 3 of 3.parquet holds NaN in column 'b'; drop"):
+    with pytest.raises(
+        DataError, match=r"row 3 of 3.parquet holds no value .NaN or null. in column 'b'; drop"
+    ):
         walk(open_source(tmp_path))
     parquet.write_table(
         pa.table({"a": [1.0, None], "b": [1.0] * 2, "c": [1] * 2}), tmp_path / "2.parquet"

@@ -22,3 +22,5 @@ def describe(model: options.Model) -> None:
         figures["fitted rows"] = f"{mixture.n_rows_:,}"
         figures["passes"] = tables.n_passes(mixture)
     tables.show(mixture, figures)
+    if mixture.read_as_ is not None:
+        print(f" rows read as text: {mixture.read_as_}")

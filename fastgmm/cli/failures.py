@@ -26,6 +26,9 @@ OPTIONS = {
 WAYS_OUT = {
     "leave the column out": "leave the column out (--columns)",
     "columns=[...]": "--columns",
+    "header=False": "--no-header",
+    "header=True": "--header",
+    **{f"{option}=...": f"--{option}" for option in ("delimiter", "decimal", "encoding")},
 }
 EXPECTED = (ValueError, OSError, MissingDependencyError, MemoryError)
 # typer carries its own copy of click from 0.24 on: this is UsageError in either

@@ -14,17 +14,27 @@ from fastgmm.estimators.model_file import load
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import Source, open_source
 from fastgmm.sources.formats import has_numbered_columns
+from fastgmm.sources.formats.dialect import PLAIN
 
 
 def rows(data: str, reading: WeightedReading) -> Source:
     """Open the rows of a file for a fit."""
     is_array, weight = has_numbered_columns(Path(data)), reading.weight
-    return open_source(
-        data,
-        columns=_columns_of(reading.columns, is_array),
-        weight=None if weight is None else _column_of(weight, is_array),
-        dataset=reading.dataset,
-    )
+    columns = _columns_of(reading.columns, is_array)
+    return _opened(data, columns, reading, None if weight is None else _column_of(weight, is_array))
+
+
+def _opened(
+    data: str,
+    columns: Sequence[str | int] | None,
+    reading: Reading,
+    weight: str | int | None = None,
+) -> Source:
+    """Open the rows of a file; say how a text is written that is not as most are."""
+    source = open_source(data, columns, weight, dataset=reading.dataset, **reading.text)
+    if source.read_as not in (None, PLAIN):
+        print(f" {source.name}: {source.read_as}")
+    return source
 
 
 def _columns_of(text: str | None, is_array: bool) -> Sequence[str | int] | None:
@@ -62,7 +72,7 @@ def rows_for(model: GaussianMixture, model_path: Path, data: str, reading: Readi
     chosen = _columns_of(reading.columns, is_array)
     if chosen is None and names is not None and not is_array:
         chosen = [str(name) for name in names]
-    source = open_source(data, columns=chosen, dataset=reading.dataset)
+    source = _opened(data, chosen, reading)
     expected = model.means_.shape[1]
     if source.n_features != expected:
         raise DataError(

@@ -16,12 +16,14 @@ import typer
 
 from fastgmm import em
 
+WRITTEN = {r"\t": "\t", "tab": "\t", "space": " "}  # separators that a shell has no letter for
+
 Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A .npy, .csv, .parquet, .arrow, .feather, .h5 or .zarr file; a folder or glob of "
-        "Parquet files.",
+        help="A .npy, .csv, .tsv, .txt, .parquet, .arrow, .feather, .h5 or .zarr file; a folder or "
+        "glob of Parquet files.",
         show_default=False,
     ),
 ]
@@ -80,6 +82,49 @@ class Reading:
 
     columns: Columns = None
     dataset: Dataset = None
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHARACTER",
+            help=r"What separates the cells of a text file: ';', '\t', ' '.",
+            show_default="as its first lines say",
+        ),
+    ] = None
+    decimal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHARACTER",
+            help="The decimal point of a text file: . or a comma.",
+            show_default="as its first lines say",
+        ),
+    ] = None
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="The first line of a text file names the columns; or they are 0, 1, ...",
+            show_default="as its first lines say",
+        ),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Encoding of a text file: latin-1, utf-16.",
+            show_default="as its first lines say",
+        ),
+    ] = None
+
+    @property
+    def text(self) -> dict[str, Any]:
+        """How a text file is written, as `open_source` is told."""
+        delimiter = WRITTEN.get(self.delimiter or "", self.delimiter)
+        return {
+            "delimiter": delimiter,
+            "decimal": self.decimal,
+            "header": self.header,
+            "encoding": self.encoding,
+        }
 
 
 @dataclass(frozen=True)

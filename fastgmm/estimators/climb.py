@@ -249,7 +249,8 @@ class Climb:
         described = attributes_of(
             best.parameters, np.dtype(self.rows.source.dtype), self.rows.names
         )
-        return described | history_of(best, self.count_rows(), self.weigh_rows())
+        read_as = self.rows.source.read_as
+        return described | history_of(best, self.count_rows(), self.weigh_rows(), read_as)
 
     def last_finished(self) -> dict[str, Any] | None:
         """Return the attributes of the best state, if an iteration was finished."""

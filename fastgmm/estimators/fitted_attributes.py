@@ -30,6 +30,7 @@ FITTED = (
     "prior_covariance_",
     "n_rows_",
     "row_weight_",
+    "read_as_",
     "n_features_in_",
     "feature_names_in_",
     "_first_rows",  # of partial_fit
@@ -65,7 +66,10 @@ def _refuse_overflow(attributes: Mapping[str, Any], dtype: np.dtype[Any]) -> Non
 
 
 def history_of(
-    state: em.State | None, n_rows: int, row_weight: float | None = None
+    state: em.State | None,
+    n_rows: int,
+    row_weight: float | None = None,
+    read_as: str | None = None,
 ) -> dict[str, Any]:
     """Return what describes a fit: where EM stopped, and the way there."""
     trace = [] if state is None else list(state.trace)
@@ -80,6 +84,7 @@ def history_of(
         "prior_covariance_": None if prior is None else np.array(prior.covariance),
         "n_rows_": n_rows,
         "row_weight_": float(n_rows if row_weight is None else row_weight),
+        "read_as_": read_as,
     }
 
 

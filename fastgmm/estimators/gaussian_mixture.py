@@ -126,6 +126,9 @@ class GaussianMixture(Mixture):
         Number of rows with positive weight in the fit, or in all calls of `partial_fit`.
     row_weight_ : float
         Sum of their weights.
+    read_as_ : str or None
+        How the text file of the rows was written, as far as it was found or told; None for other
+        rows, and after `partial_fit`.
     n_features_in_ : int
         Number of features of the rows.
     feature_names_in_ : ndarray of str

@@ -18,7 +18,15 @@ from fastgmm.storage import archive
 from fastgmm.version import __version__
 
 MODEL = ("weights_", "means_", "covariances_", "precisions_cholesky_")
-HISTORY = ("converged_", "n_iter_", "n_rows_", "row_weight_", "log_prior_", "prior_strength_")
+HISTORY = (
+    "converged_",
+    "n_iter_",
+    "n_rows_",
+    "row_weight_",
+    "log_prior_",
+    "prior_strength_",
+    "read_as_",
+)
 BOUNDS = ("lower_bound_", "lower_bounds_")  # kept as arrays, since JSON has no infinity
 Class = TypeVar("Class", bound=type)
 CLASSES: dict[str, Any] = {}  # that are written, by the name that a file has for them
@@ -123,9 +131,9 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
     for name in names or ():
         if not isinstance(name, str):
             raise ValueError(f"it calls a feature {name!r}, which is no name")
-    # a file from before the weight of the rows was kept, or before there were priors
+    # a file from before these were kept, or before there were priors
     history = {"row_weight_": float(header["history"]["n_rows_"])}
-    history |= {"log_prior_": 0.0, "prior_strength_": 0.0} | header["history"]
+    history |= {"log_prior_": 0.0, "prior_strength_": 0.0, "read_as_": None} | header["history"]
     model._publish(
         attributes_of(parameters, arrays["means_"].dtype, names)
         | {name: history[name] for name in HISTORY}

@@ -99,7 +99,8 @@ class Candidate:
             raise self.failure or ValueError(f"{self.n_components} components have failed")
         dtype = np.dtype(rows.source.dtype)
         described = attributes_of(self.state.parameters, dtype, rows.names)
-        return described | history_of(self.state, self.totals.n_rows, self.totals.row_weight)
+        n_rows, row_weight = self.totals.n_rows, self.totals.row_weight
+        return described | history_of(self.state, n_rows, row_weight, rows.source.read_as)
 
     def degenerate_warning(self, rows: Rows) -> DegenerateComponentWarning | None:
         """Return what is wrong with the mixture, and the way out; None if it is sound."""

@@ -36,6 +36,7 @@ class BatchSource(Source):
         self.names = table.fields(chosen)  # of the columns to read
         dtype = table.dtype(chosen, Place(name))
         super().__init__(name, labels, dtype, n_rows, reading.weight)
+        self._by_name = Reading(labels, reading.weight)
         self.chunk_rows = reading.chunk_rows or rows_per_chunk(len(labels))
 
     @abstractmethod
@@ -80,8 +81,7 @@ class BatchSource(Source):
                 found = spread(schema, self._lengths)
             table = ArrowTable(batch, found)
             if chosen is None:
-                reading = Reading(self.labels, self.weight)
-                chosen = choose(table.labels, reading, place.name, table.groups)
+                chosen = choose(table.labels, self._by_name, place.name, table.groups)
             yield place, table, chosen
 
 

@@ -10,6 +10,23 @@ from typing import Any, NamedTuple
 from fastgmm.errors import DataError, suggestion
 
 SHOWN = 12  # names of columns that fit in a message
+# of formats, and which they are for
+OPTIONS = {
+    "dataset": "HDF5 files and Zarr stores",
+    "delimiter": "text files",
+    "decimal": "text files",
+    "header": "text files",
+    "encoding": "text files",
+}
+
+
+class Text(NamedTuple):
+    """How a text file is written, as far as `open_source` is told; None is found in the file."""
+
+    delimiter: str | None = None
+    decimal: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
 
 
 class Reading(NamedTuple):
@@ -19,14 +36,14 @@ class Reading(NamedTuple):
     weight: Hashable | None = None
     chunk_rows: int | None = None  # None: as many as suit the reader
     dataset: str | None = None  # of an HDF5 file or a Zarr store; None: the only one
+    text: Text | None = None  # None: nothing is told of it
 
-    def refuse_dataset(self, name: str) -> None:
-        """Refuse a dataset of what has none."""
-        if self.dataset is not None:
-            raise DataError(
-                f"dataset={self.dataset!r} does not apply to {name}; it is for HDF5 files and Zarr "
-                "stores"
-            )
+    def refuse_options(self, name: str, known: Sequence[str] = ()) -> None:
+        """Refuse options that say nothing of this data: all but the known of OPTIONS."""
+        for option, formats in OPTIONS.items():
+            value = getattr(self.text if option in Text._fields else self, option, None)
+            if value is not None and option not in known:
+                raise DataError(f"{option}={value!r} does not apply to {name}; it is for {formats}")
 
 
 ALL = Reading()

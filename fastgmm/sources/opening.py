@@ -14,7 +14,7 @@ from fastgmm.sources.arrays import as_array
 from fastgmm.sources.arrow import StreamSource
 from fastgmm.sources.blocks import verify
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import ALL, Reading
+from fastgmm.sources.columns import ALL, Reading, Text
 from fastgmm.sources.dask.collection import DaskSource, is_dask
 from fastgmm.sources.formats import open_files
 from fastgmm.sources.formats.chunked import open_stored
@@ -38,6 +38,10 @@ def open_source(
     chunk_rows: int | None = None,
     *,
     dataset: str | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    header: bool | None = None,
+    encoding: str | None = None,
 ) -> Source:
     """Open rows from memory, from files or from code, to be read block by block.
 
@@ -47,9 +51,9 @@ def open_source(
         - an array-like of shape (n_rows, n_columns), such as a numpy.memmap of a file of raw
           numbers; a pandas or polars frame; an Arrow table or record batch; an object that gives an
           Arrow stream whenever asked (a DuckDB relation);
-        - a path to a .npy, .csv or .csv.gz (with a header), .parquet, .arrow, .arrows, .feather,
-          .h5 or .zarr file or store, or to a folder of Parquet files, or a pattern of them
-          (``"data/*.parquet"``);
+        - a path to a .npy, .csv, .parquet, .arrow, .arrows, .feather, .h5 or .zarr file or store,
+          or to a folder of Parquet files, or a pattern of them (``"data/*.parquet"``). .tsv, .txt,
+          .dat and no suffix are text as .csv is, compressed by gzip, bz2, zst or xz or not;
         - an h5py.Dataset, a zarr.Array, a lazy polars frame or a pyarrow Dataset, none of which
           is read whole;
         - a list or another re-iterable of chunks, or a callable that returns a fresh iterable of
@@ -69,6 +73,18 @@ def open_source(
     dataset : str, optional
         The dataset of an HDF5 file or the array of a Zarr store, by its path; the only one that
         is 2-d and of numbers, if not given.
+    delimiter : str, optional
+        What separates the cells of a text file, of any suffix: one character, of which ``" "``
+        stands for any number of blanks. Found in the first lines, if not given, as are the next
+        three; `Source.read_as` says what was found.
+    decimal : {".", ","}, optional
+        What stands before decimals in a text file.
+    header : bool, optional
+        Whether the first line of a text file names the columns; if not, these are 0, 1, ... If not
+        given, a line of nothing but numbers is a header where `columns` names them, and refused if
+        it could be either.
+    encoding : str, optional
+        Of a text file, as Python names it. If not given, UTF-8, UTF-16 or Latin-1.
 
     Returns
     -------
@@ -88,9 +104,11 @@ def open_source(
     """
     if chunk_rows is not None and chunk_rows < 1:
         raise DataError(f"chunk_rows is {chunk_rows}; at least one row must be taken at a time")
-    reader, reading = reader_of(data), Reading(columns, weight, chunk_rows, dataset)
+    text = Text(delimiter, decimal, header, encoding)
+    told = None if text == Text() else text
+    reader, reading = reader_of(data), Reading(columns, weight, chunk_rows, dataset, told)
     if reader is not open_path:
-        reading.refuse_dataset(
+        reading.refuse_options(
             data.name if isinstance(data, Source) else f"the {type(data).__name__}"
         )
     return reader(data, reading)

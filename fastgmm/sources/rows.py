@@ -47,6 +47,9 @@ class Rows(ABC):
         by the time of a file, say.
     lasting : bool
         Whether a chunk keeps its numbers while others are asked for.
+    read_as : str or None
+        How a text file is written, as far as it was found in the file or told: its separator,
+        decimal point, header and encoding.
     first_row : int
         A number of the first row: 0, but in a part of another source, whose parts do not overlap.
     """
@@ -103,6 +106,11 @@ class Rows(ABC):
         """Names of the features, or None where the columns are not named by text."""
         names = tuple(label for label in self.labels if isinstance(label, str))
         return names if len(names) == len(self.labels) else None
+
+    @property
+    def read_as(self) -> str | None:
+        """How a text file is written."""
+        return None
 
     @property
     def whole_rows(self) -> int | None:

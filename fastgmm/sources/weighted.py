@@ -50,6 +50,11 @@ class WeightedSource(Source):
             start = stop
         check_weights_length(len(self._weights), start, self.name)
 
+    @property
+    def read_as(self) -> str | None:
+        """How a text file is written."""
+        return self._source.read_as
+
     def place(self, row: int) -> str:
         """Name a row as the other source does."""
         return self._source.place(row)

@@ -1,0 +1,410 @@
+"""How a text file is written: what its head shows, where `open_source` is not told."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgmm.errors import DataError
+from fastgmm.sources.columns import Reading, Text
+from fastgmm.sources.formats import numerals, text
+from fastgmm.sources.formats.file import File
+
+# From the likeliest to what also stands in text. A blank stands for any number of them, and tabs.
+SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'", " ": "blanks"}
+LOOKED_AT = 200  # rows that are split by each separator
+NAMED = 4  # numbers and columns that fit in a message
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # the first line, from Excel
+UNTIDY = re.compile(r"(?m)^[ \t]|[ \t]{2}|\t|[ \t]\r?$")  # blanks that pyarrow takes for cells
+
+NO_HEADER = "no header"
+PLAIN = "separated by ',', decimal '.', names in line 1, utf-8"  # a dialect as a string
+
+Row = list[str]
+
+
+class Names(NamedTuple):
+    """The names of the columns, and where they stand."""
+
+    columns: Row  # one for every cell of a row
+    n_columns: int  # how many are columns: a cell after the last separator is none
+    place: str  # in words
+    is_line: bool = False  # of the table, before its rows
+
+
+class Dialect(NamedTuple):
+    """How a text file is written, and where its rows begin."""
+
+    encoding: str
+    delimiter: str
+    decimal: str
+    header: Names
+    has_rows: bool
+    skipped: int  # lines before the first row
+    comments: int  # those of them that are comments
+    tidying: text.Tidying
+    begins_with_number: bool  # whether rows do, so that a line with # is none
+    spelt: frozenset[str]  # columns with thousands separators, True or False
+
+    @property
+    def names(self) -> Row:
+        """The names of the columns, which are numbers from 0 where the file has none."""
+        return self.header.columns[: self.header.n_columns]
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether the file has no names."""
+        return self.header.place == NO_HEADER
+
+    @property
+    def lines_to_skip(self) -> int:
+        """Lines before the first row that pyarrow sees."""
+        return self.skipped - (self.comments if self.tidying.comments else 0)
+
+    @property
+    def separator(self) -> str:
+        """The separator in words."""
+        return SEPARATORS.get(self.delimiter, repr(self.delimiter))
+
+    def __str__(self) -> str:
+        """Say it in one line, for people."""
+        columns = f"separated by {self.separator}" if len(self.header.columns) > 1 else "one column"
+        said = [columns, f"decimal {self.decimal!r}", self.header.place, self.encoding]
+        if self.spelt:
+            shown = [repr(name) for name in self.names if name in self.spelt]
+            more = ", ..." if len(shown) > NAMED else ""
+            said.append(f"True/False or thousands in {', '.join(shown[:NAMED])}{more}")
+        return ", ".join(said)
+
+
+class _Split(NamedTuple):
+    """Lines as one separator splits it."""
+
+    delimiter: str
+    decimal: str
+    first: Row
+    first_lines: int  # that the first row takes, whose cells may hold some
+    rows: list[Row]
+    width: int  # of most rows: with the header's names, or an empty cell more or less
+
+    @property
+    def fitting(self) -> list[Row]:
+        return [row for row in self.rows if len(row) == self.width]
+
+    @property
+    def worth(self) -> tuple[float, float]:
+        """How well the separator fits: the part of cells that are numbers, of rows that fit."""
+        cells = [cell for row in self.fitting for cell in row if cell not in numerals.NO_VALUE]
+        n_numbers = sum(numerals.is_number(cell, self.decimal) for cell in cells)
+        return n_numbers / max(1, len(cells)), len(self.fitting) / max(1, len(self.rows))
+
+
+def dialect_of(file: File, reading: Reading) -> Dialect:
+    """Find how a file is written; what the options say is not asked of the file.
+
+    Raises
+    ------
+    DataError
+        If an option has no meaning, the file is empty or no text, or its first line may be names
+        as well as a row.
+    """
+    told = _checked(reading.text or Text())
+    if file.size == 0:
+        raise DataError(f"{file.name} is empty; its first line must name the columns")
+    head = text.head_of(file, told.encoding)
+    preamble, lines = _without_preamble(_whole_lines(head))
+    if not lines:
+        raise DataError(f"cannot read {file.name}: it holds no line but comments and empty ones")
+    told = told._replace(delimiter=told.delimiter or preamble.delimiter)
+    split, has_comments = _split_rows(lines, told)
+    numeric = _numeric(split)
+    header = _header(split, numeric, preamble, reading, told.header, file.name)
+    blanks = split.delimiter == " " and bool(UNTIDY.search("".join(lines)))
+    return Dialect(
+        head.encoding,
+        split.delimiter,
+        split.decimal,
+        header,
+        has_rows=bool(split.rows) or not (head.is_whole and header.is_line),
+        skipped=len(preamble.lines) + (split.first_lines if header.is_line else 0),
+        comments=preamble.n_comments,
+        tidying=text.Tidying(has_comments, blanks),
+        begins_with_number=0 in numeric,
+        spelt=frozenset(
+            header.columns[at]
+            for at in numeric
+            if any(numerals.is_spelt(row[at], split.decimal) for row in split.fitting)
+        ),
+    )
+
+
+def _checked(told: Text) -> Text:
+    """Refuse options that mean nothing."""
+    delimiter = " " if told.delimiter == r"\s+" else told.delimiter
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n' or delimiter > "~"):
+        raise DataError(
+            f"delimiter={delimiter!r} separates nothing; it is one character of ASCII, such as "
+            "';' or '\\t', or ' ' for any number of blanks"
+        )
+    if told.decimal not in (None, ".", ","):
+        raise DataError(f"decimal={told.decimal!r} is unknown; it is '.' or ','")
+    if type(told.header) not in (bool, type(None)):  # 0, which pandas takes for the first line
+        raise DataError(
+            f"header={told.header!r} is unknown; it is True (the first line names the columns), "
+            "False (it is a row), or None (found in the file)"
+        )
+    encoding = told.encoding
+    if encoding is not None:
+        try:
+            encoding = codecs.lookup(encoding).name.removesuffix("-sig")
+        except LookupError as error:
+            raise DataError(f"encoding={encoding!r} is unknown to Python") from error
+    return told._replace(delimiter=delimiter, encoding=encoding)
+
+
+class _Preamble(NamedTuple):
+    """What stands above the table."""
+
+    lines: list[str]
+    delimiter: str | None  # as a line sep=; says
+
+    @property
+    def n_comments(self) -> int:
+        return sum(map(_is_comment, self.lines))
+
+    @property
+    def names(self) -> str:
+        """The text of a comment that stands right above the table."""
+        last = self.lines[-1].strip() if self.lines else ""
+        return last.lstrip(text.COMMENT).strip() if last.startswith(text.COMMENT) else ""
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip(" \t").startswith(text.COMMENT)
+
+
+def _whole_lines(head: text.Head) -> list[str]:
+    lines = list(io.StringIO(head.text, newline=""))
+    return lines if head.is_whole or len(lines) == 1 else lines[:-1]
+
+
+def _without_preamble(lines: list[str]) -> tuple[_Preamble, list[str]]:
+    """Cut off a line sep=;, and comments and empty lines."""
+    found = SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    start = 1 if found else 0
+    while start < len(lines):
+        line = lines[start].strip(" \r\n")
+        if line and not line.startswith(text.COMMENT):
+            break
+        start += 1
+    return _Preamble(lines[:start], found[1] if found else None), lines[start:]
+
+
+def _split_rows(lines: list[str], told: Text) -> tuple[_Split, bool]:
+    """Split the head; say whether there are comments among its rows.
+
+    A line that begins with # is a comment where rows begin with a number, or have other cells.
+    """
+    plain = [line for line in lines if not _is_comment(line)]
+    split = _split(plain, told.delimiter, told.decimal)
+    marked = _split([line for line in lines if _is_comment(line)], split.delimiter, split.decimal)
+    if not marked.first:
+        return split, False
+    widths = {len(row) for row in [marked.first, *marked.rows]}
+    if 0 in _numeric(split) or widths != {split.width}:
+        return split, True
+    return _split(lines, split.delimiter, told.decimal), False
+
+
+def _split(lines: Sequence[str], delimiter: str | None, decimal: str | None) -> _Split:
+    """Split lines by the separator, or by the one that suits them best."""
+    delimiter = delimiter or _sniffed(lines[: LOOKED_AT + 1], decimal)
+    if delimiter == " ":
+        blank = text.Tidying(blanks=True)
+        lines = [blank.of(line.encode()).decode() for line in lines]
+    reader = csv.reader(lines, delimiter=delimiter)
+    first = next(_until_too_long(reader, 1), [])
+    first_lines = reader.line_num
+    rows = list(filter(None, _until_too_long(reader)))
+    (width, _), *_ = Counter(map(len, rows)).most_common(1) or [(len(first), 0)]
+    if not _is_near(width, first, rows):
+        width = len(first)
+    if decimal is None and width == 1 and "," in first[0] and not numerals.is_number(first[0], ","):
+        decimal = "."  # of lines with commas, each of which is one cell as it was told
+    if decimal is None:
+        cells = [cell for row in [first, *rows[:LOOKED_AT]] for cell in row]
+        decimal = numerals.decimal_of(cells, delimiter)
+    return _Split(delimiter, decimal, first, first_lines, rows, width)
+
+
+def _until_too_long(reader: Iterator[Row], n_rows: int | None = None) -> Iterator[Row]:
+    """Yield rows up to one with a cell too long for Python's reader."""
+    try:
+        yield from islice(reader, n_rows)
+    except csv.Error:
+        return
+
+
+def _sniffed(lines: Sequence[str], decimal: str | None) -> str:
+    """Find the separator that suits lines best.
+
+    That is the one by which they have as many cells as the first, two at least, and most of them
+    numbers; then the one that splits the first line; then, for one column, one that is not there.
+    """
+    known = [each for each in SEPARATORS if any(each in line for line in lines)]
+    splits = [_split(lines, each, decimal) for each in known]
+    if tables := [each for each in splits if each.width > 1 and each.worth[1] >= 0.5]:
+        return max(tables, key=lambda each: each.worth).delimiter
+    if broken := [each for each in splits if len(each.first) > 1 and each.delimiter != " "]:
+        return max(broken, key=lambda each: len(each.first)).delimiter
+    return next((each for each in SEPARATORS if each not in known), ",")
+
+
+def _is_near(width: int, first: Row, rows: list[Row]) -> bool:
+    """Whether rows are as wide as the header, but for a separator at the end of either."""
+    if width == len(first) - 1:
+        return not first[-1].strip()
+    return width == len(first) or (width == len(first) + 1 and _is_empty(-1, width, rows))
+
+
+def _is_empty(column: int, width: int, rows: list[Row]) -> bool:
+    return not any(row[column].strip() for row in rows if len(row) == width)
+
+
+def _header(
+    split: _Split,
+    numeric: list[int],
+    preamble: _Preamble,
+    reading: Reading,
+    told: bool | None,
+    name: str,
+) -> Names:
+    """Find the names of the columns: in the first line, in the comment above it, or none."""
+    width, first = split.width, split.first
+    ends_empty = width > 1 and bool(split.rows) and _is_empty(-1, width, split.rows)
+    comment = _split([preamble.names], split.delimiter, split.decimal).first
+    n_lines = len(preamble.lines)
+    if _is_header(split, numeric, reading, told, comment, name):
+        columns, place = first[:width], f"names in line {n_lines + 1}"
+    elif told is None and _may_name(comment, width, ends_empty):
+        columns, place = comment, f"names in the comment of line {n_lines}"
+    else:
+        columns, place = [str(number) for number in range(width)], NO_HEADER
+        columns[-1] = first[-1] and columns[-1]
+    columns = [*(cell.strip() for cell in columns), ""][:width]
+    n_columns = width - (ends_empty and not columns[-1])
+    return Names(columns, n_columns, place, is_line=place.startswith("names in line"))
+
+
+def _may_name(cells: Row, width: int, ends_empty: bool) -> bool:
+    names = {cell.strip() for cell in cells} - {""}
+    return len(names) == len(cells) and len(cells) in (width, width - ends_empty)
+
+
+def _is_header(
+    split: _Split,
+    numeric: list[int],
+    reading: Reading,
+    told: bool | None,
+    comment: Row,
+    name: str,
+) -> bool:
+    """Whether the first line names the columns.
+
+    It does where a column of numbers has none there. Where all have, it is names if `columns`
+    says so or they count 0, 1, 2, ..., and a row if it lies among the rows below and would not do
+    for names: these do not go up and down. Else it could be either, and is refused.
+    """
+    if told is not None:
+        return told
+    first = [cell.strip() for cell in split.first]
+    looked_at = [first[at] for at in numeric if at < len(first)] or first
+    if not all(_is_value(cell, split.decimal) for cell in looked_at):
+        return True
+    asked = _asked(reading)
+    positions = [int(label) for label in asked if _is_position(label)]
+    if first == list(map(str, range(len(first)))):
+        return True
+    if asked and set(map(number_of, asked)) <= set(map(number_of, first)):
+        are_text = any(isinstance(label, str) for label in asked)
+        return are_text or len(positions) < len(asked) or max(positions) >= len(first)
+    if positions or _may_name(comment, split.width, False) or _is_row(split, first, numeric):
+        return False
+    shown = ", ".join(first[:NAMED])
+    raise DataError(
+        f"the first line of {name} holds numbers ({shown}), which may be a row, or names of "
+        "columns: header=False says the former, header=True the latter; or add a header"
+    )
+
+
+def _asked(reading: Reading) -> list[Any]:
+    """The columns that are asked for, features and weight."""
+    columns = [] if isinstance(reading.columns, str | bytes) else list(reading.columns or [])
+    return columns if reading.weight is None else [*columns, reading.weight]
+
+
+def number_of(label: Any) -> Any:
+    """The number that a label is or stands for, or the label."""
+    try:
+        return float(label)
+    except (TypeError, ValueError):
+        return label
+
+
+def _is_position(label: Any) -> bool:
+    return isinstance(label, Integral) or (isinstance(label, str) and label.isdecimal())
+
+
+def _is_value(cell: str, decimal: str) -> bool:
+    return not cell or cell in numerals.NO_VALUE or numerals.is_number(cell, decimal)
+
+
+def _numeric(split: _Split) -> list[int]:
+    """Positions of the columns whose cells below the first line are numbers."""
+    columns = zip(*split.fitting, strict=True)
+    return [
+        at
+        for at, cells in enumerate(columns)
+        if any(map(str.strip, cells)) and all(_is_value(c.strip(), split.decimal) for c in cells)
+    ]
+
+
+def _is_row(split: _Split, first: Row, numeric: list[int]) -> bool:
+    """Whether numbers in the first line lie among those below, and are no names."""
+    numbers = []
+    for at in numeric:
+        number = _value(first[at], split.decimal) if at < len(first) else None
+        numbers.append(number)
+        below = [_value(row[at], split.decimal) for row in split.fitting]
+        values = [each for each in below if each is not None]
+        low, high = min(values, default=-math.inf), max(values, default=math.inf)
+        if number is not None and not 2 * low - high <= number <= 2 * high - low:
+            return False
+    known = [number for number in numbers if number is not None]
+    if len(set(known)) < len(numbers) or min(known, default=0.0) < 0.0:
+        return bool(numbers)  # a name is there, only once, and not negative
+    if len(known) < 3:
+        return any(not number.is_integer() for number in known)
+    steps = np.diff(known)
+    return steps.min() < 0.0 and not np.allclose(steps, steps[0])
+
+
+def _value(cell: str, decimal: str) -> float | None:
+    """The number in a cell, or None where it holds a word or nothing."""
+    cell = cell.strip()
+    if not numerals.is_number(cell, decimal) or cell.lower() in numerals.BOOLEANS:
+        return None
+    for separator in numerals.THOUSANDS.replace(decimal, ""):
+        cell = cell.replace(separator, "")
+    number = float(cell.replace(decimal, "."))
+    return number if math.isfinite(number) else None

@@ -1,0 +1,95 @@
+"""Numbers as people write them: decimal commas, separated thousands, True and False."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from functools import cache
+from typing import Any
+
+from fastgmm.errors import require
+from fastgmm.sources.cells import Place, refuse_cell
+
+NO_VALUE = ["", "NA", "N/A", "null", "NULL", "None"]  # but nan is a number to be named as such
+THOUSANDS = ",. '\N{RIGHT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
+BOOLEANS = ("true", "false")
+
+
+def is_number(cell: str, decimal: str) -> bool:
+    """Whether a cell is a number, however it is written."""
+    return bool(_plain(decimal).fullmatch(cell.strip())) or is_spelt(cell, decimal)
+
+
+def is_spelt(cell: str, decimal: str) -> bool:
+    """Whether a cell is a number that pyarrow's CSV reader does not know as one."""
+    cell = cell.strip()
+    return cell.lower() in BOOLEANS or bool(re.fullmatch(_grouped(decimal), cell))
+
+
+def decimal_of(cells: Sequence[str], delimiter: str) -> str:
+    """Find the decimal point: the one by which more cells are numbers, and not by the other.
+
+    Cells like 1,234 are numbers by both: with decimals between semicolons, else with thousands.
+    """
+    with_comma = [cell for cell in cells if "," in cell]
+    by_comma = {cell for cell in with_comma if is_number(cell, ",")}
+    if not by_comma:
+        return "."
+    n_comma = sum(cell in by_comma and not is_number(cell, ".") for cell in with_comma)
+    n_point = sum(is_number(cell, ".") and not is_number(cell, ",") for cell in cells)
+    if n_comma == n_point:
+        return "," if delimiter == ";" else "."
+    return "," if n_comma > n_point else "."
+
+
+def numbers(column: Any, decimal: str, label: Hashable, place: Place) -> Any:
+    """Return the float64 of an Arrow column of text; a cell that is none is an error."""
+    pyarrow, compute = require("pyarrow", "io"), require("pyarrow.compute", "io")
+    text = compute.utf8_trim_whitespace(column)
+    if decimal != ".":  # 1.5 is no number here, and must not become one
+        text = compute.if_else(
+            compute.match_substring_regex(text, rf"^(?:[^.]*|{_grouped(decimal)})$"),
+            text,
+            "no number",
+        )
+    joined = compute.replace_substring_regex(text, f"[{THOUSANDS.replace(decimal, '')}]", "")
+    is_grouped = compute.match_substring_regex(text, f"^{_grouped(decimal)}$")
+    text = compute.if_else(is_grouped, joined, text)
+    text = compute.replace_substring(text, decimal, ".")
+    for number, word in enumerate(reversed(BOOLEANS)):
+        is_word = compute.equal(compute.utf8_lower(text), word)
+        text = compute.if_else(is_word, str(number), text)
+    try:
+        return text.cast(pyarrow.float64())
+    except pyarrow.ArrowInvalid:
+        row = _first_wrong(text)
+        refuse_cell(column[row].as_py(), place.row(row), label)
+
+
+def _first_wrong(text: Any) -> int:
+    """Find the first of cells, not all of which are numbers, by halving: pyarrow does not say."""
+    pyarrow = require("pyarrow", "io")
+    if len(text) == 1:
+        return 0
+    half = len(text) // 2
+    try:
+        text[:half].cast(pyarrow.float64())
+    except pyarrow.ArrowInvalid:
+        return _first_wrong(text[:half])
+    return half + _first_wrong(text[half:])
+
+
+@cache
+def _plain(decimal: str) -> re.Pattern[str]:
+    point = re.escape(decimal)
+    digits = rf"(?:[0-9]+{point}?[0-9]*|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    return re.compile(rf"[+-]?(?:{digits}|nan|inf|infinity)", re.IGNORECASE)
+
+
+@cache
+def _grouped(decimal: str) -> str:
+    """A pattern, for Python as for pyarrow: digits in threes, with one separator between them."""
+    groups = "|".join(
+        rf"(?:{re.escape(separator)}[0-9]{{3}})+" for separator in THOUSANDS.replace(decimal, "")
+    )
+    return rf"[+-]?[1-9][0-9]{{0,2}}(?:{groups})(?:{re.escape(decimal)}[0-9]*)?"

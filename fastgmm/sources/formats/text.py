@@ -1,0 +1,187 @@
+"""Text files as bytes of UTF-8: decompressed, decoded, and without what no table holds."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import lzma
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+from fastgmm.errors import DataError, require
+from fastgmm.sources.formats.file import File
+
+# what compressed files begin with, whatever their names
+COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\x00": "xz",
+}
+# what other files begin with that were given a name of text, or none
+STRANGERS = {
+    b"PAR1": "a Parquet file; name it .parquet",
+    b"\x93NUMPY": "a NumPy array; name it .npy",
+    b"ARROW1": "an Arrow file; name it .arrow",
+    b"\x89HDF": "an HDF5 file; name it .h5",
+    b"PK\x03\x04": "a zip archive; unpack it, or compress it by gzip, bz2, zst or xz",
+}
+MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+CONTROLS = set(range(9)) | set(range(14, 26))  # bytes that stand in no text
+RAW_NUMBERS = (
+    "Of raw numbers, pass np.memmap(path, dtype, mode='r').reshape(-1, n_features) as X, or save "
+    "that as .npy"
+)
+DAMAGED = (EOFError, lzma.LZMAError)  # what reading a compressed file ends with besides pyarrow's
+PIECE = 2**20
+HEAD = 2**16  # bytes to begin with; more, if there are fewer than three lines in them
+LONGEST_HEAD = 2**26
+COMMENT = "#"
+COMMENT_LINE = re.compile(rb"(?<![^\r\n])[ \t]*#[^\r\n]*(?:\r\n?|\n)?")
+EDGE_BLANKS = re.compile(rb"(?<![^\r\n])[ \t]+|[ \t]+(?=[\r\n]|\Z)")
+BLANKS = re.compile(rb"[ \t]+")
+
+
+class Head(NamedTuple):
+    """The first lines of a file, and how they were decoded."""
+
+    text: str
+    encoding: str
+    is_whole: bool
+
+
+class Tidying(NamedTuple):
+    """What is taken out of lines before pyarrow sees them; it knows neither."""
+
+    comments: bool = False  # lines that begin with #
+    blanks: bool = False  # at both ends of lines, and all but one between cells
+
+    def of(self, lines: bytes) -> bytes:
+        """Return whole lines without it."""
+        if self.comments:
+            lines = COMMENT_LINE.sub(b"", lines)
+        if self.blanks:
+            lines = BLANKS.sub(b" ", EDGE_BLANKS.sub(b"", lines))
+        return lines
+
+
+@contextmanager
+def opened(file: File, encoding: str | None = None, tidying: Tidying = Tidying()) -> Iterator[Any]:  # noqa: B008
+    """Open a file as a stream of UTF-8, or of its own bytes where no encoding is given."""
+    pyarrow = require("pyarrow", "io")
+    with ExitStack() as stack:
+        stream = stack.enter_context(_decompressed(file))
+        if encoding not in (None, "utf-8"):
+            stream = pyarrow.transcoding_input_stream(stream, encoding, "utf-8")
+        if any(tidying):
+            stream = pyarrow.PythonFile(_Tidied(stream, tidying), mode="r")
+        yield stream
+
+
+def _decompressed(file: File) -> Any:
+    pyarrow = require("pyarrow", "io")
+    with open(file.path, "rb") as beginning:
+        first = beginning.read(8)
+    for start, what in STRANGERS.items():
+        if first.startswith(start):
+            raise DataError(f"{file.name} is {what}")
+    kind = next((each for start, each in COMPRESSIONS.items() if first.startswith(start)), None)
+    if kind == "xz":
+        return pyarrow.PythonFile(lzma.open(file.path), mode="r")
+    stream = pyarrow.OSFile(os.fspath(file.path))
+    return stream if kind is None else pyarrow.CompressedInputStream(stream, kind)
+
+
+def is_compressed(file: File) -> bool:
+    """Whether the bytes of a file are not those of its text."""
+    with open(file.path, "rb") as beginning:
+        return beginning.read(8).startswith(tuple(COMPRESSIONS))
+
+
+def head_of(file: File, encoding: str | None) -> Head:
+    """Read the first lines: three at least that are no comments, if there are as many."""
+    n_bytes = HEAD
+    while True:
+        with opened(file) as stream:
+            data = stream.read(n_bytes)
+        is_whole = len(data) < n_bytes
+        head = _decoded(data, encoding, is_whole, file.name)
+        lines = [line for line in head.text.splitlines() if line.strip(" \t").strip(COMMENT)]
+        if is_whole or len(lines) > 3 or n_bytes >= LONGEST_HEAD:
+            return head
+        n_bytes *= 4
+
+
+def _decoded(data: bytes, encoding: str | None, is_whole: bool, name: str) -> Head:
+    found = encoding or _encoding_of(data, name)
+    try:
+        text = codecs.getincrementaldecoder(found)().decode(data, final=is_whole)
+    except UnicodeError as error:
+        raise DataError(
+            f"{name} is not written in {found} ({error}); encoding=... names another"
+        ) from error
+    return Head(text.removeprefix("\ufeff"), found, is_whole)
+
+
+def _encoding_of(data: bytes, name: str) -> str:
+    """Find the encoding: by a mark, by zeros between letters, or as UTF-8, or as Latin-1."""
+    for mark, encoding in MARKS.items():
+        if data.startswith(mark):
+            return encoding
+    if zeros := data.count(0):
+        for first, encoding in ((0, "utf-16-be"), (1, "utf-16-le")):
+            if data[first::2].count(0) == zeros and 4 * zeros > len(data):
+                return encoding
+    if set(data) & CONTROLS:
+        raise DataError(
+            f"{name} holds bytes that are no text; name the encoding with encoding=... if it is "
+            f"one. {RAW_NUMBERS}"
+        )
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+class _Tidied(io.RawIOBase):
+    """The lines of a stream, tidied."""
+
+    def __init__(self, stream: Any, tidying: Tidying) -> None:
+        self._stream, self._tidying = stream, tidying
+        self._ready = b""
+        self._pieces = self._tidied()
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, which is not full only at the end."""
+        parts, wanted = [self._ready], len(buffer) - len(self._ready)
+        while wanted > 0 and (piece := next(self._pieces, None)) is not None:
+            parts.append(piece)
+            wanted -= len(piece)
+        data = b"".join(parts)
+        filled = min(len(buffer), len(data))
+        buffer[:filled] = data[:filled]
+        self._ready = data[filled:]
+        return filled
+
+    def _tidied(self) -> Iterator[bytes]:
+        held = self._stream.read(PIECE).removeprefix(codecs.BOM_UTF8)
+        while piece := self._stream.read(PIECE):
+            held += piece
+            end = max(held.rfind(b"\n"), held.rfind(b"\r")) + 1
+            yield self._tidying.of(held[:end])
+            held = held[end:]
+        yield self._tidying.of(held)

@@ -1,0 +1,360 @@
+"""What is found in the head of a text file, and what the options say instead."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.testing import assert_array_equal
+from sources.rows import some_rows, walk
+
+from fastgmm.errors import DataError
+from fastgmm.sources import open_source
+
+ROWS = some_rows(60)  # of three columns
+
+
+def lines(separator=",", decimal=".", rows=ROWS, end="\n"):
+    cells = [[repr(x).replace(".", decimal) for x in row] for row in rows.tolist()]
+    return "".join(separator.join(row) + end for row in cells)
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text, name="points.csv", encoding="utf-8"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
+        return path
+
+    return write
+
+
+SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'", " ": "blanks", "   ": "blanks"}
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("has_header", [True, False])
+def test_separator_decimal_and_header_are_found_and_told(written, separator, decimal, has_header):
+    if separator == decimal:
+        return
+    text = lines(separator, decimal)
+    source = open_source(
+        written(separator.join(["x", "y", "z"]) + "\n" + text if has_header else text)
+    )
+    assert_array_equal(walk(source)[0], ROWS)
+    assert list(source.labels) == (["x", "y", "z"] if has_header else [0, 1, 2])
+    names = "names in line 1" if has_header else "no header"
+    assert (
+        source.read_as
+        == f"separated by {SEPARATORS[separator]}, decimal {decimal!r}, {names}, utf-8"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "rows"),
+    [
+        ("x\n1,5\n2,25\n", None, [[1.5], [2.25]]),
+        ("my column\n1\n2\n", None, [[1], [2]]),
+        ("first name,x y\n1,2\n3,4\n", None, [[1, 2], [3, 4]]),
+        ("height, cm;weight, kg\n1,5;2,5\n3,5;4,5\n", None, [[1.5, 2.5], [3.5, 4.5]]),
+        ("time stamp,x\n2020-01-01 00:00,1.5\n2020-01-02 00:00,2.5\n", ["x"], [[1.5], [2.5]]),
+        ("name;x\nA, B;1,5\nC, D;2,5\n", ["x"], [[1.5], [2.5]]),
+        ('note;x\n"a;b; c";1,5\n"d\n;";2,5\n', ["x"], [[1.5], [2.5]]),
+        ("id;tags;x\n1;a,b,c;2.0\n2;b,d;3.0\n", ["id", "x"], [[1, 2], [2, 3]]),
+        ('x,y\n"1,5","2,5"\n"3","4,25"\n', None, [[1.5, 2.5], [3, 4.25]]),
+        ("day x\n01.02.2020 1,5\n02.02.2020 2,5\n", ["x"], [[1.5], [2.5]]),
+        ("x y \r\n 1  2 \r\n\t3 4\t\r\n", None, [[1, 2], [3, 4]]),
+        ("x;y\r1,5;2\r3;4\r", None, [[1.5, 2], [3, 4]]),
+    ],
+)
+def test_what_also_stands_in_text_and_names_separates_nothing(written, text, columns, rows):
+    assert_array_equal(walk(open_source(written(text), columns))[0], rows)
+
+
+def test_options_overrule_what_a_file_shows(written):
+    path = written("a,b;c,d\n1,2;3,4\n5,6;7,8\n")
+    assert open_source(path, delimiter=";").labels == ["a,b", "c,d"]
+    assert_array_equal(walk(open_source(path, delimiter=";"))[0], [[1.2, 3.4], [5.6, 7.8]])
+    path = written("x;y\n1,234;2\n")
+    assert walk(open_source(path))[0][0, 0] == 1.234
+    assert walk(open_source(path, decimal="."))[0][0, 0] == 1234
+    path = written("x;y\n1;2\n", "points.data")
+    assert_array_equal(walk(open_source(path, delimiter=";"))[0], [[1, 2]])
+
+
+YEARS = "2001,2002,2003\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "options", "labels"),
+    [
+        (YEARS, {"header": True}, ["2001", "2002", "2003"]),
+        (YEARS, {"header": False}, [0, 1, 2]),
+        (YEARS, {"columns": ["2001", "2003"]}, ["2001", "2003"]),
+        (YEARS, {"columns": [2003, 2001]}, ["2003", "2001"]),
+        (YEARS, {"columns": ["2001"], "weight": "2003"}, ["2001"]),
+        (YEARS, {"columns": [0, 2]}, [0, 2]),
+        ("400.5,401.0,401.5\n", {"columns": [401, 400.5]}, ["401.0", "400.5"]),
+        ("0,1,2\n", {}, ["0", "1", "2"]),
+        ("name,2001,2002\n", {"columns": ["2001"]}, ["2001"]),
+        ("x,,2002\n", {}, ["x", "", "2002"]),
+        ("0.5,-0.25,0.125\n", {}, [0, 1, 2]),
+        ("0.5,0.25,0.5\n", {}, [0, 1, 2]),
+        ("0.5,nan,0.75\n", {"columns": [0]}, [0]),
+        ("# made by hand\n# x, y, z\n", {}, ["x", "y", "z"]),
+        ("# x, y, z\n", {"header": False}, [0, 1, 2]),
+        ("# x, y, z\na,b,c\n", {}, ["a", "b", "c"]),
+    ],
+)
+def test_what_the_first_line_is(written, first, options, labels):
+    source = open_source(written(first + lines(rows=np.abs(ROWS))), **options)
+    assert list(source.labels) == labels
+    is_row = first[0] != "#" and not isinstance(labels[0], str)
+    if not (is_row and "nan" in first):
+        assert len(walk(source)[0]) == len(ROWS) + is_row
+
+
+@pytest.mark.parametrize(
+    "first", [YEARS, "4000,3998,3996\n", "400.5,401.0,401.5\n", "0.5,0.75,2.5\n"]
+)
+def test_a_first_line_that_could_be_either_is_refused_with_both_ways_out(written, first):
+    with pytest.raises(DataError, match=r"header=False says the former, header=True the latter"):
+        open_source(written(first + lines(rows=np.abs(ROWS))))
+
+
+def test_a_row_of_numbers_and_text_is_no_header(written):
+    path = written("5.1,3.5,1.4,0.2,Iris-setosa\n4.9,3.0,1.4,0.2,Iris-setosa\n5.5,3.9,1.5,0.3,I\n")
+    assert_array_equal(walk(open_source(path, [0, 3]))[0], [[5.1, 0.2], [4.9, 0.2], [5.5, 0.3]])
+    with pytest.raises(
+        DataError, match=r"row 0 of points.csv holds the text 'Iris-setosa' in column"
+    ):
+        walk(open_source(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nx;y\n1,5;2\n3;4\n",
+        '"sep=;"\r\nx;y\r\n1,5;2\r\n3;4\r\n',
+        "\ufeffsep=|\nx|y\n1.5|2\n3|4\n",
+        "# one, or two\n#\n\nx,y\n1.5,2\n3,4\n",
+        "# one, two\nx,y\n# three\n1.5,2\n   # four, five\n3,4\n# six",
+        "#x,y\n1.5,2\n3,4\n",
+        "# x y\n1.5 2\n#\n3 4\n",
+        "## format 4\n#x\ty\n1.5\t2\n3\t4\n",
+        "x,y,\n1.5,2,\n3,4,\n",
+        "x,y\n1.5,2,\n3,4,\n",
+        "x,y,\n1.5,2\n3,4\n",
+        "x;y;\n1,5;2;\n3;4;\n",
+        "x , y\n1.5 , 2\n3 , 4\n",
+    ],
+)
+def test_what_stands_around_a_table_is_left_out(written, text):
+    source = open_source(written(text))
+    assert list(source.labels) == ["x", "y"]
+    assert_array_equal(walk(source)[0], [[1.5, 2], [3, 4]])
+
+
+def test_a_trailing_separator_without_header_is_no_column(written):
+    source = open_source(written("1.5,-2,\n3,4,\n2,-3,\n"))
+    assert list(source.labels) == [0, 1]
+    assert_array_equal(walk(source)[0], [[1.5, -2], [3, 4], [2, -3]])
+
+
+def test_a_column_without_values_that_has_a_name_is_one(written):
+    with pytest.raises(DataError, match=r"no value.*column 'y'"):
+        walk(open_source(written("x,y\n1,\n2,\n")))
+
+
+def test_lines_with_hashes_are_rows_where_they_have_as_many_cells_and_no_number(written):
+    source = open_source(written("tag,x\n#a,1\n#b,2\nc,3\n"), ["x"])
+    assert_array_equal(walk(source)[0], [[1], [2], [3]])
+
+
+@pytest.mark.parametrize("separator", [",", " "])
+@pytest.mark.parametrize("comment", ["# end", "# the{0}end", "  # a{0}b{0}c{0}d"])
+def test_comments_and_blanks_far_below_the_head_are_left_out(written, separator, comment):
+    rows = some_rows(9000)  # some 500 kB
+    text = f"x{separator}y{separator}z\n" + lines(separator, rows=rows)
+    more = comment.format(separator) + "\n" + lines(separator + " ", rows=rows)
+    source = open_source(written(text + more))
+    for _ in range(2):
+        assert_array_equal(walk(source, 1000)[0], np.concatenate([rows, rows]))
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('x,y\n"1,234",2\n"1,234,567.5",3\n', [[1234, 2], [1234567.5, 3]]),
+        ("x;y\n1.234,5;2\n1.234.567,25;-3\n", [[1234.5, 2], [1234567.25, -3]]),
+        ("x;y\n1 234,5;2\n-12\u202f345,25;3\n", [[1234.5, 2], [-12345.25, 3]]),
+        ("x\ty\n1'234.5\t2\n1\u2019234\t3\n", [[1234.5, 2], [1234, 3]]),
+        ("x;y\n1.234;0,5\n2;1\n", [[1234, 0.5], [2, 1]]),
+        ("x;y\n0,125;1\n1,250;2\n", [[0.125, 1], [1.25, 2]]),
+    ],
+)
+def test_thousands_are_read_and_told(written, text, rows):
+    source = open_source(written(text))
+    assert_array_equal(walk(source)[0], rows)
+    assert ("True/False or thousands in 'x'" in source.read_as) == (rows[0][0] > 2)
+
+
+@pytest.mark.parametrize("words", [("True", "False"), ("true", "false"), ("TRUE", "FALSE")])
+def test_true_and_false_are_one_and_zero(written, words):
+    source = open_source(written("x,f\n1,{}\n2,{}\n".format(*words)), weight="f")
+    assert_array_equal(walk(source)[1], [1, 0])
+
+
+@pytest.mark.parametrize(("cell", "number"), [("True", 1), ('"1,500"', 1500), ("5", 5)])
+def test_words_and_thousands_far_below_the_head_are_read(written, cell, number):
+    source = open_source(written("x,f\n" + "1,0\n" * 300_000 + f"2,{cell}\n" + "3,1\n" * 300_000))
+    for _ in range(2):
+        rows = walk(source, 10_000)[0]
+        assert len(rows) == 600_001
+        assert_array_equal(rows[299_999:300_002], [[1, 0], [2, number], [3, 1]])
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("cell", ["Maybe", "12,34.5.6", "1.5,2", "   "])
+def test_a_cell_that_is_no_number_is_named_in_a_column_of_thousands(written, decimal, cell):
+    point = "," if decimal == "." else "."
+    text = f"x;f\n1;1{point}000{decimal}5\n" + "2;3\n" * 50 + f"2;{cell}\n" + "2;no\n"
+    with pytest.raises(
+        DataError, match=f"row 51 of points.csv holds the text '{cell}' in column 'f'"
+    ):
+        walk(open_source(written(text), decimal=decimal, delimiter=";"))
+    with pytest.raises(DataError, match=r"row 1 of points.csv holds the text '1.5' in column 'x'"):
+        walk(open_source(written("x;y\n1,5;2\n1.5;2\n1,5;2\n")))
+    with pytest.raises(DataError, match=r"row 1 of points.csv holds the text '1.5' in column 'x'"):
+        walk(open_source(written("x;y\n1.000,5;2\n1.5;2\n1,5;2\n"), decimal=","))
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("separator", [";", "  "])
+def test_encodings_are_found(written, encoding, separator):
+    text = f"größe{separator}é{separator}z\n" + lines(separator) + "# end\n"
+    path = written(text, encoding=encoding)
+    for source in (open_source(path), open_source(path, ["größe", "é", "z"], encoding=encoding)):
+        assert_array_equal(walk(source)[0], ROWS)
+        assert source.labels == ["größe", "é", "z"]
+    if encoding not in ("utf-8", "utf-8-sig"):
+        assert encoding in open_source(path).read_as
+
+
+def test_an_encoding_that_is_given_is_taken_and_one_that_fails_is_named(written):
+    path = written("größe,x\n1,2\n", encoding="cp1250")
+    assert open_source(path, encoding="cp1250").labels == ["größe", "x"]
+    for encoding, said in (("ascii", "not written in ascii.*encoding=... names"), ("u8x", "'u8x'")):
+        with pytest.raises(DataError, match=said):
+            open_source(path, encoding=encoding)
+    far = written(b"x,t\n" + b"1,a\n" * 50_000 + "2,ü\n".encode("latin-1"))
+    assert_array_equal(walk(open_source(far, ["x"]), 10_000)[0][-1], [2])
+    with pytest.raises(
+        DataError, match=r"points.csv is not written in ascii.*encoding=\.\.\. names"
+    ):
+        walk(open_source(far, ["x"], encoding="ascii"))
+
+
+COMPRESSIONS = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": lambda text: pa.compress(text, "zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("suffix", ["", ".csv", ".tsv", ".txt", ".dat", ".CSV"])
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_text_is_read_under_its_names_compressed_or_not(written, suffix, compression):
+    data = COMPRESSIONS[compression](("x;y;z\n" + lines(";", ",")).encode())
+    for name in (f"points{suffix}{compression}", f"points{suffix}"):  # a name may not tell
+        source = open_source(written(data, name))
+        assert_array_equal(walk(source)[0], ROWS)
+
+
+@pytest.mark.parametrize("compression", [each for each in COMPRESSIONS if each])
+def test_a_compressed_file_that_is_cut_is_refused(written, compression):
+    text = ("x,y,z\n" + lines(rows=some_rows(30_000))).encode()
+    data = COMPRESSIONS[compression](text)
+    for length in (len(data) - 4000, len(data) // 2, 20):
+        with pytest.raises(DataError, match="points"):
+            walk(open_source(written(data[:length], f"points.csv{compression}")), 10_000)
+
+
+@pytest.mark.parametrize("name", ["points.csv", "points.csv.gz", "points.csv.xz"])
+def test_a_line_of_any_length_is_read_in_columns_that_are_not_asked_for(written, name):
+    notes = ["short"] * 200
+    notes[3], notes[150] = "z" * 200_000, '"' + "many\nlines, " * 500_000 + '"'
+    text = "x,y,note\n" + "".join(f"{at},{at + 0.5},{note}\n" for at, note in enumerate(notes))
+    source = open_source(written(COMPRESSIONS[name[10:]](text.encode()), name), ["x", "y"])
+    for _ in range(2):
+        assert_array_equal(walk(source)[0], np.arange(200)[:, None] + [0, 0.5])
+
+
+@pytest.mark.parametrize("name", ["points.csv", "points.csv.gz"])
+def test_a_quote_that_opens_megabytes_is_refused(written, name):
+    text = "x,y\n" + "1,2\n" * 100 + '3,"4\n' + "5,6\n" * 2**20
+    with pytest.raises(DataError, match=r"the last quote of points.csv.*, byte 406, opens a cell"):
+        walk(open_source(written(COMPRESSIONS[name[10:]](text.encode()), name)))
+
+
+def test_a_header_of_many_names_is_read(written):
+    names = [f"gene_{at:07d}" for at in range(110_000)]
+    row = ",".join(map(str, range(110_000)))
+    path = written(",".join(names) + "\n" + (row + "\n") * 3)
+    source = open_source(path, [names[5], names[-1]])
+    assert_array_equal(walk(source)[0], [[5, 109_999]] * 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        (
+            "x,y\n1,2\n3\n",
+            {},
+            r"row 1 of .* has 1 column\(s\).* names 2, separated by ','.*delimiter=",
+        ),
+        ("x y\n1 2\n3\n", {}, r"row 1 of .* names 2, separated by blanks.*delimiter=\.\.\."),
+        (
+            "1.5 -2\n1 2 3\n3 4\n",
+            {"header": False},
+            r"row 1 of .* has 3 column\(s\) where there are 2, separated",
+        ),
+        ("# a\nx,y\n1,2\n3\n", {}, r"row 1 of .* has 1 column\(s\)"),
+        ("x;y\n1;2\n", {"delimiter": ","}, r"row 0 .* '1;2' in column 'x;y'.*',', .*delimiter="),
+        ("x,y\n1,2\n", {"delimiter": ";"}, r"row 0 .* '1,2' in column 'x,y'.*';', .*delimiter="),
+        ("x;y\n1,5;2\n", {"decimal": "."}, r"row 0 .* '1,5' in column 'x'.*decimal '\.'.*decimal="),
+        ("x;y\n1;2\n", {"columns": ["x"], "delimiter": ","}, r"no column 'x'.*separated by ','"),
+        ("x;y\n1;2\n", {"delimiter": ";;"}, "delimiter=';;' separates nothing"),
+        ("x;y\n1;2\n", {"delimiter": ""}, "delimiter='' separates nothing"),
+        ("x;y\n1;2\n", {"decimal": ";"}, "decimal=';' is unknown"),
+        ("x;y\n1;2\n", {"header": 0}, "header=0 is unknown"),
+        ("# nothing\n\n", {}, "no line but comments"),
+        ("1,2\n", {"header": True}, "holds no rows"),
+        (b"PAR1....", {}, "is a Parquet file; name it .parquet"),
+        (b"PK\x03\x04....", {}, "is a zip archive"),
+        (b"\x00\x01\x02\x03", {}, "bytes that are no text"),
+    ],
+)
+def test_errors_name_what_was_assumed_and_what_changes_it(written, text, options, said):
+    with pytest.raises(DataError, match=said) as caught:
+        open_source(written(text), **options).fold(lambda block: len(block.rows), int.__add__, 10)
+    assert "mend" not in str(caught.value)
+
+
+def test_options_of_text_are_refused_of_what_is_none(tmp_path):
+    np.save(tmp_path / "x.npy", ROWS)
+    for data in (tmp_path / "x.npy", ROWS):
+        with pytest.raises(DataError, match=r"delimiter=';' does not apply to .*; it is for text"):
+            open_source(data, delimiter=";")
+    with pytest.raises(DataError, match="header=False does not apply"):
+        open_source(ROWS, header=False)

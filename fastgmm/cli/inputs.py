@@ -19,7 +19,7 @@ from fastgmm.sources.formats.dialect import PLAIN
 
 def rows(data: str, reading: WeightedReading) -> Source:
     """Open the rows of a file for a fit."""
-    is_array, weight = has_numbered_columns(Path(data)), reading.weight
+    is_array, weight = has_numbered_columns(data), reading.weight
     columns = _columns_of(reading.columns, is_array)
     return _opened(data, columns, reading, None if weight is None else _column_of(weight, is_array))
 
@@ -67,7 +67,7 @@ def refuse_swapped(data: str) -> None:
 
 def rows_for(model: GaussianMixture, model_path: Path, data: str, reading: Reading) -> Source:
     """Open the columns that a model was fitted on; other columns are ignored."""
-    is_array = has_numbered_columns(Path(data))
+    is_array = has_numbered_columns(data)
     names = getattr(model, "feature_names_in_", None)
     chosen = _columns_of(reading.columns, is_array)
     if chosen is None and names is not None and not is_array:

@@ -29,7 +29,7 @@ class BatchSource(Source):
     ) -> None:
         self.name = name
         self.chunk_rows = reading.chunk_rows or 1
-        self._lengths = self._lengths_of_lists(schema)
+        self._lengths = self._lengths_of_lists(schema, reading)
         table = ArrowTable(schema.empty_table(), spread(schema, self._lengths))
         chosen = choose(table.labels, reading, name, table.groups)
         labels = [table.labels[position] for position in chosen.features]
@@ -43,18 +43,23 @@ class BatchSource(Source):
     def batches(self) -> Iterator[tuple[Place, Any]]:
         """Walk the record batches of the columns `names`, each with the place of its first row."""
 
-    def _lengths_of_lists(self, schema: Any) -> dict[str, int]:
+    def _lengths_of_lists(self, schema: Any, reading: Reading) -> dict[str, int]:
         """Read the first lists of columns whose type does not tell how long they are."""
         self.names = [field.name for field in schema if needs_rows(field.type)]
         if not self.names:
             return {}
+        asked = set(map(str, reading.columns or ()))
         found: dict[str, int] = {}
         with closing(self.batches()) as batches:  # type: ignore[type-var]
             for _, batch in batches:
                 found = lengths(batch) | found
                 if len(found) >= len(self.names):
                     break
-        return found
+        # a file without rows, beside others: as many as are asked for
+        return {
+            name: sum(f"{name}[{number}]" in asked for number in range(len(asked)))
+            for name in self.names
+        } | found
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows, so few of a batch at a time that they stay in cache."""

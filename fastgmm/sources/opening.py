@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from fastgmm.sources.columns import ALL, Reading, Text
 from fastgmm.sources.dask.collection import DaskSource, is_dask
 from fastgmm.sources.formats import open_files
 from fastgmm.sources.formats.chunked import open_stored
+from fastgmm.sources.formats.parquet import open_parquet
 from fastgmm.sources.in_memory import TableSource
 from fastgmm.sources.iterable import IterableSource, refuse_iterator
 from fastgmm.sources.lazy import DatasetSource, LazySource
@@ -128,7 +128,7 @@ def reader_of(data: Any) -> Reader:
         return open_array
     if isinstance(data, Source):
         return _as_it_is
-    if isinstance(data, str | os.PathLike):
+    if isinstance(data, str | os.PathLike) or _is_paths(data):
         return open_path
     refuse_stranger(data)
     for library, names, reader in OF_LIBRARIES:
@@ -198,11 +198,17 @@ def _in_memory(table: Table, name: str, reading: Reading = ALL) -> Source:
     return source
 
 
-def open_path(data: str | os.PathLike[str], reading: Reading = ALL) -> Source:
-    """Open a file, a store, a folder or a pattern."""
-    if not os.fspath(data):
-        raise DataError("the path is empty; give the path of a file, or of a folder of Parquet")
-    return open_files(Path(data), reading)
+def open_path(data: Any, reading: Reading = ALL) -> Source:
+    """Open a file, a store, a folder, a pattern or a URL, or a list of these."""
+    for path in data if _is_paths(data) else [data]:
+        if not os.fspath(path):
+            raise DataError("the path is empty; give the path of a file or of a folder of files")
+    return open_files(data, reading)
+
+
+def _is_paths(data: Any) -> bool:
+    several = isinstance(data, list | tuple) and bool(data)
+    return several and all(isinstance(each, str | os.PathLike) for each in data)
 
 
 # what is known by its class, in the order of asking
@@ -212,4 +218,5 @@ OF_LIBRARIES: tuple[tuple[str, tuple[str, ...], Reader], ...] = (
     ("zarr", ("Array",), open_stored),
     ("polars", ("LazyFrame",), LazySource),
     ("pyarrow.dataset", ("Dataset",), DatasetSource),
+    ("pyarrow.parquet", ("ParquetFile",), open_parquet),
 )

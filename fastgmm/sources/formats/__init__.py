@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from fastgmm.errors import DataError
 from fastgmm.sources.columns import Reading, Text
+from fastgmm.sources.formats import remote
 from fastgmm.sources.formats.csv import CsvSource
 from fastgmm.sources.formats.feather import FeatherSource
-from fastgmm.sources.formats.file import File, find
+from fastgmm.sources.formats.file import File, find, is_folder
 from fastgmm.sources.formats.hdf5 import Hdf5Source
+from fastgmm.sources.formats.hive import open_keyed
 from fastgmm.sources.formats.npy import NpySource
 from fastgmm.sources.formats.parquet import ParquetSource
+from fastgmm.sources.formats.several import open_several
 from fastgmm.sources.formats.text import RAW_NUMBERS
 from fastgmm.sources.formats.zarr import ZarrSource, is_zarr
 from fastgmm.sources.source import Source
@@ -23,38 +28,91 @@ READERS: dict[str, Callable[[File, Reading], Source]] = {
     ".arrow": FeatherSource,
     ".arrows": FeatherSource,
     ".feather": FeatherSource,
+    ".ipc": FeatherSource,
     ".h5": Hdf5Source,
     ".hdf5": Hdf5Source,
     ".hdf": Hdf5Source,
+    ".pq": ParquetSource,
+    ".parq": ParquetSource,
+    ".parquet": ParquetSource,
 }
+Given = str | os.PathLike[str]
 ARRAYS = (NpySource, Hdf5Source)  # their columns have numbers, not names
 KNOWN: dict[Callable[[File, Reading], Source], Sequence[str]] = {
     Hdf5Source: ["dataset"],
     CsvSource: Text._fields,
 }  # options of a format
+ANYTHING = ("", ".txt", ".dat")  # a README, too: of a folder, read where there is nothing else
 COMPRESSED = (".gz", ".bz2", ".zst", ".xz")  # a text by its name, whatever its bytes say
 
 
-def open_files(path: Path, reading: Reading) -> Source:
-    """Open a file by its suffix, or the Parquet files of a folder or a pattern."""
-    if is_zarr(path):
-        reading.refuse_options(path.name, ["dataset"])
-        return ZarrSource(path, reading)
-    files = find(path)
-    if {file.path.suffix.lower() for file in files} == {".parquet"}:
-        reading.refuse_options(path.name)
-        return ParquetSource(files, path.name, reading)
-    if len(files) > 1:
-        raise DataError(f"{path} matches files that are not Parquet; only those are read together")
-    (file,) = files
-    reader = _reader(file, reading)
-    reading.refuse_options(file.name, KNOWN.get(reader, ()))
-    return reader(file, reading)
+def open_files(given: Given | Sequence[Given], reading: Reading) -> Source:
+    """Open a file by its suffix, or all files of a folder, a pattern or a list of these."""
+    several = [given] if isinstance(given, str | os.PathLike) else given
+    if len(several) == 1 and is_zarr(where := _where(several[0])):
+        reading.refuse_options(PurePath(where).name, ["dataset"])
+        return ZarrSource(where, reading)
+    files, name = _found(several)
+    readers = {_reader(file, reading): file for file in files}
+    if len(readers) > 1:
+        shown = " and ".join(file.name for file in readers.values())
+        suffix = _suffix(files[0].path)
+        raise DataError(
+            f"{shown} are of different formats; give files of one, as with a pattern: "
+            f"'data/*{suffix}'"
+        )
+    (reader,) = readers
+    reading.refuse_options(name, KNOWN.get(reader, ()))
+    return open_several(
+        files, name, reading, lambda file, reading: open_keyed(file, reading, reader)
+    )
 
 
-def has_numbered_columns(path: Path) -> bool:
+def has_numbered_columns(given: Given) -> bool:
     """Whether the columns of a file are numbered from 0, since they have no names."""
-    return is_zarr(path) or READERS.get(_suffix(path)) in ARRAYS
+    where = _where(given)
+    if is_zarr(where):
+        return True
+    paths = [file.path for file in _tables(find(where))] if is_folder(where) else [Path(where)]
+    return {READERS.get(_suffix(path)) for path in paths}.issubset(ARRAYS)
+
+
+def _where(given: Given) -> Path | str:
+    """Return a path, or the URL of what is not on disk."""
+    if isinstance(given, str) and remote.is_url(given):
+        return remote.local(given) or given
+    return Path(given)
+
+
+def _found(several: Sequence[Given]) -> tuple[list[File], str]:
+    """Find all files, and what messages call them."""
+    files: list[File] = []
+    for each in several:
+        where = _where(each)
+        files += _tables(find(where)) if is_folder(where) else find(where)
+    first = _where(several[0])
+    name = first.name if isinstance(first, Path) else first.rstrip("/").rpartition("/")[2]
+    if len(several) > 1:
+        name = f"{files[0].name} and the other files"
+    names = Counter(file.name for file in files)
+    whole = [file._replace(name=str(file.elsewhere or file.path)) for file in files]
+    named = [
+        file if names[file.name] == 1 else full for file, full in zip(files, whole, strict=True)
+    ]
+    return named, name
+
+
+def _tables(files: list[File]) -> list[File]:
+    """Return the files of a folder that are tables: the Parquet files, if there are any."""
+    known = [file for file in files if _suffix(file.path) in READERS]
+    sure = [file for file in known if _suffix(file.path) not in ANYTHING]
+    first = [file for file in sure if READERS[_suffix(file.path)] is ParquetSource]
+    if not (found := first or sure or known):
+        raise DataError(
+            f"{files[0].path.parent} holds no file that is read, only such as {files[0].name}; "
+            f"{_known()} are"
+        )
+    return found
 
 
 def _reader(file: File, reading: Reading) -> Callable[[File, Reading], Source]:
@@ -68,11 +126,14 @@ def _reader(file: File, reading: Reading) -> Callable[[File, Reading], Source]:
             f"{file.name} is an archive of arrays (a model file is one, too); give one of "
             "them, numpy.load(path)[name], or save it alone as .npy"
         )
-    known = ", ".join(filter(None, [*READERS, ".parquet", ".zarr"]))
     raise DataError(
-        f"{file.name} has the unknown suffix {suffix!r}; {known} are read, text also with "
+        f"{file.name} has the unknown suffix {suffix!r}; {_known()} are read, text also with "
         f"{', '.join(COMPRESSED)} after it, or under any name with delimiter=... {RAW_NUMBERS}"
     )
+
+
+def _known() -> str:
+    return ", ".join(filter(None, [*READERS, ".zarr"]))
 
 
 def _suffix(path: Path) -> str:

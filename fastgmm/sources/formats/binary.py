@@ -67,7 +67,7 @@ class PlainSource(Source):
         """Walk the rows, each chunk in the buffer of the one before."""
         read = _columns_reader if self._layout.fortran else _rows_reader
         n_rows = self._layout.shape[0]
-        with self._file.reading(EOFError), open(self._file.path, "rb", buffering=0) as opened:
+        with self._file.reading(EOFError), self._file.open(buffering=0) as opened:
             stretch = read(opened, self._layout, min(self._chunk_rows, n_rows))
             for start in range(0, n_rows, self._chunk_rows):
                 table = ArrayTable(stretch(start, min(start + self._chunk_rows, n_rows)))
@@ -82,7 +82,7 @@ class PlainSource(Source):
         n_rows, width = self._layout.shape
         row_bytes = width * self._layout.dtype.itemsize
         start = 0
-        with self._file.reading(EOFError), open(self._file.path, "rb", buffering=0) as opened:
+        with self._file.reading(EOFError), self._file.open(buffering=0) as opened:
             while start < n_rows:
                 rows = buffer()[: min(self._chunk_rows, n_rows - start)]
                 _fill(opened, self._layout.offset + start * row_bytes, rows)

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastgmm.errors import require
+from fastgmm.errors import DataError, require
 from fastgmm.sources.arrow import BatchSource, counted
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Reading
 from fastgmm.sources.formats.file import File
 
+VERSION_1 = b"FEA1"
 MAGIC = b"ARROW1"  # at the head of a file; a stream has none
 
 
@@ -27,8 +28,15 @@ class FeatherSource(BatchSource):
         reading: Reading = ALL,
     ) -> None:
         self._file = file
-        with file.path.open("rb") as opened:
-            self._is_stream = opened.read(len(MAGIC)) != MAGIC
+        with file.open() as opened:
+            found = opened.read(len(MAGIC))
+        self._is_stream = found != MAGIC
+        if found.startswith(VERSION_1):
+            raise DataError(
+                f"{file.name} is Feather of version 1, which pyarrow gives up; write it anew: "
+                "from pyarrow import feather; "
+                "feather.write_feather(feather.read_table(path), path)"
+            )
         with self._opened() as reader:
             schema = reader.schema
         self._columns = schema.names
@@ -52,6 +60,6 @@ class FeatherSource(BatchSource):
         read = pyarrow.ipc.open_stream if self._is_stream else pyarrow.ipc.open_file
         with (
             self._file.reading(pyarrow.ArrowException),
-            pyarrow.OSFile(str(self._file.path)) as opened,
+            self._file.stream() as opened,
         ):
             yield read(opened, **options)

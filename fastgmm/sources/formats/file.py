@@ -1,29 +1,44 @@
-"""Files on disk: found by path or pattern, and the same in every pass."""
+"""Files, on disk or elsewhere: found by path, pattern or URL, and the same in every pass."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO, NamedTuple
+from urllib.parse import unquote
 
-from fastgmm.errors import DataError, SourceChangedError
+from fastgmm.errors import DataError, SourceChangedError, require
+from fastgmm.sources.formats import remote
+
+Keys = tuple[tuple[str, str], ...]
 
 
 class File(NamedTuple):
     """A file as it was when its source was opened."""
 
-    path: Path
+    path: Path  # of a file elsewhere: what its URL ends in
     size: int
-    modified: int  # nanoseconds
+    modified: int | str  # nanoseconds, or what fsspec has for them
     inode: int
+    name: str  # what messages call it: with the folders below the one that was given
+    keys: Keys = ()  # of the folders it lies in, each named key=value
+    elsewhere: remote.Object | None = None
 
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return self.path.name
+    def open(self, buffering: int = -1) -> BinaryIO:
+        """Open it to be read as bytes."""
+        if self.elsewhere is not None:
+            return self.elsewhere.open()
+        return open(self.path, "rb", buffering=buffering)
+
+    def stream(self) -> Any:
+        """Open it as Arrow does, without Python where it is on disk."""
+        pyarrow = require("pyarrow", "io")
+        if self.elsewhere is not None:
+            return pyarrow.PythonFile(self.elsewhere.open(), mode="r")
+        return pyarrow.OSFile(os.fspath(self.path))
 
     @contextmanager
     def reading(self, *errors: type[Exception]) -> Iterator[None]:
@@ -41,39 +56,93 @@ class File(NamedTuple):
 
     def check(self) -> None:
         """Refuse a file that was replaced, written to or truncated since it was opened."""
+        where = self.path if self.elsewhere is None else self.elsewhere
         try:
-            now = look_at(self.path)
+            now = look_at(where)
         except FileNotFoundError as error:
-            raise SourceChangedError(f"{self.path} is gone since it was opened") from error
-        if now != self:
+            raise SourceChangedError(f"{where} is gone since it was opened") from error
+        if (now.size, now.modified, now.inode) != (self.size, self.modified, self.inode):
             raise SourceChangedError(
-                f"{self.path} changed since it was opened: it had {self.size} bytes and has "
+                f"{where} changed since it was opened: it had {self.size} bytes and has "
                 f"{now.size}, or was written anew; open it again when nothing writes to it"
             )
 
 
-def look_at(path: Path) -> File:
-    """Note the size, time and inode of a file."""
+def look_at(where: Path | remote.Object, below: int = 0) -> File:
+    """Note the size, time and inode of a file.
+
+    Parameters
+    ----------
+    where : Path or remote.Object
+    below : int
+        How many parts of its path are folders above those that name it; all but the last, if 0.
+    """
+    elsewhere = where if isinstance(where, remote.Object) else None
+    path = where if isinstance(where, Path) else where.path
+    parts = path.parts[below or len(path.parts) - 1 :]
+    keys = _keys(path.parts[below:-1])
+    state: tuple[int, int | str, int]
+    state = _on_disk(path) if elsewhere is None else elsewhere.look()
+    size, modified, inode = state
+    return File(path, size, modified, inode, str(PurePath(*parts)), keys, elsewhere)
+
+
+def _on_disk(path: Path) -> tuple[int, int, int]:
+    """Return size, time and inode."""
     try:
         found = os.stat(path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"there is no file {str(path)!r}") from error
-    return File(path, found.st_size, found.st_mtime_ns, found.st_ino)
+        raise FileNotFoundError(
+            f"there is no file {str(path)!r}; a text given as rows is the path or the URL of a "
+            "file, of a folder, or a pattern such as 'data/*.parquet'"
+        ) from error
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
-def find(path: Path) -> list[File]:
-    """Find one file, or the Parquet files of a folder or a pattern, in the order of their paths."""
-    if path.is_dir():
-        return _some(sorted(path.rglob("*.parquet")), f"no .parquet file in the folder {path}")
-    if not path.exists() and glob.has_magic(str(path)):
-        paths = [Path(each) for each in sorted(glob.glob(str(path), recursive=True))]
-        return _some(paths, f"no file matches the pattern {path}")
-    return [look_at(path)]
+def _keys(folders: Sequence[str]) -> Keys:
+    """Return what folders are named as hive writes it: key=value, with %20 for a blank."""
+    pairs = (folder.partition("=") for folder in folders)
+    return tuple((unquote(key), unquote(value)) for key, equals, value in pairs if key and equals)
 
 
-def _some(paths: list[Path], nothing: str) -> list[File]:
-    """Leave out hidden files, and what a writer leaves beside its files (_temporary)."""
-    shown = [path for path in paths if path.is_file() and path.name[0] not in "._"]
+def is_folder(given: str | Path) -> bool:
+    """Whether a path or a URL is that of a folder."""
+    if isinstance(given, Path):
+        return given.is_dir()
+    return remote.is_folder(given)
+
+
+def find(given: str | Path) -> list[File]:
+    """Find one file, or those in a folder or of a pattern, in the order of their paths."""
+    if isinstance(given, str):
+        return _of_url(given)
+    if given.is_dir():
+        paths = [path for path in sorted(given.rglob("*")) if _is_shown(path, len(given.parts))]
+        return _some(paths, f"no .parquet file in the folder {given}, nor any other", given)
+    if not given.exists() and glob.has_magic(str(given)):
+        paths = [Path(each) for each in sorted(glob.glob(str(given), recursive=True))]
+        paths = [path for path in paths if _is_shown(path, len(path.parts) - 1)]
+        return _some(paths, f"no file matches the pattern {given}", None)
+    return [look_at(given)]
+
+
+def _of_url(url: str) -> list[File]:
+    found, root = remote.find(url)
+    if root is None:
+        return [look_at(each) for each in found]
+    shown = [each for each in found if _is_shown(each.path, len(root.parts))]
     if not shown:
+        raise FileNotFoundError(f"no .parquet file in the folder {url}, nor any other")
+    return [look_at(each, len(root.parts)) for each in shown]
+
+
+def _is_shown(path: PurePath, below: int) -> bool:
+    """Leave out what is hidden, and what a writer leaves beside its files (_temporary)."""
+    return all(part[0] not in "._" for part in path.parts[below:])
+
+
+def _some(paths: list[Path], nothing: str, root: Path | None) -> list[File]:
+    files = [path for path in paths if path.is_file()]
+    if not files:
         raise FileNotFoundError(nothing)
-    return [look_at(path) for path in shown]
+    return [look_at(path, 0 if root is None else len(root.parts)) for path in files]

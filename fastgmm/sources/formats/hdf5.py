@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from fastgmm.errors import require
@@ -32,7 +32,11 @@ class Hdf5Source(StoredSource):
 @contextmanager
 def _opened(file: File) -> Iterator[Any]:
     h5py = require("h5py", "hdf5")
-    with file.reading(KeyError, RuntimeError), h5py.File(file.path, "r") as root:
+    with (
+        file.reading(KeyError, RuntimeError),
+        nullcontext(file.path) if file.elsewhere is None else file.open() as opened,
+        h5py.File(opened, "r") as root,
+    ):
         yield root
 
 

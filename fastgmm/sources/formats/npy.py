@@ -36,7 +36,7 @@ class NpySource(PlainSource):
 
 def _header(file: File) -> Layout:
     """Read the header, and hold it against the size of the file."""
-    with file.reading(ValueError), open(file.path, "rb") as opened:
+    with file.reading(ValueError), file.open() as opened:
         version = np.lib.format.read_magic(opened)
         if version not in READERS:
             raise ValueError(f"its format version, {version[0]}.{version[1]}, is not known")

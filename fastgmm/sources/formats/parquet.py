@@ -1,22 +1,18 @@
-"""Parquet files, one or many, read a few row groups' rows at a time."""
+"""Parquet files, read a few row groups' rows at a time."""
 
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
-from collections.abc import Iterator
-from itertools import accumulate
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from fastgmm.errors import require
 from fastgmm.sources.arrow import BatchSource, counted
-from fastgmm.sources.arrow_types import spread
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import ALL, Reading, choose
+from fastgmm.sources.columns import ALL, Reading
 from fastgmm.sources.formats.file import File
-from fastgmm.sources.tables import ArrowTable
 
 BUFFER_BYTES = 2**18  # decoding takes 0.94 of its processor time with 1 MB
 # Processors, all but a few of which compute: with no more of them pyarrow's own threads take from
@@ -25,48 +21,43 @@ BUFFER_BYTES = 2**18  # decoding takes 0.94 of its processor time with 1 MB
 FEW_PROCESSORS = 4
 
 
-class ParquetSource(BatchSource):
-    """Parquet files whose columns are matched by name, one file after the other."""
+class OpenedParquetSource(BatchSource):
+    """What `pyarrow.parquet.ParquetFile` reads, opened for every pass."""
 
     reads_ahead = True
-    guarded = True
 
     def __init__(
         self,
-        files: list[File],
+        opened: Callable[[], AbstractContextManager[Any]],
         name: str,
         reading: Reading = ALL,
     ) -> None:
-        footers = [_footer(file) for file in files]
-        self._files = files
-        self._starts = [0, *accumulate(n_rows for _, n_rows in footers)]
-        n_rows = self._starts[-1]
-        super().__init__(name, footers[0][0], reading, n_rows)
-        dtypes = [
-            self._dtype(file, schema) for file, (schema, _) in zip(files, footers, strict=True)
-        ]
-        self.dtype = np.result_type(*dtypes)
-
-    def _dtype(self, file: File, schema: Any) -> np.dtype[Any]:
-        """Find the columns in one file, and whether all are float32 there."""
-        table = ArrowTable(schema.empty_table(), spread(schema, self._lengths))
-        chosen = choose(table.labels, Reading(self.labels, self.weight), file.name, table.groups)
-        return table.dtype(chosen, Place(file.name))
+        self._opened = opened
+        with opened() as reader:
+            schema, n_rows = reader.schema_arrow, reader.metadata.num_rows
+        super().__init__(name, schema, reading, n_rows)
 
     def batches(self) -> Iterator[tuple[Place, Any]]:
-        """Walk the files."""
-        pyarrow = require("pyarrow", "io")
-        for file in self._files:
-            with file.reading(pyarrow.ArrowException), _open(file) as reader:
-                batches = reader.iter_batches(
-                    self.chunk_rows, columns=self.names, use_threads=_may_decode_in_threads()
-                )
-                yield from counted(file.name, batches)
+        """Walk the row groups."""
+        with self._opened() as reader:
+            batches = reader.iter_batches(
+                self.chunk_rows, columns=self.names, use_threads=_may_decode_in_threads()
+            )
+            yield from counted(self.name, batches)
 
-    def place(self, row: int) -> str:
-        """Name the file and the row within it."""
-        at = bisect_right(self._starts, row, hi=len(self._files)) - 1
-        return Place(self._files[at].name, -self._starts[at]).row(row)
+
+class ParquetSource(OpenedParquetSource):
+    """A Parquet file."""
+
+    guarded = True
+
+    def __init__(self, file: File, reading: Reading = ALL) -> None:
+        super().__init__(partial(_open, file), file.name, reading)
+
+
+def open_parquet(data: Any, reading: Reading = ALL) -> OpenedParquetSource:
+    """Open a ParquetFile that the caller has open; it must stay so."""
+    return OpenedParquetSource(lambda: nullcontext(data), "the ParquetFile", reading)
 
 
 def _may_decode_in_threads() -> bool:
@@ -74,18 +65,17 @@ def _may_decode_in_threads() -> bool:
     return (os.cpu_count() or 1) > FEW_PROCESSORS
 
 
-def _footer(file: File) -> tuple[Any, int]:
-    """Read the schema and the number of rows."""
-    pyarrow = require("pyarrow", "io")
-    with file.reading(pyarrow.ArrowException), _open(file) as reader:
-        return reader.schema_arrow, reader.metadata.num_rows
-
-
-def _open(file: File) -> Any:
+@contextmanager
+def _open(file: File) -> Iterator[Any]:
     """Open a file so that it is read in megabytes.
 
     By default pyarrow fetches every row group at once: 371 MB for one of 4 million rows by 10,
     which is 51 MB and no slower this way.
     """
-    parquet = require("pyarrow.parquet", "io")
-    return parquet.ParquetFile(file.path, buffer_size=BUFFER_BYTES, pre_buffer=False)
+    pyarrow, parquet = require("pyarrow", "io"), require("pyarrow.parquet", "io")
+    with (
+        file.reading(pyarrow.ArrowException),
+        file.stream() as opened,
+        parquet.ParquetFile(opened, buffer_size=BUFFER_BYTES, pre_buffer=False) as reader,
+    ):
+        yield reader

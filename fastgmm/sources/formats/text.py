@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import io
 import lzma
-import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -89,21 +88,22 @@ def opened(file: File, encoding: str | None = None, tidying: Tidying = Tidying()
 
 def _decompressed(file: File) -> Any:
     pyarrow = require("pyarrow", "io")
-    with open(file.path, "rb") as beginning:
+    with file.open() as beginning:
         first = beginning.read(8)
     for start, what in STRANGERS.items():
         if first.startswith(start):
             raise DataError(f"{file.name} is {what}")
     kind = next((each for start, each in COMPRESSIONS.items() if first.startswith(start)), None)
     if kind == "xz":
-        return pyarrow.PythonFile(lzma.open(file.path), mode="r")
-    stream = pyarrow.OSFile(os.fspath(file.path))
+        packed = file.path if file.elsewhere is None else file.open()
+        return pyarrow.PythonFile(lzma.open(packed), mode="r")
+    stream = file.stream()
     return stream if kind is None else pyarrow.CompressedInputStream(stream, kind)
 
 
 def is_compressed(file: File) -> bool:
     """Whether the bytes of a file are not those of its text."""
-    with open(file.path, "rb") as beginning:
+    with file.open() as beginning:
         return beginning.read(8).startswith(tuple(COMPRESSIONS))
 
 

@@ -40,8 +40,10 @@ class CsvSource(BatchSource):
         with file.reading(pyarrow.ArrowException, *text.DAMAGED):
             self._dialect = dialect_of(file, reading)
         _refuse_open_quote(file, self._dialect)
-        schema = pyarrow.schema([(name, pyarrow.float64()) for name in self._dialect.names])
-        super().__init__(file.name, schema, self._by_text(reading))
+        reading = self._by_text(reading)
+        asked = [*(reading.columns or ()), *([] if reading.weight is None else [reading.weight])]
+        schema = pyarrow.schema([(name, pyarrow.float64()) for name in asked])
+        super().__init__(file.name, schema, reading)
         if self._dialect.is_numbered:  # as the columns of an array
             self.labels = [int(str(label)) for label in self.labels]
 
@@ -51,7 +53,7 @@ class CsvSource(BatchSource):
         return str(self._dialect._replace(spelt=self._dialect.spelt.intersection(self.names)))
 
     def _by_text(self, reading: Reading) -> Reading:
-        """Ask for columns by the text of their names, which may be numbers."""
+        """Ask for all columns by the text of their names, which may be numbers."""
         names, is_numbered = self._dialect.names, self._dialect.is_numbered
         known = {} if is_numbered else {number_of(name): name for name in names}
         columns = reading.columns

@@ -22,7 +22,7 @@ from fastgmm.sources.formats.file import File
 
 # From the likeliest to what also stands in text. A blank stands for any number of them, and tabs.
 SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'", " ": "blanks"}
-LOOKED_AT = 200  # rows that are split by each separator
+LOOKED_AT = 100  # rows that are split by each separator
 NAMED = 4  # numbers and columns that fit in a message
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # the first line, from Excel
 UNTIDY = re.compile(r"(?m)^[ \t]|[ \t]{2}|\t|[ \t]\r?$")  # blanks that pyarrow takes for cells
@@ -97,9 +97,13 @@ class _Split(NamedTuple):
     rows: list[Row]
     width: int  # of most rows: with the header's names, or an empty cell more or less
 
+    fitting: list[Row]  # the first that are so wide
+
     @property
-    def fitting(self) -> list[Row]:
-        return [row for row in self.rows if len(row) == self.width]
+    def is_table(self) -> bool:
+        """Whether most rows are as wide as the header, and not of one cell."""
+        n_fitting = sum(len(row) == self.width for row in self.rows)
+        return self.width > 1 and 2 * n_fitting >= len(self.rows)
 
     @property
     def worth(self) -> tuple[float, float]:
@@ -127,6 +131,8 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
         raise DataError(f"cannot read {file.name}: it holds no line but comments and empty ones")
     told = told._replace(delimiter=told.delimiter or preamble.delimiter)
     split, has_comments = _split_rows(lines, told)
+    if not split.first:
+        raise DataError(f"the first line of {file.name} holds a cell too long for a name")
     numeric = _numeric(split)
     header = _header(split, numeric, preamble, reading, told.header, file.name)
     blanks = split.delimiter == " " and bool(UNTIDY.search("".join(lines)))
@@ -143,7 +149,7 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
         spelt=frozenset(
             header.columns[at]
             for at in numeric
-            if any(numerals.is_spelt(row[at], split.decimal) for row in split.fitting)
+            if not all(numerals.is_plain(row[at], split.decimal) for row in split.fitting)
         ),
     )
 
@@ -239,12 +245,13 @@ def _split(lines: Sequence[str], delimiter: str | None, decimal: str | None) -> 
     (width, _), *_ = Counter(map(len, rows)).most_common(1) or [(len(first), 0)]
     if not _is_near(width, first, rows):
         width = len(first)
-    if decimal is None and width == 1 and "," in first[0] and not numerals.is_number(first[0], ","):
-        decimal = "."  # of lines with commas, each of which is one cell as it was told
+    if width == 1 and "," in "".join(first) and not numerals.is_number(first[0], ","):
+        decimal = decimal or "."  # of lines with commas, each of which is one cell as was told
     if decimal is None:
-        cells = [cell for row in [first, *rows[:LOOKED_AT]] for cell in row]
+        cells = [cell for row in [first, *rows] for cell in row]
         decimal = numerals.decimal_of(cells, delimiter)
-    return _Split(delimiter, decimal, first, first_lines, rows, width)
+    fitting = list(islice((row for row in rows if len(row) == width), LOOKED_AT))
+    return _Split(delimiter, decimal, first, first_lines, rows, width, fitting)
 
 
 def _until_too_long(reader: Iterator[Row], n_rows: int | None = None) -> Iterator[Row]:
@@ -263,8 +270,9 @@ def _sniffed(lines: Sequence[str], decimal: str | None) -> str:
     """
     known = [each for each in SEPARATORS if any(each in line for line in lines)]
     splits = [_split(lines, each, decimal) for each in known]
-    if tables := [each for each in splits if each.width > 1 and each.worth[1] >= 0.5]:
-        return max(tables, key=lambda each: each.worth).delimiter
+    if tables := [each for each in splits if each.is_table]:
+        best = tables[0] if len(tables) == 1 else max(tables, key=lambda each: each.worth)
+        return best.delimiter
     if broken := [each for each in splits if len(each.first) > 1 and each.delimiter != " "]:
         return max(broken, key=lambda each: len(each.first)).delimiter
     return next((each for each in SEPARATORS if each not in known), ",")
@@ -329,7 +337,7 @@ def _is_header(
         return told
     first = [cell.strip() for cell in split.first]
     looked_at = [first[at] for at in numeric if at < len(first)] or first
-    if not all(_is_value(cell, split.decimal) for cell in looked_at):
+    if not all(numerals.is_number(cell, split.decimal) for cell in looked_at):
         return True
     asked = _asked(reading)
     positions = [int(label) for label in asked if _is_position(label)]
@@ -365,17 +373,13 @@ def _is_position(label: Any) -> bool:
     return isinstance(label, Integral) or (isinstance(label, str) and label.isdecimal())
 
 
-def _is_value(cell: str, decimal: str) -> bool:
-    return not cell or cell in numerals.NO_VALUE or numerals.is_number(cell, decimal)
-
-
 def _numeric(split: _Split) -> list[int]:
     """Positions of the columns whose cells below the first line are numbers."""
     columns = zip(*split.fitting, strict=True)
     return [
         at
         for at, cells in enumerate(columns)
-        if any(map(str.strip, cells)) and all(_is_value(c.strip(), split.decimal) for c in cells)
+        if any(map(str.strip, cells)) and all(numerals.is_number(c, split.decimal) for c in cells)
     ]
 
 
@@ -401,10 +405,9 @@ def _is_row(split: _Split, first: Row, numeric: list[int]) -> bool:
 
 def _value(cell: str, decimal: str) -> float | None:
     """The number in a cell, or None where it holds a word or nothing."""
-    cell = cell.strip()
-    if not numerals.is_number(cell, decimal) or cell.lower() in numerals.BOOLEANS:
+    if not numerals.is_number(cell, decimal):
         return None
     for separator in numerals.THOUSANDS.replace(decimal, ""):
         cell = cell.replace(separator, "")
-    number = float(cell.replace(decimal, "."))
-    return number if math.isfinite(number) else None
+    number = number_of(cell.replace(decimal, "."))
+    return number if isinstance(number, float) and math.isfinite(number) else None

@@ -16,8 +16,14 @@ BOOLEANS = ("true", "false")
 
 
 def is_number(cell: str, decimal: str) -> bool:
-    """Whether a cell is a number, however it is written."""
-    return bool(_plain(decimal).fullmatch(cell.strip())) or is_spelt(cell, decimal)
+    """Whether a cell is a number, however it is written, or holds no value."""
+    return is_plain(cell, decimal) or is_spelt(cell, decimal)
+
+
+def is_plain(cell: str, decimal: str) -> bool:
+    """Whether a cell is a number to pyarrow's CSV reader, or no value."""
+    cell = cell.strip()
+    return _plain(decimal).fullmatch(cell) is not None or cell in NO_VALUE
 
 
 def is_spelt(cell: str, decimal: str) -> bool:

@@ -35,7 +35,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-CONTROLS = set(range(9)) | set(range(14, 26))  # bytes that stand in no text
+CONTROLS = bytes([*range(9), *range(14, 26)])  # that stand in no text
 RAW_NUMBERS = (
     "Of raw numbers, pass np.memmap(path, dtype, mode='r').reshape(-1, n_features) as X, or save "
     "that as .npy"
@@ -141,7 +141,7 @@ def _encoding_of(data: bytes, name: str) -> str:
         for first, encoding in ((0, "utf-16-be"), (1, "utf-16-le")):
             if data[first::2].count(0) == zeros and 4 * zeros > len(data):
                 return encoding
-    if set(data) & CONTROLS:
+    if len(data.translate(None, CONTROLS)) < len(data):
         raise DataError(
             f"{name} holds bytes that are no text; name the encoding with encoding=... if it is "
             f"one. {RAW_NUMBERS}"

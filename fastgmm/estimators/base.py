@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import passes
 from fastgmm.covariance import family
 from fastgmm.errors import warn
-from fastgmm.estimators import criteria, pickling
+from fastgmm.estimators import criteria, partial_fit, pickling
 from fastgmm.estimators.fitted_attributes import FITTED, is_fitted, parameters_of
 from fastgmm.estimators.validation import constructor, inputs
 from fastgmm.estimators.validation import random_state as random_states
@@ -221,14 +222,15 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         X : ndarray of shape (n_samples, n_features)
         y : ndarray of shape (n_samples,)
             The component of each row.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is no whole number, or less than 1.
         """
         parameters = self._parameters()
-        if n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples}. The sampling requires at least one "
-                "sample."
-            )
-        return sampling.sample(parameters, n_samples, random_states.legacy_state(self.random_state))
+        n_rows = constructor.checked_count("n_samples", n_samples)
+        return sampling.sample(parameters, n_rows, random_states.legacy_state(self.random_state))
 
     @classmethod
     @functools.cache
@@ -260,6 +262,8 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.__dict__ = kept | attributes
 
     def _parameters(self) -> Parameters:
+        if (said := partial_fit.missing(self)) is not None:
+            raise NotFittedError(said)
         check_is_fitted(self)
         # fit replaces the whole dictionary, so that another thread's fit cannot tear these apart
         return parameters_of(vars(self), self.covariance_type)

@@ -396,6 +396,13 @@ def test_a_sample_has_at_least_one_row(fitted, n_samples):
         fitted.sample(n_samples)
 
 
+@pytest.mark.parametrize("n_samples", ["5", None, [3], 1.5, 5.0, np.array([3]), True, 2 + 0j])
+def test_a_sample_is_of_a_whole_number_of_rows(fitted, n_samples):
+    with pytest.raises(InvalidParameterError, match=r"'n_samples': .* a whole number from 1 on"):
+        fitted.sample(n_samples)
+    assert len(fitted.sample(np.int32(5))[0]) == 5
+
+
 def test_a_start_far_from_every_row_is_refused(rows):
     start = {
         "weights_init": [0.5, 0.5],

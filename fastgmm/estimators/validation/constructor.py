@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from numbers import Integral, Real
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -89,3 +90,22 @@ def _check_word(name: str, setting: str, value: str, options: Collection[str]) -
         f"The {setting!r} parameter of {name} must be a str among {{{known}}}. "
         f"Got {value!r} instead{suggestion(value, options)}."
     )
+
+
+def checked_count(name: str, value: Any) -> int:
+    """Return a number of rows as an int, or say what it has to be."""
+    is_whole = hasattr(value, "__index__") and not isinstance(value, bool)
+    try:
+        count = index(value) if is_whole else None
+    except TypeError:  # of an array that is no single number
+        count = None
+    if count is None:
+        raise InvalidParameterError(
+            f"Invalid value for {name!r}: {value!r}. It is the number of rows to draw, a whole "
+            "number from 1 on."
+        )
+    if count < 1:
+        raise ValueError(
+            f"Invalid value for {name!r}: {count}. The sampling requires at least one sample."
+        )
+    return count

@@ -340,8 +340,9 @@ class GaussianMixture(Mixture):
 
         Stepwise EM: earlier rows are remembered by their sufficient statistics, which fade as rows
         arrive. The step depends on the weight of the rows only, so the size of batches does not
-        matter. The first call is a fit; the first rows, up to 40 per free parameter or 128 MB, are
-        kept and fitted again as more arrive (a pickle contains these rows, a saved file does not).
+        matter. The first rows are kept until they are as many as components, and fitted then; up to
+        40 per free parameter or 128 MB of them are kept longer and fitted again as more arrive (a
+        pickle contains these rows, a saved file does not).
         After `fit`, `load` or `from_parameters` it continues from there, and the mixture counts as
         much as the rows it was fitted to (one made from parameters, as 100 rows per component and
         feature). Steps are not averaged: with the default `step_power` they count nearly all rows
@@ -350,8 +351,8 @@ class GaussianMixture(Mixture):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a source
-            As for `fit`; a large batch is split into steps of a tenth of the rows before it. The
-            first call needs at least as many rows as components.
+            As for `fit`, of any number of rows; a large batch is split into steps of a tenth of the
+            rows before it.
         y : Ignored
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
@@ -362,15 +363,20 @@ class GaussianMixture(Mixture):
         GaussianMixture
             The object itself. `lower_bounds_` has the mean log-likelihood of the rows of each step
             before the step, and `n_iter_` the number of steps in this call; `converged_` is False
-            after the first call.
+            after the first fit. Before that, `n_rows_` is the number of rows that are kept, and
+            `predict` says how many are missing.
 
         Raises
         ------
         ValueError
-            If the rows have other features than before, or the first call has fewer rows than
-            components.
+            If the rows have other features than before.
         DataError
             If a row has a number that is not finite; the mixture is then unchanged.
+
+        Warns
+        -----
+        UserWarning
+            If there are no rows, so that nothing is learned.
 
         References
         ----------

@@ -1,4 +1,7 @@
-"""partial_fit: fits the first rows by EM, then takes one step of stepwise EM per batch."""
+"""partial_fit: fits the first rows by EM, then takes one step of stepwise EM per batch.
+
+Rows that are too few for a fit are kept until there are enough.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,15 @@ from fastgmm import em, passes
 from fastgmm.covariance import Family, family
 from fastgmm.covariance.regularisation import relative
 from fastgmm.em import stepwise
+from fastgmm.errors import warn
 from fastgmm.estimators import priors
-from fastgmm.estimators.fitted_attributes import attributes_of, is_fitted, parameters_of
+from fastgmm.estimators.fitted_attributes import (
+    FITTED,
+    attributes_of,
+    history_of,
+    is_fitted,
+    parameters_of,
+)
 from fastgmm.estimators.validation import inputs, memory
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
@@ -58,6 +68,11 @@ class FirstRows(NamedTuple):
         """Return these rows with a part added."""
         return self._replace(parts=(*self.parts, part), n_rows=self.n_rows + len(part.rows))
 
+    @property
+    def n_counting(self) -> int:
+        """How many have a weight."""
+        return sum(int(np.count_nonzero(part.weights)) for part in self.parts)
+
     def joined(self) -> FirstRows:
         """Return the same rows as one part."""
         if len(self.parts) == 1:
@@ -84,11 +99,27 @@ def learned(
     one = memory.Mixture(model.n_components, family(model.covariance_type))
     memory.demand(source, [one], "given")
     learner = _Learner(model, dict(before), climb)
+    block = None
     with closing(passes.short_blocks(source, learner.step_rows)) as found:
         for block in found:
             learner.learn(block)
+    if block is None:
+        _warn_of_nothing()
     learner.step()
     return learner.attributes()
+
+
+def missing(model: Any) -> str | None:
+    """Say how many rows a model still waits for; None if it waits for none."""
+    waiting: FirstRows | None = vars(model).get("_first_rows")
+    if waiting is None or is_fitted(vars(model)):
+        return None
+    needed, kept = _least(model), waiting.n_counting
+    return (
+        f"This {type(model).__name__} instance is not fitted yet: partial_fit needs {needed} rows "
+        f"to begin (n_components={model.n_components}) and keeps {kept} so far; give it "
+        f"{max(1, needed - kept)} more (until then a pickle keeps them, a model file cannot)"
+    )
 
 
 def enough(n_components: int, n_features: int) -> int:
@@ -106,16 +137,66 @@ def to_keep(kind: Family, n_components: int, n_features: int, power: float) -> i
 def _begun(
     model: Any, X: Any, sample_weight: Any, climb: Callable[[Any, Any, bool], Attributes]
 ) -> Attributes:
-    """Fit the rows of the first call, and keep them if they are few."""
-    source = inputs.to_fit(model, X, None, sample_weight, model.n_components).source
+    """Fit the rows of the first calls once they are enough, and keep them if they are few."""
+    before = vars(model)
+    waiting: FirstRows = before.get("_first_rows", FirstRows((), 0, 0, 0))
+    if waiting.parts:
+        names = before.get("feature_names_in_")
+        source = inputs.to_score(model, X, sample_weight, waiting.parts[0].rows.shape[1])
+    else:
+        source, names, _ = inputs.to_fit(model, X, None, sample_weight, 0, least_rows=0)
     kind = family(model.covariance_type)
     most = to_keep(kind, model.n_components, source.n_features, model.step_power)
     few = _fewer_than(most, source)
-    attributes = climb(X, sample_weight, few is not None)
-    if few is not None:
-        n_rows = len(few.rows)
-        attributes["_first_rows"] = FirstRows((few,), n_rows, n_rows, n_rows)
-    return attributes
+    if few is None:
+        return _and_waiting(model, climb(X, sample_weight, False), waiting, climb)
+    if not len(few.rows):
+        _warn_of_nothing()
+        return _fitted_of(before)
+    found = waiting.and_more(few)
+    named = {} if names is None else {"feature_names_in_": np.asarray(names, dtype=object)}
+    if found.n_counting < _least(model):
+        weight = float(sum(part.weights.sum() for part in found.parts))
+        history = history_of(None, found.n_rows, weight)
+        return history | named | {"_first_rows": found, "n_features_in_": source.n_features}
+    if waiting.parts:
+        found = found.joined()
+        (whole,) = found.parts
+        attributes = named | climb(whole.rows, whole.weights, True)
+    else:
+        attributes = climb(X, sample_weight, True)
+    first = found._replace(n_at_start=found.n_rows, n_at_step=found.n_rows)
+    return attributes | {"_first_rows": first}
+
+
+def _and_waiting(
+    model: Any,
+    attributes: Attributes,
+    waiting: FirstRows,
+    climb: Callable[[Any, Any, bool], Attributes],
+) -> Attributes:
+    """Let a model of many rows learn the few that had come before them."""
+    if not waiting.parts:
+        return attributes
+    learner = _Learner(model, attributes, climb)
+    for rows, weights in waiting.parts:
+        learner.learn(Block(rows, weights, 0))
+    learner.step()
+    return learner.attributes()
+
+
+def _least(model: Any) -> int:
+    """Return how many rows a fit needs at least."""
+    return max(2, int(model.n_components))
+
+
+def _warn_of_nothing() -> None:
+    warn("partial_fit was given no rows, and has learned nothing; was the batch filtered?")
+
+
+def _fitted_of(before: Mapping[str, Any]) -> Attributes:
+    """Return what a model knows, to be published once more."""
+    return {name: value for name, value in before.items() if name in FITTED}
 
 
 def _fewer_than(most: int, source: Source) -> Part | None:
@@ -123,7 +204,9 @@ def _fewer_than(most: int, source: Source) -> Part | None:
     if source.n_rows is not None and source.n_rows >= most:
         return None
     first = source.first_rows(most)
-    return _copied(first) if first is not None and len(first.rows) < most else None
+    if first is None:
+        return Part(np.empty((0, source.n_features), source.dtype), np.empty(0))
+    return _copied(first) if len(first.rows) < most else None
 
 
 def _copied(block: Block) -> Part:
@@ -262,9 +345,8 @@ class _Learner:
     def attributes(self) -> Attributes:
         """Return the new attributes of the model."""
         if not self.trace:
-            return {name: value for name, value in self.before.items() if name.endswith("_")} | (
-                {} if self.first is None else {"_first_rows": self.first}
-            )
+            first = {} if self.first is None else {"_first_rows": self.first}
+            return _fitted_of(self.before) | first
         names = self.before.get("feature_names_in_")
         found = attributes_of(self.parameters, self.dtype, None if names is None else tuple(names))
         found |= {

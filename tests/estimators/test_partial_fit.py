@@ -7,8 +7,10 @@ import warnings
 
 import numba
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 import fastgmm
 from fastgmm import DataError, GaussianMixture, em, passes
@@ -221,8 +223,6 @@ def test_a_component_that_gets_no_rows_fades_and_is_never_nan():
 
 
 def test_what_does_not_fit_is_refused_and_changes_nothing(monkeypatch):
-    with pytest.raises(ValueError, match="n_samples = 3"):
-        GaussianMixture(K).partial_fit(stream(3))
     model = GaussianMixture(K, random_state=0).partial_fit(stream(50))
     before = dict(vars(model))
     with pytest.raises(ValueError, match="2 features"):
@@ -374,3 +374,122 @@ def test_a_clone_has_seen_nothing():
     model = clone(GaussianMixture(K, step_power=0.7).partial_fit(stream(100)))
     assert model.step_power == 0.7
     assert not [name for name in vars(model) if name.endswith("_") or name.startswith("_first")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_rows_that_are_too_few_are_kept_until_there_are_enough(size):
+    rows = stream(60)
+    expected = GaussianMixture(5, random_state=0).partial_fit(rows[:60])
+    model = GaussianMixture(5, random_state=0)
+    for batch in batches(rows, size):
+        assert model.partial_fit(batch) is model
+    assert model.n_rows_ == model.row_weight_ == 60
+    assert model.score(rows) == pytest.approx(expected.score(rows), abs=0.5)
+
+
+def test_the_first_fit_is_that_to_all_rows_until_then_with_their_weights():
+    rows, weights = stream(5), np.array([1.0, 2.0, 0.5, 1.0, 3.0])
+    model = GaussianMixture(5, random_state=0)
+    for part in (slice(2), slice(2, 3), slice(3, 5)):
+        model.partial_fit(rows[part], sample_weight=weights[part])
+    expected = GaussianMixture(5, random_state=0).partial_fit(rows, sample_weight=weights)
+    np.testing.assert_array_equal(model.means_, expected.means_)
+    np.testing.assert_array_equal(model.covariances_, expected.covariances_)
+    assert (model.n_rows_, model.row_weight_) == (5, 7.5)
+
+
+def test_rows_without_weight_do_not_count_among_the_first():
+    rows = stream(40)
+    model = GaussianMixture(3, random_state=0).partial_fit(rows[:4], sample_weight=[1, 0, 0, 1])
+    with pytest.raises(NotFittedError, match=r"needs 3 rows .* keeps 2 so far; give it 1 more"):
+        model.predict(rows)
+    model.partial_fit(rows[4:5])
+    expected = GaussianMixture(3, random_state=0)
+    expected.partial_fit(rows[:5], sample_weight=[1, 0, 0, 1, 1])
+    np.testing.assert_array_equal(model.means_, expected.means_)
+    assert model.row_weight_ == 3.0
+
+
+def test_before_there_are_enough_rows_every_use_says_how_many_are_missing():
+    rows = stream(10)
+    model = GaussianMixture(5, random_state=0).partial_fit(rows[:1]).partial_fit(rows[1:3])
+    assert (model.n_rows_, model.n_features_in_, model.converged_) == (3, D, False)
+    said = r"needs 5 rows to begin \(n_components=5\) and keeps 3 so far; give it 2 more"
+    for use in (
+        lambda: model.predict(rows),
+        lambda: model.score(rows),
+        lambda: model.sample(3),
+        lambda: model.save("never.npz"),
+    ):
+        with pytest.raises(NotFittedError, match=said):
+            use()
+    one = GaussianMixture(1).partial_fit(rows[:1])
+    with pytest.raises(NotFittedError, match=r"needs 2 rows .* keeps 1 so far; give it 1 more"):
+        one.predict(rows)
+    assert one.partial_fit(rows[1:2]).predict(rows).shape == (10,)
+
+
+def test_a_pickle_keeps_the_rows_that_are_too_few_and_fit_forgets_them():
+    rows = stream(100)
+    model = GaussianMixture(5, random_state=0).partial_fit(rows[:3])
+    again = pickle.loads(pickle.dumps(model)).partial_fit(rows[3:10])
+    np.testing.assert_array_equal(again.means_, model.partial_fit(rows[3:10]).means_)
+    begun = GaussianMixture(5, random_state=0).partial_fit(rows[:3]).fit(rows)
+    np.testing.assert_array_equal(begun.means_, GaussianMixture(5, random_state=0).fit(rows).means_)
+    assert begun.n_rows_ == 100
+    assert not hasattr(clone(model), "n_rows_")
+
+
+def test_a_call_that_is_refused_keeps_the_rows_before_it():
+    rows = stream(10)
+    model = GaussianMixture(5, random_state=0).partial_fit(rows[:3])
+    with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
+        model.partial_fit(rows[3:5, :2])
+    with pytest.raises(DataError, match="row 1 of the array holds no value"):
+        model.partial_fit([rows[3], [1.0, np.nan, 2.0]])
+    assert model.n_rows_ == 3
+    assert model.partial_fit(rows[3:5]).n_rows_ == 5
+
+
+def test_names_of_features_are_those_of_the_first_rows():
+    frame = pd.DataFrame(stream(10), columns=["a", "b", "c"])
+    model = GaussianMixture(5, random_state=0).partial_fit(frame[:2])
+    assert list(model.feature_names_in_) == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.partial_fit(frame[["b", "a", "c"]][2:4])
+    model.partial_fit(frame[2:])
+    assert list(model.feature_names_in_) == ["a", "b", "c"]
+    model.partial_fit(frame)
+
+
+def test_few_rows_before_a_large_batch_are_learned_after_it():
+    rows = stream(5_000)
+    model = GaussianMixture(K, random_state=0).partial_fit(rows[:2]).partial_fit(rows[2:])
+    assert model.n_rows_ == model.row_weight_ == 5_000
+    expected = GaussianMixture(K, random_state=0).fit(rows)
+    assert model.score(rows) == pytest.approx(expected.score(rows), abs=0.02)
+
+
+def test_first_rows_come_from_any_source(tmp_path):
+    rows = stream(12)
+    np.save(tmp_path / "1.npy", rows[:2])
+    model = GaussianMixture(5, random_state=0).partial_fit(tmp_path / "1.npy")
+    model.partial_fit(lambda: iter([rows[2:3], rows[3:7]]))
+    expected = GaussianMixture(5, random_state=0).partial_fit(rows[:7])
+    np.testing.assert_array_equal(model.means_, expected.means_)
+
+
+@pytest.mark.parametrize("n_first", [0, 3, 50, 5_000])
+def test_a_batch_without_rows_warns_that_nothing_was_learned(n_first):
+    rows = stream(5_010)
+    model = GaussianMixture(K, random_state=0)
+    if n_first:
+        model.partial_fit(rows[:n_first])
+    before = pickle.dumps(model)
+    for empty in (rows[:0], pd.DataFrame(rows[:0])):
+        with pytest.warns(UserWarning, match="was given no rows, and has learned nothing"):
+            model.partial_fit(empty)
+    assert pickle.dumps(model) == before
+    if n_first:
+        model.partial_fit(rows[n_first : n_first + 10])
+        assert model.n_rows_ == n_first + 10

@@ -97,6 +97,7 @@ CALLS = {
     "score of chunks": (lambda: with_names().score(chunks), UserWarning),
     "predict with names": (lambda: fitted().predict(NAMED), UserWarning),
     "unpickle": (lambda: pickle.loads(old_pickle()), VersionWarning),
+    "partial_fit of nothing": (lambda: fitted().partial_fit(ROWS[:0]), UserWarning),
     "joblib.load": (lambda: joblib.load(io.BytesIO(old_pickle())), VersionWarning),
 }
 

@@ -28,7 +28,12 @@ class Rows(NamedTuple):
 
 
 def to_fit(
-    estimator: Any, X: Any, y: Any, sample_weight: npt.ArrayLike | None, n_components: int
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: npt.ArrayLike | None,
+    n_components: int,
+    least_rows: int = 2,
 ) -> Rows:
     """Return the rows of X with their weights, for a fit of at least so many components."""
     reader, names = reader_of(X), None
@@ -40,7 +45,7 @@ def to_fit(
         if source.n_features != X.shape[1]:  # a column of arrays is several features
             names = source.feature_names
     elif reader is open_array:
-        source = _open_array(estimator, X, least_rows=2)
+        source = _open_array(estimator, X, least_rows)
     else:
         source = reader(X)
         names = source.feature_names

@@ -40,12 +40,13 @@ class CsvSource(BatchSource):
         with file.reading(pyarrow.ArrowException, *text.DAMAGED):
             self._dialect = dialect_of(file, reading)
         _refuse_open_quote(file, self._dialect)
-        reading = self._by_text(reading)
-        asked = [*(reading.columns or ()), *([] if reading.weight is None else [reading.weight])]
+        by_text = self._by_text(reading)
+        asked = [*(by_text.columns or ()), *([] if by_text.weight is None else [by_text.weight])]
         schema = pyarrow.schema([(name, pyarrow.float64()) for name in asked])
-        super().__init__(file.name, schema, reading)
+        super().__init__(file.name, schema, by_text)
         if self._dialect.is_numbered:  # as the columns of an array
             self.labels = [int(str(label)) for label in self.labels]
+            self.weight = reading.weight
 
     @property
     def read_as(self) -> str:

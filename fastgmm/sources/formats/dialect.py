@@ -100,17 +100,25 @@ class _Split(NamedTuple):
     fitting: list[Row]  # the first that are so wide
 
     @property
-    def is_table(self) -> bool:
-        """Whether most rows are as wide as the header, and not of one cell."""
-        n_fitting = sum(len(row) == self.width for row in self.rows)
-        return self.width > 1 and 2 * n_fitting >= len(self.rows)
+    def share(self) -> float:
+        """The part of rows that are as wide as the header."""
+        fitting = [len(row) == self.width for row in self.rows] or [True]
+        return sum(fitting) / len(fitting)
 
     @property
-    def worth(self) -> tuple[float, float]:
-        """How well the separator fits: the part of cells that are numbers, of rows that fit."""
-        cells = [cell for row in self.fitting for cell in row if cell not in numerals.NO_VALUE]
-        n_numbers = sum(numerals.is_number(cell, self.decimal) for cell in cells)
-        return n_numbers / max(1, len(cells)), len(self.fitting) / max(1, len(self.rows))
+    def worth(self) -> float:
+        """How well the separator fits: the part of cells that are numbers, and half of the text.
+
+        Text with another separator in it counts nothing, since that may be the right one.
+        """
+        cells = [cell for row in self.fitting or [self.first] for cell in row]
+        known = [cell for cell in cells if cell not in numerals.NO_VALUE]
+        n_numbers = sum(numerals.is_number(cell, self.decimal) for cell in known)
+        others = re.compile("[" + ",;\t|".replace(self.delimiter, "") + "]")
+        n_clean = sum(
+            not others.search(cell) and not numerals.is_number(cell, self.decimal) for cell in known
+        )
+        return self.share * (n_numbers + n_clean / 2) / max(1, len(known))
 
 
 def dialect_of(file: File, reading: Reading) -> Dialect:
@@ -156,7 +164,7 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
 
 def _checked(told: Text) -> Text:
     """Refuse options that mean nothing."""
-    delimiter = " " if told.delimiter == r"\s+" else told.delimiter
+    delimiter = None if told.delimiter is None else str(told.delimiter).replace(r"\s+", " ")
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n' or delimiter > "~"):
         raise DataError(
             f"delimiter={delimiter!r} separates nothing; it is one character of ASCII, such as "
@@ -175,7 +183,7 @@ def _checked(told: Text) -> Text:
             encoding = codecs.lookup(encoding).name.removesuffix("-sig")
         except LookupError as error:
             raise DataError(f"encoding={encoding!r} is unknown to Python") from error
-    return told._replace(delimiter=delimiter, encoding=encoding)
+    return Text(delimiter, told.decimal and str(told.decimal), told.header, encoding)
 
 
 class _Preamble(NamedTuple):
@@ -219,15 +227,17 @@ def _without_preamble(lines: list[str]) -> tuple[_Preamble, list[str]]:
 def _split_rows(lines: list[str], told: Text) -> tuple[_Split, bool]:
     """Split the head; say whether there are comments among its rows.
 
-    A line that begins with # is a comment where rows begin with a number, or have other cells.
+    A line that begins with # is a comment where rows begin with a number or have other cells, or
+    where a blank follows; else it is a row.
     """
-    plain = [line for line in lines if not _is_comment(line)]
-    split = _split(plain, told.delimiter, told.decimal)
-    marked = _split([line for line in lines if _is_comment(line)], split.delimiter, split.decimal)
-    if not marked.first:
+    marked = [line for line in lines if _is_comment(line)]
+    split = _split([line for line in lines if not _is_comment(line)], told.delimiter, told.decimal)
+    if not marked:
         return split, False
-    widths = {len(row) for row in [marked.first, *marked.rows]}
-    if 0 in _numeric(split) or widths != {split.width}:
+    found = _split(marked, split.delimiter, split.decimal)
+    widths = {len(row) for row in [found.first, *found.rows]}
+    is_told = any(line.strip()[1:2] in ("", " ", "\t", text.COMMENT) for line in marked)
+    if is_told or 0 in _numeric(split) or widths != {split.width}:
         return split, True
     return _split(lines, split.delimiter, told.decimal), False
 
@@ -248,8 +258,7 @@ def _split(lines: Sequence[str], delimiter: str | None, decimal: str | None) -> 
     if width == 1 and "," in "".join(first) and not numerals.is_number(first[0], ","):
         decimal = decimal or "."  # of lines with commas, each of which is one cell as was told
     if decimal is None:
-        cells = [cell for row in [first, *rows] for cell in row]
-        decimal = numerals.decimal_of(cells, delimiter)
+        decimal = numerals.decimal_of([first, *rows], delimiter)
     fitting = list(islice((row for row in rows if len(row) == width), LOOKED_AT))
     return _Split(delimiter, decimal, first, first_lines, rows, width, fitting)
 
@@ -266,11 +275,12 @@ def _sniffed(lines: Sequence[str], decimal: str | None) -> str:
     """Find the separator that suits lines best.
 
     That is the one by which they have as many cells as the first, two at least, and most of them
-    numbers; then the one that splits the first line; then, for one column, one that is not there.
+    numbers; else the one that splits the first line; else, for one column, one that is not there.
     """
     known = [each for each in SEPARATORS if any(each in line for line in lines)]
     splits = [_split(lines, each, decimal) for each in known]
-    if tables := [each for each in splits if each.is_table]:
+    tables = [each for each in splits if each.width > 1 and each.share >= 0.5]
+    if tables:
         best = tables[0] if len(tables) == 1 else max(tables, key=lambda each: each.worth)
         return best.delimiter
     if broken := [each for each in splits if len(each.first) > 1 and each.delimiter != " "]:
@@ -304,7 +314,7 @@ def _header(
     n_lines = len(preamble.lines)
     if _is_header(split, numeric, reading, told, comment, name):
         columns, place = first[:width], f"names in line {n_lines + 1}"
-    elif told is None and _may_name(comment, width, ends_empty):
+    elif told is None and not _positions(reading) and _may_name(comment, width, ends_empty):
         columns, place = comment, f"names in the comment of line {n_lines}"
     else:
         columns, place = [str(number) for number in range(width)], NO_HEADER
@@ -315,8 +325,11 @@ def _header(
 
 
 def _may_name(cells: Row, width: int, ends_empty: bool) -> bool:
+    """Whether a comment is the names of columns: of all, each its own, with no other separator."""
     names = {cell.strip() for cell in cells} - {""}
-    return len(names) == len(cells) and len(cells) in (width, width - ends_empty)
+    is_sentence = any(separator in name for name in names for separator in ",;\t|")
+    is_whole = len(names) == len(cells) and len(cells) in (width, width - ends_empty)
+    return is_whole and not is_sentence
 
 
 def _is_header(
@@ -339,8 +352,7 @@ def _is_header(
     looked_at = [first[at] for at in numeric if at < len(first)] or first
     if not all(numerals.is_number(cell, split.decimal) for cell in looked_at):
         return True
-    asked = _asked(reading)
-    positions = [int(label) for label in asked if _is_position(label)]
+    asked, positions = _asked(reading), _positions(reading)
     if first == list(map(str, range(len(first)))):
         return True
     if asked and set(map(number_of, asked)) <= set(map(number_of, first)):
@@ -369,8 +381,13 @@ def number_of(label: Any) -> Any:
         return label
 
 
-def _is_position(label: Any) -> bool:
-    return isinstance(label, Integral) or (isinstance(label, str) and label.isdecimal())
+def _positions(reading: Reading) -> list[int]:
+    """The columns that are asked for by number."""
+    return [
+        int(label)
+        for label in _asked(reading)
+        if isinstance(label, Integral) or (isinstance(label, str) and label.isdecimal())
+    ]
 
 
 def _numeric(split: _Split) -> list[int]:

@@ -32,20 +32,28 @@ def is_spelt(cell: str, decimal: str) -> bool:
     return cell.lower() in BOOLEANS or bool(re.fullmatch(_grouped(decimal), cell))
 
 
-def decimal_of(cells: Sequence[str], delimiter: str) -> str:
+def decimal_of(rows: Sequence[Sequence[str]], delimiter: str) -> str:
     """Find the decimal point: the one by which more cells are numbers, and not by the other.
 
-    Cells like 1,234 are numbers by both: with decimals between semicolons, else with thousands.
+    Cells like 1,234 are numbers by both. They hold decimals between semicolons, thousands between
+    commas; else thousands, if numbers without a comma stand below or above them.
     """
+    cells = [cell for row in rows for cell in row]
     with_comma = [cell for cell in cells if "," in cell]
     by_comma = {cell for cell in with_comma if is_number(cell, ",")}
     if not by_comma:
         return "."
     n_comma = sum(cell in by_comma and not is_number(cell, ".") for cell in with_comma)
     n_point = sum(is_number(cell, ".") and not is_number(cell, ",") for cell in cells)
-    if n_comma == n_point:
+    if n_comma != n_point:
+        return "," if n_comma > n_point else "."
+    if delimiter in ",;":
         return "," if delimiter == ";" else "."
-    return "," if n_comma > n_point else "."
+    for column in zip(*rows[1:], strict=False):
+        numbers = [cell for cell in column if cell.strip() and is_number(cell, ",")]
+        if 0 < sum(cell in by_comma for cell in numbers) < len(numbers):
+            return "."
+    return ","
 
 
 def numbers(column: Any, decimal: str, label: Hashable, place: Place) -> Any:

@@ -68,6 +68,12 @@ def test_separator_decimal_and_header_are_found_and_told(written, separator, dec
         ("id;tags;x\n1;a,b,c;2.0\n2;b,d;3.0\n", ["id", "x"], [[1, 2], [2, 3]]),
         ('x,y\n"1,5","2,5"\n"3","4,25"\n', None, [[1.5, 2.5], [3, 4.25]]),
         ("day x\n01.02.2020 1,5\n02.02.2020 2,5\n", ["x"], [[1.5], [2.5]]),
+        (
+            '1,1273;1.5 kg;"x;y"\n6,8324;2 kg;"y"\n-4,3183;1.5 kg;"x;y"\n',
+            [0],
+            [[1.1273], [6.8324], [-4.3183]],
+        ),
+        ("x\tt\n1.5\ttwo words\n2.5\tthree more words\n", ["x"], [[1.5], [2.5]]),
         ("x y \r\n 1  2 \r\n\t3 4\t\r\n", None, [[1, 2], [3, 4]]),
         ("x;y\r1,5;2\r3;4\r", None, [[1.5, 2], [3, 4]]),
     ],
@@ -109,6 +115,8 @@ YEARS = "2001,2002,2003\n"
         ("# made by hand\n# x, y, z\n", {}, ["x", "y", "z"]),
         ("# x, y, z\n", {"header": False}, [0, 1, 2]),
         ("# x, y, z\na,b,c\n", {}, ["a", "b", "c"]),
+        ("# x, y, z\n", {"columns": [0, 2]}, [0, 2]),
+        ("# x; y, now, z\n", {"header": False}, [0, 1, 2]),
     ],
 )
 def test_what_the_first_line_is(written, first, options, labels):
@@ -174,6 +182,8 @@ def test_a_column_without_values_that_has_a_name_is_one(written):
 def test_lines_with_hashes_are_rows_where_they_have_as_many_cells_and_no_number(written):
     source = open_source(written("tag,x\n#a,1\n#b,2\nc,3\n"), ["x"])
     assert_array_equal(walk(source)[0], [[1], [2], [3]])
+    source = open_source(written("tag x\na 1\n# b\nc 3\n"), ["x"])
+    assert_array_equal(walk(source)[0], [[1], [3]])
 
 
 @pytest.mark.parametrize("separator", [",", " "])
@@ -196,6 +206,9 @@ def test_comments_and_blanks_far_below_the_head_are_left_out(written, separator,
         ("x\ty\n1'234.5\t2\n1\u2019234\t3\n", [[1234.5, 2], [1234, 3]]),
         ("x;y\n1.234;0,5\n2;1\n", [[1234, 0.5], [2, 1]]),
         ("x;y\n0,125;1\n1,250;2\n", [[0.125, 1], [1.25, 2]]),
+        ("x|y\n1,125|1\n1,250|2\n", [[1.125, 1], [1.25, 2]]),
+        ("x|y\n1,125|1\n250|2\n", [[1125, 1], [250, 2]]),
+        ('x,y\n"1,125",1\n"1,250",2\n', [[1125, 1], [1250, 2]]),
     ],
 )
 def test_thousands_are_read_and_told(written, text, rows):

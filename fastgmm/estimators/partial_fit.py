@@ -149,7 +149,7 @@ def _begun(
     most = to_keep(kind, model.n_components, source.n_features, model.step_power)
     few = _fewer_than(most, source)
     if few is None:
-        return _and_waiting(model, climb(X, sample_weight, False), waiting, climb)
+        return _and_waiting(model, climb(source, None, False), waiting, climb)
     if not len(few.rows):
         _warn_of_nothing()
         return _fitted_of(before)
@@ -164,7 +164,7 @@ def _begun(
         (whole,) = found.parts
         attributes = named | climb(whole.rows, whole.weights, True)
     else:
-        attributes = climb(X, sample_weight, True)
+        attributes = climb(source, None, True)
     first = found._replace(n_at_start=found.n_rows, n_at_step=found.n_rows)
     return attributes | {"_first_rows": first}
 

@@ -13,6 +13,7 @@ from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Chosen, Reading, choose
 from fastgmm.sources.loaders import batches, is_map_style, rows_of
+from fastgmm.sources.queries import Asked
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import Table, as_table
 from fastgmm.sources.types import Chunk
@@ -31,7 +32,9 @@ class IterableSource(Source):
         reading: Reading = ALL,
     ) -> None:
         refuse_iterator(data)
-        self._data = data
+        self._data: Any = data
+        if callable(data) and not is_map_style(data):
+            self._data = Asked(data)
         self._chunk_rows = reading.chunk_rows
         self._begun: Iterator[Any] | None = None
         self._starts = [0]  # the first rows of the chunks of the last pass
@@ -64,11 +67,15 @@ class IterableSource(Source):
         """Walk the chunks once more, from a fresh iterator."""
         items, self._opened = self._opened or self._iterator(self.name), None
         start, self._starts = 0, []
-        for number, item in enumerate(items):
-            self._starts.append(start)
-            table, chosen = self._table(item, number, start)
-            yield from self._chunks_of(table, chosen, start, number)
-            start += table.n_rows
+        try:
+            for number, item in enumerate(items):
+                self._starts.append(start)
+                table, chosen = self._table(item, number, start)
+                yield from self._chunks_of(table, chosen, start, number)
+                start += table.n_rows
+        finally:
+            if isinstance(self._data, Asked):
+                self._data.close()
 
     def place(self, row: int) -> str:
         """Name the row, and the chunk of this pass that it came in."""
@@ -102,7 +109,9 @@ class IterableSource(Source):
         """Start a pass, and refuse to go on with an iterator that was begun before."""
         if is_map_style(self._data):
             return batches(self._data, self._chunk_rows)
-        made = self._data() if callable(self._data) else self._data
+        made = self._data
+        if isinstance(made, Asked):
+            made = made(self._chunk_rows)
         try:
             iterator = iter(made)
         except TypeError as error:

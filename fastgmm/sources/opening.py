@@ -23,12 +23,10 @@ from fastgmm.sources.iterable import IterableSource, refuse_iterator
 from fastgmm.sources.lazy import DatasetSource, LazySource
 from fastgmm.sources.loaders import is_map_style, rows_of
 from fastgmm.sources.source import Source
-from fastgmm.sources.tables import ArrayTable, Table, as_table, is_instance
+from fastgmm.sources.tables import FRAMES, ArrayTable, Table, as_table, is_instance
 from fastgmm.sources.unsupported import refuse_stranger
 
 Reader = Callable[..., Source]  # of the data and a Reading
-
-FRAMES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table", "RecordBatch"))
 
 
 def open_source(

@@ -18,6 +18,8 @@ from fastgmm.sources.columns import Chosen, Groups
 from fastgmm.sources.rows import rows_per_chunk, rows_per_piece
 from fastgmm.sources.types import Chunk, Poured
 
+FRAMES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table", "RecordBatch"))
+
 
 class Table(ABC):
     """Some rows, and the labels of their columns.
@@ -203,6 +205,8 @@ def _side_by_side(addresses: npt.NDArray[np.int64], start: int, out: npt.NDArray
 
 def as_table(data: object, place: Place) -> Table:
     """Wrap rows in memory as a table, whatever library they come from."""
+    if isinstance(data, Table):
+        return data
     if is_instance(data, "pandas", "DataFrame"):
         columns = [data.iloc[:, at].array for at in range(data.shape[1])]  # type: ignore[attr-defined]
         return FrameTable(list(data.columns), columns, len(data))  # type: ignore[attr-defined,arg-type]

@@ -19,6 +19,15 @@ def _is_elsewhere(data: object) -> bool:
     return int(data.__dlpack_device__()[0]) not in HOST_DEVICES
 
 
+def _is_of_database(data: object) -> bool:
+    """Whether an object is a cursor, a connection or an engine of a database."""
+    if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__array__"):
+        return False
+    is_connection = hasattr(data, "commit") and hasattr(data, "rollback")
+    is_engine = hasattr(data, "connect") and hasattr(data, "dispose")
+    return hasattr(data, "fetchmany") or is_connection or is_engine
+
+
 def refuse_stranger(data: Any) -> None:
     """Refuse what cannot be rows, before anything is taken from it."""
     kind = type(data).__name__
@@ -35,6 +44,14 @@ def refuse_stranger(data: Any) -> None:
         )
     if isinstance(data, Set):
         raise DataError(f"a {kind} has no order of rows; give a list or an array")
+    if _is_of_database(data):
+        way = "lambda: connection.execute(query)"
+        if kind == "DuckDBPyConnection":
+            way = "connection.sql(query), a relation"
+        raise DataError(
+            f"the {kind} is no table of rows: its answer can be read once, and a fit asks for its "
+            f"rows many times; give what asks anew, {way}"
+        )
     if _is_elsewhere(data):
         raise DataError(
             f"the {kind} lies on another device; copy it into main memory first, with X.cpu() "

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sources.rows import kept, rows_of, some_rows
 
+from fastgmm import GaussianMixture, select
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import blocks, open_source
 
@@ -152,3 +153,31 @@ def test_an_error_of_the_iterator_comes_through():
 def test_a_list_of_chunks_can_be_pickled():
     source = pickle.loads(pickle.dumps(open_source(PARTS)))
     assert fold_length(source) == 23
+
+
+MAKERS = {
+    "record batches": lambda part: pa.RecordBatch.from_pydict(part),
+    "Arrow tables": pa.table,
+    "polars frames": pl.DataFrame,
+    "pandas frames": pd.DataFrame,
+    "arrays": lambda part: np.column_stack(list(part.values())),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("wrap", [list, tuple])
+def test_lists_of_tables_are_given_to_every_method(name, wrap):
+    rows = np.random.default_rng(0).normal(size=(400, 2)) + 4.0 * (np.arange(400)[:, None] % 2)
+    parts = [{"a": part[:, 0], "b": part[:, 1]} for part in np.split(rows, [100, 150])]
+    data = wrap(MAKERS[name](part) for part in parts)
+    expected = GaussianMixture(2, random_state=0).fit(rows)
+    model = GaussianMixture(2, random_state=0).fit(data)
+    assert_array_equal(model.means_, expected.means_)
+    assert_array_equal(model.predict(data), expected.predict(rows))
+    assert_array_equal(model.fit_predict(data), expected.predict(rows))
+    assert model.score(data) == expected.score(rows)
+    learned = GaussianMixture(2, random_state=0).partial_fit(data).partial_fit(data)
+    twice = GaussianMixture(2, random_state=0).partial_fit(rows).partial_fit(rows)
+    assert_array_equal(learned.means_, twice.means_)
+    found = select(data, [1, 2], "full", random_state=0).table["bic"]
+    assert_array_equal(found, select(rows, [1, 2], "full", random_state=0).table["bic"])

@@ -1,0 +1,114 @@
+"""What a function of the user's returns, asked anew for every pass: answers of databases, too.
+
+Any cursor of Python's database interface (PEP 249) will do. Those that have Arrow's batches at
+hand, ADBC's and DuckDB's, give these, without a tuple for each row.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgmm.errors import DataError, require
+from fastgmm.sources.cells import Place, real
+from fastgmm.sources.tables import FRAMES, Table, is_instance
+
+ROWS_AT_A_TIME = 10_000  # of a cursor that gives tuples
+
+_left: WeakSet[Any] = WeakSet()  # cursors whose last answer was not read to its end
+
+
+class AnswerTable(Table):
+    """Some rows of an answer, each a tuple."""
+
+    def __init__(self, labels: Sequence[Hashable], rows: Sequence[Sequence[Any]]) -> None:
+        super().__init__(labels, len(rows))
+        self._columns = list(zip(*rows, strict=True)) if rows else [()] * len(labels)
+
+    def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
+        """Return some rows of one column; missing values are an error."""
+        cells = self._columns[position][rows]
+        found = np.empty(len(cells), dtype=object)
+        found[:] = cells
+        return real(found[:, None], [self.labels[position]], place)[:, 0]
+
+
+class Asked:
+    """A function that gives the rows of one pass in chunks, by whatever it returns."""
+
+    def __init__(self, ask: Callable[[], Any]) -> None:
+        self._ask = ask
+        self._reading: Generator[Any, None, None] | None = None
+
+    def __call__(self, chunk_rows: int | None) -> Iterable[Any]:
+        """Ask for the chunks of a pass."""
+        self.close()
+        made = self._ask()
+        if any(is_instance(made, *names) for names in FRAMES):
+            return [made]
+        self._reading = _read(made, self._ask, chunk_rows or ROWS_AT_A_TIME)
+        if self._reading is not None:
+            return self._reading
+        if made is None:
+            raise DataError(
+                "the function of the rows returned None; where execute() of a cursor returns "
+                "nothing, return the cursor after it"
+            )
+        chunks: Iterable[Any] = made
+        return chunks
+
+    def close(self) -> None:
+        """Give up an answer that is not read to its end: a connection may have but one."""
+        if self._reading is not None:
+            self._reading.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the answer, which cannot travel to another process."""
+        return {"_ask": self._ask, "_reading": None}
+
+
+def _read(made: Any, ask: Callable[[], Any], n_rows: int) -> Generator[Any, None, None] | None:
+    """Walk an answer of a database; None for what is none."""
+    if hasattr(made, "__arrow_c_stream__") and not hasattr(made, "read_next_batch"):
+        return _batches(require("pyarrow", "io").RecordBatchReader.from_stream(made))
+    if hasattr(made, "to_arrow_reader"):
+        return _batches(made.to_arrow_reader())
+    if hasattr(made, "fetch_record_batch"):
+        if made in _left:
+            # ADBC's SQLite goes on where the last answer was left, and only then begins anew
+            deque(made.fetch_record_batch(), maxlen=0)
+            made = ask()
+        return _batches(made.fetch_record_batch(), made)
+    return _fetched(made, n_rows) if hasattr(made, "fetchmany") else None
+
+
+def _batches(reader: Any, cursor: Any = None) -> Generator[Any, None, None]:
+    """Walk Arrow's batches."""
+    if cursor is not None:
+        _left.add(cursor)
+    with reader:
+        _refuse_no_columns(reader.schema.names)
+        yield reader.schema.empty_table()  # names the columns where there are no rows
+        yield from reader
+    if cursor is not None:
+        _left.discard(cursor)
+
+
+def _fetched(cursor: Any, n_rows: int) -> Generator[AnswerTable, None, None]:
+    """Walk the tuples of a cursor, or of a result of SQLAlchemy's."""
+    described = getattr(cursor, "description", None) or ()
+    names = list(cursor.keys()) if hasattr(cursor, "keys") else [each[0] for each in described]
+    _refuse_no_columns(names)
+    yield AnswerTable(names, ())
+    while rows := cursor.fetchmany(n_rows):
+        yield AnswerTable(names, rows)
+
+
+def _refuse_no_columns(names: Sequence[Hashable]) -> None:
+    if not names:
+        raise DataError("the query gave no columns; give one that selects rows")

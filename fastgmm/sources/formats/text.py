@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import io
 import lzma
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
@@ -45,9 +44,6 @@ PIECE = 2**20
 HEAD = 2**16  # bytes to begin with; more, if there are fewer than three lines in them
 LONGEST_HEAD = 2**26
 COMMENT = "#"
-COMMENT_LINE = re.compile(rb"(?<![^\r\n])[ \t]*#[^\r\n]*(?:\r\n?|\n)?")
-EDGE_BLANKS = re.compile(rb"(?<![^\r\n])[ \t]+|[ \t]+(?=[\r\n]|\Z)")
-BLANKS = re.compile(rb"[ \t]+")
 
 
 class Head(NamedTuple):
@@ -66,11 +62,24 @@ class Tidying(NamedTuple):
 
     def of(self, lines: bytes) -> bytes:
         """Return whole lines without it."""
-        if self.comments:
-            lines = COMMENT_LINE.sub(b"", lines)
-        if self.blanks:
-            lines = BLANKS.sub(b" ", EDGE_BLANKS.sub(b"", lines))
+        if (
+            self.blanks
+        ):  # each of these is a search for bytes: regular expressions take ten times as long
+            lines = lines.replace(b"\t", b" ")
+            while b"  " in lines:
+                lines = lines.replace(b"    ", b" ").replace(b"  ", b" ")
+            for end in (b"\n", b"\r"):
+                lines = lines.replace(b" " + end, end).replace(end + b" ", end)
+            lines = lines.strip(b" ")
+        if self.comments and COMMENT.encode() in lines:
+            kept = (line for line in lines.splitlines(keepends=True) if not is_comment(line))
+            lines = b"".join(kept)
         return lines
+
+
+def is_comment(line: bytes) -> bool:
+    """Whether a line is one."""
+    return line.lstrip(b" \t").startswith(COMMENT.encode())
 
 
 @contextmanager

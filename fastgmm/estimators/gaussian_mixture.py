@@ -252,9 +252,9 @@ class GaussianMixture(Mixture):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a source
-            Also pandas, polars and Arrow tables, paths of .npy, CSV, Parquet and Arrow files,
-            callables and re-iterables that yield chunks of rows, and what `fastgmm.open_source`
-            returns.
+            Also pandas, polars and Arrow tables, paths of .npy, CSV, Parquet and Arrow files (or a
+            list of these, a folder, a pattern, a URL), callables and re-iterables that yield chunks
+            of rows, and what `fastgmm.open_source` returns.
         y : Ignored
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional

@@ -49,11 +49,17 @@ def open_source(
         - an array-like of shape (n_rows, n_columns), such as a numpy.memmap of a file of raw
           numbers; a pandas or polars frame; an Arrow table or record batch; an object that gives an
           Arrow stream whenever asked (a DuckDB relation);
-        - a path to a .npy, .csv, .parquet, .arrow, .arrows, .feather, .h5 or .zarr file or store,
-          or to a folder of Parquet files, or a pattern of them (``"data/*.parquet"``). .tsv, .txt,
-          .dat and no suffix are text as .csv is, compressed by gzip, bz2, zst or xz or not;
-        - an h5py.Dataset, a zarr.Array, a lazy polars frame or a pyarrow Dataset, none of which
-          is read whole;
+        - a path to a .npy, .csv, .parquet (.pq, .parq), .arrow (.arrows, .ipc, .feather), .h5 or
+          .zarr file or store. .tsv, .txt, .dat and no suffix are text as .csv is, compressed by
+          gzip, bz2, zst or xz or not;
+        - a folder of files of one format, a pattern of them (``"data/*.parquet"``), or a list of
+          paths; the keys of a hive-partitioned folder (``year=2020``) are columns where `columns`
+          or `weight` names them;
+        - a URL that fsspec reads, of a file, a folder or a pattern (``"s3://bucket/*.parquet"``);
+        - an h5py.Dataset, a zarr.Array, a ParquetFile, a lazy polars frame or a pyarrow Dataset,
+          none of which is read whole;
+        - a callable that asks a database, and returns a cursor or an Arrow reader:
+          ``lambda: connection.execute(query)``, called for every pass;
         - a list or another re-iterable of chunks, or a callable that returns a fresh iterable of
           chunks for every pass. A chunk is a 2-d array or tensor, a frame or a record batch, of
           any length, or a tuple that begins with one, as a torch DataLoader's ``(x, y)``; its
@@ -63,7 +69,8 @@ def open_source(
         - a Dask array or dataframe, each of whose partitions is visited where it lives.
     columns : sequence of str or int, optional
         The features, in this order; columns without names are chosen by number. All columns but
-        the weight, if not given.
+        the weight, if not given. A column of arrays is a feature for each of their numbers,
+        ``embedding[0]`` and so on, and its own name means all of them.
     weight : str or int, optional
         The column that holds the weights of the rows; it is no feature.
     chunk_rows : int, optional

@@ -206,7 +206,7 @@ class CsvSource(BatchSource):
     def _how(self) -> str:
         dialect = self._dialect
         return (
-            f"separated by {dialect.separator}, decimal {dialect.decimal!r}; delimiter=... and "
+            f"{dialect.separator}, decimal {dialect.decimal!r}; delimiter=... and "
             "decimal=... set others"
         )
 
@@ -226,7 +226,7 @@ def _refuse_open_quote(file: File, dialect: Dialect, whole: bool = False) -> Non
     what cannot be read from its end.
     """
     pyarrow = require("pyarrow", "io")
-    if not whole and (text.is_compressed(file) or dialect.encoding.startswith("utf-16")):
+    if not whole and (text.is_compressed(file) or ",".encode(dialect.encoding) != b","):
         return
     with (
         file.reading(pyarrow.ArrowException, UnicodeError, *text.DAMAGED),

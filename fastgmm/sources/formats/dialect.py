@@ -47,6 +47,7 @@ class Dialect(NamedTuple):
 
     encoding: str
     delimiter: str
+    is_told: bool  # the delimiter: one column says nothing of it else
     decimal: str
     header: Names
     has_rows: bool
@@ -73,13 +74,14 @@ class Dialect(NamedTuple):
 
     @property
     def separator(self) -> str:
-        """The separator in words."""
-        return SEPARATORS.get(self.delimiter, repr(self.delimiter))
+        """What separates the columns, in words."""
+        if len(self.header.columns) == 1 and not self.is_told:
+            return "one column"
+        return f"separated by {SEPARATORS.get(self.delimiter, repr(self.delimiter))}"
 
     def __str__(self) -> str:
         """Say it in one line, for people."""
-        columns = f"separated by {self.separator}" if len(self.header.columns) > 1 else "one column"
-        said = [columns, f"decimal {self.decimal!r}", self.header.place, self.encoding]
+        said = [self.separator, f"decimal {self.decimal!r}", self.header.place, self.encoding]
         if self.spelt:
             shown = [repr(name) for name in self.names if name in self.spelt]
             more = ", ..." if len(shown) > NAMED else ""
@@ -147,6 +149,7 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
     return Dialect(
         head.encoding,
         split.delimiter,
+        told.delimiter is not None,
         split.decimal,
         header,
         has_rows=bool(split.rows) or not (head.is_whole and header.is_line),
@@ -180,7 +183,8 @@ def _checked(told: Text) -> Text:
     encoding = told.encoding
     if encoding is not None:
         try:
-            encoding = codecs.lookup(encoding).name.removesuffix("-sig")
+            is_utf_8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+            encoding = "utf-8" if is_utf_8 else encoding
         except LookupError as error:
             raise DataError(f"encoding={encoding!r} is unknown to Python") from error
     return Text(delimiter, told.decimal and str(told.decimal), told.header, encoding)
@@ -283,9 +287,20 @@ def _sniffed(lines: Sequence[str], decimal: str | None) -> str:
     if tables:
         best = tables[0] if len(tables) == 1 else max(tables, key=lambda each: each.worth)
         return best.delimiter
-    if broken := [each for each in splits if len(each.first) > 1 and each.delimiter != " "]:
+    broken = [
+        each
+        for each in splits
+        if len(each.first) > 1 and (each.delimiter != " " or _are_alike(each.rows))
+    ]
+    if broken:
         return max(broken, key=lambda each: len(each.first)).delimiter
     return next((each for each in SEPARATORS if each not in known), ",")
+
+
+def _are_alike(rows: list[Row]) -> bool:
+    """Whether all rows have as many cells, two at least: blanks in text do not do so."""
+    widths = {len(row) for row in rows}
+    return len(widths) == 1 and widths != {1}
 
 
 def _is_near(width: int, first: Row, rows: list[Row]) -> bool:
@@ -344,7 +359,8 @@ def _is_header(
 
     It does where a column of numbers has none there. Where all have, it is names if `columns`
     says so or they count 0, 1, 2, ..., and a row if it lies among the rows below and would not do
-    for names: these do not go up and down. Else it could be either, and is refused.
+    for names: these have few decimals, and do not go up and down. Else it could be either, and is
+    refused.
     """
     if told is not None:
         return told
@@ -401,23 +417,33 @@ def _numeric(split: _Split) -> list[int]:
 
 
 def _is_row(split: _Split, first: Row, numeric: list[int]) -> bool:
-    """Whether numbers in the first line lie among those below, and are no names."""
-    numbers = []
+    """Whether numbers in the first line lie among those below, and would not do for names."""
+    numbers = [_value(cell, split.decimal) for cell in first]
     for at in numeric:
-        number = _value(first[at], split.decimal) if at < len(first) else None
-        numbers.append(number)
         below = [_value(row[at], split.decimal) for row in split.fitting]
         values = [each for each in below if each is not None]
         low, high = min(values, default=-math.inf), max(values, default=math.inf)
+        number = numbers[at] if at < len(numbers) else None
         if number is not None and not 2 * low - high <= number <= 2 * high - low:
             return False
+    return bool(numeric) and not _could_name([numbers[at] for at in numeric if at < len(numbers)])
+
+
+def _could_name(numbers: list[float | None]) -> bool:
+    """Whether numbers would do for names, as years and wavelengths do.
+
+    Each is there once, is not negative and has three decimals at most; they ascend, or go down by
+    equal steps.
+    """
     known = [number for number in numbers if number is not None]
-    if len(set(known)) < len(numbers) or min(known, default=0.0) < 0.0:
-        return bool(numbers)  # a name is there, only once, and not negative
-    if len(known) < 3:
-        return any(not number.is_integer() for number in known)
+    if len(set(known)) < len(numbers) or min(known) < 0.0:
+        return False
+    if any(round(number, 3) != number for number in known):
+        return False
+    if len(known) < 3:  # too few to go up and down
+        return all(number.is_integer() for number in known)
     steps = np.diff(known)
-    return steps.min() < 0.0 and not np.allclose(steps, steps[0])
+    return bool(steps.min() > 0.0 or np.allclose(steps, steps[0]))
 
 
 def _value(cell: str, decimal: str) -> float | None:

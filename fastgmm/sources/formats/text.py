@@ -138,6 +138,11 @@ def _decoded(data: bytes, encoding: str | None, is_whole: bool, name: str) -> He
         raise DataError(
             f"{name} is not written in {found} ({error}); encoding=... names another"
         ) from error
+    if encoding is not None and "\0" in text:
+        raise DataError(
+            f"{name} is not written in {encoding}: it holds zeros between letters, as UTF-16 does; "
+            "encoding=... names another"
+        )
     return Head(text.removeprefix("\ufeff"), found, is_whole)
 
 

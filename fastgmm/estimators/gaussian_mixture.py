@@ -54,11 +54,12 @@ class GaussianMixture(Mixture):
         depend on the units of the features. The variances are estimated from up to 50 000 rows;
         "spherical" takes their mean. A constant feature has no scale and gets `reg_covar` itself.
     prior : "auto", float, ConjugatePrior or None, default="auto"
-        What draws the covariances of components towards their mean, so that a component of few rows
-        cannot fit them too closely. "auto": of so many rows that left-out rows are predicted best;
-        it acts where `init_params` is "auto" and no start is given, `reg_covar` is positive, and
-        rows are fewer than 100 per free parameter. A number: of so many rows. None, or 0: maximum
-        likelihood, as in scikit-learn. See docs/regularisation.md.
+        What draws the covariances of components towards their mean, and that of "tied" towards the
+        covariance of all rows, so that a component cannot fit few rows too closely. "auto": of so
+        many rows that left-out rows are predicted best; it acts where `init_params` is "auto" and
+        no start is given, `reg_covar` is positive, and rows are fewer than 100 per free parameter.
+        A number: of so many rows. None, or 0: maximum likelihood, as in scikit-learn. See
+        docs/regularisation.md.
     max_iter : int, default=1000
         Maximum number of EM passes over the rows; 0 keeps the start.
     acceleration : {"auto", "squarem"} or None, default="auto"

@@ -19,7 +19,7 @@ from fastgmm.initialisation.auto import regularised_start
 from fastgmm.initialisation.methods import start_from
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.prior import Prior
+from fastgmm.mixture.prior import Prior, common_covariance
 from fastgmm.passes.subsample import Sample
 from fastgmm.storage.checkpoint import Moment
 
@@ -214,7 +214,7 @@ def start_of(estimator: Any, n_features: int, may_be_warm: bool = True) -> Start
 def drawn_together(
     rule: em.UpdateRule, start: Parameters, strengths: Sequence[float]
 ) -> em.UpdateRule:
-    """Return the rule with a prior of one given strength, at the covariance within components."""
+    """Return the rule with a prior of one given strength, at the common covariance of a start."""
     (strength,) = strengths
-    within = start.structure.mean(start.covariances, start.weights)
-    return rule.under(Prior(strength, np.array(within)))
+    common = common_covariance(start.structure, start.weights, start.means, start.covariances)
+    return rule.under(Prior(strength, common))

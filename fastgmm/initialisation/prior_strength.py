@@ -3,12 +3,14 @@
 The prior of every component is the covariance within components, so it draws covariances towards a
 common one, as between scikit-learn's "full" and "tied" (Friedman 1989, Regularized discriminant
 analysis, Journal of the American Statistical Association 84; as an inverse Wishart distribution,
-Fraley and Raftery 2007). How far, is chosen by leaving one row out in closed terms: without row x
-of responsibility r, a component of n rows and deviation D = x - mean has n - r rows, and a summed
-product that is less by r n / (n - r) D D'. So its density at x follows from the squared distance
-D' Sigma^-1 D alone, by the determinant lemma. Responsibilities of the other rows stay, so what the
-row has done to them is left in: `OPTIMISM`. What predicts better by less than half a standard error
-is no reason to leave the likeliest start, or to choose the weaker prior: `DOUBT`.
+Fraley and Raftery 2007). A covariance that components share is drawn towards that of all rows, as
+between "tied" and a single component. How far, is chosen by leaving one row out in closed terms:
+without row x of responsibility r, a component of n rows and deviation D = x - mean has n - r rows,
+and a summed product that is less by r n / (n - r) D D'. So its density at x follows from the
+squared distance D' Sigma^-1 D alone, by the determinant lemma. Responsibilities of the other rows
+stay, so what the row has done to them is left in: `OPTIMISM`. What predicts better by less than
+half a standard error is no reason to leave the likeliest start, or to choose the weaker prior:
+`DOUBT`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from fastgmm.covariance.regularisation import own_covariances
 from fastgmm.initialisation.short_runs import ShortRuns
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.prior import Prior
+from fastgmm.mixture.prior import Prior, common_covariance
+from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample
 
@@ -94,21 +97,19 @@ def regularised(
     own_weight : float
         Weight of the rows of the sample.
     """
-    is_shared = starts[0].structure.is_shared  # its covariance is that within components
-    if is_shared and len(starts) == 1:
-        return Regularised(starts[0], None)
-    unit, first_strength = unit_of(short.sample), FIRST_STRENGTH
+    unit = unit_of(short.sample)
     if len(strengths) > 1:
         strengths = [strength * unit for strength in strengths]
-        if is_shared:
-            strengths, first_strength = (0.0,), 0.0
-    within = [_within(each, short) for each in starts]
+    common = [
+        common_covariance_of(found, short.rule.reg_covar)
+        for found in short.statistics(list(starts))
+    ]
     chosen = [0]
     if len(starts) > 1:
-        of_each = zip(starts, within, strict=True)
-        first = _climbed(of_each, (first_strength * unit,), short, own_weight, FIRST_PASSES)
+        of_each = zip(starts, common, strict=True)
+        first = _climbed(of_each, (FIRST_STRENGTH * unit,), short, own_weight, FIRST_PASSES)
         chosen = [0, *_others(first)[:OTHERS]]
-    again = [(starts[c], within[c]) for c in chosen]
+    again = [(starts[c], common[c]) for c in chosen]
     found = _climbed(again, strengths, short, own_weight, PASSES)
     if not found:
         return None
@@ -190,9 +191,9 @@ def _climbed(
 ) -> list[_Tried]:
     """Climb from every start with every strength, and score where that ends."""
     rule, places, states = short.rule, [], []
-    for c, (parameters, within) in enumerate(starts):
+    for c, (parameters, covariance) in enumerate(starts):
         for strength in strengths:
-            prior = Prior(strength / own_weight, within) if strength > 0.0 else None
+            prior = Prior(strength / own_weight, covariance) if strength > 0.0 else None
             places.append((c, strength))
             states.append(em.State(rule.under(prior), parameters))
     found = []
@@ -203,11 +204,11 @@ def _climbed(
     return found
 
 
-def _within(parameters: Parameters, short: ShortRuns) -> Array:
-    """Covariance within components, of their own rows, in the structure's shape for one."""
-    (found,) = short.statistics([parameters])
-    own = own_covariances(found, found.means, short.rule.reg_covar)
-    return np.array(parameters.structure.mean(own, found.weight / found.weight.sum()))
+def common_covariance_of(found: SufficientStatistics, reg_covar: float | Array) -> Array:
+    """Return what covariances are drawn towards, of the rows that are summed here."""
+    own = own_covariances(found, found.means, reg_covar)
+    part = found.weight / found.weight.sum()
+    return common_covariance(found.structure, part, found.means, own)
 
 
 @one_blas_thread()
@@ -257,17 +258,50 @@ def leave_one_out(
         removed = np.minimum(shares * unit, counts * (1.0 - 1e-12))
         rest = counts - removed
         stretched = counts / rest
-        known = (weights.sum() if structure.is_shared else counts) + strength
-        # the covariance within components loses the row, too
-        part = removed * (1.0 + strength / weights.sum()) * stretched / known
-        # a variance that features share loses their mean
-        n_shared = 1 if structure.tells_features_apart else d
-        lost = np.minimum(part[..., None] * distances / n_shared, 1.0)
-        without = stretched**2 * ((known - removed) / known) * (distances / (1.0 - lost)).sum(-1)
-        volume = d * np.log(known / (known - removed)) + n_shared * np.log1p(-lost).sum(axis=-1)
+        if structure.is_shared:
+            known = weights.sum() + strength
+            own = removed * stretched / known
+            of_all = strength / known * unit / (weights.sum() - unit)
+            squares, log_volume = _of_shared(parameters, sample, distances[..., 0], own, of_all)
+            is_lost = np.isnan(log_volume)
+        else:
+            known = counts + strength
+            # the covariance within components loses the row, too
+            own = removed * (1.0 + strength / weights.sum()) * stretched / known
+            # a variance that features share loses their mean
+            n_shared = 1 if structure.tells_features_apart else d
+            lost = np.minimum(own[..., None] * distances / n_shared, 1.0)
+            is_lost = (lost >= 1.0).any(axis=-1)
+            squares = (distances / (1.0 - lost)).sum(axis=-1)
+            log_volume = n_shared * np.log1p(-lost).sum(axis=-1)
+        smaller = (known - removed) / known
+        without = stretched**2 * smaller * squares
+        volume = log_volume - d * np.log(smaller)
         joint = np.log(rest / (weights.sum() - unit)) + constants[:, None]
         joint -= 0.5 * (volume + without)
-        joint[np.isnan(joint) | (lost >= 1.0).any(axis=-1)] = -np.inf
+        joint[np.isnan(joint) | is_lost] = -np.inf
         top = joint.max(axis=0)
         left_out = top + np.log(np.exp(joint - top).sum(axis=0))
     return kept, np.where(left_out > IMPOSSIBLE, left_out, IMPOSSIBLE)
+
+
+@one_blas_thread()
+def _of_shared(
+    parameters: Parameters, sample: Sample, distances: Array, own: Array, of_all: Array
+) -> tuple[Array, Array]:
+    """Return squared distances and log determinants, (K, m), where a shared covariance loses rows.
+
+    A row takes with it the product of its deviation from the component's mean, `own` times (K, m),
+    and that from the mean of all rows, `of_all` times (m,).
+    """
+    mean = (sample.weights @ sample.rows)[None]
+    structure, factors = parameters.structure, parameters.precisions_cholesky
+    from_all = structure.distances(sample.rows, mean, factors).sum(axis=-1)
+    between = structure.distances(parameters.means, mean, factors).sum(axis=-1).T
+    product = 0.5 * (distances + from_all - between)  # of both deviations
+    first, second = 1.0 - own * distances, 1.0 - of_all * from_all
+    determinant = first * second - own * of_all * product**2
+    more = own * distances**2 * second + of_all * product**2 * (first + 2.0 * own * distances)
+    is_sound = (first > 0.0) & (determinant > 0.0)
+    log_volume = np.where(is_sound, np.log(np.where(is_sound, determinant, 1.0)), np.nan)
+    return distances + more / determinant, log_volume

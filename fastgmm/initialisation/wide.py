@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from fastgmm import em
 from fastgmm.covariance import family
-from fastgmm.covariance.regularisation import own_covariances
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import coordinates
 from fastgmm.initialisation.kmeans import (
@@ -32,7 +31,13 @@ from fastgmm.initialisation.kmeans import (
     swap,
     thinned,
 )
-from fastgmm.initialisation.prior_strength import Regularised, has_many_rows, score, unit_of
+from fastgmm.initialisation.prior_strength import (
+    Regularised,
+    common_covariance_of,
+    has_many_rows,
+    score,
+    unit_of,
+)
 from fastgmm.initialisation.short_runs import TILE_NUMBERS, ShortRuns, coefficients
 from fastgmm.initialisation.split_merge import exchanges
 from fastgmm.initialisation.tied_runs import TiedRuns
@@ -62,7 +67,7 @@ NARROW, FEW_FEATURES = 5_000, 8
 # rows besides those of `prior_strength`: five clusters of one shape, 400 rows each of 300 features,
 # were predicted 70 nats per row better with 10 000 than with 100
 MORE_STRENGTHS = (1e3, 1e4)
-# rows that are tried first, where a component has five rows per feature, fewer, fewer than one
+# rows that are tried first, where a covariance has five rows per feature, fewer, fewer than one
 FIRST_STRENGTH, FIRST_OF_FEW, FIRST_OF_FEWER, FEW_ROWS = 10.0, 100.0, 1000.0, 5
 OTHER_UNITS = 2.0  # the largest standard deviation over the least: beyond, raw features differ
 ALIKE = 0.99  # of the rows: divisions that agree on them are one
@@ -89,9 +94,8 @@ def wide_start(
 
     Without strengths, the prior is that of the rule. None if every candidate degenerates.
     """
-    shared = rule.family.structure.is_shared
     n_parameters = rule.family.n_parameters(n_components, sample.rows.shape[1])
-    if shared or (len(strengths) > 1 and has_many_rows(sample, n_parameters)):
+    if len(strengths) > 1 and has_many_rows(sample, n_parameters):
         strengths = ()
     elif len(strengths) > 1:
         strengths = [each * unit_of(sample) for each in (*strengths, *MORE_STRENGTHS)]
@@ -141,7 +145,7 @@ class _Search:
         best = judge.walked(best, strengths, self.plan.n_judged - len(known))
         prior = None
         if best.strength:
-            prior = Prior(best.strength, best.within)
+            prior = Prior(best.strength, best.common)
         return Regularised(best.parameters, prior)
 
     def _judge(self, sample: Sample) -> _Judge:
@@ -154,7 +158,8 @@ class _Search:
         """Return the strength that is tried first."""
         if not strengths:
             return None
-        per_feature = self.sample.n_rows / (self.n_components * self.sample.rows.shape[1])
+        n_covariances = 1 if self.structure.is_shared else self.n_components
+        per_feature = self.sample.n_rows / (n_covariances * self.sample.rows.shape[1])
         first = FIRST_STRENGTH if per_feature >= FEW_ROWS else FIRST_OF_FEW
         first = FIRST_OF_FEWER if per_feature < 1.0 else first
         return min(strengths, key=lambda each: abs(each - first * unit_of(self.sample)))
@@ -245,7 +250,7 @@ class _Tried(NamedTuple):
 
     parameters: Parameters
     statistics: SufficientStatistics
-    within: Array  # covariance within components
+    common: Array  # what covariances are drawn towards
     strength: float | None  # of the prior, in rows; None for that of the rule
     score: float
 
@@ -270,7 +275,7 @@ class _Judge:
 
     def climbed(self, tried: _Tried, n_passes: int) -> _Tried:
         """Run EM with the covariances of the fit."""
-        rule = self._under(tried.strength, tried.within)
+        rule = self._under(tried.strength, tried.common)
         short = ShortRuns(self.sample, rule)
         (state,) = short.advance([em.State(rule, tried.parameters)], n_passes)
         if state.failure is not None:
@@ -286,7 +291,7 @@ class _Judge:
         for step in (1, -1):
             place = at + step
             while most > 0 and 0 <= place < len(strengths) and best.strength != strengths[place]:
-                found = self._with(first.statistics, first.within, strengths[place])
+                found = self._with(first.statistics, first.common, strengths[place])
                 most -= 1
                 if found is None or not found.score > best.score:
                     break
@@ -296,14 +301,12 @@ class _Judge:
         return best
 
     def _tried(self, found: SufficientStatistics, strength: float | None) -> _Tried | None:
-        own = own_covariances(found, found.means, self.rule.reg_covar)
-        within = found.structure.mean(own, found.weight / found.weight.sum())
-        return self._with(found, np.array(within), strength)
+        return self._with(found, common_covariance_of(found, self.rule.reg_covar), strength)
 
     def _with(
-        self, found: SufficientStatistics, within: Array, strength: float | None
+        self, found: SufficientStatistics, common: Array, strength: float | None
     ) -> _Tried | None:
-        rule = self._under(strength, within)
+        rule = self._under(strength, common)
         try:
             parameters = rule.estimate(found, None)
         except DegenerateCovarianceError:
@@ -312,12 +315,12 @@ class _Judge:
         if self.few is not None:
             value = score(em.State(rule, parameters), self.few, self.own_weight)
         value = value if np.isfinite(value) else -np.inf
-        return _Tried(parameters, found, within, strength, value)
+        return _Tried(parameters, found, common, strength, value)
 
-    def _under(self, strength: float | None, within: Array) -> em.UpdateRule:
+    def _under(self, strength: float | None, common: Array) -> em.UpdateRule:
         if strength is None:
             return self.rule
-        return self.rule.under(Prior(strength / self.own_weight, within) if strength else None)
+        return self.rule.under(Prior(strength / self.own_weight, common) if strength else None)
 
 
 def best_of(states: Sequence[em.State], most: int) -> list[em.State]:

@@ -109,7 +109,7 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
         for_rows = 0.25 * for_judging
     most_scored = for_rows / max(n_judged, 1) / _of_scored(shape)
     scored_rows = min(int(most_scored), MOST_SCORED, n_sampled)
-    if scored_rows < FEWEST_SCORED or shape.structure.is_shared:
+    if scored_rows < FEWEST_SCORED:
         n_judged = 0
     for_passes = FOR_PASSES * affordable
     # all rows that so many passes may see, but no fewer than a covariance wants

@@ -129,6 +129,20 @@ class Prior:
         return -0.5 * float(self.mean_rows * distances + self.unit * volumes)
 
 
+@one_blas_thread()
+def common_covariance(structure: Structure, part: Array, means: Array, covariances: Array) -> Array:
+    """Return what covariances are drawn towards, in the structure's shape for one component.
+
+    For components of these parts of the rows (K,), the covariance within them; if they share it,
+    that of all rows.
+    """
+    within = np.array(structure.mean(covariances, part))
+    if structure.is_shared:
+        away = means - part @ means
+        within += structure.products(0.5 * part[:, None] * away, away)
+    return within
+
+
 def side_by_side(priors: Sequence[Prior | None]) -> Prior | None:
     """Return priors of covariances as one of several, or None if there is none."""
     known = [prior for prior in priors if prior is not None]

@@ -145,7 +145,34 @@ def test_a_component_on_two_rows_calls_for_one_however_many_rows_there_are():
     assert np.linalg.eigvalsh(found.covariances_).min() > 1e-4  # of the variances of the noise
 
 
-def test_a_shared_covariance_has_no_prior():
-    found = GaussianMixture(3, covariance_type="tied", random_state=0).fit(load_iris().data)
-    assert found.prior_strength_ == 0.0
-    assert found.log_prior_ == 0.0
+def test_a_shared_covariance_is_drawn_towards_that_of_all_rows():
+    rows = load_iris().data
+    found = GaussianMixture(3, covariance_type="tied", random_state=0).fit(rows)
+    assert found.prior_strength_ > 0.0
+    assert_allclose(found.prior_covariance_, np.cov(rows.T, bias=True), rtol=0.0, atol=1e-5)
+    assert found.log_prior_ < 0.0
+
+
+def of_two(rows, labels, strength, n_rows):
+    """Two clusters of one covariance, drawn to that of all rows: their products over a number."""
+    of_each = [rows[labels == k] for k in range(2)]
+    means = np.array([each.mean(axis=0) for each in of_each])
+    within = (rows - means[labels]).T @ (rows - means[labels])
+    total = np.cov(rows.T, bias=True) * len(rows) / n_rows
+    weights = np.array([len(each) for each in of_each]) / len(rows)
+    return weights, means, (within + strength * total) / (len(rows) + strength)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.1, 3.0])
+def test_a_shared_covariance_without_a_row_is_that_of_the_others(strength):
+    rng, labels = np.random.default_rng(0), np.repeat([0, 1], [25, 15])
+    rows = rng.standard_normal((40, 3)) + 20.0 * labels[:, None]
+    sample = drawn(rows)
+    sample = sample._replace(origin=0.0 * sample.origin)
+    labels = (sample.rows[:, 0] > sample.rows[:, 0].mean()).astype(int)
+    parameters = family("tied").parameters(*of_two(sample.rows, labels, strength, 40))
+    _, found = leave_one_out(parameters, sample, strength, sample.own_weight)
+    for i, row in enumerate(sample.rows):
+        others = np.delete(sample.rows, i, axis=0), np.delete(labels, i)
+        mixture = naive.Mixture("tied", *of_two(*others, strength, 40))
+        assert_allclose(found[i], float(naive.log_likelihoods(row[None], mixture)[0]), rtol=1e-9)

@@ -46,7 +46,6 @@ def saved(_):
 
 
 def raw(_):
-    ROWS.astype("f4").astype("f8").tofile("x.bin")
     ROWS.tofile("x.bin")
     return [np.memmap("x.bin", dtype="float64", mode="r").reshape(-1, 2)]
 

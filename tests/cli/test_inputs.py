@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pytest
 from cli.commands import refused, run, written
 from numpy.testing import assert_allclose, assert_array_equal
+from pyarrow import parquet
 
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.model_file import load
@@ -38,3 +41,36 @@ def test_columns_are_found_by_name_in_any_order(model, frame, tmp_path):
 def test_a_missing_column_is_named(model, frame, tmp_path):
     path = written(frame.drop(columns="b"), tmp_path / "other.csv")
     assert "'b'" in refused("predict", model, path, "-o", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npy"])
+def test_folders_and_patterns_and_urls_are_read_as_one_file(frame, tmp_path, suffix):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for number, part in enumerate((frame[["a", "b"]][:250], frame[["a", "b"]][250:])):
+        if suffix == ".npy":
+            np.save(folder / f"{number}.npy", part)
+        else:
+            written(part, folder / f"{number}{suffix}")
+    columns = ["--columns", "0,1" if suffix == ".npy" else "a,b"]
+    expected = GaussianMixture(2, random_state=0).fit(frame[["a", "b"]].to_numpy())
+    for data in (folder, folder / f"*{suffix}", f"file://{folder}/*{suffix}"):
+        run("fit", data, "-k", 2, "--seed", 0, *columns, "-o", tmp_path / "m.npz")
+        assert_array_equal(load(tmp_path / "m.npz").means_, expected.means_)
+        run("predict", tmp_path / "m.npz", data, *columns, "-o", tmp_path / "out.npy")
+        assert len(np.load(tmp_path / "out.npy")) == len(frame)
+        assert str(len(frame)) in run("score", tmp_path / "m.npz", data, *columns).stdout
+
+
+def test_keys_of_folders_and_columns_of_arrays_are_named_as_columns(frame, tmp_path):
+    rows = frame[["a", "b"]].to_numpy()
+    table = pa.table({"e": list(rows), "times": frame["w"].round().clip(1, 3)})
+    parquet.write_to_dataset(table, tmp_path / "data", partition_cols=["times"])
+    options = ["-k", 2, "--seed", 0, "--columns", "e", "--weight", "times"]
+    run("fit", tmp_path / "data", *options, "-o", tmp_path / "m.npz")
+    model = load(tmp_path / "m.npz")
+    assert list(model.feature_names_in_) == ["e[0]", "e[1]"]
+    assert model.row_weight_ == table["times"].to_numpy().sum()
+    assert "600" in run("score", tmp_path / "m.npz", tmp_path / "data").stdout
+    said = refused("fit", "s3:/nothing", "-k", 2, "-o", tmp_path / "n.npz")
+    assert "there is no file" in said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import date, time, timedelta
 from decimal import Decimal
 from numbers import Real
@@ -97,9 +97,10 @@ def refuse_cell(cell: object, place: str, label: Hashable) -> NoReturn:
         raise DataError(f"{place} {NO_VALUE} in column {label!r}; drop or impute it")
     if isinstance(cell, date | time | timedelta):
         raise DataError(f"{place} holds {cell!r} in column {label!r}; {TO_SECONDS}")
+    way = " (pandas.json_normalize makes columns of it)" if isinstance(cell, Mapping) else ""
     raise CellError(
         f"{place} holds {cell!r} in column {label!r}; the argument must be neither a string nor "
-        f"a {type(cell).__name__}, but a real number"
+        f"a {type(cell).__name__}, but a real number{way}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm.errors import DataError
+from fastgmm.errors import DataError, require
 from fastgmm.sources.arrays import as_array
 from fastgmm.sources.arrow import StreamSource
 from fastgmm.sources.blocks import verify
@@ -18,6 +18,7 @@ from fastgmm.sources.dask.collection import DaskSource, is_dask
 from fastgmm.sources.formats import open_files
 from fastgmm.sources.formats.chunked import open_stored
 from fastgmm.sources.formats.parquet import open_parquet
+from fastgmm.sources.formats.several import open_several
 from fastgmm.sources.in_memory import TableSource
 from fastgmm.sources.iterable import IterableSource, refuse_iterator
 from fastgmm.sources.lazy import DatasetSource, LazySource
@@ -148,6 +149,13 @@ def reader_of(data: Any) -> Reader:
         return StreamSource
     if _is_chunks(data):
         return IterableSource
+    if _is_sources(data):
+        return _open_all
+    if not any(hasattr(data, name) for name in ("__array__", "__array_interface__", "__len__")):
+        raise DataError(
+            f"the {type(data).__name__} is no table of rows; give an array, a frame, a path, or a "
+            "function that returns chunks for every pass"
+        )
     return open_array
 
 
@@ -158,6 +166,27 @@ def _is_chunks(data: Any) -> bool:
     if hasattr(data, "__array__") or hasattr(data, "tocsr"):
         return False
     return callable(data) or hasattr(data, "__iter__") or is_map_style(data)
+
+
+def _is_sources(data: Any) -> bool:
+    """Whether a list holds what is opened one by one: lazy frames, datasets, paths, tables."""
+    return isinstance(data, list | tuple) and bool(data) and all(map(_is_source, data))
+
+
+def _is_source(item: Any) -> bool:
+    if isinstance(item, str | os.PathLike | Source) or _is_chunk(item):
+        return True
+    is_known = any(is_instance(item, library, *names) for library, names, _ in OF_LIBRARIES)
+    return is_known or (hasattr(item, "__arrow_c_stream__") and not hasattr(item, "__array__"))
+
+
+def _open_all(data: Any, reading: Reading = ALL) -> Source:
+    """Open a list of what is opened one by one."""
+
+    def open_one(item: Any, how: Reading) -> Source:
+        return _as_it_is(item, reading) if isinstance(item, Source) else reader_of(item)(item, how)
+
+    return open_several(data, "the list", reading, open_one)
 
 
 def _is_chunk(item: Any) -> bool:
@@ -188,6 +217,13 @@ def _open_table(data: Any, reading: Reading = ALL) -> Source:
     """Open a frame or an Arrow table."""
     name = f"the {type(data).__name__}"
     return _in_memory(as_table(data, Place(name)), name, reading)
+
+
+def _open_parquet_dataset(data: Any, reading: Reading = ALL) -> Source:
+    """Open the files of a pyarrow ParquetDataset."""
+    dataset = require("pyarrow.dataset", "io")
+    files = dataset.dataset(data.files, filesystem=data.filesystem, format="parquet")
+    return DatasetSource(files, reading)
 
 
 def _open_masked(data: Any, reading: Reading = ALL) -> Source:
@@ -224,4 +260,5 @@ OF_LIBRARIES: tuple[tuple[str, tuple[str, ...], Reader], ...] = (
     ("polars", ("LazyFrame",), LazySource),
     ("pyarrow.dataset", ("Dataset",), DatasetSource),
     ("pyarrow.parquet", ("ParquetFile",), open_parquet),
+    ("pyarrow.parquet", ("ParquetDataset",), _open_parquet_dataset),
 )

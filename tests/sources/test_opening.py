@@ -1,10 +1,14 @@
 import sys
 
+import duckdb
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
+from pyarrow import dataset, parquet
 from sources.rows import rows_of, some_rows
 
+from fastgmm import GaussianMixture
 from fastgmm.errors import DataError, MissingDependencyError
 from fastgmm.sources import open_source
 
@@ -82,3 +86,38 @@ def test_a_library_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch
 def test_arrow_batches_in_a_list_are_chunks():
     table = pa.table({"a": ROWS[:, 0], "b": ROWS[:, 1]})
     np.testing.assert_array_equal(rows_of(table.to_batches(max_chunksize=4)), ROWS[:, :2])
+
+
+def test_a_list_of_what_is_opened_one_by_one_is_all_their_rows(tmp_path):
+    table = pa.table({"a": ROWS[:, 0], "b": ROWS[:, 1]})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    path = str(tmp_path / "x.parquet")
+    one = (
+        lambda: pl.scan_parquet(path),
+        lambda: dataset.dataset(path),
+        lambda: parquet.ParquetFile(path),
+        lambda: duckdb.read_parquet(path),
+        lambda: open_source(path),
+    )
+    for make in one:
+        np.testing.assert_array_equal(rows_of([make(), make()]), np.vstack([ROWS, ROWS])[:, :2])
+    mixed = [path, table, *(make() for make in one)]
+    source = open_source(mixed)
+    np.testing.assert_array_equal(rows_of(mixed), np.vstack([ROWS] * 7)[:, :2])
+    assert not source.reads_ahead  # a relation is asked in the thread that made it
+    model = GaussianMixture(2, random_state=0).fit(mixed)
+    assert (model.n_rows_, list(model.feature_names_in_)) == (7 * len(ROWS), ["a", "b"])
+    np.testing.assert_array_equal(rows_of(mixed[:5], columns=["b"])[:23, 0], ROWS[:, 1])
+
+
+def test_a_parquet_dataset_is_read(tmp_path):
+    parquet.write_table(pa.table({"a": ROWS[:, 0]}), tmp_path / "x.parquet")
+    np.testing.assert_array_equal(rows_of(parquet.ParquetDataset(tmp_path)), ROWS[:, :1])
+
+
+def test_an_object_of_no_known_kind_is_refused_by_its_class(tmp_path):
+    parquet.write_table(pa.table({"a": ROWS[:, 0]}), tmp_path / "x.parquet")
+    scanner = dataset.dataset(tmp_path / "x.parquet").scanner()
+    for data, name in ((object(), "object"), (scanner, "Scanner")):
+        with pytest.raises(DataError, match=f"the {name} is no table of rows; give an array"):
+            GaussianMixture(2).fit(data)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 
 from fastgmm.errors import DataError
 from fastgmm.sources.columns import Reading, Text
-from fastgmm.sources.formats.file import File
 from fastgmm.sources.rows import Buffer
 from fastgmm.sources.source import Source
 from fastgmm.sources.types import Chunk, Poured
 
+Item = TypeVar("Item")
+
 
 class SeveralSource(Source):
     """Files whose columns are matched by name, or by number where they have none."""
-
-    reads_ahead = True
 
     def __init__(self, parts: list[Source], name: str) -> None:
         first = parts[0]
@@ -29,6 +29,7 @@ class SeveralSource(Source):
         super().__init__(name, first.labels, dtype, n_rows, first.weight)
         self._parts = parts
         self._starts = [0] if n_rows is None else [0, *accumulate(known)][:-1]
+        self.reads_ahead = all(part.reads_ahead for part in parts)
         self.guarded = all(part.guarded for part in parts)
         self.lasting = all(part.lasting for part in parts)
         for part in parts:
@@ -69,9 +70,9 @@ class SeveralSource(Source):
 
 
 def open_several(
-    files: list[File], name: str, reading: Reading, open_file: Callable[[File, Reading], Source]
+    files: Sequence[Item], name: str, reading: Reading, open_file: Callable[[Item, Reading], Source]
 ) -> Source:
-    """Open files of one format; one file is a source of its own."""
+    """Open files of one format, or whatever holds the same columns; one is a source of its own."""
     first = open_file(files[0], reading)
     if len(files) == 1:
         return first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cli.commands import refused, run
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm.estimators.model_file import load
 
@@ -35,6 +35,16 @@ def test_every_command_reads_it_and_says_how(rows, model, tmp_path, options):
     assert SAID in run("score", out, rows, *columns, *options).stdout
     assert SAID in run("predict", out, rows, *columns, *options, "-o", tmp_path / "l.npy").stdout
     assert SAID in run("plot", out, rows, *columns, *options, "-o", tmp_path / "l.png").stdout
+
+
+def test_a_fit_goes_on_from_its_checkpoint_found_or_told(rows, tmp_path):
+    kept = ["--checkpoint", tmp_path / "fit.ckpt", "--seed", 0]
+    run("fit", rows, "-k", 2, *kept)
+    out = tmp_path / "m.npz"
+    run("fit", rows, "-k", 2, *kept, *OPTIONS, "-o", out)
+    run("fit", rows, "-k", 2, "--seed", 0, "-o", tmp_path / "once.npz")
+    assert_array_equal(load(out).means_, load(tmp_path / "once.npz").means_)
+    assert "belongs to another fit" in refused("fit", rows, "-k", 2, *kept, "--columns", "1,0")
 
 
 def test_a_plain_file_is_not_spoken_of_but_in_describe(frame, model, tmp_path):

@@ -336,6 +336,7 @@ def _header(
         columns[-1] = first[-1] and columns[-1]
     columns = [*(cell.strip() for cell in columns), ""][:width]
     n_columns = width - (ends_empty and not columns[-1])
+    columns[n_columns:] = ["\n"] * (width - n_columns)  # the name of no column
     return Names(columns, n_columns, place, is_line=place.startswith("names in line"))
 
 

@@ -82,8 +82,11 @@ def is_comment(line: bytes) -> bool:
     return line.lstrip(b" \t").startswith(COMMENT.encode())
 
 
+AS_IT_IS = Tidying()
+
+
 @contextmanager
-def opened(file: File, encoding: str | None = None, tidying: Tidying = Tidying()) -> Iterator[Any]:  # noqa: B008
+def opened(file: File, encoding: str | None = None, tidying: Tidying = AS_IT_IS) -> Iterator[Any]:
     """Open a file as a stream of UTF-8, or of its own bytes where no encoding is given."""
     pyarrow = require("pyarrow", "io")
     with ExitStack() as stack:

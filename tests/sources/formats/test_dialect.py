@@ -176,6 +176,12 @@ def test_a_trailing_separator_without_header_is_no_column(written):
     assert_array_equal(walk(source)[0], [[1.5, -2], [3, 4], [2, -3]])
 
 
+def test_columns_without_names_are_told_apart(written):
+    source = open_source(written(",x,\n0,1.5,\n1,2.5,\n"))
+    assert list(source.labels) == ["", "x"]
+    assert_array_equal(walk(source)[0], [[0, 1.5], [1, 2.5]])
+
+
 def test_a_column_without_values_that_has_a_name_is_one(written):
     with pytest.raises(DataError, match=r"no value.*column 'y'"):
         walk(open_source(written("x,y\n1,\n2,\n")))

@@ -23,9 +23,10 @@ def _is_of_database(data: object) -> bool:
     """Whether an object is a cursor, a connection or an engine of a database."""
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__array__"):
         return False
-    is_connection = hasattr(data, "commit") and hasattr(data, "rollback")
-    is_engine = hasattr(data, "connect") and hasattr(data, "dispose")
-    return hasattr(data, "fetchmany") or is_connection or is_engine
+    kind = type(data)  # an instance of dask.Delayed has all attributes
+    is_connection = hasattr(kind, "commit") and hasattr(kind, "rollback")
+    is_engine = hasattr(kind, "connect") and hasattr(kind, "dispose")
+    return hasattr(kind, "fetchmany") or is_connection or is_engine
 
 
 def refuse_stranger(data: Any) -> None:

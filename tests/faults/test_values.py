@@ -56,7 +56,7 @@ def in_chunks(rows):
 @pytest.mark.parametrize("row", [0, 200, 399])
 @pytest.mark.parametrize(
     ("value", "word"),
-    [(np.nan, "no value .NaN or null."), (np.inf, "infinity"), (-np.inf, "infinity")],
+    [(np.nan, "no value (NaN or null)"), (np.inf, "infinity"), (-np.inf, "infinity")],
 )
 def test_a_number_that_is_none_is_named_by_row_and_column(rows, row, value, word):
     rows[row, 1] = value

@@ -71,7 +71,7 @@ def test_attributes_are_scikit_learns_and_the_rows(rows, covariance_type):
     settings = {"n_components": 3, "covariance_type": covariance_type, "random_state": 0}
     ours, theirs = GaussianMixture(**settings).fit(rows), Theirs(**settings).fit(rows)
     of_prior = {"log_prior_", "prior_strength_", "prior_covariance_"}
-    own = OUR_SETTINGS.keys() | of_prior | {"n_rows_", "row_weight_"}
+    own = OUR_SETTINGS.keys() | of_prior | {"n_rows_", "row_weight_", "read_as_"}
     assert set(vars(ours)) == set(vars(theirs)) | own
     for name, value in vars(theirs).items():
         assert np.shape(getattr(ours, name)) == np.shape(value) or name == "lower_bounds_"

@@ -152,7 +152,7 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
         told.delimiter is not None,
         split.decimal,
         header,
-        has_rows=bool(split.rows) or not (head.is_whole and header.is_line),
+        has_rows=_has_rows(lines[split.first_lines :]) or not (head.is_whole and header.is_line),
         skipped=len(preamble.lines) + (split.first_lines if header.is_line else 0),
         comments=preamble.n_comments,
         tidying=text.Tidying(has_comments, blanks),
@@ -211,6 +211,10 @@ def _is_comment(line: str) -> bool:
     return line.lstrip(" \t").startswith(text.COMMENT)
 
 
+def _has_rows(lines: list[str]) -> bool:
+    return any(line.strip() and not _is_comment(line) for line in lines)
+
+
 def _whole_lines(head: text.Head) -> list[str]:
     lines = list(io.StringIO(head.text, newline=""))
     return lines if head.is_whole or len(lines) == 1 else lines[:-1]
@@ -253,9 +257,12 @@ def _split(lines: Sequence[str], delimiter: str | None, decimal: str | None) -> 
         blank = text.Tidying(blanks=True)
         lines = [blank.of(line.encode()).decode() for line in lines]
     reader = csv.reader(lines, delimiter=delimiter)
-    first = next(_until_too_long(reader, 1), [])
+    try:
+        first = next(reader, [])
+    except csv.Error:
+        first = []
     first_lines = reader.line_num
-    rows = list(filter(None, _until_too_long(reader)))
+    rows = list(filter(None, _short(reader)))
     (width, _), *_ = Counter(map(len, rows)).most_common(1) or [(len(first), 0)]
     if not _is_near(width, first, rows):
         width = len(first)
@@ -267,12 +274,14 @@ def _split(lines: Sequence[str], delimiter: str | None, decimal: str | None) -> 
     return _Split(delimiter, decimal, first, first_lines, rows, width, fitting)
 
 
-def _until_too_long(reader: Iterator[Row], n_rows: int | None = None) -> Iterator[Row]:
-    """Yield rows up to one with a cell too long for Python's reader."""
-    try:
-        yield from islice(reader, n_rows)
-    except csv.Error:
-        return
+def _short(reader: Iterator[Row]) -> Iterator[Row]:
+    """Yield rows but those with a cell too long for Python's reader, which goes on after them."""
+    while True:
+        try:
+            yield from reader
+            return
+        except csv.Error:
+            continue
 
 
 def _sniffed(lines: Sequence[str], decimal: str | None) -> str:

@@ -33,6 +33,17 @@ def written(tmp_path):
     return write
 
 
+@pytest.mark.parametrize("long_at", [[0], [0, 1, 2], [7]])
+@pytest.mark.parametrize("ending", ["", "\n"])
+def test_how_a_text_is_written_is_found_beside_long_cells(written, long_at, ending):
+    rows = lines(";", ",", end=ending or "\n").splitlines()
+    for at, row in enumerate(rows):
+        rows[at] = f"{'z, ' * (70_000 if at in long_at else 1)};{row}"
+    path = written("note;a;b;c\n" + "\n".join(rows) + ending)
+    source = open_source(path, columns=["a", "b", "c"])
+    assert_array_equal(walk(source)[0], ROWS)
+
+
 SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'", " ": "blanks", "   ": "blanks"}
 
 

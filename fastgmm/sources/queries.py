@@ -7,7 +7,7 @@ hand, ADBC's and DuckDB's, give these, without a tuple for each row.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -24,11 +24,12 @@ _left: WeakSet[Any] = WeakSet()  # cursors whose last answer was not read to its
 
 
 class AnswerTable(Table):
-    """Some rows of an answer, each a tuple."""
+    """Some rows of an answer, each a tuple or, as some drivers are told to, a dictionary."""
 
-    def __init__(self, labels: Sequence[Hashable], rows: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, labels: Sequence[Hashable], rows: Sequence[Any]) -> None:
         super().__init__(labels, len(rows))
-        self._columns = list(zip(*rows, strict=True)) if rows else [()] * len(labels)
+        tuples = (row.values() if isinstance(row, Mapping) else row for row in rows)
+        self._columns = list(zip(*tuples, strict=True)) if rows else [()] * len(labels)
 
     def column(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
         """Return some rows of one column; missing values are an error."""

@@ -163,6 +163,19 @@ def test_integers_and_numbers_without_a_type_are_numbers(sqlite):
     assert_array_equal(rows_of(lambda: sqlite.execute(query)), expected)
 
 
+def test_rows_may_be_dictionaries(sqlite, folder):
+    def as_dictionary(cursor, row):
+        return dict(zip([each[0] for each in cursor.description], row, strict=True))
+
+    sqlite.row_factory = as_dictionary
+    assert_array_equal(rows_of(lambda: sqlite.execute(QUERY)), ROWS)
+    engine = sqlalchemy.create_engine(f"sqlite:///{folder / 'x.sqlite'}")
+    with engine.connect() as connection:
+        query = sqlalchemy.text(QUERY)
+        assert_array_equal(rows_of(lambda: connection.execute(query).mappings()), ROWS)
+    engine.dispose()
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [

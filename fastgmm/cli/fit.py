@@ -65,7 +65,7 @@ def fit(
 ) -> None:
     """Fit a mixture to the rows of a file, and show its components."""
     if written.output_path is not None:
-        output.check(written.output_path, [".npz"], read=[data])
+        output.check(written.output_path, [".npz"], read=data)
     acceleration = None if settings.acceleration == "none" else settings.acceleration
     model = GaussianMixture(n_components, **settings.parameters() | {"acceleration": acceleration})
     source = inputs.rows(data, reading)

@@ -17,7 +17,7 @@ from fastgmm.sources.formats import has_numbered_columns
 from fastgmm.sources.formats.dialect import PLAIN
 
 
-def rows(data: str, reading: WeightedReading) -> Source:
+def rows(data: Sequence[str], reading: WeightedReading) -> Source:
     """Open the rows of a file for a fit."""
     is_array, weight = has_numbered_columns(data), reading.weight
     columns = _columns_of(reading.columns, is_array)
@@ -25,7 +25,7 @@ def rows(data: str, reading: WeightedReading) -> Source:
 
 
 def _opened(
-    data: str,
+    data: Sequence[str],
     columns: Sequence[str | int] | None,
     reading: Reading,
     weight: str | int | None = None,
@@ -52,20 +52,23 @@ def _column_of(name: str, is_array: bool) -> str | int:
     return int(name) if is_array and name.isdecimal() else name
 
 
-def to_score(model_path: Path, data: str, reading: Reading) -> tuple[Source, Parameters]:
+def to_score(model_path: Path, data: Sequence[str], reading: Reading) -> tuple[Source, Parameters]:
     """Open the rows for a model; return them and the model's parameters."""
     refuse_swapped(data)
     model = load(model_path)
     return rows_for(model, model_path, data, reading), parameters(model)
 
 
-def refuse_swapped(data: str) -> None:
+def refuse_swapped(data: Sequence[str]) -> None:
     """Refuse a model file in place of rows: the two arguments were swapped."""
-    if data.lower().endswith(".npz"):
-        raise DataError(f"{data!r} is no file of rows; the order is MODEL, then DATA")
+    for path in data:
+        if path.lower().endswith(".npz"):
+            raise DataError(f"{path!r} is no file of rows; the order is MODEL, then DATA")
 
 
-def rows_for(model: GaussianMixture, model_path: Path, data: str, reading: Reading) -> Source:
+def rows_for(
+    model: GaussianMixture, model_path: Path, data: Sequence[str], reading: Reading
+) -> Source:
     """Open the columns that a model was fitted on; other columns are ignored."""
     is_array = has_numbered_columns(data)
     names = getattr(model, "feature_names_in_", None)
@@ -76,8 +79,8 @@ def rows_for(model: GaussianMixture, model_path: Path, data: str, reading: Readi
     expected = model.means_.shape[1]
     if source.n_features != expected:
         raise DataError(
-            f"{data!r} has {source.n_features} columns and {str(model_path)!r} was fitted on "
-            f"{expected}; choose them with --columns"
+            f"{source.name!r} has {source.n_features} columns and {str(model_path)!r} was fitted "
+            f"on {expected}; choose them with --columns"
         )
     return source
 

@@ -19,11 +19,11 @@ from fastgmm import em
 WRITTEN = {r"\t": "\t", "tab": "\t", "space": " "}  # separators that a shell has no letter for
 
 Data = Annotated[
-    str,
+    list[str],  # a shell makes many of data/*.csv
     typer.Argument(
-        metavar="DATA",
-        help="A .npy, .csv, .tsv, .txt, .parquet, .arrow, .feather, .h5 or .zarr file; a folder or "
-        "glob of Parquet files.",
+        metavar="DATA...",
+        help="A .npy, .csv, .tsv, .txt, .parquet, .arrow, .feather, .h5 or .zarr file; several of "
+        "one kind, a folder or a pattern of them.",
         show_default=False,
     ),
 ]

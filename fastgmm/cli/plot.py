@@ -39,9 +39,9 @@ Picture = Annotated[
     ),
 ]  # fmt: skip
 Rows = Annotated[
-    str | None,
+    list[str] | None,
     typer.Argument(
-        metavar="DATA",
+        metavar="DATA...",
         help="As for 'fastgmm fit'; 'trace' needs none, and 'density' may do without.",
         show_default=False,
     ),
@@ -82,15 +82,15 @@ def plot(
     data: Rows = None,
 ) -> None:
     """Draw a model, and the rows of a file as it sees them."""
-    pictures.check(output_path, read=[str(model), *([data] if data else [])])
-    if data is not None:
+    pictures.check(output_path, read=[str(model), *(data or [])])
+    if data:
         inputs.refuse_swapped(data)
     mixture, source = load(model), None
-    if data is not None and drawing.kind != "trace":
+    if data and drawing.kind != "trace":
         source = inputs.rows_for(mixture, model, data, reading)
         mixture, source = _with_same_names(mixture, source)
     chosen = _features(drawing.features, mixture)
-    kind = _kind(drawing.kind, mixture, chosen, data)
+    kind = _kind(drawing.kind, mixture, chosen, bool(data))
     draw = _drawing(kind, mixture, source, chosen, drawing.contamination)
     size = (side_of(mixture, chosen),) * 2 if kind == "corner" else ()
     with pictures.saved(output_path, *size) as figure:
@@ -123,7 +123,7 @@ def _features(text: str | None, model: GaussianMixture) -> list[Feature] | None:
 
 
 def _kind(
-    kind: str | None, model: GaussianMixture, chosen: Sequence[Feature] | None, data: str | None
+    kind: str | None, model: GaussianMixture, chosen: Sequence[Feature] | None, has_rows: bool
 ) -> str:
     """Check the kind of picture, or choose one by the number of features."""
     n_features = model.means_.shape[1] if chosen is None else len(chosen)
@@ -134,7 +134,7 @@ def _kind(
             f"no picture is named {kind!r}{suggestion(kind, KINDS)}; choose one of "
             f"{', '.join(KINDS)}"
         )
-    if data is None and kind not in WITHOUT_ROWS:
+    if not has_rows and kind not in WITHOUT_ROWS:
         raise DataError(f"a picture of kind {kind!r} needs rows; name a file of them as DATA")
     if chosen is not None and kind in WITHOUT_FEATURES:
         raise DataError(f"a picture of kind {kind!r} is of all features; leave out --features")

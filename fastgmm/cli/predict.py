@@ -26,7 +26,7 @@ def predict(
 
     A .npy file holds the labels alone, or with --proba the probabilities alone.
     """
-    output.check(output_path, output.SUFFIXES, read=[data, str(model)])
+    output.check(output_path, output.SUFFIXES, read=[*data, str(model)])
     source, parameters = inputs.to_score(model, data, reading)
     kind = "responsibilities" if proba else "labels"
     found = counted(passes.each_block(source, parameters, kind), source.n_rows)

@@ -37,7 +37,7 @@ def score(
     'outlier' that says which do.
     """
     if output_path is not None:
-        output.check(output_path, _suffixes(contamination), read=[data, str(model)])
+        output.check(output_path, _suffixes(contamination), read=[*data, str(model)])
     source, parameters = inputs.to_score(model, data, reading)
     threshold = None
     if contamination is not None:

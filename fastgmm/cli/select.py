@@ -72,9 +72,9 @@ def select(
 ) -> None:
     """Fit mixtures of several sizes and types in shared passes, and show which is best."""
     if written.output_path is not None:
-        output.check(written.output_path, [".npz"], read=[data])
+        output.check(written.output_path, [".npz"], read=data)
     if plot is not None:
-        pictures.check(plot, read=[data])
+        pictures.check(plot, read=data)
     check_criterion(settings.criterion)
     types = [name.strip() for name in settings.covariance_type.split(",")]
     model = AutoGaussianMixture(

@@ -54,12 +54,18 @@ def test_folders_and_patterns_and_urls_are_read_as_one_file(frame, tmp_path, suf
             written(part, folder / f"{number}{suffix}")
     columns = ["--columns", "0,1" if suffix == ".npy" else "a,b"]
     expected = GaussianMixture(2, random_state=0).fit(frame[["a", "b"]].to_numpy())
-    for data in (folder, folder / f"*{suffix}", f"file://{folder}/*{suffix}"):
-        run("fit", data, "-k", 2, "--seed", 0, *columns, "-o", tmp_path / "m.npz")
+    as_a_shell_gives_it = sorted(folder.iterdir())
+    for data in (
+        [folder],
+        [folder / f"*{suffix}"],
+        [f"file://{folder}/*{suffix}"],
+        as_a_shell_gives_it,
+    ):
+        run("fit", *data, "-k", 2, "--seed", 0, *columns, "-o", tmp_path / "m.npz")
         assert_array_equal(load(tmp_path / "m.npz").means_, expected.means_)
-        run("predict", tmp_path / "m.npz", data, *columns, "-o", tmp_path / "out.npy")
+        run("predict", tmp_path / "m.npz", *data, *columns, "-o", tmp_path / "out.npy")
         assert len(np.load(tmp_path / "out.npy")) == len(frame)
-        assert str(len(frame)) in run("score", tmp_path / "m.npz", data, *columns).stdout
+        assert str(len(frame)) in run("score", tmp_path / "m.npz", *data, *columns).stdout
 
 
 def test_keys_of_folders_and_columns_of_arrays_are_named_as_columns(frame, tmp_path):

@@ -68,8 +68,12 @@ def open_files(given: Given | Sequence[Given], reading: Reading) -> Source:
     )
 
 
-def has_numbered_columns(given: Given) -> bool:
-    """Whether the columns of a file are numbered from 0, since they have no names."""
+def has_numbered_columns(several: Sequence[Given]) -> bool:
+    """Whether the columns of files are numbered from 0, since they have no names."""
+    return all(map(_has_numbered_columns, several))
+
+
+def _has_numbered_columns(given: Given) -> bool:
     where = _where(given)
     if is_zarr(where):
         return True

@@ -166,7 +166,7 @@ class Climb:
             return ()
         if not is_starved(best.parameters, sample):
             return ()
-        found = regularised_from(best.parameters, sample, rule, strengths)
+        found = regularised_from([best.parameters], sample, rule, strengths)
         if found.prior is None:
             return ()
         return (em.State(rule.under(found.prior), found.parameters, acceleration=_anew(best)),)

@@ -120,15 +120,15 @@ def regularised(
 
 
 def regularised_from(
-    start: Parameters, sample: Sample, rule: em.UpdateRule, strengths: Sequence[float]
+    starts: Sequence[Parameters], sample: Sample, rule: em.UpdateRule, strengths: Sequence[float]
 ) -> Regularised:
-    """Return where a start leads on a sample under the prior that predicts best."""
+    """Return where starts lead on a sample under the prior that predicts best; likeliest first."""
     centred = sample._replace(origin=np.zeros_like(sample.origin))
-    here = replace(start, means=start.means - sample.origin)
+    here = [replace(start, means=start.means - sample.origin) for start in starts]
     with one_blas_thread():
-        found = regularised([here], ShortRuns(centred, rule), strengths, sample.own_weight)
+        found = regularised(here, ShortRuns(centred, rule), strengths, sample.own_weight)
     if found is None:
-        return Regularised(start, None)
+        return Regularised(starts[0], None)
     means = found.parameters.means + sample.origin
     return found._replace(parameters=replace(found.parameters, means=means))
 

@@ -5,6 +5,10 @@ starts leave no dips in a criterion's curve. A few cuts and fresh starts run EM 
 passes over a part of the sample; the best goes on over the whole sample, and the next K grows from
 it. Passes over a sample are cheap, so EM runs as far as the criterion can tell: past saddles that
 would cost hundreds of passes over all rows. A start that cannot become the best stops earlier.
+
+Where rows are few, K+1 components grow under the prior of K, and their own is chosen by how well
+rows that are left out are predicted: by likelihood alone, a start whose component was about to
+collapse won, and three diagonal components of wine stood against a fourth that was 130 too high.
 """
 
 from __future__ import annotations
@@ -13,7 +17,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeGuard
 
 import numpy as np
 
@@ -24,7 +27,9 @@ from fastgmm.initialisation.coordinates import whiten
 from fastgmm.initialisation.kmeans import Members, k_means, maximise, members
 from fastgmm.initialisation.methods import start_from
 from fastgmm.initialisation.prior_strength import Regularised, has_many_rows, regularised_from
+from fastgmm.initialisation.short_runs import ShortRuns
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.prior import Prior
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample, by_priority, counted
 from fastgmm.selection.contest import Contest
@@ -38,8 +43,11 @@ POLISHING_PASSES = 300
 FEWEST_ROWS = 5_000
 ROWS_PER_FEATURE = 50  # of each component
 FRESH_FROM_ALL_KINDS = 8  # components: beyond, growing is sound, and default starts cost most
+# Fresh starts of few rows: from one, four seeds of six chose four diagonal components of wine whose
+# BIC is 18 above the best, from three none
+FRESH_OF_FEW, FEW_ROWS = 3, 1_000
 
-Grown = Parameters | Exception  # the exception says why there are none
+Grown = Regularised | Exception  # the exception says why there are none
 
 
 class Growth:
@@ -52,6 +60,8 @@ class Growth:
     contest : Contest
         On all rows.
     rng : numpy.random.Generator
+    strengths : sequence of float, default=()
+        Rows among which each start's prior chooses. The next start grows under the same.
     best : float, default=inf
         The lowest criterion on the sample that other families have reached.
     """
@@ -62,66 +72,92 @@ class Growth:
         rule: em.UpdateRule,
         contest: Contest,
         rng: np.random.Generator,
+        strengths: Sequence[float] = (),
         best: float = math.inf,
     ) -> None:
         self.sample = sample._replace(origin=np.zeros_like(sample.origin))
         self.origin = sample.origin
         self.source = source_of(self.sample)
-        self.rule, self.rng = rule, rng
+        self.rule, self.rng, self.strengths = rule, rng, strengths
         self.contest, self.best = of_sample(contest, sample), best
         self.priorities, self.order = by_priority(sample.weights, rng)
 
     def starts(self, counts: Sequence[int]) -> dict[int, Grown]:
-        """Return parameters, or the failure, for each number of components."""
+        """Return parameters and prior, or the failure, for each number of components."""
         found: dict[int, Grown] = {}
-        last: Parameters | None = None
+        last: Regularised | None = None
         for count in _path(sorted(counts)):
             with one_blas_thread():  # else the bits of its products follow the number of threads
                 grown = self._grown(last, count)
-            if isinstance(grown, Parameters):
-                last = grown
-                grown = replace(grown, means=grown.means + self.origin)
+            if isinstance(grown, Regularised):
+                last, own = grown, grown.parameters
+                grown = grown._replace(parameters=replace(own, means=own.means + self.origin))
             if count in counts:
                 found[count] = grown
         return found
 
-    def regularised(self, start: Parameters, strengths: Sequence[float]) -> Regularised:
-        """Return a start and the prior with which it predicts best, of some strengths in rows."""
-        n_parameters = self.rule.family.n_parameters(*start.means.shape)
-        many = has_many_rows(self.sample, n_parameters)
-        if start.n_components == 1 or (len(strengths) > 1 and many):
-            return Regularised(start, None)
-        fewer = self._fewer(start.n_components)
-        own_weight = self.sample.own_weight * len(fewer.rows) / len(self.sample.rows)
-        here = fewer._replace(origin=self.origin, own_weight=own_weight)
-        return regularised_from(start, here, self.rule, strengths)
-
-    def _grown(self, smaller: Parameters | None, count: int) -> Grown:
+    def _grown(self, last: Regularised | None, count: int) -> Grown:
         """Grow one mixture from a smaller one."""
         fewer = self._fewer(count)
-        alternatives = list(self._alternatives(smaller, count, fewer))
-        starts = [em.State(self.rule, each) for each in alternatives if _is_sound(each)]
-        tried = em.run(starts, partial(passes.statistics, source_of(fewer)), TRIAL)
-        for state in best_first(tried):
+        rule = self._under(None if last is None else last.prior, fewer)
+        smaller = None if last is None else last.parameters
+        alternatives = list(self._alternatives(smaller, count, fewer, rule))
+        starts = [em.State(rule, each) for each in alternatives if isinstance(each, Parameters)]
+        tried = ShortRuns(fewer, rule).advance(starts, TRIAL.max_passes)
+        sound = best_first(tried)
+        for state, prior in self._led(sound, count, fewer):
             polished = polish(state, self.source, self.contest, self.best)
             if polished.failure is None:
                 self.best = min(self.best, self.contest.reached([polished]))
-                return polished.parameters
+                return Regularised(polished.parameters, prior)
             tried.append(polished)
-        return next(
-            (state.failure for state in tried if state.failure is not None), alternatives[-1]
+        failures = [state.failure for state in tried if state.failure is not None]
+        return (
+            failures[0]
+            if failures
+            else next(each for each in reversed(alternatives) if isinstance(each, Exception))
         )
 
+    def _led(
+        self, sound: Sequence[em.State], count: int, fewer: Sample
+    ) -> Iterator[tuple[em.State, Prior | None]]:
+        """Yield states, the best first, with the prior under which they are to go on."""
+        n_parameters = self.rule.family.n_parameters(count, self.sample.rows.shape[1])
+        many = len(self.strengths) > 1 and has_many_rows(self.sample, n_parameters)
+        if sound and self.strengths and count > 1 and not many:
+            here = fewer._replace(own_weight=self._own_weight(fewer))
+            most = len(sound) if self._has_few_rows else 1
+            starts = [state.parameters for state in sound[:most]]
+            found = regularised_from(starts, here, self.rule, self.strengths)
+            rule = self._under(found.prior, self.sample)
+            yield em.State(rule, found.parameters), found.prior
+        for state in sound:
+            yield em.State(self.rule, state.parameters), None
+
+    def _under(self, prior: Prior | None, sample: Sample) -> em.UpdateRule:
+        """Return the rule with a prior, for rows of a part of the sample."""
+        of_sample = None if prior is None else prior.on(1.0 / self._own_weight(sample))
+        return self.rule.under(of_sample)
+
+    @property
+    def _has_few_rows(self) -> bool:
+        """Whether more starts may be tried, and all be asked how well they predict."""
+        return len(self.sample.rows) <= FEW_ROWS
+
+    def _own_weight(self, fewer: Sample) -> float:
+        return self.sample.own_weight * len(fewer.rows) / len(self.sample.rows)
+
     def _alternatives(
-        self, smaller: Parameters | None, count: int, fewer: Sample
-    ) -> Iterator[Grown]:
+        self, smaller: Parameters | None, count: int, fewer: Sample, rule: em.UpdateRule
+    ) -> Iterator[Parameters | Exception]:
         """Yield a few divisions of the smaller mixture, and fresh starts."""
         n_cuts = count - (0 if smaller is None else smaller.n_components)
         if smaller is not None:
-            yield from self._divisions(smaller, n_cuts, fewer)
+            yield from self._divisions(smaller, n_cuts, fewer, rule)
         if n_cuts > 1 or count <= FRESH_FROM_ALL_KINDS:
             start = partial(start_from, self.sample, "auto", count)
-            yield _tried(start, self.rule, self.rng)
+            for _ in range(FRESH_OF_FEW if self._has_few_rows else 1):
+                yield _tried(start, self.rule, self.rng)
         else:
             for shares in self._clusters(fewer, count):
                 yield _tried(maximise, fewer, shares, self.rule)
@@ -134,7 +170,9 @@ class Growth:
             _, labels = k_means(fewer._replace(rows=rows), count, self.rng)
             yield members(fewer, np.zeros((count, fewer.rows.shape[1])), labels)
 
-    def _divisions(self, smaller: Parameters, n_cuts: int, fewer: Sample) -> Iterator[Grown]:
+    def _divisions(
+        self, smaller: Parameters, n_cuts: int, fewer: Sample, rule: em.UpdateRule
+    ) -> Iterator[Parameters | Exception]:
         """Yield the best ways to divide one component, or the best way to divide several."""
         responsibilities = passes.responsibilities(source_of(fewer), smaller)
         cuts = best_cuts(fewer.rows, fewer.weights, responsibilities, smaller)
@@ -144,7 +182,7 @@ class Growth:
             several = sorted(best.values(), key=lambda cut: -cut.gain)[:n_cuts]
             chosen = [several] if len(several) == n_cuts else []
         for each in chosen:
-            yield _tried(divided, smaller, each, self.rule)
+            yield _tried(divided, smaller, each, rule)
 
     def _fewer(self, count: int) -> Sample:
         """Return a part of the sample; a larger part holds the rows of a smaller one."""
@@ -167,16 +205,12 @@ def _path(counts: Sequence[int]) -> Iterator[int]:
     yield counts[-1]
 
 
-def _tried(start: Callable[..., Parameters], *arguments: object) -> Grown:
+def _tried(start: Callable[..., Parameters], *arguments: object) -> Parameters | Exception:
     """Return the parameters of a start, or the failure if it is degenerate."""
     try:
         return start(*arguments)
     except DegenerateCovarianceError as failure:
         return failure
-
-
-def _is_sound(grown: Grown) -> TypeGuard[Parameters]:
-    return isinstance(grown, Parameters)
 
 
 def of_sample(contest: Contest, sample: Sample) -> Contest:

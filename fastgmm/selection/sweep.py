@@ -18,7 +18,7 @@ from fastgmm.estimators import priors
 from fastgmm.estimators.callbacks import Progress
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.criteria import Criterion, named
-from fastgmm.mixture.parameters import Parameters
+from fastgmm.initialisation.prior_strength import Regularised
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
 from fastgmm.selection.growth import Growth
@@ -231,31 +231,31 @@ def starts_of(
     """Make the starts of every family from one sample."""
     possible = [count for count in contest.counts if count <= prepared.drawn.n_rows]
     rng: Any = prepared.rng  # a generator, because no checkpoint holds the starts
+    strengths = priors.strengths(estimator.prior, True, estimator.reg_covar) or ()
     found: Begun = {}
     best = math.inf
     for rule in rules:
-        growth = Growth(prepared.drawn, rule, contest, rng, best)
+        growth = Growth(prepared.drawn, rule, contest, rng, strengths, best)
         starts, best = growth.starts(possible), growth.best
         for count in contest.counts:
             start = starts.get(count, _too_many(count))
             found[rule.family, count] = (
-                _state(start, estimator, growth, prepared)
-                if isinstance(start, Parameters)
+                _state(start, estimator, rule, prepared)
+                if isinstance(start, Regularised)
                 else start
             )
     return found
 
 
-def _state(start: Parameters, estimator: Any, growth: Growth, prepared: Prepared) -> em.State:
+def _state(
+    start: Regularised, estimator: Any, rule: em.Maximisation, prepared: Prepared
+) -> em.State:
     """Return a candidate before its first pass, with its prior."""
-    rule, n_components = growth.rule, start.n_components
-    strengths = priors.strengths(estimator.prior, True, estimator.reg_covar)
-    prior = priors.fixed_prior(
-        estimator.prior, rule.family, n_components, prepared.drawn, prepared.reg_covar
+    own, prior = start
+    fixed = priors.fixed_prior(
+        estimator.prior, rule.family, own.n_components, prepared.drawn, prepared.reg_covar
     )
-    if strengths is not None:
-        start, prior = growth.regularised(start, strengths)
-    return em.State(rule.under(prior), start, acceleration=Acceleration("auto"))
+    return em.State(rule.under(prior or fixed), own, acceleration=Acceleration("auto"))
 
 
 def taken_up(before: Moment, counts: Sequence[int], rules: Sequence[em.Maximisation]) -> Moment:

@@ -90,7 +90,8 @@ def test_four_blobs_are_found_by_both_rules(blobs, found):
     assert one.criterion == "held-out-1se"
     for kind in ("full", "spherical"):
         scores = found.table["held_out"][found.table["covariance_type"] == kind]
-        assert 2 + scores.argmax() == 4
+        assert scores[2] > scores[:2].max() + 0.1
+        assert scores[2] > scores[3] - 1e-3  # five are as good under a prior: one cluster, twice
 
 
 def test_one_cluster_is_one_component_by_one_standard_error(rng):

@@ -13,7 +13,7 @@ from fastgmm.sources.arrays import as_array
 from fastgmm.sources.arrow import StreamSource
 from fastgmm.sources.blocks import verify
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import ALL, Reading, Text
+from fastgmm.sources.columns import ALL, Reading, Text, choose
 from fastgmm.sources.dask.collection import DaskSource, is_dask
 from fastgmm.sources.formats import open_files
 from fastgmm.sources.formats.chunked import open_stored
@@ -24,7 +24,15 @@ from fastgmm.sources.iterable import IterableSource, refuse_iterator
 from fastgmm.sources.lazy import DatasetSource, LazySource
 from fastgmm.sources.loaders import is_map_style, rows_of
 from fastgmm.sources.source import Source
-from fastgmm.sources.tables import FRAMES, ArrayTable, Table, as_table, is_instance
+from fastgmm.sources.tables import (
+    FRAMES,
+    ArrayTable,
+    Table,
+    as_table,
+    column_as_table,
+    is_column,
+    is_instance,
+)
 from fastgmm.sources.unsupported import refuse_stranger
 
 Reader = Callable[..., Source]  # of the data and a Reading
@@ -50,6 +58,7 @@ def open_source(
         - an array-like of shape (n_rows, n_columns), such as a numpy.memmap of a file of raw
           numbers; a pandas or polars frame; an Arrow table or record batch; an object that gives an
           Arrow stream whenever asked (a DuckDB relation);
+        - one column of arrays or structs, which is taken for the 2-d array that it is;
         - a path to a .npy, .csv, .parquet (.pq, .parq), .arrow (.arrows, .ipc, .feather), .h5 or
           .zarr file or store. .tsv, .txt, .dat and no suffix are text as .csv is, compressed by
           gzip, bz2, zst or xz or not;
@@ -130,12 +139,14 @@ def reader_of(data: Any) -> Reader:
     """
     if isinstance(data, np.ma.MaskedArray):
         return _open_masked
+    if isinstance(data, str | os.PathLike) or _is_paths(data):
+        return open_path
+    if is_column(data) and column_as_table(_head(data), Place("the column")) is not None:
+        return _open_column
     if isinstance(data, np.ndarray | memoryview):
         return open_array
     if isinstance(data, Source):
         return _as_it_is
-    if isinstance(data, str | os.PathLike) or _is_paths(data):
-        return open_path
     refuse_stranger(data)
     for library, names, reader in OF_LIBRARIES:
         if is_instance(data, library, *names):
@@ -157,6 +168,10 @@ def reader_of(data: Any) -> Reader:
             "function that returns chunks for every pass"
         )
     return open_array
+
+
+def _head(column: Any) -> Any:
+    return getattr(column, "iloc", column)[:1]
 
 
 def _is_chunks(data: Any) -> bool:
@@ -219,6 +234,17 @@ def _open_table(data: Any, reading: Reading = ALL) -> Source:
     return _in_memory(as_table(data, Place(name)), name, reading)
 
 
+def _open_column(data: Any, reading: Reading = ALL) -> Source:
+    """Open one column of arrays or structs: the array that its cells are the rows of."""
+    name = f"the {type(data).__name__}"
+    table = column_as_table(data, Place(name))
+    if table is None:
+        return open_array(data, reading)
+    chosen = choose(table.labels, ALL, name, table.groups)
+    rows = table.chunk(chosen, slice(0, table.n_rows), Place(name)).rows
+    return _in_memory(ArrayTable(rows), name, reading)
+
+
 def _open_parquet_dataset(data: Any, reading: Reading = ALL) -> Source:
     """Open the files of a pyarrow ParquetDataset."""
     dataset = require("pyarrow.dataset", "io")
@@ -244,12 +270,12 @@ def open_path(data: Any, reading: Reading = ALL) -> Source:
     for path in data if _is_paths(data) else [data]:
         if not os.fspath(path):
             raise DataError("the path is empty; give the path of a file or of a folder of files")
-    return open_files(data, reading)
+    return open_files(list(data) if _is_paths(data) else data, reading)
 
 
 def _is_paths(data: Any) -> bool:
-    several = isinstance(data, list | tuple) and bool(data)
-    return several and all(isinstance(each, str | os.PathLike) for each in data)
+    several = isinstance(data, list | tuple) or is_column(data)
+    return several and len(data) > 0 and all(isinstance(each, str | os.PathLike) for each in data)
 
 
 # what is known by its class, in the order of asking

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from fastgmm.sources.rows import rows_per_chunk, rows_per_piece
 from fastgmm.sources.types import Chunk, Poured
 
 FRAMES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table", "RecordBatch"))
+COLUMNS = (("pandas", "Series"), ("polars", "Series"), ("pyarrow", "Array", "ChunkedArray"))
 
 
 class Table(ABC):
@@ -217,6 +218,26 @@ def as_table(data: object, place: Place) -> Table:
     return ArrayTable(as_array(data, place))
 
 
+def is_column(data: object) -> bool:
+    """Whether an object is one column, not rows."""
+    is_array = isinstance(data, np.ndarray) and data.ndim == 1
+    return is_array or any(is_instance(data, *names) for names in COLUMNS)
+
+
+def column_as_table(data: Any, place: Place) -> Table | None:
+    """Wrap a bare column, of which each cell is a row; None for one of another kind."""
+    if is_instance(data, "polars", "Series") and data.dtype.is_nested():
+        data = data.to_arrow()
+    if is_instance(data, "pyarrow", "Array", "ChunkedArray"):
+        table = ArrowTable(sys.modules["pyarrow"].table({"column": data}))
+        return table if table.groups else None
+    if is_instance(data, "pandas", "Series"):
+        data = data.array.to_numpy()
+    if not isinstance(data, np.ndarray) or data.dtype != object or not len(data):
+        return None
+    return ArrayTable(_cells_stacked(data, "column", place)) if _parts("", data[0]) else None
+
+
 def _of_polars(frame: Any) -> Table:
     """Wrap a polars frame; what NumPy has no type for goes by way of Arrow."""
     polars = sys.modules["polars"]
@@ -233,10 +254,16 @@ def _elements(label: Hashable, values: Any) -> list[Hashable]:
     """Return the labels of a column: of one of arrays, a label for each of their numbers."""
     if str(values.dtype) != "object" and "list" not in str(values.dtype):
         return [label]
-    first = values[0] if len(values) else None
-    if not isinstance(first, np.ndarray | list | tuple) or np.ndim(first) != 1 or not len(first):
-        return [label]
-    return [f"{label}[{element}]" for element in range(len(first))]
+    return _parts(label, values[0] if len(values) else None) or [label]
+
+
+def _parts(label: Hashable, cell: Any) -> list[Hashable]:
+    """Return the labels of the numbers in a cell; none, if it does not hold several."""
+    if isinstance(cell, Mapping):
+        return [f"{label}.{key}" for key in cell]
+    if isinstance(cell, np.ndarray | list | tuple) and np.ndim(cell) == 1:
+        return [f"{label}[{element}]" for element in range(len(cell))]
+    return []
 
 
 def _groups(labels: Sequence[Hashable], parts: list[list[Hashable]]) -> Groups:
@@ -250,17 +277,23 @@ def _groups(labels: Sequence[Hashable], parts: list[list[Hashable]]) -> Groups:
 
 
 def _cells_stacked(cells: Any, label: Hashable, place: Place) -> npt.NDArray[Any]:
-    """Return arrays, one in each cell, as rows; all need the length of the first."""
-    length = len(cells[0])
+    """Return arrays or dictionaries, one in each cell, as rows; all need the length of the first.
+
+    Numbers of dictionaries are found by the keys of the first.
+    """
+    first = cells[0]
+    kind = Mapping if isinstance(first, Mapping) else np.ndarray | list | tuple
     for row, cell in enumerate(cells):
-        if not isinstance(cell, np.ndarray | list | tuple):
+        if not isinstance(cell, kind):
             refuse_cell(cell, place.row(row), label)
-        if len(cell) != length:
-            refuse_length(len(cell), length, label, place.row(row))
+        if len(cell) != len(first):
+            refuse_length(len(cell), len(first), label, place.row(row))
+    if kind is Mapping:
+        cells = [[cell.get(key) for key in first] for cell in cells]
     found = np.array(list(cells))
     if found.dtype.kind in "USO":
         found = np.array([list(cell) for cell in cells], dtype=object)
-    return real(found, [f"{label}[{element}]" for element in range(length)], place)
+    return real(found, _parts(label, first), place)
 
 
 def _span(positions: Sequence[int]) -> tuple[int, int]:

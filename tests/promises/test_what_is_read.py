@@ -111,7 +111,9 @@ def pattern(_):
 
 def paths(_):
     halves(".parquet")
-    return [["data/0.parquet", Path("data/1.parquet")], ["data"], ["data/0.*", "data/1.*"]]
+    both = ["data/0.parquet", "data/1.parquet"]
+    lists = [["data/0.parquet", Path("data/1.parquet")], ["data"], ["data/0.*", "data/1.*"]]
+    return [*lists, np.array(both), pd.Series(both), pl.Series(both)]
 
 
 def hive(_):
@@ -236,7 +238,10 @@ NUMBERS = {
         ),
         (pd.DataFrame({"c": [np.array([1.0, 2.0]), np.array([3.0, 4.0])]}), [[1, 2], [3, 4]]),
     ],
-    "a struct": [(column([{"x": 1.0, "y": 2}, {"x": 3.0, "y": 4}]), [[1, 2], [3, 4]])],
+    "a struct, a pandas column of dictionaries": [
+        (column([{"x": 1.0, "y": 2}, {"x": 3.0, "y": 4}]), [[1, 2], [3, 4]]),
+        (pd.DataFrame({"c": [{"x": 1.0, "y": 2}, {"y": 4, "x": 3.0}]}), [[1, 2], [3, 4]]),
+    ],
 }
 REFUSED = {
     "dates, times, durations": [

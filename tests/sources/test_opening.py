@@ -2,6 +2,7 @@ import sys
 
 import duckdb
 import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -20,6 +21,47 @@ def test_a_source_is_returned_as_it_is():
     assert open_source(source) is source
     with pytest.raises(DataError, match="the array is open already"):
         open_source(source, columns=[0])
+
+
+ARRAYS = pa.table({"e": pa.FixedSizeListArray.from_arrays(ROWS.ravel(), ROWS.shape[1])})
+LISTS = ARRAYS.cast(pa.schema({"e": pa.list_(pa.float64())}))
+
+
+@pytest.mark.parametrize("table", [ARRAYS, LISTS])
+@pytest.mark.parametrize(
+    "column_of",
+    [
+        lambda table: table["e"],
+        lambda table: table["e"].chunk(0),
+        lambda table: pl.from_arrow(table)["e"],
+        lambda table: table.to_pandas()["e"],
+        lambda table: table.to_pandas()["e"].sort_index(ascending=False)[::-1],
+        lambda table: table.to_pandas(types_mapper=pd.ArrowDtype)["e"],
+        lambda table: table.to_pandas()["e"].to_numpy(),
+        lambda table: pd.Series([dict(enumerate(row)) for row in ROWS]),
+        lambda table: pa.array([{f"x{at}": x for at, x in enumerate(row)} for row in ROWS]),
+    ],
+)
+def test_a_bare_column_of_arrays_is_the_rows_that_it_holds(table, column_of):
+    column = column_of(table)
+    np.testing.assert_array_equal(rows_of(column), ROWS)
+    model = GaussianMixture(2, random_state=0).fit(column)
+    assert not hasattr(model, "feature_names_in_")
+    np.testing.assert_array_equal(model.predict(column), model.predict(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pd.Series([[1, 2], [3]]), r"row 1 of the Series holds 1 number\(s\)"),
+        (pl.Series([[1, 2], [3]]), r"row 1 of the Series holds 1 number\(s\)"),
+        (pd.Series([[1, 2], None]), "row 1 of the Series holds no value"),
+        (pd.Series([{"x": 1, "y": 2}, {"x": 1, "z": 2}]), "row 1 .* no value .*'column.y'"),
+    ],
+)
+def test_a_cell_of_a_bare_column_that_is_no_row_is_named(column, said):
+    with pytest.raises(DataError, match=said):
+        open_source(column)
 
 
 def test_lists_of_rows_are_arrays_and_lists_of_arrays_are_chunks():

@@ -36,14 +36,17 @@ def decimal_of(rows: Sequence[Sequence[str]], delimiter: str) -> str:
     """Find the decimal point: the one by which more cells are numbers, and not by the other.
 
     Cells like 1,234 are numbers by both. They hold decimals between semicolons, thousands between
-    commas; else thousands, if numbers without a comma stand below or above them.
+    commas; else thousands, if numbers without a comma stand below or above them. The points of
+    1.234.567 are no decimal points.
     """
     cells = [cell for row in rows for cell in row]
-    with_comma = [cell for cell in cells if "," in cell]
-    by_comma = {cell for cell in with_comma if is_number(cell, ",")}
+    looked_at = [
+        cell for cell in cells if "," in cell or (delimiter != "," and cell.count(".") > 1)
+    ]
+    by_comma = {cell for cell in looked_at if is_number(cell, ",")}
     if not by_comma:
         return "."
-    n_comma = sum(cell in by_comma and not is_number(cell, ".") for cell in with_comma)
+    n_comma = sum(cell in by_comma and not is_number(cell, ".") for cell in looked_at)
     n_point = sum(is_number(cell, ".") and not is_number(cell, ",") for cell in cells)
     if n_comma != n_point:
         return "," if n_comma > n_point else "."

@@ -80,7 +80,7 @@ def look_at(where: Path | remote.Object, below: int = 0) -> File:
     elsewhere = where if isinstance(where, remote.Object) else None
     path = where if isinstance(where, Path) else where.path
     parts = path.parts[below or len(path.parts) - 1 :]
-    keys = _keys(path.parts[below:-1])
+    keys = _keys(path.parts[:-1])
     state: tuple[int, int | str, int]
     state = _on_disk(path) if elsewhere is None else elsewhere.look()
     size, modified, inode = state

@@ -27,7 +27,8 @@ def folder(tmp_path):
 
 
 def test_a_key_is_a_column_where_it_is_asked_for(folder):
-    for data in (folder, str(folder / "*" / "*" / "*.parquet"), sorted(folder.rglob("*.parquet"))):
+    files, parts = sorted(folder.rglob("*.parquet")), sorted(folder.glob("year=*"))
+    for data in (folder, str(folder / "*" / "*" / "*.parquet"), files, parts):
         assert open_source(data).feature_names == ("a", "b")
         source = open_source(data, ["year", "b", "share", "a"])
         assert source.feature_names == ("year", "b", "share", "a")

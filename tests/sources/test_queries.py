@@ -197,6 +197,12 @@ def test_a_row_is_named_by_its_number_in_the_whole_answer(sqlite):
         GaussianMixture(2).fit(lambda: sqlite.execute(query))
 
 
+@pytest.mark.parametrize("name", ["x.sqlite", "x.duckdb"])
+def test_the_file_of_a_database_is_refused_with_what_asks_it(folder, name):
+    with pytest.raises(DataError, match=f"{name} is the file of a database; give what asks it"):
+        open_source(folder / name)
+
+
 def test_what_answers_only_once_is_refused_with_what_asks_anew(folder, sqlite, duck):
     engine = sqlalchemy.create_engine(f"sqlite:///{folder / 'x.sqlite'}")
     with engine.connect() as connection:

@@ -43,6 +43,7 @@ KNOWN: dict[Callable[[File, Reading], Source], Sequence[str]] = {
     CsvSource: Text._fields,
 }  # options of a format
 ANYTHING = ("", ".txt", ".dat")  # a README, too: of a folder, read where there is nothing else
+DATABASES = (".db", ".duckdb", ".sqlite", ".sqlite3")
 COMPRESSED = (".gz", ".bz2", ".zst", ".xz")  # a text by its name, whatever its bytes say
 
 
@@ -125,6 +126,8 @@ def _reader(file: File, reading: Reading) -> Callable[[File, Reading], Source]:
         return READERS[suffix]
     if reading.text is not None:  # who says how a text is written says that it is one
         return CsvSource
+    if suffix in DATABASES:
+        raise DataError(f"{file.name} is the file of a database; {remote.ASKING}")
     if suffix == ".npz":
         raise DataError(
             f"{file.name} is an archive of arrays (a model file is one, too); give one of "

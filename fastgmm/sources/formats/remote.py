@@ -8,6 +8,10 @@ from typing import Any, BinaryIO, NamedTuple
 from fastgmm.errors import DataError, MissingDependencyError, require
 
 DATABASES = ("duckdb", "sqlite", "postgresql", "mysql", "postgres", "mssql", "oracle")
+ASKING = (
+    "give what asks it: a DuckDB relation (duckdb.connect(file).sql(query)), or a function that "
+    "asks anew for every pass (lambda: connection.execute(query))"
+)
 
 
 class Object(NamedTuple):
@@ -84,11 +88,7 @@ def _protocols(system: Any) -> tuple[str, ...]:
 def _system(url: str) -> tuple[Any, str]:
     scheme = url.partition("://")[0]
     if scheme.partition("+")[0] in DATABASES:
-        raise DataError(
-            f"{url!r} is the URL of a database; give what asks it: a DuckDB relation "
-            "(duckdb.connect(file).sql(query)), or a function that asks anew for every pass "
-            "(lambda: connection.execute(query))"
-        )
+        raise DataError(f"{url!r} is the URL of a database; {ASKING}")
     fsspec = require("fsspec", "remote")
     try:
         system, key = fsspec.core.url_to_fs(url)

@@ -86,7 +86,7 @@ def _where(given: Given) -> Path | str:
     """Return a path, or the URL of what is not on disk."""
     if isinstance(given, str) and remote.is_url(given):
         return remote.local(given) or given
-    return Path(given)
+    return Path(os.path.expanduser(given))
 
 
 def _found(several: Sequence[Given]) -> tuple[list[File], str]:

@@ -1,9 +1,12 @@
 import errno
 import os
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fastgmm.errors import DataError, SourceChangedError
+from fastgmm.sources import open_source
 from fastgmm.sources.formats.file import find, look_at
 
 
@@ -53,3 +56,10 @@ def test_a_failed_read_of_an_unchanged_file_names_it(file, error):
 def test_a_fault_of_the_disk_is_left_as_it_is(file):
     with pytest.raises(OSError, match="Input/output"), file.reading(EOFError):
         raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.save(tmp_path / "x.npy", [[1.0, 2.0]])
+    for path in ("~/x.npy", Path("~/x.npy"), "~/*.npy", ["~/x.npy"]):
+        assert open_source(path).n_rows == 1

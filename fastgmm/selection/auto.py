@@ -297,7 +297,8 @@ def select(
         has collapsed onto one row or onto equal values are passed over unless there are no others:
         the density of such a component is limited by `reg_covar` only.
         "held-out" fits every candidate without each of five folds as well, in the same passes, and
-        chooses the highest mean log-likelihood of rows under the fits that have not seen them;
+        chooses the highest mean log-likelihood of rows under the fits that have not seen them (of
+        those that differ by less than EM's tolerance, the one with the fewest parameters);
         "held-out-1se" the fewest parameters within one standard error of that.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Controls the random numbers of the starts. The same seed gives the same bits.

@@ -128,7 +128,8 @@ def test_a_terminal_is_told_of_starts_and_compiling_before_there_are_any(data, m
 
 def test_candidates_that_have_collapsed_are_in_brackets(tmp_path):
     load_iris(as_frame=True).data.to_csv(tmp_path / "iris.csv", index=False)
-    shown = run("select", tmp_path / "iris.csv", "-k", "2,6", "--covariance", "full", "--seed", 0)
+    arguments = ["-k", "2,6", "--covariance", "full", "--seed", 0, "--prior", "none"]
+    shown = run("select", tmp_path / "iris.csv", *arguments)
     lines = [line.strip() for line in shown.stdout.splitlines()]
     (two,) = [line for line in lines if line.startswith("2 ")]
     (six,) = [line for line in lines if line.startswith("6 ")]

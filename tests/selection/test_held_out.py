@@ -118,6 +118,9 @@ def test_the_one_standard_error_rule_takes_the_simplest_within_reach():
     assert held_out.best_held_out(candidates, "held-out-1se") is candidates[5]
     assert held_out.best_held_out(candidates[:5], "held-out-1se") is candidates[2]
     assert held_out.best_held_out(candidates[:2], "held-out-1se") is candidates[1]
+    more = [candidates[3], candidate(6, -1.9999, 0.1)]
+    assert held_out.best_held_out(more, "held-out") is more[1]
+    assert held_out.best_held_out(more, "held-out", tolerance=1e-3) is more[0]
     infinite = [candidates[0], candidate(4, -2.0, math.inf)]  # an error that is not known
     assert held_out.best_held_out(infinite, "held-out-1se") is candidates[0]
 

@@ -166,7 +166,8 @@ def wide_rows(n_rows, n_features, n_components=3):
 def wide_sample(n_rows, n_features):
     rows = wide_rows(n_rows, n_features)
     centre = rows.mean(axis=0)
-    return Sample(rows - centre, np.full(n_rows, 1.0 / n_rows), centre)
+    of_each, weight = np.full(n_rows, 1.0 / n_rows), float(n_rows)
+    return Sample(rows - centre, of_each, centre, n_rows, weight, own_weight=weight)
 
 
 def wide_parameters(structure, n_components, n_features):

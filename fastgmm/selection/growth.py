@@ -61,7 +61,8 @@ class Growth:
         On all rows.
     rng : numpy.random.Generator
     strengths : sequence of float, default=()
-        Rows among which each start's prior chooses. The next start grows under the same.
+        Numbers of rows that the prior of a start may count as; () for no prior. Each mixture grows
+        under the prior of the one before.
     best : float, default=inf
         The lowest criterion on the sample that other families have reached.
     """
@@ -112,11 +113,8 @@ class Growth:
                 return Regularised(polished.parameters, prior)
             tried.append(polished)
         failures = [state.failure for state in tried if state.failure is not None]
-        return (
-            failures[0]
-            if failures
-            else next(each for each in reversed(alternatives) if isinstance(each, Exception))
-        )
+        without = [each for each in reversed(alternatives) if isinstance(each, Exception)]
+        return [*failures, *without][0]
 
     def _led(
         self, sound: Sequence[em.State], count: int, fewer: Sample

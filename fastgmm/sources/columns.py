@@ -47,9 +47,8 @@ class Reading(NamedTuple):
 
 
 ALL = Reading()
-Groups = Mapping[
-    Hashable, range
-]  # columns that hold several numbers in each row, and their positions
+# columns that hold several numbers in each row, and their positions
+Groups = Mapping[Hashable, range]
 
 
 class Chosen(NamedTuple):

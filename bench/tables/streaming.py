@@ -1,15 +1,16 @@
 """Files larger than memory: whether reading overlaps computing, and memory stays flat.
 
 A script, not asv: `python -m bench.tables.streaming overlap` prints, for .npy and Parquet, the
-seconds of reading alone, of computing alone and of a pass that does both, and the ratio of the pass
-to the slower of the two, with the least that the work of both allows. `python -m
-bench.tables.streaming fingerprint` prints what a pass over chunks in memory pays for summing their
-bits, so that other rows in a later pass are noticed: processor time beyond that of a pass that
-trusts them. `python -m bench.tables.streaming memory` fits a file of --gigabytes under a limit of
---limit gigabytes of address space beyond that of the import (0: none), and prints what the system
-says of the process: its peak of resident memory (VmHWM), which counts code and shared libraries
-too, its anonymous memory at the end (RssAnon) and its peak of address space (VmPeak). Files are
-written to a temporary folder that is removed.
+seconds of reading alone, of computing alone and of a pass that does both, the least that their work
+allows on all cores, and the ratio of the pass to it. `python -m bench.tables.streaming score` has
+the same of what `fastgmm predict` and `score` write; nobody can work while the disk takes the last
+of a file (sync). `python -m bench.tables.streaming fingerprint` prints what a pass over chunks in
+memory pays for summing their bits, so that other rows in a later pass are noticed: processor time
+beyond that of a pass that trusts them. `python -m bench.tables.streaming memory` fits a file of
+--gigabytes under a limit of --limit gigabytes of address space beyond that of the import (0: none),
+and prints what the system says of the process: its peak of resident memory (VmHWM), which counts
+code and shared libraries too, its anonymous memory at the end (RssAnon) and its peak of address
+space (VmPeak). Files are written to a temporary folder that is removed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +45,7 @@ ROUNDS = 5  # the best of which counts
 BLOCK = block_rows(FEATURES)
 LABELS = {"file": "", "K": "d", "threads": "d"}
 SECONDS = ".3f"
-RATIOS = {"ratio": ".2f", "least": ".2f"}
+RATIOS = {"least": SECONDS, "ratio": ".2f"}
 
 
 def parts(n_rows: int, n_components: int = 8) -> Iterator[np.ndarray]:
@@ -109,13 +112,16 @@ def _turns(source: Source, memory: Source, n_components: int) -> Turns:
     )
 
 
-def _ratios(turns: Turns) -> tuple[float, float]:
-    """Return what all together take, in the slowest alone, and the least that their work allows."""
+def _ratios(turns: Turns, idle: float = 0.0) -> tuple[float, float]:
+    """Return the least that all together could take, and what they take of it.
+
+    ``idle`` are seconds in which nobody can work.
+    """
     *alone, together = turns.best
-    slowest = max(alone)
     # what all cores need for the work of all, were it shared evenly
     shared = turns.processors.min(axis=0)[:-1].sum() / (os.cpu_count() or 1)
-    return together / slowest, max(1.0, shared / slowest)
+    least = max(*alone, shared + idle)
+    return least, together / least
 
 
 def fingerprint(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
@@ -147,7 +153,7 @@ def _trusted_and_summed(cut: list[np.ndarray], weight: int | None, n_components:
 
 def score(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
     print(f"{n_rows:,} rows x {FEATURES} float64 to Parquet, best of {ROUNDS}; seconds\n")
-    seconds = dict.fromkeys(("read", "compute", "write", "all"), SECONDS)
+    seconds = dict.fromkeys(("read", "compute", "write", "all", "sync"), SECONDS)
     table = Table(LABELS | {"what": ""} | seconds | RATIOS)
     memory = open_source(np.concatenate(list(parts(n_rows))))
     with tempfile.TemporaryDirectory() as folder:
@@ -159,8 +165,30 @@ def score(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
                 set_num_threads(threads)
                 for k in n_components:
                     for what in ("score", "predict", "proba"):
-                        turns = _scoring(source, memory, k, what, Path(folder, "out.parquet"))
-                        table.row(suffix, k, threads, what, *turns.best, *_ratios(turns))
+                        with syncs() as synced:
+                            turns = _scoring(source, memory, k, what, Path(folder, "out.parquet"))
+                        of_file, of_folder = synced[::2], synced[1::2]
+                        sync = min(map(sum, zip(of_file, of_folder, strict=True)))
+                        figures = *turns.best, sync, *_ratios(turns, sync)
+                        table.row(suffix, k, threads, what, *figures)
+
+
+@contextmanager
+def syncs() -> Iterator[list[float]]:
+    """Time how long the disk takes what the system holds of a written file, each time."""
+    seconds: list[float] = []
+    sync = os.fsync
+
+    def timed(descriptor: int) -> None:
+        started = time.perf_counter()
+        sync(descriptor)
+        seconds.append(time.perf_counter() - started)
+
+    os.fsync = timed
+    try:
+        yield seconds
+    finally:
+        os.fsync = sync
 
 
 KINDS = {  # of what a command writes: how it is computed, and its columns

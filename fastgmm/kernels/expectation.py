@@ -125,14 +125,14 @@ def _sum_slice(rows, row_weights, start, stop, factors, workspace, moments):
 def sum_slices(queue, workspaces, rows, row_weights, factors, slice_rows, moments, log_likelihoods):
     """Let every thread take slice after slice, in a workspace of its own."""
     for thread in prange(len(workspaces)):
-        i = take_next(queue)
+        i = take_next(queue, thread, log_likelihoods.size)
         while i < log_likelihoods.size:
             start = i * slice_rows
             stop = min(start + slice_rows, rows.shape[0])
             log_likelihoods[i] = sum_slice(
                 rows, row_weights, start, stop, factors, workspaces[thread], moments[i]
             )
-            i = take_next(queue)
+            i = take_next(queue, thread, log_likelihoods.size)
 
 
 def expectation(rows, row_weights, factors, slice_rows, moments, log_likelihoods):

@@ -103,11 +103,12 @@ def score_slice(rows, start, stop, factors, workspace, out):
 def score_slices(queue, workspaces, rows, factors, slice_rows, out):
     """Let every thread take slice after slice, in a workspace of its own."""
     for thread in prange(len(workspaces)):
-        start = take_next(queue) * slice_rows
+        n_slices = -(-rows.shape[0] // slice_rows)
+        start = take_next(queue, thread, n_slices) * slice_rows
         while start < rows.shape[0]:
             stop = min(start + slice_rows, rows.shape[0])
             score_slice(rows, start, stop, factors, workspaces[thread], out)
-            start = take_next(queue) * slice_rows
+            start = take_next(queue, thread, n_slices) * slice_rows
 
 
 def score(rows, factors, slice_rows, out):

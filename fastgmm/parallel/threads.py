@@ -107,7 +107,7 @@ def allowed_threads() -> int:
     """How many threads this process may use, whatever Numba has."""
     told = [library.num_threads for library in _openmp()]
     # OpenMP's number means something only where somebody has made it less than it is by itself
-    return min([_processors(), *(n for n in told if 0 < n < _cpus())])
+    return min([_processors(), *(n for n in told if 0 < n < cpus())])
 
 
 @functools.cache
@@ -118,11 +118,12 @@ def _processors() -> int:
     """
     if "NUMBA_NUM_THREADS" in os.environ:
         return int(os.environ["NUMBA_NUM_THREADS"])
-    return _cpus()
+    return cpus()
 
 
 @functools.cache
-def _cpus() -> int:
+def cpus() -> int:
+    """Count the processors that this process may run on, within its container's quota."""
     return max(1, cpu_count())  # reads files of the system: 50 microseconds
 
 

@@ -10,6 +10,8 @@ from queue import SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakSet
 
+from fastgmm.parallel.companions import Companion
+
 Item = TypeVar("Item")
 Turn = Callable[[], int]  # waits for a free buffer, and returns its number below TURNS
 Walk = Callable[[Turn], Generator[Item, None, None]]
@@ -61,6 +63,7 @@ class _Reader(Generic[Item]):
         self._turns: SimpleQueue[int] = SimpleQueue()
         self._found: SimpleQueue[Item | _End] = SimpleQueue()
         self._stopped = False
+        self._companion = Companion()
         self._thread = threading.Thread(target=self._run, name="fastgmm reads", daemon=True)
 
     def start(self) -> None:
@@ -101,7 +104,8 @@ class _Reader(Generic[Item]):
         return self._found.get()
 
     def _turn(self) -> int:
-        turn = self._turns.get()
+        with self._companion.waiting():
+            turn = self._turns.get()
         if self._stopped:
             raise _StoppedError
         return turn
@@ -109,8 +113,9 @@ class _Reader(Generic[Item]):
     def _run(self) -> None:
         end = _End(None)
         try:
-            for item in self._walk(self._turn):
-                self._found.put(item)
+            with self._companion.working():
+                for item in self._walk(self._turn):
+                    self._found.put(item)
         except _StoppedError:
             pass
         except BaseException as error:  # whatever it is, the consumer is told

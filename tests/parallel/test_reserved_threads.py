@@ -70,6 +70,7 @@ import os, sys, threading, traceback
 import numba, numpy as np
 from fastgmm import passes
 from fastgmm.passes import model as models
+from fastgmm.parallel.companions import at_work
 from fastgmm.parallel.threads import reserved
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import open_source
@@ -106,12 +107,14 @@ for worker in workers:
     worker.join()
 assert found == [True] * 20, found
 
+at_work[0] = 1  # as while a thread reads
 child = os.fork()
 if child == 0:
     status = 1
     try:
         with reserved() as are_ours:
             assert not are_ours
+        assert at_work[0] == 0
         assert bits() == serial
         grandchild = os.fork()
         if grandchild == 0:
@@ -123,6 +126,7 @@ if child == 0:
         os._exit(status)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert bits() == serial  # the parent goes on as before
+at_work[0] = 0
 with reserved() as are_ours:
     assert are_ours
 print("every promise kept")

@@ -14,10 +14,12 @@ def main() -> None:
         require("rich", "cli")
         from fastgmm.cli.app import app
     except ImportError as error:
-        sys.exit(_refusal(error))
+        sys.exit(_said(str(error), 2))
+    except KeyboardInterrupt:  # the import takes seconds; from then on the commands see to it
+        sys.exit(_said("interrupted; no output was written", 130))
     app(prog_name="fastgmm")
 
 
-def _refusal(error: ImportError) -> int:
-    print(f"fastgmm: {error}", file=sys.stderr)
-    return 2
+def _said(sentence: str, code: int) -> int:
+    print(f"fastgmm: {sentence}", file=sys.stderr)
+    return code

@@ -28,6 +28,22 @@ def test_without_its_libraries_the_command_says_what_installs_them():
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_ctrl_c_while_the_commands_are_imported_is_said_in_one_line():
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'sklearn':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from fastgmm.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "fastgmm: interrupted; no output was written\n"
+
+
 @pytest.mark.slow
 def test_the_module_runs_as_the_command_does(data, tmp_path):
     command = [sys.executable, "-m", "fastgmm", "fit", data, "-k", "2", "--columns", "a,b"]

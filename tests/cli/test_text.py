@@ -75,7 +75,7 @@ def test_errors_name_the_options(tmp_path, text, options, said):
 
 
 def test_text_of_other_names_needs_an_option(frame, tmp_path):
-    path = tmp_path / "points.data"
+    path = tmp_path / "points.out"
     frame[["a", "b"]].to_csv(path, index=False)
     assert "under any name with --delimiter" in refused("fit", path, "-k", 2)
     run("fit", path, "-k", 2, "--delimiter", ",")

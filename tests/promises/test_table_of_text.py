@@ -31,6 +31,15 @@ NO_HEADER = NAMED.partition("\n")[2]
 YEARS = "2001,2002\n" + NO_HEADER
 LONG = "x,y,note\n" + "".join(f"{line},{'z' * 1_500_000}\n" for line in NO_HEADER.splitlines())
 
+
+def lz4(data):
+    """Compress as the program lz4 does; pa.compress leaves out what such a file begins with."""
+    buffer = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(buffer, "lz4") as stream:
+        stream.write(data)
+    return buffer.getvalue().to_pybytes()
+
+
 # by the first words of a row: files that hold ROWS so
 FILES: dict[str, list[str | bytes]] = {
     "cells between": [NAMED, NAMED.replace(",", ";"), *(NAMED.replace(",", s) for s in "\t| ")],
@@ -55,6 +64,7 @@ FILES: dict[str, list[str | bytes]] = {
         lzma.compress(NAMED.encode()),
         bz2.compress(NAMED.encode()),
         pa.compress(NAMED.encode(), "zstd", asbytes=True),
+        lz4(NAMED.encode()),
     ],
     "long texts": [LONG, "x,y," + ",".join(f"n{at}" for at in range(109_998)) + "\n"],
 }

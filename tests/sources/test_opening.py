@@ -85,9 +85,9 @@ def test_what_holds_no_rows_is_refused(data):
 
 
 def test_an_unknown_suffix_is_refused_with_those_that_are_known(tmp_path):
-    (tmp_path / "x.log").write_text("1")
-    with pytest.raises(DataError, match=r"suffix '.log'; .npy, .csv, .*.parquet, .zarr are read"):
-        open_source(tmp_path / "x.log")
+    (tmp_path / "x.dta").write_text("1")
+    with pytest.raises(DataError, match=r"suffix '.dta'; .npy, .csv, .*.parquet, .zarr are read"):
+        open_source(tmp_path / "x.dta")
 
 
 @pytest.mark.parametrize("suffix", ["bin", "dat", "raw", "f32"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,19 +13,20 @@ from fastgmm.sources.columns import Reading, Text
 from fastgmm.sources.formats import remote
 from fastgmm.sources.formats.csv import CsvSource
 from fastgmm.sources.formats.feather import FeatherSource
-from fastgmm.sources.formats.file import File, find, is_folder
+from fastgmm.sources.formats.file import QUERY, File, find, is_folder, no_file
 from fastgmm.sources.formats.hdf5 import Hdf5Source
 from fastgmm.sources.formats.hive import open_keyed
 from fastgmm.sources.formats.npy import NpySource
 from fastgmm.sources.formats.parquet import ParquetSource
 from fastgmm.sources.formats.several import open_several
-from fastgmm.sources.formats.text import RAW_NUMBERS
+from fastgmm.sources.formats.text import RAW_NUMBERS, ZIPPED
 from fastgmm.sources.formats.zarr import ZarrSource, is_zarr
 from fastgmm.sources.source import Source
 
+TEXTS = ("", ".csv", ".tsv", ".tab", ".psv", ".txt", ".dat", ".data", ".asc", ".log")
 READERS: dict[str, Callable[[File, Reading], Source]] = {
     ".npy": NpySource,
-    **dict.fromkeys(["", ".csv", ".tsv", ".txt", ".dat"], CsvSource),
+    **dict.fromkeys(TEXTS, CsvSource),
     ".arrow": FeatherSource,
     ".arrows": FeatherSource,
     ".feather": FeatherSource,
@@ -42,9 +44,12 @@ KNOWN: dict[Callable[[File, Reading], Source], Sequence[str]] = {
     Hdf5Source: ["dataset"],
     CsvSource: Text._fields,
 }  # options of a format
-ANYTHING = ("", ".txt", ".dat")  # a README, too: of a folder, read where there is nothing else
+ANYTHING = ("", ".txt", ".dat")  # a README, too: of a folder, read where there are no others
 DATABASES = (".db", ".duckdb", ".sqlite", ".sqlite3")
-COMPRESSED = (".gz", ".bz2", ".zst", ".xz")  # a text by its name, whatever its bytes say
+COMPRESSED = (".gz", ".bz2", ".zst", ".zstd", ".xz", ".lz4")  # a text, whatever its bytes say
+# read of a folder where there is nothing else: these came late, and a run's notes.log beside its
+# points.txt is none of its rows
+LATE = {".tab", ".psv", ".data", ".asc", ".log", ".zstd", ".lz4"}
 
 
 def open_files(given: Given | Sequence[Given], reading: Reading) -> Source:
@@ -86,7 +91,16 @@ def _where(given: Given) -> Path | str:
     """Return a path, or the URL of what is not on disk."""
     if isinstance(given, str) and remote.is_url(given):
         return remote.local(given) or given
-    return Path(os.path.expanduser(given))
+    path = Path(os.path.expanduser(given))
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        if QUERY.match(str(given)):  # often with a *, which is no pattern here
+            raise FileNotFoundError(no_file(str(given))) from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
+            raise FileNotFoundError(no_file(str(given))) from error  # nor can there be one
+    return path
 
 
 def _found(several: Sequence[Given]) -> tuple[list[File], str]:
@@ -110,9 +124,12 @@ def _found(several: Sequence[Given]) -> tuple[list[File], str]:
 def _tables(files: list[File]) -> list[File]:
     """Return the files of a folder that are tables: the Parquet files, if there are any."""
     known = [file for file in files if _suffix(file.path) in READERS]
-    sure = [file for file in known if _suffix(file.path) not in ANYTHING]
+    early = [
+        file for file in known if LATE.isdisjoint([file.path.suffix.lower(), _suffix(file.path)])
+    ]
+    sure = [file for file in early if _suffix(file.path) not in ANYTHING]
     first = [file for file in sure if READERS[_suffix(file.path)] is ParquetSource]
-    if not (found := first or sure or known):
+    if not (found := first or sure or early or known):
         raise DataError(
             f"{files[0].path.parent} holds no file that is read, only such as {files[0].name}; "
             f"{_known()} are"
@@ -126,6 +143,8 @@ def _reader(file: File, reading: Reading) -> Callable[[File, Reading], Source]:
         return READERS[suffix]
     if reading.text is not None:  # who says how a text is written says that it is one
         return CsvSource
+    if file.path.suffix.lower() == ".zip":
+        raise DataError(f"{file.name} is {ZIPPED}")
     if suffix in DATABASES:
         raise DataError(f"{file.name} is the file of a database; {remote.ASKING}")
     if suffix == ".npz":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
@@ -13,6 +14,8 @@ from urllib.parse import unquote
 from fastgmm.errors import DataError, SourceChangedError, require
 from fastgmm.sources.formats import remote
 
+QUERY = re.compile(r"\s*(select|from|with\b.*\bselect)\s", re.IGNORECASE | re.DOTALL)
+LONGEST_SHOWN = 300  # letters of what is no path
 Keys = tuple[tuple[str, str], ...]
 
 
@@ -92,11 +95,20 @@ def _on_disk(path: Path) -> tuple[int, int, int]:
     try:
         found = os.stat(path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"there is no file {str(path)!r}; a text given as rows is the path or the URL of a "
-            "file, of a folder, or a pattern such as 'data/*.parquet'"
-        ) from error
+        raise FileNotFoundError(no_file(str(path))) from error
     return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def no_file(given: str) -> str:
+    """Say of a text that it is the path of no file, and what it is to be."""
+    shown = repr(given) if len(given) <= LONGEST_SHOWN else f"{given[:LONGEST_SHOWN]!r}..."
+    way = (
+        "a text given as rows is the path or the URL of a file, of a folder, or a pattern such as "
+        "'data/*.parquet'"
+    )
+    if QUERY.match(given):
+        way = f"if it is a query of a database, {remote.ASKING}"
+    return f"there is no file {shown}; {way}"
 
 
 def _keys(folders: Sequence[str]) -> Keys:

@@ -18,14 +18,16 @@ COMPRESSIONS = {
     b"BZh": "bz2",
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\xfd7zXZ\x00": "xz",
+    b"\x04\x22\x4d\x18": "lz4",
 }
+ZIPPED = "a zip archive; unpack it, or compress it by gzip, bz2, zst, xz or lz4"
 # what other files begin with that were given a name of text, or none
 STRANGERS = {
     b"PAR1": "a Parquet file; name it .parquet",
     b"\x93NUMPY": "a NumPy array; name it .npy",
     b"ARROW1": "an Arrow file; name it .arrow",
     b"\x89HDF": "an HDF5 file; name it .h5",
-    b"PK\x03\x04": "a zip archive; unpack it, or compress it by gzip, bz2, zst or xz",
+    b"PK\x03\x04": ZIPPED,
 }
 MARKS = {
     codecs.BOM_UTF8: "utf-8",

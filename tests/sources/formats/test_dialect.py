@@ -14,6 +14,7 @@ from sources.rows import some_rows, walk
 
 from fastgmm.errors import DataError
 from fastgmm.sources import open_source
+from fastgmm.sources.formats import TEXTS
 
 ROWS = some_rows(60)  # of three columns
 
@@ -296,22 +297,37 @@ def test_an_encoding_that_is_given_is_taken_and_one_that_fails_is_named(written)
         walk(open_source(far, ["x"], encoding="ascii"))
 
 
+def lz4(text):
+    buffer = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(buffer, "lz4") as stream:
+        stream.write(text)
+    return buffer.getvalue().to_pybytes()
+
+
 COMPRESSIONS = {
     "": bytes,
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
     ".zst": lambda text: pa.compress(text, "zstd", asbytes=True),
+    ".zstd": lambda text: pa.compress(text, "zstd", asbytes=True),
+    ".lz4": lz4,
 }
 
 
-@pytest.mark.parametrize("suffix", ["", ".csv", ".tsv", ".txt", ".dat", ".CSV"])
+@pytest.mark.parametrize("suffix", [*TEXTS, ".CSV"])
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_text_is_read_under_its_names_compressed_or_not(written, suffix, compression):
     data = COMPRESSIONS[compression](("x;y;z\n" + lines(";", ",")).encode())
     for name in (f"points{suffix}{compression}", f"points{suffix}"):  # a name may not tell
         source = open_source(written(data, name))
         assert_array_equal(walk(source)[0], ROWS)
+
+
+def test_a_zip_archive_is_told_apart(written):
+    for name in ("points.csv.zip", "points.csv"):
+        with pytest.raises(DataError, match=rf"{name} is a zip archive; unpack it, or compress"):
+            open_source(written(b"PK\x03\x04" + bytes(100), name))
 
 
 @pytest.mark.parametrize("compression", [each for each in COMPRESSIONS if each])

@@ -25,6 +25,22 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         find(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["select x, y from t", "SELECT * FROM t", "\n with a as (select 1)\nselect x from a", "from t"],
+)
+def test_a_query_in_place_of_a_path_is_told_what_asks_it(query):
+    with pytest.raises(FileNotFoundError, match=r"if it is a query .*lambda: connection.execute"):
+        open_source(query)
+
+
+@pytest.mark.parametrize("text", ["x,y\n1,2\n", "1,2\n" * 2000, "a\0b"])
+def test_a_text_that_is_no_path_is_told_what_a_path_is(text):
+    with pytest.raises(FileNotFoundError, match="a text given as rows is the path") as caught:
+        open_source(text)
+    assert len(str(caught.value)) < 600
+
+
 def test_a_path_with_the_signs_of_a_pattern_is_a_path_if_it_is_there(tmp_path):
     (tmp_path / "x[1].csv").write_text("a\n1\n")
     assert [file.name for file in find(tmp_path / "x[1].csv")] == ["x[1].csv"]

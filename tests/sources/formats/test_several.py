@@ -134,6 +134,15 @@ def test_of_a_folder_the_parquet_files_are_read_if_there_are_any(tmp_path):
     assert_array_equal(rows_of(tmp_path), ROWS)
 
 
+def test_what_may_be_no_table_is_read_of_a_folder_where_there_is_nothing_else(tmp_path):
+    for name in ("run.log", "x.csv.zstd", "notes.txt"):  # the surer one comes later
+        (tmp_path / name).write_text("not read")
+        (tmp_path / "notes.txt").write_text("a,b\n1,2\n3,4\n")
+        assert_array_equal(rows_of(tmp_path), [[1.0, 2.0], [3.0, 4.0]])
+    (tmp_path / "x.csv").write_text("a\n5\n6\n")
+    assert_array_equal(rows_of(tmp_path), [[5.0], [6.0]])
+
+
 def test_a_file_that_changes_between_passes_is_an_error(tmp_path):
     paths = written(tmp_path, ".npy")
     source = open_source(paths)

@@ -226,10 +226,10 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `n_samples` is no whole number, or less than 1.
+            If `n_samples` is no whole number, less than 1, or more than any array holds.
         """
         parameters = self._parameters()
-        n_rows = constructor.checked_count("n_samples", n_samples)
+        n_rows = constructor.checked_count("n_samples", n_samples, parameters.n_features)
         return sampling.sample(parameters, n_rows, random_states.legacy_state(self.random_state))
 
     @classmethod

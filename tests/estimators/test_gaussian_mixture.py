@@ -403,6 +403,12 @@ def test_a_sample_is_of_a_whole_number_of_rows(fitted, n_samples):
     assert len(fitted.sample(np.int32(5))[0]) == 5
 
 
+@pytest.mark.parametrize("n_samples", [2**70, 2**62])
+def test_a_sample_has_no_more_rows_than_an_array_holds(fitted, n_samples):
+    with pytest.raises(InvalidParameterError, match=f"'n_samples': {n_samples}.*draw fewer at a"):
+        fitted.sample(n_samples)
+
+
 def test_a_start_far_from_every_row_is_refused(rows):
     start = {
         "weights_init": [0.5, 0.5],

@@ -489,6 +489,9 @@ def test_a_batch_without_rows_warns_that_nothing_was_learned(n_first):
     for empty in (rows[:0], pd.DataFrame(rows[:0])):
         with pytest.warns(UserWarning, match="was given no rows, and has learned nothing"):
             model.partial_fit(empty)
+    for empty in ([], ()):
+        with pytest.raises(DataError, match=r"of shape \(0, n_features\) it is an empty batch"):
+            model.partial_fit(empty)
     assert pickle.dumps(model) == before
     if n_first:
         model.partial_fit(rows[n_first : n_first + 10])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping
 from numbers import Integral, Real
 from operator import index
@@ -92,8 +93,8 @@ def _check_word(name: str, setting: str, value: str, options: Collection[str]) -
     )
 
 
-def checked_count(name: str, value: Any) -> int:
-    """Return a number of rows as an int, or say what it has to be."""
+def checked_count(name: str, value: Any, n_features: int) -> int:
+    """Return a number of rows to draw as an int, or say what it has to be."""
     is_whole = hasattr(value, "__index__") and not isinstance(value, bool)
     try:
         count = index(value) if is_whole else None
@@ -107,5 +108,12 @@ def checked_count(name: str, value: Any) -> int:
     if count < 1:
         raise ValueError(
             f"Invalid value for {name!r}: {count}. The sampling requires at least one sample."
+        )
+    most = sys.maxsize // (8 * n_features)
+    if count > most:
+        raise InvalidParameterError(
+            f"Invalid value for {name!r}: {count}. It is the number of rows to draw, a whole "
+            f"number from 1 on, and no array holds more than {most} rows of {n_features} "
+            "feature(s); draw fewer at a time."
         )
     return count

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastgmm.errors import DataError, require
 from fastgmm.sources.arrow import BatchSource
-from fastgmm.sources.cells import Place, refuse_cell
+from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.formats import numerals, text
 from fastgmm.sources.formats.dialect import Dialect, dialect_of, number_of
@@ -194,7 +194,7 @@ class CsvSource(BatchSource):
             self._dialect = dialect._replace(spelt=dialect.spelt | {name})
         else:
             try:
-                refuse_cell(cell, self._row(int(row)), name)
+                numerals.refuse(cell, self._row(int(row)), name)
             except DataError as error:
                 raise DataError(f"{error} ({self._how})") from None
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
-from fastgmm.errors import require
+from fastgmm.errors import DataError, require
 from fastgmm.sources.cells import Place, refuse_cell
 
 NO_VALUE = ["", "NA", "N/A", "null", "NULL", "None"]  # but nan is a number to be named as such
 THOUSANDS = ",. '\N{RIGHT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 BOOLEANS = ("true", "false")
+WORDS = {"yes", "no", "y", "n", "t", "f", "on", "off"}  # of which pandas and pyarrow make texts
 
 
 def is_number(cell: str, decimal: str) -> bool:
@@ -30,6 +31,18 @@ def is_spelt(cell: str, decimal: str) -> bool:
     """Whether a cell is a number that pyarrow's CSV reader does not know as one."""
     cell = cell.strip()
     return cell.lower() in BOOLEANS or bool(re.fullmatch(_grouped(decimal), cell))
+
+
+def refuse(cell: str, place: str, label: Hashable) -> NoReturn:
+    """Raise the error of a cell that is no number; what is a yes or a no is not guessed."""
+    if cell.strip().lower() in WORDS:
+        raise DataError(
+            f"{place} holds the text {cell!r} in column {label!r}, which might be 1 or 0; of words "
+            "only True and False are read so, as by pandas and pyarrow: write these, or give the "
+            "frame of pandas.read_csv(path, true_values=[...], false_values=[...]), or "
+            "leave the column out"
+        )
+    refuse_cell(cell, place, label)
 
 
 def decimal_of(rows: Sequence[Sequence[str]], delimiter: str) -> str:
@@ -80,7 +93,7 @@ def numbers(column: Any, decimal: str, label: Hashable, place: Place) -> Any:
         return text.cast(pyarrow.float64())
     except pyarrow.ArrowInvalid:
         row = _first_wrong(text)
-        refuse_cell(column[row].as_py(), place.row(row), label)
+        refuse(column[row].as_py(), place.row(row), label)
 
 
 def _first_wrong(text: Any) -> int:

@@ -10,7 +10,7 @@ from sources.rows import rows_of, some_rows, walk
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources import open_source
 
-ROWS = some_rows(40_000)  # over 2 MB of text: pyar it in three
+ROWS = some_rows(40_000)  # over 2 MB of text: pyarrow reads it in three
 
 
 @pytest.fixture
@@ -157,3 +157,14 @@ def test_a_file_that_changes_is_an_error(path):
         file.write("1,2,3\n")
     with pytest.raises(SourceChangedError, match="changed since it was opened"):
         counted(source)
+
+
+@pytest.mark.parametrize("words", ["no,yes", "F,T", "N,Y", "f,t", "off,on", "No,Yes"])
+@pytest.mark.parametrize("first", ["", "True\n"])  # read as numbers, as text
+def test_words_that_might_be_true_or_false_are_not_guessed(tmp_path, words, first):
+    path = tmp_path / "x.csv"
+    path.write_text("a\n" + first + words.replace(",", "\n"))
+    at, word = first.count("\n"), words.partition(",")[0]
+    said = f"row {at} of x.csv holds the text '{word}' in column 'a', .*only True and False are"
+    with pytest.raises(DataError, match=said):
+        walk(open_source(path))

@@ -23,6 +23,11 @@ TO_SECONDS = (
     "make it seconds first ((t - t.min()).dt.total_seconds() of a frame, epoch(t) in SQL), or "
     "leave the column out"
 )
+TO_NUMBERS = {  # by the name of a cell's class
+    "Mapping": "pandas.json_normalize makes columns of it",
+    "Period": "make it a time first (.dt.to_timestamp()), and that seconds",
+    "Interval": "take its middle (.array.mid), or its ends",
+}
 
 
 class CellError(DataError, TypeError):
@@ -97,10 +102,11 @@ def refuse_cell(cell: object, place: str, label: Hashable) -> NoReturn:
         raise DataError(f"{place} {NO_VALUE} in column {label!r}; drop or impute it")
     if isinstance(cell, date | time | timedelta):
         raise DataError(f"{place} holds {cell!r} in column {label!r}; {TO_SECONDS}")
-    way = " (pandas.json_normalize makes columns of it)" if isinstance(cell, Mapping) else ""
+    kind = "Mapping" if isinstance(cell, Mapping) else type(cell).__name__
     raise CellError(
         f"{place} holds {cell!r} in column {label!r}; the argument must be neither a string nor "
-        f"a {type(cell).__name__}, but a real number{way}"
+        f"a {type(cell).__name__}, but a real number: {TO_NUMBERS.get(kind, 'make it one')}, or "
+        "leave the column out"
     )
 
 

@@ -244,10 +244,12 @@ NUMBERS = {
     ],
 }
 REFUSED = {
-    "dates, times, durations": [
+    "dates, times, durations, periods, intervals": [
         (column([1, 2], pa.timestamp("us")), "make it seconds first"),
         (column([1, 2], pa.date32()), "make it seconds first"),
         (column([1, 2], pa.duration("s")), "make it seconds first"),
+        (pd.DataFrame({"c": pd.period_range("2020", periods=2)}), "column 'c'; .*to_timestamp"),
+        (pd.DataFrame({"c": pd.interval_range(0, 2)}), "column 'c'; .*its middle"),
     ],
     "text, categories of text": [
         (column(["a", "b"]), r"columns=\[...\]"),

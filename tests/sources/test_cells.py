@@ -1,6 +1,7 @@
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fastgmm.errors import DataError
@@ -33,8 +34,21 @@ def test_a_cell_that_is_no_number_is_named(cell, said):
 
 
 def test_a_cell_of_another_kind_is_a_type_error_too():
-    with pytest.raises(TypeError, match="neither a string nor a dict, but a real number"):
+    with pytest.raises(TypeError, match="neither a string nor a dict, but a real number: pandas"):
         real(np.array([[{}]], object), range(1), HERE)
+
+
+@pytest.mark.parametrize(
+    ("cell", "way"),
+    [
+        (pd.Period("2020-01", "M"), r"make it a time first \(.dt.to_timestamp\(\)\)"),
+        (pd.Interval(0, 1), r"take its middle \(.array.mid\)"),
+        (object(), "make it one"),
+    ],
+)
+def test_of_a_cell_of_another_kind_the_way_out_is_told(cell, way):
+    with pytest.raises(DataError, match=f"in column 'b'; .*{way}.*, or leave the column out"):
+        real(np.array([[cell]], object), ["b"], HERE)
 
 
 @pytest.mark.parametrize(

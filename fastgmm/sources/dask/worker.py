@@ -112,6 +112,12 @@ class Partition(Source):
 def _table_of(rows: Any, layout: Layout, place: Place) -> Table:
     """Wrap a partition as a table, and check it against what the collection announced."""
     table = as_table(rows, place)
+    if table.groups and not set(table.groups).isdisjoint(layout.found):
+        raise DataError(
+            f"{place.name} holds several numbers in each cell of {list(table.groups)}, and how "
+            "many, a Dask frame does not announce; make a column of each of them first, or leave "
+            "these out with X.drop(columns=[...])"
+        )
     if list(table.labels) != list(layout.found):
         raise DataError(
             f"{place.name} has the columns {list(table.labels)} where the collection announces "

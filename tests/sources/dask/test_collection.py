@@ -288,6 +288,14 @@ def test_partitions_unlike_their_meta_are_refused(rows):
         fitted(narrow)
 
 
+def test_a_column_of_arrays_is_refused_with_the_way_out(rows):
+    cells = pd.DataFrame({"x": rows[:, 0], "e": list(rows)})
+    with dask.config.set({"dataframe.convert-string": False}):
+        frame = dd.from_pandas(cells, npartitions=2)
+    with pytest.raises(DataError, match=r"several numbers in each cell of \['e'\].*X.drop\("):
+        GaussianMixture(2).fit(frame)
+
+
 def test_rows_that_change_between_passes_are_noticed(rows):
     array = da.from_array(rows, chunks=(400, 3))
     drawn_anew = array.map_blocks(

@@ -9,11 +9,13 @@ import numpy.typing as npt
 
 from fastgmm.errors import DataError
 from fastgmm.sources.cells import Place, real
+from fastgmm.sources.unsupported import refuse_records, refuse_stranger
 
 
 def as_array(data: object, place: Place) -> npt.NDArray[Any]:
     """Convert an array-like to a 2-d array of real numbers; an array is not copied."""
     name = place.name
+    refuse_stranger(data)
     if hasattr(data, "tocsr"):
         raise DataError(
             f"{name} is sparse, and a mixture needs dense rows; give X.toarray(), or a callable "
@@ -22,6 +24,7 @@ def as_array(data: object, place: Place) -> npt.NDArray[Any]:
     if isinstance(data, np.ma.MaskedArray):
         data = _unmasked(data, place)
     array = _as_array(data, name)
+    refuse_records(array.dtype, name)
     refuse_shape(array.shape, name)
     return real(array, range(array.shape[1]), place)
 

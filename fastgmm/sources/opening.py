@@ -33,7 +33,7 @@ from fastgmm.sources.tables import (
     is_column,
     is_instance,
 )
-from fastgmm.sources.unsupported import refuse_stranger
+from fastgmm.sources.unsupported import refuse_records, refuse_stranger
 
 Reader = Callable[..., Source]  # of the data and a Reading
 
@@ -68,8 +68,8 @@ def open_source(
         - a URL that fsspec reads, of a file, a folder or a pattern (``"s3://bucket/*.parquet"``);
         - an h5py.Dataset, a zarr.Array, a ParquetFile, a lazy polars frame or a pyarrow Dataset,
           none of which is read whole;
-        - a callable that asks a database, and returns a cursor or an Arrow reader:
-          ``lambda: connection.execute(query)``, called for every pass;
+        - a callable that asks a database, and returns a cursor, an Arrow reader, a frame, an array
+          or a list of rows: ``lambda: connection.execute(query)``, called for every pass;
         - a list or another re-iterable of chunks, or a callable that returns a fresh iterable of
           chunks for every pass. A chunk is a 2-d array or tensor, a frame or a record batch, of
           any length, or a tuple that begins with one, as a torch DataLoader's ``(x, y)``; its
@@ -144,6 +144,7 @@ def reader_of(data: Any) -> Reader:
     if is_column(data) and column_as_table(_head(data), Place("the column")) is not None:
         return _open_column
     if isinstance(data, np.ndarray | memoryview):
+        refuse_records(np.asarray(data).dtype, "the array")
         return open_array
     if isinstance(data, Source):
         return _as_it_is

@@ -6,6 +6,7 @@ hand, ADBC's and DuckDB's, give these, without a tuple for each row.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from fastgmm.errors import DataError, require
 from fastgmm.sources.cells import Place, real
 from fastgmm.sources.tables import FRAMES, Table, is_instance
+from fastgmm.sources.unsupported import refuse_stranger
 
 ROWS_AT_A_TIME = 10_000  # of a cursor that gives tuples
 
@@ -50,8 +52,11 @@ class Asked:
         """Ask for the chunks of a pass."""
         self.close()
         made = self._ask()
-        if any(is_instance(made, *names) for names in FRAMES):
+        if any(is_instance(made, *names) for names in FRAMES) or _is_array(made):
             return [made]
+        if _is_rows(made):
+            names = _names_of(made[0])
+            return [made if names is None else AnswerTable(names, made)]
         self._reading = _read(made, self._ask, chunk_rows or ROWS_AT_A_TIME)
         if self._reading is not None:
             return self._reading
@@ -60,6 +65,13 @@ class Asked:
                 "the function of the rows returned None; where execute() of a cursor returns "
                 "nothing, return the cursor after it"
             )
+        if isinstance(made, str | os.PathLike):
+            raise DataError(
+                f"the function of the rows returned {made!r:.60}; give a path itself, not a "
+                "function of it"
+            )
+        if hasattr(made, "__iter__"):
+            refuse_stranger(made)
         chunks: Iterable[Any] = made
         return chunks
 
@@ -71,6 +83,26 @@ class Asked:
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the answer, which cannot travel to another process."""
         return {"_ask": self._ask, "_reading": None}
+
+
+def _is_array(made: Any) -> bool:
+    """Whether an answer is one array or tensor of rows."""
+    return (isinstance(made, np.ndarray) or hasattr(made, "detach")) and np.ndim(made) == 2
+
+
+def _is_rows(made: Any) -> bool:
+    """Whether an answer is a list of rows, as cursor.fetchall() gives it, and not of chunks."""
+    first = made[0] if isinstance(made, list | tuple) and made else None
+    if not isinstance(first, Sequence) or isinstance(first, str | bytes):
+        return False
+    return bool(first) and all(np.ndim(cell) == 0 for cell in first)
+
+
+def _names_of(row: Any) -> list[str] | None:
+    """Return the names of columns that a row knows: SQLite's and SQLAlchemy's, named tuples."""
+    if hasattr(row, "_fields"):
+        return list(row._fields)
+    return list(row.keys()) if hasattr(row, "keys") else None
 
 
 def _read(made: Any, ask: Callable[[], Any], n_rows: int) -> Generator[Any, None, None] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Set
 from typing import Any
 
@@ -29,8 +30,48 @@ def _is_of_database(data: object) -> bool:
     return hasattr(kind, "fetchmany") or is_connection or is_engine
 
 
+def _is_file(kind: type) -> bool:
+    """Whether objects of a class are open files: Python's, Arrow's, or of fsspec."""
+    if issubclass(kind, io.IOBase) or kind.__name__ == "_TemporaryFileWrapper":
+        return True
+    return hasattr(kind, "read") and hasattr(kind, "seek")
+
+
+def refuse_records(dtype: np.dtype[Any], name: str) -> None:
+    """Refuse a structured array, whose fields no shape tells."""
+    if dtype.names is not None:
+        fields = ", ".join(map(repr, dtype.names[:4]))
+        raise DataError(
+            f"{name} holds records (of {fields}), not rows of numbers; of such an array, "
+            "pandas.DataFrame(array) is a frame, and "
+            "numpy.lib.recfunctions.structured_to_unstructured(array) are rows"
+        )
+
+
+def _refuse_list(data: Any) -> None:
+    """Refuse a list of what is no rows: open files, records, dictionaries."""
+    kinds = set(map(type, data))
+    if files := [kind.__name__ for kind in kinds if _is_file(kind)]:
+        raise DataError(
+            f"the {type(data).__name__} holds an open file ({files[0]}), which is read once, and a "
+            "fit reads its rows many times; give paths"
+        )
+    if data and isinstance(data[0], np.ndarray):
+        refuse_records(data[0].dtype, f"an array of the {type(data).__name__}")
+    if data and all(issubclass(kind, Mapping) for kind in kinds):
+        way = "pandas.DataFrame(data)"
+        if any(np.ndim(cell) for cell in data[0].values()):
+            way = "[pandas.DataFrame(each) for each in data]"
+        raise DataError(
+            f"a {type(data).__name__} of dictionaries is no table of rows; make it one, with the "
+            f"names of its columns: {way}"
+        )
+
+
 def refuse_stranger(data: Any) -> None:
     """Refuse what cannot be rows, before anything is taken from it."""
+    if isinstance(data, list | tuple):
+        _refuse_list(data)
     kind = type(data).__name__
     if data is None or isinstance(data, bool | int | float | complex | bytes | bytearray):
         raise DataError(
@@ -42,6 +83,11 @@ def refuse_stranger(data: Any) -> None:
         raise DataError(
             f"a {kind} (of {keys}) is no table of rows; give one of its arrays, or make a frame of "
             "it with pandas.DataFrame(data)"
+        )
+    if _is_file(type(data)):
+        raise DataError(
+            f"a {kind} is an open file, which is read once, and a fit reads its rows many times; "
+            "give its path, or a frame or an array of what it holds"
         )
     if isinstance(data, Set):
         raise DataError(f"a {kind} has no order of rows; give a list or an array")

@@ -132,7 +132,7 @@ def test_bad_cells_are_numbered_over_all_chunks():
     [
         (lambda: iter([]), "no chunk was given"),
         (lambda: 3, "cannot be walked"),
-        (lambda: ROWS, r"the chunks \(chunk 0\) has 1 dimension"),
+        (lambda: iter(ROWS), r"the chunks \(chunk 0\) has 1 dimension"),
         ({"a": 1}, "a dict .* is no table of rows"),
     ],
 )

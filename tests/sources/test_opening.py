@@ -1,6 +1,9 @@
+import io
 import sys
+import tempfile
 
 import duckdb
+import h5py
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -99,6 +102,33 @@ def test_of_raw_numbers_the_line_that_opens_them_is_told(tmp_path, suffix):
     source = open_source(np.memmap(path, ROWS.dtype, mode="r").reshape(-1, 3))
     np.testing.assert_array_equal(rows_of(source), ROWS)
     assert source.reads_ahead
+
+
+def test_open_files_are_refused_with_the_way_out(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a\n1\n")
+    with open(path, "rb") as binary, open(path) as text, tempfile.NamedTemporaryFile() as passing:
+        for file in (binary, text, passing, io.BytesIO(b"a"), pa.OSFile(str(path))):
+            with pytest.raises(DataError, match=r"is an open file, .* give its path"):
+                GaussianMixture(2).fit(file)
+            for several in ([file], [path, file], (file,)):
+                with pytest.raises(DataError, match=r"holds an open file .* give paths"):
+                    GaussianMixture(2).fit(several)
+
+
+def test_records_are_refused_with_the_way_out(tmp_path):
+    records = np.array([(1.0, 2.0), (3.0, 4.0)], [("x", float), ("y", float)])
+    np.save(tmp_path / "x.npy", records)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = records
+    with h5py.File(tmp_path / "x.h5") as file:
+        lists = [records], [records, records], lambda: [records]
+        for data in (records, records.view(np.recarray), tmp_path / "x.npy", file["x"], *lists):
+            with pytest.raises(DataError, match=r"records \(of 'x', 'y'\).*pandas.DataFrame"):
+                GaussianMixture(2).fit(data)
+    dictionaries = [{"x": 1.0, "y": 2.0}, {"x": 3.0, "y": 4.0}]
+    with pytest.raises(DataError, match=r"a list of dictionaries .*: pandas.DataFrame\(data\)"):
+        GaussianMixture(2).fit(dictionaries)
 
 
 def test_a_dataset_is_refused_of_what_has_none(tmp_path):

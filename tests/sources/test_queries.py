@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from contextlib import closing
 
@@ -217,6 +218,50 @@ def test_what_answers_only_once_is_refused_with_what_asks_anew(folder, sqlite, d
         GaussianMixture(2).fit(lambda: None)
     with pytest.raises(DataError, match=r"URL of a database; give what asks it: a DuckDB relation"):
         GaussianMixture(2).fit(f"duckdb:///{folder / 'x.duckdb'}?query={QUERY}")
+
+
+def test_a_function_may_return_all_rows_at_once(sqlite, folder, duck):
+    for data in (
+        lambda: sqlite.execute(QUERY).fetchall(),
+        lambda: duck.execute(QUERY).fetchall(),
+        lambda: ROWS.tolist(),
+        lambda: ROWS,
+    ):
+        source = open_source(data, chunk_rows=700)
+        assert source.feature_names is None
+        assert_array_equal(walk(source, 5_000)[0], ROWS)
+    sqlite.row_factory = sqlite3.Row
+    engine = sqlalchemy.create_engine(f"sqlite:///{folder / 'x.sqlite'}")
+    with engine.connect() as connection:
+        for data in (
+            lambda: sqlite.execute(QUERY).fetchall(),
+            lambda: connection.execute(sqlalchemy.text(QUERY)).fetchall(),
+            lambda: list(pd.DataFrame(ROWS, columns=["a", "b"]).itertuples(index=False)),
+        ):
+            source = open_source(data)
+            assert source.feature_names == ("a", "b")  # as rows of these kinds know
+            assert_array_equal(walk(source, 5_000)[0], ROWS)
+    engine.dispose()
+
+
+def test_a_cell_of_rows_at_once_is_named_and_so_is_a_row_that_is_short():
+    with pytest.raises(DataError, match=r"row 1 of the chunks .*no value"):
+        GaussianMixture(2).fit(lambda: [(1.0, 2.0), (None, 1.0)])
+    with pytest.raises(DataError, match="not a table of numbers"):
+        GaussianMixture(2).fit(lambda: [(1.0, 2.0), (1.0,)])
+
+
+def test_other_answers_are_refused_with_the_way_out(sqlite, duck, tmp_path):
+    sqlite.row_factory = lambda cursor, row: {"a": row[0], "b": row[1]}
+    for data, said in (
+        (lambda: duck.execute(QUERY).fetchnumpy(), r"a dict \(of 'a', 'b'\) .*pandas.DataFrame"),
+        (lambda: sqlite.execute(QUERY).fetchall(), r"of dictionaries .*: pandas.DataFrame\(data\)"),
+        (lambda: [duck.execute(QUERY).fetchnumpy()], r"\[pandas.DataFrame\(each\) for each in"),
+        (lambda: "x.csv", "returned 'x.csv'; give a path itself"),
+        (lambda: io.BytesIO(), "a BytesIO is an open file"),
+    ):
+        with pytest.raises(DataError, match=said):
+            GaussianMixture(2).fit(data)
 
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.Table.from_pydict])

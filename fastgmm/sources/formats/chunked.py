@@ -16,6 +16,7 @@ from fastgmm.sources.rows import rows_per_chunk
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable
 from fastgmm.sources.types import Chunk
+from fastgmm.sources.unsupported import refuse_records
 
 Opened = Callable[[], AbstractContextManager[Any]]
 
@@ -36,6 +37,7 @@ class StoredSource(Source):
         with opened() as array:
             self._shape, self._stored = tuple(array.shape), np.dtype(array.dtype)
             along = (array.chunks or (1,))[0] if self._shape else 1
+        refuse_records(self._stored, name)
         refuse_shape(self._shape, name)
         n_rows, width = self._shape
         empty = real(np.empty((0, width), self._stored), range(width), Place(name))

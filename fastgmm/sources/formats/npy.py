@@ -13,6 +13,7 @@ from fastgmm.sources.cells import REAL_KINDS, Place, real
 from fastgmm.sources.columns import ALL, Reading
 from fastgmm.sources.formats.binary import Layout, PlainSource
 from fastgmm.sources.formats.file import File
+from fastgmm.sources.unsupported import refuse_records
 
 Description = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, whether Fortran's, type
 READERS = {  # version 3 has other names of columns, which are refused
@@ -62,6 +63,7 @@ def _refuse_unusable(layout: Layout, file: File) -> None:
             f"{file.name} is damaged: its header tells of the shape {layout.shape}, and sizes are "
             "whole numbers from 0; save the array again"
         )
+    refuse_records(layout.dtype, file.name)
     refuse_shape(layout.shape, file.name)
     if layout.dtype.kind not in REAL_KINDS and layout.dtype.kind in "cmMV":
         real(np.empty((0, layout.shape[1]), layout.dtype), range(layout.shape[1]), Place(file.name))

@@ -12,8 +12,9 @@ from fastgmm.sources.arrow import BatchSource
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.formats import numerals, text
-from fastgmm.sources.formats.dialect import Dialect, dialect_of, number_of
+from fastgmm.sources.formats.dialect import Dialect, dialect_of
 from fastgmm.sources.formats.file import File
+from fastgmm.sources.formats.header import number_of
 
 BLOCK_BYTES = 2**20  # parsed at a time: as long as a row may be, until a longer one is met
 LONGEST_ROW = 2**30

@@ -29,7 +29,6 @@ class Split:
     first_lines: int  # that the first row takes, whose cells may hold some
     rows: list[Row]
     width: int  # of most rows: with the header's names, or an empty cell more or less
-
     fitting: list[Row]  # the first that are so wide
 
     @property
@@ -135,4 +134,5 @@ def _is_near(width: int, first: Row, rows: list[Row]) -> bool:
 
 
 def is_empty(column: int, width: int, rows: list[Row]) -> bool:
+    """Whether a column holds nothing, in rows of a width."""
     return not any(row[column].strip() for row in rows if len(row) == width)

@@ -55,6 +55,10 @@ FILES: dict[str, list[str | bytes]] = {
         NAMED.replace("\n", ",\n"),
         "x,y\n" + NO_HEADER.replace("\n", ",\n"),
     ],
+    "names of rows": [
+        '"x" "y"\n"1" 1.5 -2\n"2" 3 4.25\n"3" 2 -1\n"4" .5 2\n',
+        '"x","y"\n"a b",1.5,-2\n"c",3,4.25\n"d",2,-1\n"e",.5,2\n',
+    ],
     "`True`, `False`": ["x,y\n1.5,False\n3,True\n"],
     "UTF-8": [
         NAMED.replace("x", "é").encode(each) for each in ("utf-8", "utf-8-sig", "utf-16", "latin-1")

@@ -9,10 +9,10 @@ from typing import Any
 
 from fastgmm.errors import DataError, require
 from fastgmm.sources.arrow import BatchSource
-from fastgmm.sources.cells import Place
+from fastgmm.sources.cells import SHOWN, Place
 from fastgmm.sources.columns import ALL, Reading, choose
 from fastgmm.sources.formats import numerals, text
-from fastgmm.sources.formats.dialect import Dialect, dialect_of
+from fastgmm.sources.formats.dialect import TITLES, Dialect, dialect_of, names_below
 from fastgmm.sources.formats.file import File
 from fastgmm.sources.formats.header import number_of
 
@@ -67,7 +67,7 @@ class CsvSource(BatchSource):
         try:
             chosen = choose(labels, reading, self._file.name)
         except DataError as error:
-            raise DataError(f"{error} ({self._how})") from error
+            raise DataError(f"{error} ({self._how}){self._advice()}") from error
         return reading._replace(
             columns=[names[at] for at in chosen.features],
             weight=None if chosen.weight is None else names[chosen.weight],
@@ -181,6 +181,7 @@ class CsvSource(BatchSource):
             header = "there are" if self._dialect.is_numbered else "the header names"
             raise DataError(
                 f"{self._row(number)} has {got} column(s) where {header} {expected}, {self._how}"
+                f"{self._advice(self._index(number), is_one_short=got == expected + 1)}"
             ) from error
         self._dialect = self._dialect._replace(tidying=better)
 
@@ -197,11 +198,33 @@ class CsvSource(BatchSource):
             try:
                 numerals.refuse(cell, self._row(int(row)), name)
             except DataError as error:
-                raise DataError(f"{error} ({self._how})") from None
+                advice = self._advice(self._index(int(row)))
+                raise DataError(f"{error} ({self._how}){advice}") from None
 
     def _row(self, number: int) -> str:
-        """Name a row by pyarrow's number, which counts from 1 and from the first line."""
-        return self.place(number - 1 - self._dialect.lines_to_skip)
+        return self.place(self._index(number))
+
+    def _index(self, number: int) -> int:
+        """Return a row's number from 0; pyarrow counts from 1 and from the first line."""
+        return number - 1 - self._dialect.lines_to_skip
+
+    def _advice(self, row: int = 0, is_one_short: bool = False) -> str:
+        """Say what may be wrong with the first lines, where one of the first rows is none."""
+        if not self._dialect.header.is_line or row >= TITLES:
+            return ""
+        if (below := names_below(self._file, self._dialect)) is not None:
+            line, shown = below
+            return (
+                f". The numbers begin below line {line}, {shown[:SHOWN]!r}: a line that neither "
+                "names the columns nor is a row is left out if it begins with #, or give the frame "
+                "of pandas.read_csv(path, skiprows=...)"
+            )
+        if is_one_short and row == 0:
+            return (
+                ". If rows begin with their names, as R's write.table has it, give that column a "
+                "name, too (col.names=NA), or leave it out (row.names=FALSE)"
+            )
+        return ""
 
     @property
     def _how(self) -> str:

@@ -11,10 +11,11 @@ from fastgmm.errors import DataError
 from fastgmm.sources.columns import Reading, Text
 from fastgmm.sources.formats import numerals, text
 from fastgmm.sources.formats.file import File
-from fastgmm.sources.formats.header import NAMED, NO_HEADER, Names, names_of
-from fastgmm.sources.formats.separator import SEPARATORS, Row, Split, split_by
+from fastgmm.sources.formats.header import NAMED, NO_COLUMNS, NO_HEADER, Names, names_of
+from fastgmm.sources.formats.separator import LOOKED_AT, SEPARATORS, Row, Split, split_by
 
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # the first line, from Excel
+TITLES = 50  # lines that may stand above the names
 UNTIDY = re.compile(r"(?m)^[ \t]|[ \t]{2}|\t|[ \t]\r?$")  # blanks that pyarrow takes for cells
 PLAIN = "separated by ',', decimal '.', names in line 1, utf-8"  # a dialect as a string
 
@@ -37,7 +38,7 @@ class Dialect(NamedTuple):
     @property
     def names(self) -> Row:
         """The names of the columns, which are numbers from 0 where the file has none."""
-        return self.header.columns[: self.header.n_columns]
+        return [name for name in self.header.columns if name not in NO_COLUMNS]
 
     @property
     def is_numbered(self) -> bool:
@@ -105,6 +106,24 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
             if not all(numerals.is_plain(row[at], split.decimal) for row in split.fitting)
         ),
     )
+
+
+def names_below(file: File, dialect: Dialect) -> tuple[int, str] | None:
+    """Find a line below the first that might name the columns: its number, and its text.
+
+    It is asked for where one of the first rows is none: there may be a title above the table, or
+    units below its names.
+    """
+    delimiter = dialect.delimiter if dialect.is_told else None
+    preamble, lines = _without_preamble(_whole_lines(text.head_of(file, dialect.encoding)))
+    for above in range(1, min(TITLES, len(lines) - 1)):
+        split = split_by(lines[above : above + LOOKED_AT], delimiter, None)
+        cells = [split.first[at] for at in split.numeric if at < len(split.first)]
+        if any(numerals.is_number(cell, split.decimal) for cell in cells):
+            return None  # a row
+        if cells:
+            return len(preamble.lines) + above + 1, lines[above].strip()
+    return None
 
 
 def _checked(told: Text) -> Text:

@@ -16,13 +16,13 @@ from fastgmm.sources.formats.separator import Row, Split, is_empty, split_by
 
 NAMED = 4  # numbers and columns that fit in a message
 NO_HEADER = "no header"
+NO_COLUMNS = ("\r", "\n")  # names of what is none: they are stripped from any other
 
 
 class Names(NamedTuple):
     """The names of the columns, and where they stand."""
 
-    columns: Row  # one for every cell of a row
-    n_columns: int  # how many are columns: a cell after the last separator is none
+    columns: Row  # one for every cell of a row; NO_COLUMNS are none
     place: str  # in words
     is_line: bool = False  # of the table, before its rows
 
@@ -56,9 +56,12 @@ def names_of(
         columns, place = [str(number) for number in range(width)], NO_HEADER
         columns[-1] = first[-1] and columns[-1]
     columns = [*(cell.strip() for cell in columns), ""][:width]
-    n_columns = width - (ends_empty and not columns[-1])
-    columns[n_columns:] = ["\n"] * (width - n_columns)  # the name of no column
-    return Names(columns, n_columns, place, is_line=place.startswith("names in line"))
+    is_line = place.startswith("names in line")
+    if ends_empty and not columns[-1]:  # what comes after the last separator
+        columns[-1] = NO_COLUMNS[-1]
+    if split.has_row_names and is_line:
+        columns[0], place = NO_COLUMNS[0], f"{place}, names of rows left out"
+    return Names(columns, place, is_line)
 
 
 def _comment(above: Sequence[str]) -> str:
@@ -83,8 +86,8 @@ def _is_header(split: Split, reading: Reading, told: bool | None, comment: Row, 
     for names: these have few decimals, and do not go up and down. Else it could be either, and is
     refused.
     """
-    if told is not None:
-        return told
+    if told is not None or split.has_row_names:
+        return told is not False
     first = [cell.strip() for cell in split.first]
     looked_at = [first[at] for at in split.numeric if at < len(first)] or first
     if not all(numerals.is_number(cell, split.decimal) for cell in looked_at):

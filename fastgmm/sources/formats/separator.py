@@ -30,6 +30,7 @@ class Split:
     rows: list[Row]
     width: int  # of most rows: with the header's names, or an empty cell more or less
     fitting: list[Row]  # the first that are so wide
+    has_row_names: bool = False  # which the first line does not name
 
     @property
     def share(self) -> float:
@@ -78,6 +79,10 @@ def split_by(lines: Sequence[str], delimiter: str | None, decimal: str | None) -
     first_lines = reader.line_num
     rows = list(filter(None, _short(reader)))
     (width, _), *_ = Counter(map(len, rows)).most_common(1) or [(len(first), 0)]
+    is_one_short = width == len(first) + 1 and not is_empty(-1, width, rows)
+    has_row_names = is_one_short and _has_row_names(lines, first_lines, delimiter)
+    if has_row_names:
+        first = ["", *first]
     if not _is_near(width, first, rows):
         width = len(first)
     if width == 1 and "," in "".join(first) and not numerals.is_number(first[0], ","):
@@ -85,7 +90,7 @@ def split_by(lines: Sequence[str], delimiter: str | None, decimal: str | None) -
     if decimal is None:
         decimal = numerals.decimal_of([first, *rows], delimiter)
     fitting = list(islice((row for row in rows if len(row) == width), LOOKED_AT))
-    return Split(delimiter, decimal, first, first_lines, rows, width, fitting)
+    return Split(delimiter, decimal, first, first_lines, rows, width, fitting, has_row_names)
 
 
 def _short(reader: Iterator[Row]) -> Iterator[Row]:
@@ -131,6 +136,20 @@ def _is_near(width: int, first: Row, rows: list[Row]) -> bool:
     if width == len(first) - 1:
         return not first[-1].strip()
     return width == len(first) or (width == len(first) + 1 and is_empty(-1, width, rows))
+
+
+def _has_row_names(lines: Sequence[str], first_lines: int, delimiter: str) -> bool:
+    """Whether rows begin with a name, as R's write.table has it, whose header is a cell short.
+
+    R puts these and the names of columns into quotes, but no numbers. Else it might as well be the
+    last column that has no name.
+    """
+    name = r'"[^"]*"'
+    names = re.compile(rf"{name}(?:{re.escape(delimiter)}{name})*")
+    header, *others = (line.strip() for line in lines if line.strip())
+    return bool(first_lines == 1 and names.fullmatch(header)) and all(
+        line.startswith('"') and not names.fullmatch(line) for line in others
+    )
 
 
 def is_empty(column: int, width: int, rows: list[Row]) -> bool:

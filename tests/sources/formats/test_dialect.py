@@ -389,7 +389,7 @@ def test_a_header_of_many_names_is_read(written):
         ("x;y\n1;2\n", {"header": 0}, "header=0 is unknown"),
         ("# nothing\n\n", {}, "no line but comments"),
         ("1,2\n", {"header": True}, "holds no rows"),
-        ('"x" "y"\n"1" 1.5 2\n"2" 2.5 3\n', {}, "has 3 column.*names 2, separated by blanks"),
+        ("x y\n1 1.5 2\n2 2.5 3\n", {}, "has 3 column.*names 2, separated by blanks"),
         (
             "Of today\n\nx;y\n1;2\n",
             {},
@@ -415,3 +415,71 @@ def test_options_of_text_are_refused_of_what_is_none(tmp_path):
             open_source(data, delimiter=";")
     with pytest.raises(DataError, match="header=False does not apply"):
         open_source(ROWS, header=False)
+
+
+R_ROWS = '"Mazda RX4" 1.5 6\n"Fiat 128" 2.5 4\n"Valiant" 3.5 NA\n'
+
+
+def test_names_of_rows_that_r_has_written_are_left_out(written):
+    source = open_source(written('"mpg" "cyl"\n' + R_ROWS), ["mpg"])
+    assert "names in line 1, names of rows left out" in source.read_as
+    assert_array_equal(walk(source)[0], [[1.5], [2.5], [3.5]])
+    with pytest.raises(DataError, match=r"row 2 of points.csv holds no value .* in column 'cyl'"):
+        walk(open_source(written('"mpg" "cyl"\n' + R_ROWS)))
+    years = '"2001","2002"\n"1",3,4\n"2",5,6\n'
+    assert_array_equal(walk(open_source(written(years), ["2002"]))[0], [[4.0], [6.0]])
+    ends = '"x","y"\n"1",2,\n"3",4,\n'  # a separator at the ends of lines
+    assert_array_equal(walk(open_source(written(ends)))[0], [[1.0, 2.0], [3.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mpg cyl\n" + R_ROWS,
+        "x,y\n1,2,3\n2,4,6\n",
+        "x y\n1 2.5 3\n2 3.5 4\n",
+        '"x","y"\n1,2,"3"\n2,3,"4"\n',
+        '"x","y"\n"1","2","3"\n"2","3","4"\n',
+    ],
+)
+def test_a_header_that_is_a_name_short_might_lack_the_first_or_the_last(written, text):
+    with pytest.raises(DataError, match=r"where the header names 2.*R's write.table.*col.names=NA"):
+        walk(open_source(written(text)))
+
+
+@pytest.mark.parametrize(
+    ("above", "line"),
+    [
+        ("Measured in 2020", 2),
+        ("Measured in 2020\nby me, in Paris\n", 4),
+        ("Station: Paris,", 2),
+        ("a title of words", 2),
+        ("# a comment\nMeasured", 3),
+        ("% a comment of Matlab's", 2),
+    ],
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_title_above_the_names_is_refused_with_the_line_of_the_names(
+    written, above, line, separator
+):
+    text = f"x{separator}y\n" + "".join(f"{at}.5{separator}-{at}\n" for at in range(9))
+    path = written(f"{above}\n{text}")
+    for options in ({}, {"columns": ["x", "y"]}, {"delimiter": separator}):
+        with pytest.raises(DataError, match=rf"numbers begin below line {line}, 'x.*y': a line"):
+            walk(open_source(path, **options))
+    mended = written("".join(f"# {each}\n" for each in above.splitlines()) + text)
+    assert_array_equal(walk(open_source(mended))[0][:, 0], np.arange(9) + 0.5)
+
+
+def test_units_below_the_names_are_refused_with_their_line(written):
+    with pytest.raises(DataError, match="begin below line 2, 'm,s': a line that neither names"):
+        walk(open_source(written("x,y\nm,s\n1,2\n3,4\n")))
+    assert_array_equal(walk(open_source(written("x,y\n# m,s\n1,2\n3,4\n")))[0], [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("text", ["x,name\n1,Ann\n2,Bob\n", "name\nAnn\nBob\n", "x,y\n1,2\n3,a\n"])
+def test_text_in_other_rows_is_no_title(written, text):
+    for options in ({}, {"columns": ["z"]}):
+        with pytest.raises(DataError) as caught:
+            walk(open_source(written(text), **options))
+        assert "begin below" not in str(caught.value)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError, require
-from fastgmm.sources.cells import Place, real
+from fastgmm.sources.cells import SHOWN, Place, real
 from fastgmm.sources.tables import FRAMES, Table, is_instance
 from fastgmm.sources.unsupported import refuse_stranger
 
@@ -65,10 +65,10 @@ class Asked:
                 "the function of the rows returned None; where execute() of a cursor returns "
                 "nothing, return the cursor after it"
             )
-        if isinstance(made, str | os.PathLike):
+        if isinstance(made, str | os.PathLike) or is_instance(made, "polars", "LazyFrame"):
+            shown = f"the {type(made).__name__} {str(made)[:SHOWN]!r}"
             raise DataError(
-                f"the function of the rows returned {made!r:.60}; give a path itself, not a "
-                "function of it"
+                f"the function of the rows returned {shown}; give it itself, not a function of it"
             )
         if hasattr(made, "__iter__"):
             refuse_stranger(made)

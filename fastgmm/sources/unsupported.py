@@ -49,16 +49,22 @@ def refuse_records(dtype: np.dtype[Any], name: str) -> None:
 
 
 def _refuse_list(data: Any) -> None:
-    """Refuse a list of what is no rows: open files, records, dictionaries."""
+    """Refuse a list of what is no rows: nothing, open files, records, dictionaries."""
+    if not data:
+        raise DataError(
+            f"an empty {type(data).__name__} tells no number of features; give an array of shape "
+            "(n_rows, n_features); of shape (0, n_features) it is an empty batch, and partial_fit "
+            "learns nothing of it"
+        )
     kinds = set(map(type, data))
     if files := [kind.__name__ for kind in kinds if _is_file(kind)]:
         raise DataError(
             f"the {type(data).__name__} holds an open file ({files[0]}), which is read once, and a "
             "fit reads its rows many times; give paths"
         )
-    if data and isinstance(data[0], np.ndarray):
+    if isinstance(data[0], np.ndarray):
         refuse_records(data[0].dtype, f"an array of the {type(data).__name__}")
-    if data and all(issubclass(kind, Mapping) for kind in kinds):
+    if all(issubclass(kind, Mapping) for kind in kinds):
         way = "pandas.DataFrame(data)"
         if any(np.ndim(cell) for cell in data[0].values()):
             way = "[pandas.DataFrame(each) for each in data]"

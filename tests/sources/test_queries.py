@@ -257,7 +257,8 @@ def test_other_answers_are_refused_with_the_way_out(sqlite, duck, tmp_path):
         (lambda: duck.execute(QUERY).fetchnumpy(), r"a dict \(of 'a', 'b'\) .*pandas.DataFrame"),
         (lambda: sqlite.execute(QUERY).fetchall(), r"of dictionaries .*: pandas.DataFrame\(data\)"),
         (lambda: [duck.execute(QUERY).fetchnumpy()], r"\[pandas.DataFrame\(each\) for each in"),
-        (lambda: "x.csv", "returned 'x.csv'; give a path itself"),
+        (lambda: "x.csv", "returned the str 'x.csv'; give it itself"),
+        (lambda: pl.LazyFrame({"a": [1.0]}), r"returned the LazyFrame .*; give it itself"),
         (lambda: io.BytesIO(), "a BytesIO is an open file"),
     ):
         with pytest.raises(DataError, match=said):

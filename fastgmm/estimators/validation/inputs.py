@@ -102,12 +102,6 @@ def _is_pandas(X: Any) -> bool:
 
 def _open_array(estimator: Any, X: Any, least_rows: int) -> Source:
     """Open an array-like that scikit-learn has checked, but for its numbers."""
-    if isinstance(X, list | tuple) and not X:
-        raise DataError(
-            f"X is an empty {type(X).__name__}, which tells no number of features; give an array "
-            "of shape (n_rows, n_features); of shape (0, n_features) it is an empty batch, and "
-            "partial_fit learns nothing of it"
-        )
     array = check_array(
         X,
         estimator=estimator,

@@ -112,12 +112,18 @@ class Partition(Source):
 def _table_of(rows: Any, layout: Layout, place: Place) -> Table:
     """Wrap a partition as a table, and check it against what the collection announced."""
     table = as_table(rows, place)
-    if table.groups and not set(table.groups).isdisjoint(layout.found):
-        raise DataError(
-            f"{place.name} holds several numbers in each cell of {list(table.groups)}, and how "
-            "many, a Dask frame does not announce; make a column of each of them first, or leave "
-            "these out with X.drop(columns=[...])"
-        )
+    if several := [label for label in table.groups if label in layout.found]:
+        features, weight = layout.chosen.features, layout.chosen.weight
+        asked = {layout.found[at] for at in (*features, *([] if weight is None else [weight]))}
+        if not asked.isdisjoint(several):
+            raise DataError(
+                f"{place.name} holds several numbers in each cell of {several}, and how many, a "
+                "Dask frame does not announce; make a column of each of them first, or leave these "
+                "out with X.drop(columns=[...])"
+            )
+        rows = rows.copy(deep=False)
+        rows[several] = 0.0  # they are not asked for
+        table = as_table(rows, place)
     if list(table.labels) != list(layout.found):
         raise DataError(
             f"{place.name} has the columns {list(table.labels)} where the collection announces "

@@ -294,6 +294,8 @@ def test_a_column_of_arrays_is_refused_with_the_way_out(rows):
         frame = dd.from_pandas(cells, npartitions=2)
     with pytest.raises(DataError, match=r"several numbers in each cell of \['e'\].*X.drop\("):
         GaussianMixture(2).fit(frame)
+    model = GaussianMixture(2, random_state=0).fit(open_source(frame, ["x"]))
+    assert model.n_rows_ == len(rows)
 
 
 def test_rows_that_change_between_passes_are_noticed(rows):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import shutil
 import warnings
-from contextlib import redirect_stdout
+from contextlib import chdir, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -35,18 +36,28 @@ LINK = re.compile(r"\]\(([^)#:\s]+)\)")  # to a file of ours
 EXACT = re.compile(r"#\s*(True|False|\d+)(?![\w.])")  # a remark that says what is printed
 
 
-@pytest.fixture
-def workplace(tmp_path, monkeypatch):
-    """A folder with the file that the pages speak of, and no screen."""
-    monkeypatch.chdir(tmp_path)
-    mpl.use("agg")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with the files that the pages speak of, and rows of theirs in batches."""
+    folder = tmp_path_factory.mktemp("made")
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(size=(2000, 2)), rng.normal(6, 1, size=(1000, 2))])
     table = "x,y\n" + "\n".join(f"{x!r},{y!r}" for x, y in rows.tolist())
-    Path("points.csv").write_text(table)
-    run_shell("fastgmm fit points.csv -k 2 -o model.npz")
-    run_shell("fastgmm sample model.npz -n 3000 -o points.parquet")
-    return {"batches": np.array_split(rows, 3)}
+    (folder / "points.csv").write_text(table)
+    with chdir(folder):
+        run_shell("fastgmm fit points.csv -k 2 -o model.npz")
+        run_shell("fastgmm sample model.npz -n 3000 -o points.parquet")
+    return folder, np.array_split(rows, 3)
+
+
+@pytest.fixture
+def workplace(made, tmp_path, monkeypatch):
+    """A folder of the page's own, with those files, and no screen."""
+    folder, batches = made
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    mpl.use("agg")
+    return {"batches": batches}
 
 
 def run_shell(command):

@@ -33,7 +33,7 @@ def fitted(blobs):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 # of so few rows, the criterion chooses components that hold one or two
 @pytest.mark.filterwarnings("ignore::fastgmm.DegenerateComponentWarning")
-@parametrize_with_checks([AutoGaussianMixture(n_components=(1, 2, 3))])
+@parametrize_with_checks([AutoGaussianMixture(n_components=(1, 2))])
 def test_estimator_checks(estimator, check):
     check(estimator)
 
@@ -161,7 +161,7 @@ def test_an_interrupted_search_keeps_its_best_mixture_so_far(blobs):
             raise KeyboardInterrupt
         yield blobs[100:]
 
-    model = AutoGaussianMixture(range(1, 6), tol=0.0, random_state=0)
+    model = AutoGaussianMixture(range(1, 4), tol=0.0, random_state=0)
     with pytest.raises(KeyboardInterrupt) as raised:
         model.fit(chunks)
     assert not hasattr(model, "means_")

@@ -136,19 +136,16 @@ def test_starts_that_failed_have_failed_after_it_as_well(path, monkeypatch):
     assert_same(select(rows, **settings, checkpoint=path), expected)
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
+def test_other_arguments_are_refused_by_name(rows, path, monkeypatch):
+    assert disturbed(lambda: select(rows, **SETTINGS, checkpoint=path), 1, monkeypatch)
+    for settings, said in (
         ({"n_components": (1, 2)}, "n_components was 1, 2, 3 and is 1, 2"),
         ({"covariance_type": "tied"}, "covariance_type was full, diag and is tied"),
         ({"criterion": "icl"}, "criterion was bic and is icl"),
         ({"tol": 0.5}, "tol was 0 and is 0.5"),
-    ],
-)
-def test_other_arguments_are_refused_by_name(rows, path, settings, said, monkeypatch):
-    assert disturbed(lambda: select(rows, **SETTINGS, checkpoint=path), 1, monkeypatch)
-    with pytest.raises(CheckpointError, match=f"another fit: {said}.*delete.*afresh"):
-        select(rows, **SETTINGS | settings, checkpoint=path)
+    ):
+        with pytest.raises(CheckpointError, match=f"another fit: {said}.*delete.*afresh"):
+            select(rows, **SETTINGS | settings, checkpoint=path)
 
 
 def test_other_rows_and_fits_are_refused(rows, path, monkeypatch):

@@ -1,9 +1,8 @@
 """The fused E and M pass: computes the moments of all components in one visit to the rows."""
 
 from numba import get_num_threads, prange
-from numba.extending import overload
 
-from fastgmm.kernels.jit import inline, kernel, parallel, view
+from fastgmm.kernels.jit import chosen_by_type, inline, kernel, parallel, view
 from fastgmm.kernels.simd.vecmath import exp_of_normal, log
 from fastgmm.kernels.simd.vectors import fma, load, splat, store, total, where_less
 from fastgmm.kernels.structures.dispatch import add_moments, log_densities
@@ -113,7 +112,7 @@ def sum_slice(rows, row_weights, start, stop, factors, workspace, moments):
     """Write the moments of rows[start:stop], by the kernel for the type of the factors."""
 
 
-@overload(sum_slice)
+@chosen_by_type(sum_slice)
 def _sum_slice(rows, row_weights, start, stop, factors, workspace, moments):
     chosen = KERNELS.get(factors.instance_class, dense_slice)
     return lambda rows, row_weights, start, stop, factors, workspace, moments: chosen(

@@ -8,15 +8,18 @@ bits do not depend on what the optimiser felt like.
 from functools import cache, partial
 
 from numba import njit
-from numba.extending import register_jitable
+from numba.extending import overload, register_jitable
 
 from fastgmm.kernels.compilation import demand_compiler, safe
 from fastgmm.kernels.disk_cache import CACHE, kept
+from fastgmm.kernels.linked import LinkedCompiler
 
 demand_compiler(ImportError)
 
 # Nothing calls from C, so that there is no way in from there.
 OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+# Nor does anything call pieces from Python, or as machine code of their own.
+LINKED = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": LinkedCompiler}
 
 
 def compiled(function=None, **options):
@@ -45,11 +48,12 @@ def compiled(function=None, **options):
 def piece(function, **options):
     """Compile for those kernels that call it, each of which is optimised with its own copy.
 
-    The way into it from Python is left out: it held every piece once more, optimised and turned
-    into machine code. Without such ways, and those from C, the first fit compiles for 0.81 of the
-    time, and passes take 0.97 to 1.01 of theirs. Called from Python all the same, it gets one.
+    The way into it from Python is left out: it held every piece once more. Without such ways, and
+    those from C, the first fit compiled for 0.81 of the time, and passes took 0.97 to 1.01 of
+    theirs. Nor is it optimised on its own (see ``linked``). Called from Python all the same, it
+    gets a way.
     """
-    found = njit(**OPTIONS, no_cpython_wrapper=True, **options)(function)
+    found = njit(**OPTIONS | LINKED, **options)(function)
     # a call from Python never finds machine code, so that it asks for some
     found._insert = lambda *_: None
     found._compile_for_args = lambda *_: entry(found)
@@ -62,6 +66,7 @@ def entry(found):
     return njit(lambda *arguments: found(*arguments), nogil=True)
 
 
+chosen_by_type = partial(overload, jit_options=LINKED)  # also a piece, of whichever type calls it
 kernel = compiled
 parallel = partial(compiled, parallel=True)
 # Called once per tile, and left a function of its own: tied compiles in 4 s, inlined in 8. Options

@@ -5,10 +5,9 @@ The array to fill decides which: (n,) of floating point, (n, K), or (n,) of inte
 
 import numpy as np
 from numba import get_num_threads, prange, types
-from numba.extending import overload
 
 from fastgmm.kernels.expectation import divide, new_workspaces
-from fastgmm.kernels.jit import inline, kernel, parallel, subroutine
+from fastgmm.kernels.jit import chosen_by_type, inline, kernel, parallel, subroutine
 from fastgmm.kernels.simd.vecmath import exp, log
 from fastgmm.kernels.simd.vectors import load, splat, store, where_less
 from fastgmm.kernels.structures.dispatch import log_densities
@@ -78,7 +77,7 @@ def write(n_components, densities, begin, live, out):
     """Write the score that the type of ``out`` asks for."""
 
 
-@overload(write)
+@chosen_by_type(write)
 def _write(n_components, densities, begin, live, out):
     if out.ndim == 2:
         return write_responsibilities.py_func

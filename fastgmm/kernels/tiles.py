@@ -7,9 +7,8 @@ zero. Features past the data are zero.
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 
-from fastgmm.kernels.jit import either, subroutine, view
+from fastgmm.kernels.jit import chosen_by_type, either, subroutine, view
 from fastgmm.kernels.simd.transposition import split_two, transpose_block
 from fastgmm.kernels.simd.vectors import (
     add_totals,
@@ -125,7 +124,7 @@ def centred(registers, mean, mean_low):
     """Return registers minus a mean, which is in two parts so that float32 keeps its digits."""
 
 
-@overload(centred)
+@chosen_by_type(centred)
 def _centred(registers, mean, mean_low):
     if registers.element == types.float32:
         return lambda registers, mean, mean_low: (registers - mean) - mean_low

@@ -9,9 +9,8 @@ scalar exp takes 5 ns an element where this takes under 1.
 import math
 
 from numba import types
-from numba.extending import overload
 
-from fastgmm.kernels.jit import inline
+from fastgmm.kernels.jit import chosen_by_type, inline
 from fastgmm.kernels.simd.vectors import exponent, fma, mantissa, power_of_two, where_less
 
 LOG2E = 1 / math.log(2)
@@ -33,14 +32,14 @@ def exp_of_normal(x):
     """Return the same where the result is a normal number, and anything elsewhere."""
 
 
-@overload(exp)
+@chosen_by_type(exp)
 def exp_of_element(x):
     """Choose by the element: what float32 reaches ends sooner."""
     lowest = -87.0 if x.element == types.float32 else -708.0
     return lambda x: where_less(x, lowest, 0.0, exp_of_normal(x))
 
 
-@overload(exp_of_normal)
+@chosen_by_type(exp_of_normal)
 def exp_of_normal_element(x):
     """Choose by the element: float32 needs half the polynomial."""
     return exp_32 if x.element == types.float32 else exp_64

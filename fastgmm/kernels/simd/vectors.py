@@ -14,8 +14,9 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, overload_attribute, register_model
+from numba.extending import intrinsic, models, overload_attribute, register_model
 
+from fastgmm.kernels.jit import chosen_by_type
 from fastgmm.kernels.processor import WIDTH
 
 REGISTER_BYTES = 8 * WIDTH
@@ -334,10 +335,10 @@ def for_vectors(operation):
     return choose
 
 
-overload(operator.add)(for_vectors(_add))
-overload(operator.sub)(for_vectors(_subtract))
-overload(operator.mul)(for_vectors(_multiply))
-overload(operator.truediv)(for_vectors(_divide))
+chosen_by_type(operator.add)(for_vectors(_add))
+chosen_by_type(operator.sub)(for_vectors(_subtract))
+chosen_by_type(operator.mul)(for_vectors(_multiply))
+chosen_by_type(operator.truediv)(for_vectors(_divide))
 
 
 @intrinsic

@@ -1,7 +1,6 @@
 """Chooses a structure's functions by the type of its Factors, while compiling."""
 
-from numba.extending import overload
-
+from fastgmm.kernels.jit import chosen_by_type
 from fastgmm.kernels.structures import diagonal, full, spherical, tied
 
 STRUCTURES = {"spherical": spherical, "diagonal": diagonal, "tied": tied, "full": full}
@@ -20,11 +19,11 @@ def structure_of(factors):
     return next(s for s in STRUCTURES.values() if s.Factors is factors.instance_class)
 
 
-@overload(log_densities)
+@chosen_by_type(log_densities)
 def _log_densities(tile, factors, scratch, out):
     return structure_of(factors).log_densities.py_func
 
 
-@overload(add_moments)
+@chosen_by_type(add_moments)
 def _add_moments(tile, responsibilities, factors, scratch, out):
     return structure_of(factors).add_moments.py_func

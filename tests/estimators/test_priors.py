@@ -60,12 +60,13 @@ def duplicated_rows():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_what_is_climbed_is_bounded_on_rows_without_a_spread(place, prior, kind):
     rows = place()
-    model = fit(rows, 3, covariance_type=kind, prior=PRIORS.get(prior, prior), reg_covar=1e-9)
+    # of 1e-9, the rounding of a covariance of one alone moves the bound by some 1e-6
+    model = fit(rows, 3, covariance_type=kind, prior=PRIORS.get(prior, prior), reg_covar=1e-7)
     for name in (*MODEL, "lower_bounds_", "precisions_"):
         assert np.isfinite(getattr(model, name)).all(), name
     assert np.min(np.diff(model.lower_bounds_), initial=0.0) > -1e-6  # reg_covar is no prior
     smallest = min(np.linalg.eigvalsh(each)[0] for each in model._parameters().matrices)
-    assert smallest > 0.9e-9  # the density of a mean counts as one more row, without a variance
+    assert smallest > 0.9e-7  # the density of a mean counts as one more row, without a variance
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -117,6 +118,7 @@ def test_turned_and_scaled_rows_are_given_the_same_prior(rows, n_components):
     assert_same_clusters(there, here, 3.7 * rows @ axes, rows, lambda mean: 3.7 * mean @ axes)
 
 
+@pytest.mark.filterwarnings("ignore::fastgmm.DegenerateComponentWarning")  # in both alike
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("prior", ["auto", *PRIORS])
 def test_weights_are_repetitions(rows, rng, prior, kind):

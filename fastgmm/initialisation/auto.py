@@ -68,22 +68,34 @@ ROWS_PER_COMPONENT, ROWS_PER_FEATURE = 250, 20
 ROWS_PER_PARAMETER = 2
 LLOYD_ROUNDS = 8  # EM goes on from there
 RANDOM_PARTITIONS = 2
-FIRST_PASSES, PASSES, FULL_PASSES = 2, (6, 10), 1
+FIRST_PASSES, FULL_PASSES, TRIAL_PASSES = 2, 1, 10
 FEWEST_GO_ON = 3
-# Where no row is left out of the sub-sample, k-means begins again so often in coordinates of all
-# features, and runs are longer. Rows without components (curves, uniform, skew, counts) have many
-# maxima: of 320 fits to such rows 240 were as likely as scikit-learn's best of ten starts, and 295
-# so, in 1.11 of the time. Of 12 000 rows 137 of 140 are, with restarts 135
-RESTARTS, LONG_PASSES, FINALISTS = 16, (12, 40), 4
-# Ten passes give up an exchange too early where a maximum is flat: of the 80 worst of these fits 30
-# were as likely, and 50 so
-LONG_TRIAL_PASSES = 20
+
+
+class Effort(NamedTuple):
+    """How much the short runs try."""
+
+    restarts: int = 0  # of k-means, in coordinates of all features
+    passes: tuple[int, int] = (6, 10)  # of the better half, of the finalists
+    finalists: int = 3
+    trial_passes: int = TRIAL_PASSES  # of an exchange
+
+
+# Where the sub-sample leaves no row out. Rows without components (curves, uniform, skew, counts)
+# have many maxima: of 320 such fits 240 were as likely as scikit-learn's best of ten starts with
+# little effort, 295 with much, in 1.11 of the time. Ten passes give up an exchange too early where
+# a maximum is flat: of the 80 worst of these fits 30 were as likely, and 50 with twenty
+MUCH, LITTLE = Effort(16, (12, 40), 4, 20), Effort()
+# Of fewer rows a likelier mixture predicts others no better: of 30, it lost 0.44 nats per row
+RESTARTING_ROWS = 500
+# Of 12 000 rows 137 of 140 fits are as likely with this, 135 with restarts
+OF_PART, OF_MANY = Effort(finalists=2), Effort(finalists=1)
 DOUBT = 0.1  # nats per row, five sigma: a larger lead on the sub-sample holds on the whole sample
 # Stop early once three candidates agree within 1e-3 nats per row: in 243 benchmark runs this
 # happened 26 times after two passes and 37 times after four, and was never wrong. Two agreeing
 # candidates would have been wrong in 2 of 53 and in 4 of 72
 AGREEING, SAME = 3, 1e-3
-EXCHANGES, TRIAL_PASSES, FIRST_TRIAL_PASSES = 8, 10, 2
+EXCHANGES, FIRST_TRIAL_PASSES = 8, 2
 # nats per row: of 71 exchanges that paid off, the worst was behind by 0.055 after the second pass;
 # of the others, three in five were by more than 0.1
 HOPELESS = 0.15
@@ -202,6 +214,7 @@ def _best(
     rule = rule.on(len(sample.rows) / (sample.own_weight * len(fewer.rows)), sample.origin)
     short = ShortRuns(fewer, rule)
     many, whole = short.is_many(n_components), fewer is centred
+    effort = _effort(len(fewer.rows), whole, many)
     if many:
         begin = short.begun_apart(clusters(fewer, whitened, n_components, rng))
     else:
@@ -209,35 +222,42 @@ def _best(
     states = [em.State(rule, parameters) for parameters in begin]
     states = agreed(short.advance(states, FIRST_PASSES))
     if len(states) > 1:
-        if whole and not many:
-            begin = short.begun(restarts(fewer, whitened, n_components, rng))
+        if effort.restarts:
+            begin = short.begun(again(effort.restarts, fewer, whitened, n_components, rng))
             more = [em.State(rule, parameters) for parameters in begin]
             states += short.advance(more, FIRST_PASSES)
         states = agreed(short.advance(states, FIRST_PASSES))
     states = early = leaders(states, FEW_LEADERS if many else max(FEWEST_GO_ON, len(states) // 2))
-    finalists = 1 if many else FINALISTS if whole else 2
-    for n_passes in LONG_PASSES if whole and not many else PASSES:
-        states = leaders(short.advance(states, n_passes), finalists)
+    for n_passes in effort.passes:
+        states = leaders(short.advance(states, n_passes), effort.finalists)
     if many:
         states = [exchanged_together(state, short) for state in states]
     elif n_components > 2:
         thorough = whole and n_components > FEW_COMPONENTS and len(fewer.rows) > FEW_ROWS
         best = states if thorough else states[:1]
-        n_trial = LONG_TRIAL_PASSES if whole else TRIAL_PASSES
-        better = [exchanged(state, short, n_trial) for state in best]
-        states = leaders([*better, *states[len(best) :]], finalists)
+        better = [exchanged(state, short, effort.trial_passes) for state in best]
+        states = leaders([*better, *states[len(best) :]], effort.finalists)
     states = [state for state in states if state.trace[-1] > states[0].trace[-1] - DOUBT]
     if states and not many:
         with_more, short = with_clumps(states[0], short, centred, most // n_components, rng)
         states = list(dict.fromkeys([with_more, *states]))
     if len(states) > 1 and not whole:
-        again = [em.State(rule, state.parameters) for state in states]
-        states = leaders(ShortRuns(centred, rule).advance(again, FULL_PASSES), 1)
+        anew = [em.State(rule, state.parameters) for state in states]
+        states = leaders(ShortRuns(centred, rule).advance(anew, FULL_PASSES), 1)
     if not states:
         return None
     starts = [state.parameters for state in (*states, *early)]
     best_one = replace(starts[0], means=starts[0].means + sample.origin)
     return _Found(best_one, starts, short)
+
+
+def _effort(n_rows: int, whole: bool, many: bool) -> Effort:
+    """Tell how much to try on a sub-sample, of all rows or not, of many components or not."""
+    if many:
+        return OF_MANY
+    if not whole:
+        return OF_PART
+    return MUCH if n_rows >= RESTARTING_ROWS else LITTLE
 
 
 def most_candidates(n_components: int, n_rows: int) -> int:
@@ -246,7 +266,7 @@ def most_candidates(n_components: int, n_rows: int) -> int:
         return 1
     if are_many(n_components, n_rows):
         return SYSTEMS_OF_MANY
-    return coordinates.MOST_SYSTEMS + RESTARTS + RANDOM_PARTITIONS
+    return coordinates.MOST_SYSTEMS + MUCH.restarts + RANDOM_PARTITIONS
 
 
 def agreed(states: list[em.State]) -> list[em.State]:
@@ -338,13 +358,17 @@ def candidates(
         yield functools.partial(_at_once, shares)
 
 
-def restarts(
-    sample: Sample, whitened: coordinates.Whitened, n_components: int, rng: np.random.Generator
+def again(
+    most: int,
+    sample: Sample,
+    whitened: coordinates.Whitened,
+    n_components: int,
+    rng: np.random.Generator,
 ) -> Iterator[Division]:
-    """Yield further divisions by k-means, in the systems that keep all features."""
+    """Yield so many further divisions by k-means, in the systems that keep all features."""
     systems = coordinates.systems(sample.rows, whitened, n_components)
     whole = itertools.cycle(itertools.islice(systems, SYSTEMS_OF_MANY))
-    for system in itertools.islice(whole, RESTARTS):
+    for system in itertools.islice(whole, most):
         yield _divided(sample._replace(rows=system.rows), n_components, rng)
 
 

@@ -174,7 +174,7 @@ def limits(expected):
     with threadpool_limits(1):
         assert bits(fitted(CASES[0])) == expected[0]
     # with one processor OpenMP's own number is 1, too, and says nothing of what was asked for
-    assert parallel_threads._cpus() == 1 or not asked
+    assert parallel_threads.cpus() == 1 or not asked
     assert numba.get_num_threads() == max(NUMBERS)
 
 

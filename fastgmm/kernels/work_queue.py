@@ -74,7 +74,7 @@ def increment(_, counter):
 
     def codegen(context, builder, signature, values):
         one = ir.Constant(ir.IntType(64), 1)
-        return builder.atomic_rmw("add", first(context, builder, signature, values), one, ORDER)
+        return builder.atomic_rmw("add", address(context, builder, signature, values), one, ORDER)
 
     return signature, codegen
 
@@ -85,12 +85,12 @@ def current(_, counter):
     signature = types.int64(counter)
 
     def codegen(context, builder, signature, values):
-        return builder.load_atomic(first(context, builder, signature, values), ORDER, 8)
+        return builder.load_atomic(address(context, builder, signature, values), ORDER, 8)
 
     return signature, codegen
 
 
-def first(context, builder, signature, values):
+def address(context, builder, signature, values):
     """Return where the only number of an array is."""
     (kind,) = signature.args
     return context.make_array(kind)(context, builder, values[0]).data

@@ -118,7 +118,6 @@ def test_turned_and_scaled_rows_are_given_the_same_prior(rows, n_components):
     assert_same_clusters(there, here, 3.7 * rows @ axes, rows, lambda mean: 3.7 * mean @ axes)
 
 
-@pytest.mark.filterwarnings("ignore::fastgmm.DegenerateComponentWarning")  # in both alike
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("prior", ["auto", *PRIORS])
 def test_weights_are_repetitions(rows, rng, prior, kind):

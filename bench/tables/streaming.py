@@ -191,27 +191,37 @@ def syncs() -> Iterator[list[float]]:
         os.fsync = sync
 
 
-KINDS = {  # of what a command writes: how it is computed, and its columns
-    "score": ("log_likelihoods", lambda found: {"log_likelihood": found}),
-    "predict": ("labels", predict.labels),
-    "proba": ("responsibilities", predict.probabilities),
+FOUND = {  # what a command computes block by block
+    "score": partial(passes.each_block, kind="log_likelihoods"),
+    "predict": partial(passes.each_block, kind="labels"),
+    "proba": passes.each_block_by_columns,
+}
+NAMED = {  # the columns that it writes
+    "score": lambda found: {"log_likelihood": found},
+    "predict": lambda found: {"label": found},
+    "proba": predict.probabilities,
 }
 
 
 def _scoring(source: Source, memory: Source, n_components: int, what: str, out: Path) -> Turns:
     parameters = Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))
-    kind, named = KINDS[what]
 
-    def computed(source: Source) -> Iterator[np.ndarray]:
-        return (found for _, found in passes.each_block(source, parameters, kind))
+    def computed(source: Source) -> Iterator[output.Columns]:
+        return (NAMED[what](found) for _, found in FOUND[what](source, parameters))
+
+    @contextmanager
+    def cleared(_: int) -> Iterator[None]:
+        out.unlink(missing_ok=True)  # the system takes 23 ms to forget 130 MB
+        yield
 
     found = list(computed(memory))
     return in_turn(
         lambda: read(source),
         lambda: sum(1 for _ in computed(memory)),
-        lambda: output.write_columns(out, iter(found), named),
-        lambda: output.write_columns(out, computed(source), named),
+        lambda: output.write_columns(out, found),
+        lambda: output.write_columns(out, computed(source)),
         turns=ROUNDS,
+        within=cleared,
     )
 
 

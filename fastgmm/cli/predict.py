@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from fastgmm import passes
 from fastgmm.cli import inputs, options, output
 from fastgmm.cli.progress import counted
-from fastgmm.passes.scores import CACHED_ROWS
+from fastgmm.kernels.scoring import Columns
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.sources import Source
 
 
 def predict(
@@ -28,35 +31,23 @@ def predict(
     """
     output.check(output_path, output.SUFFIXES, read=[*data, str(model)])
     source, parameters = inputs.to_score(model, data, reading)
-    kind = "responsibilities" if proba else "labels"
-    found = counted(passes.each_block(source, parameters, kind), source.n_rows)
-    named: output.Named = labels
-    if proba:
-        named = _array if output.is_array(output_path) else probabilities
-    n_rows = output.write_columns(output_path, found, named)
-    what = "probabilities" if named is _array else "labels"
+    n_rows = output.write_columns(output_path, _columns(source, parameters, output_path, proba))
+    what = "probabilities" if proba and output.is_array(output_path) else "labels"
     print(f"{what} of {n_rows:,} rows written to {output_path}")
 
 
-def labels(found: np.ndarray) -> output.Columns:
-    """Return the column of labels."""
-    return {"label": found}
+def _columns(
+    source: Source, parameters: Parameters, output_path: Path, proba: bool
+) -> Iterator[output.Columns]:
+    """Find what is to be written, block after block."""
+    if proba and not output.is_array(output_path):
+        found = passes.each_block_by_columns(source, parameters)
+        return map(probabilities, counted(found, source.n_rows))
+    kind, name = ("responsibilities", "p") if proba else ("labels", "label")
+    scores = counted(passes.each_block(source, parameters, kind), source.n_rows)
+    return ({name: each} for each in scores)
 
 
-def probabilities(responsibilities: np.ndarray) -> output.Columns:
+def probabilities(found: Columns) -> output.Columns:
     """Return the columns of labels and responsibilities."""
-    columns = {f"p{k}": column for k, column in enumerate(_lying(responsibilities))}
-    return {"label": responsibilities.argmax(axis=1), **columns}
-
-
-def _lying(rows: np.ndarray) -> np.ndarray:
-    """Return contiguous columns; transposing in pieces that stay in cache takes half the time."""
-    columns = np.empty(rows.shape[::-1], rows.dtype)
-    for start in range(0, len(rows), CACHED_ROWS):
-        piece = slice(start, start + CACHED_ROWS)
-        columns[:, piece] = rows[piece].T
-    return columns
-
-
-def _array(responsibilities: np.ndarray) -> output.Columns:
-    return {"p": responsibilities}
+    return {"label": found.labels} | {f"p{k}": p for k, p in enumerate(found.responsibilities)}

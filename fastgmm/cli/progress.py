@@ -6,13 +6,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fastgmm.sources import Block, Source
+
+Found = TypeVar("Found")  # of a block
 
 
 class PassProgress:
@@ -62,7 +63,7 @@ def fitted(model: Any, source: Source, checkpoint: Path | None, doing: str) -> f
     return seconds
 
 
-def counted(pieces: Iterable[tuple[Block, np.ndarray]], n_rows: int | None) -> Iterator[np.ndarray]:
+def counted(pieces: Iterable[tuple[Block, Found]], n_rows: int | None) -> Iterator[Found]:
     """Yield the scores of each block, and show how many rows are done."""
     with _bar("rows") as bar:
         task = bar.add_task("reading", total=n_rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from fastgmm.cli import options, output, tables
@@ -22,9 +21,6 @@ def sample(
     mixture = load(model).set_params(random_state=seed)
     rows, _ = mixture.sample(n_rows)
     names = ["x"] if output.is_array(output_path) else tables.feature_names(mixture)
-
-    def named(rows: np.ndarray) -> output.Columns:
-        return dict(zip(names, [rows] if output.is_array(output_path) else rows.T, strict=True))
-
-    output.write_columns(output_path, iter([rows]), named)
+    columns = [rows] if output.is_array(output_path) else rows.T
+    output.write_columns(output_path, [dict(zip(names, columns, strict=True))])
     print(f"{n_rows:,} rows written to {output_path}")

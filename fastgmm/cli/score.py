@@ -49,7 +49,7 @@ def score(
     if output_path is None:
         n_rows = sum(map(len, summed))
     else:
-        n_rows = output.write_columns(output_path, summed, partial(_columns, threshold))
+        n_rows = output.write_columns(output_path, map(partial(_columns, threshold), summed))
     print(f"mean log-likelihood {math.fsum(totals) / n_rows:.9g} of {n_rows:,} rows")
     if threshold is not None:
         print(f"threshold {threshold:.9g}: {contamination:.6g} of the rows lie below")

@@ -5,6 +5,7 @@ from fastgmm.passes.model import held_bytes, short_blocks
 from fastgmm.passes.scores import (
     Totals,
     each_block,
+    each_block_by_columns,
     labels,
     log_likelihoods,
     own_rows,
@@ -20,6 +21,7 @@ __all__ = [
     "add",
     "block_statistics",
     "each_block",
+    "each_block_by_columns",
     "held_bytes",
     "labels",
     "log_likelihoods",

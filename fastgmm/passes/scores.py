@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fastgmm.kernels import scoring
 from fastgmm.kernels.block_sizes import BLOCK_BYTES, block_rows
+from fastgmm.kernels.scoring import Columns
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
@@ -32,12 +33,13 @@ class Totals(NamedTuple):
     counts: Array | None  # (K,) rows that each component holds; None where they are not weighed
 
 
-def _score(each: Model, block: Block, out: npt.NDArray[Any]) -> None:
+def _score(each: Model, block: Block, out: npt.NDArray[Any] | Columns) -> None:
     """Fill ``out`` for every row of a block."""
     for call in calls(each.plan, len(block.rows)):
         rows = block.rows[call]
         run = twin(each.plan, len(rows), scoring.score, scoring.score_serial)
-        run(rows, each.factors, each.plan.slice_rows(len(rows)), out[call])
+        its = out._replace(first=call.start) if isinstance(out, Columns) else out[call]
+        run(rows, each.factors, each.plan.slice_rows(len(rows)), its)
 
 
 def _shape(kind: str, n_rows: int, each: Model, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -67,9 +69,21 @@ def each_block(
     most = pieces(parameters.n_components if kind == "responsibilities" else 1)
     with closing(short_blocks(source, most)) as walk:
         for block in walk:
-            out = _shape(kind, len(block.rows), scorer, source.dtype)
-            _score(scorer, block, out)
-            yield block, out
+            yield block, scored(kind, scorer, block)
+
+
+def each_block_by_columns(
+    source: Source, parameters: Parameters
+) -> Iterator[tuple[Block, Columns]]:
+    """Find labels and responsibilities block after block, each component's in a column."""
+    scorer, n_components = model(parameters, source.dtype), parameters.n_components
+    with closing(short_blocks(source, pieces(n_components))) as walk:
+        for block in walk:
+            n_rows = len(block.rows)
+            found = np.empty((n_components, n_rows), source.dtype)
+            columns = Columns(np.empty(n_rows, np.int64), found, first=0)
+            _score(scorer, block, columns)
+            yield block, columns
 
 
 def _scores(source: Source, parameters: Parameters, kind: str) -> npt.NDArray[Any]:

@@ -87,6 +87,11 @@ def test_chunks_do_not_change_a_bit(cuts):
         found = [each for _, each in passes.each_block(source, parameters, kind)]
         whole = getattr(passes, kind)(open_source(rows), parameters)
         assert_array_equal(np.concatenate(found), whole)
+    columns = [each for _, each in passes.each_block_by_columns(source, parameters)]
+    labels = np.concatenate([each.labels for each in columns])
+    assert_array_equal(labels, passes.labels(open_source(rows), parameters))
+    found = np.concatenate([each.responsibilities for each in columns], axis=1)
+    assert_array_equal(found.T, passes.responsibilities(open_source(rows), parameters))
 
 
 @cache

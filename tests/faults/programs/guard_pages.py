@@ -114,6 +114,7 @@ def kernels():
             np.empty(n_rows, int),
         ):
             scoring.score_serial(rows, factors, TILE, guard(out))
+        scoring.score_serial(rows, factors, TILE, columns(n_rows, n_components, dtype))
         if name == "spherical" and dtype.itemsize == 8:
             distances_and_assignment(values, parameters.means, rng)
             sums_of_bits(values, rng)
@@ -199,7 +200,16 @@ def write(n_components, densities, live, rng):
         (scoring.write_responsibilities, (live, n_components), dtype),
         (scoring.write_labels, (live,), np.int64),
     ):
-        step(n_components, guard(densities), 0, live, guard(np.empty(shape, kind)))
+        out = guard(np.empty(shape, kind))
+        step(n_components, guard(densities), guard(np.empty((1, TILE), dtype)), 0, live, out)
+    tile, out = guard(np.empty((1, TILE), dtype)), columns(live, n_components, dtype)
+    scoring.write_columns(n_components, guard(densities), tile, 0, live, out)
+
+
+def columns(n_rows, n_components, dtype):
+    """Make guarded room for labels and responsibilities."""
+    responsibilities = guard(np.empty((n_components, n_rows), dtype))
+    return scoring.Columns(guard(np.empty(n_rows, int)), responsibilities, 0)
 
 
 def a_register_past_the_end():

@@ -9,7 +9,7 @@ import twins
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm.kernels.expectation import expectation, expectation_serial
-from fastgmm.kernels.scoring import score, score_serial
+from fastgmm.kernels.scoring import Columns, score, score_serial
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.kernels.structures.tied import FAR
 from fastgmm.mixture.parameters import Parameters
@@ -61,6 +61,15 @@ def scores_of(run, rows, parameters):
     labels = np.empty(len(rows), np.int64)
     for out in (log_likelihoods, responsibilities, labels):
         run(rows, factors, twins.SLICE_ROWS, out)
+    columns = Columns(
+        np.full(len(rows) + 1, 9),
+        np.full((len(responsibilities.T), len(rows) + 1), 9, rows.dtype),
+        first=1,
+    )
+    run(rows, factors, twins.SLICE_ROWS, columns)
+    assert_array_equal(columns.labels, [9, *labels])
+    assert_array_equal(columns.responsibilities[:, 1:], responsibilities.T)
+    assert np.all(columns.responsibilities[:, 0] == 9)
     return log_likelihoods, responsibilities, labels
 
 

@@ -9,7 +9,7 @@ import typer
 import fastgmm
 from fastgmm.cli.demo import demo
 from fastgmm.cli.describe import describe
-from fastgmm.cli.failures import Commands
+from fastgmm.cli.failures import Command, Commands
 from fastgmm.cli.fit import fit
 from fastgmm.cli.options import spread
 from fastgmm.cli.plot import plot
@@ -44,4 +44,4 @@ def fastgmm_(
 
 
 for command in (fit, select, predict, score, sample, describe, plot, demo):
-    app.command()(spread(command))
+    app.command(cls=Command)(spread(command))

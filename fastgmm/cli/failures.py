@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from fastgmm.errors import MissingDependencyError
 
@@ -55,6 +57,34 @@ class Commands(TyperGroup):
                 say(f"{sentence} (see: {_help_of(error)})")
             code = WRONG_INPUT
         sys.exit(code if isinstance(code, int) else 0)
+
+
+class Command(TyperCommand):
+    """A command that refuses two values of an option that takes one: typer takes the last."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, and once more each option that was given several times."""
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        *_, order = self.make_parser(ctx).parse_args(args=list(given))
+        for option, times in Counter(order).items():
+            if times > 1 and option.param_type_name == "option" and not option.multiple:
+                self._refuse_two_values(ctx, option, given)
+        return rest
+
+    def _refuse_two_values(self, ctx: Any, option: Any, given: list[str]) -> None:
+        collecting = copy.copy(option)
+        collecting.multiple = True
+        parser = self.make_parser(ctx)
+        collecting.add_to_parser(parser, ctx)
+        values = list(dict.fromkeys(parser.parse_args(args=list(given))[0][option.name]))
+        if len(values) > 1:
+            flags = {True: option.opts, False: option.secondary_opts}
+            shown = [flags[each][0] if option.is_flag else repr(each) for each in values]
+            ctx.fail(
+                f"{' / '.join(option.opts)} takes one value and was given {' and '.join(shown)}; "
+                "leave out all but one"
+            )
 
 
 @contextmanager

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastgmm.cli.options import Reading, WeightedReading
+from fastgmm.cli.options import Reading, WeightedReading, listed
 from fastgmm.errors import DataError
 from fastgmm.estimators.fitted_attributes import parameters_of
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
@@ -37,14 +36,11 @@ def _opened(
     return source
 
 
-def _columns_of(text: str | None, is_array: bool) -> Sequence[str | int] | None:
-    """Split names at commas; one that holds a comma may be quoted, as in a CSV file."""
-    if text is None:
+def _columns_of(texts: Sequence[str] | None, is_array: bool) -> Sequence[str | int] | None:
+    """Return the columns that --columns names; none where it was not given."""
+    if not texts:
         return None
-    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-    if not names or not all(names):
-        raise DataError(f"--columns {text!r} leaves a name out; write them as a,b,c")
-    return [_column_of(name, is_array) for name in names]
+    return [_column_of(name, is_array) for name in listed("--columns", texts)]
 
 
 def _column_of(name: str, is_array: bool) -> str | int:

@@ -5,9 +5,10 @@ A command takes groups of options as dataclasses, whose fields `spread` gives to
 
 from __future__ import annotations
 
+import csv
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -15,6 +16,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from fastgmm import em
+from fastgmm.errors import DataError
 
 WRITTEN = {r"\t": "\t", "tab": "\t", "space": " "}  # separators that a shell has no letter for
 
@@ -34,8 +36,12 @@ Model = Annotated[
     ),
 ]
 Columns = Annotated[
-    str | None,
-    typer.Option(metavar="NAMES", help="Columns to read: a,b,c.", show_default=False),
+    list[str] | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Columns to read: a,b,c; may be given several times.",
+        show_default=False,
+    ),
 ]
 Dataset = Annotated[
     str | None,
@@ -196,6 +202,20 @@ class Written:
             show_default=False,
         ),
     ] = None
+
+
+def listed(option: str, texts: Sequence[str]) -> list[str]:
+    """Split names at commas, of an option as often as it was given.
+
+    A name that holds a comma may be quoted, as in a CSV file.
+    """
+    found = []
+    for text in texts:
+        names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+        if not names or not all(names):
+            raise DataError(f"{option} {text!r} leaves a name out; write them as a,b,c")
+        found += names
+    return found
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:

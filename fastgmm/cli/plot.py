@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -61,10 +60,10 @@ class Drawing:
         ),
     ] = None
     features: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="NAMES",
-            help="Features to draw, by name or number from 0: a,b.",
+            help="Features to draw, by name or number from 0: a,b; may be given several times.",
             show_default=False,
         ),
     ] = None
@@ -111,14 +110,12 @@ def _with_same_names(model: GaussianMixture, source: Source) -> tuple[GaussianMi
     return model, source
 
 
-def _features(text: str | None, model: GaussianMixture) -> list[Feature] | None:
-    """Split names at commas; a number that is no feature's name counts from 0."""
-    if text is None:
+def _features(texts: Sequence[str] | None, model: GaussianMixture) -> list[Feature] | None:
+    """Return the features that --features names; a number that is no name counts from 0."""
+    if not texts:
         return None
     names = getattr(model, "feature_names_in_", [])
-    found = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-    if not found or not all(found):
-        raise DataError(f"--features {text!r} leaves a name out; write them as a,b")
+    found = options.listed("--features", texts)
     return [int(name) if name not in names and name.isdecimal() else name for name in found]
 
 

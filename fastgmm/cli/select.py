@@ -22,10 +22,16 @@ from fastgmm.selection import AutoGaussianMixture, Selection
 from fastgmm.selection.held_out import is_held_out as check_criterion
 
 DEFAULT = AutoGaussianMixture().get_params()
+TO_TRY = ["1:20"]  # numbers of components, as they are written
 
 Counts = Annotated[
-    str,
-    typer.Option("--components", "-k", metavar="K:K", help="Numbers to try: 1:20, or 2,4,8."),
+    list[str],
+    typer.Option(
+        "--components",
+        "-k",
+        metavar="K:K",
+        help="Numbers to try: 1:20, or 2,4,8; may be given several times.",
+    ),
 ]
 Picture = Annotated[
     Path | None,
@@ -48,9 +54,13 @@ class Settings(options.Fitting):
         ),
     ] = DEFAULT["criterion"]
     covariance_type: Annotated[
-        str,
-        typer.Option("--covariance", metavar="TYPES", help=f"Of {', '.join(FAMILIES)}."),
-    ] = ",".join(DEFAULT["covariance_type"])
+        list[str],
+        typer.Option(
+            "--covariance",
+            metavar="TYPES",
+            help=f"Of {', '.join(FAMILIES)}; may be given several times.",
+        ),
+    ] = DEFAULT["covariance_type"]
     tol: Annotated[
         float,
         typer.Option(
@@ -67,7 +77,7 @@ def select(
     settings: Settings,
     reading: options.WeightedReading,
     written: options.Written,
-    n_components: Counts = "1:20",
+    n_components: Counts = TO_TRY,
     plot: Picture = None,
 ) -> None:
     """Fit mixtures of several sizes and types in shared passes, and show which is best."""
@@ -76,9 +86,9 @@ def select(
     if plot is not None:
         pictures.check(plot, read=data)
     check_criterion(settings.criterion)
-    types = [name.strip() for name in settings.covariance_type.split(",")]
+    types = options.listed("--covariance", settings.covariance_type)
     model = AutoGaussianMixture(
-        counts_of(n_components), **settings.parameters() | {"covariance_type": types}
+        counts_of(",".join(n_components)), **settings.parameters() | {"covariance_type": types}
     )
     source = inputs.rows(data, reading)
     doing = "growing starts, compiling if it is the first time"

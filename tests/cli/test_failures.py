@@ -85,3 +85,39 @@ def test_ctrl_c_is_a_sentence_and_code_130(data, monkeypatch):
     monkeypatch.setattr(GaussianMixture, "fit", interrupted)
     result = run("fit", data, "-k", 2, "--columns", "a,b", code=130)
     assert result.stderr == "fastgmm: interrupted; no output was written\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            "fit {data} -k 2 --columns a,b -k 3",
+            "--components / -k takes one value and was given '2' and '3'",
+        ),
+        ("fit {data} -k 2 --components=3 -k 4 --columns a", "was given '2' and '3' and '4'"),
+        ("fit {data} -k 2 --covariance full --covariance diag", "--covariance takes one value"),
+        ("fit {data} -k 2 --columns a --seed 0 --seed 1", "--seed takes one value"),
+        ("fit {data} -k 2 --weight w --columns a --weight b", "given 'w' and 'b'"),
+        ("fit {data} -k 2 --header --columns a --no-header", "given --header and --no-header"),
+        ("fit {data} -k 2 --delimiter ; --delimiter ,", "given ';' and ','"),
+        ("select {data} --columns a --criterion bic --criterion aic", "given 'bic' and 'aic'"),
+        ("predict {model} {data} -o {folder}/a.csv --output {folder}/b.csv", "--output / -o takes"),
+        ("score {model} {data} --contamination 0.1 --contamination 0.2", "given '0.1' and '0.2'"),
+        ("sample {model} -o {folder}/a.csv -n 5 -n 6", "given '5' and '6'"),
+        ("plot {model} {data} -o {folder}/a.png --kind corner --kind trace", "given 'corner' and"),
+        ("demo --out {folder}/a --out {folder}/b", "--out takes one value"),
+    ],
+)  # fmt: skip
+def test_two_values_of_an_option_that_takes_one_are_refused(arguments, said, data, model, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    places = {"data": data, "model": model, "folder": tmp_path}
+    assert said in refused(*arguments.format(**places).split())
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_option_may_be_given_the_same_value_twice(data, tmp_path):
+    twice = ["-k", 2, "--seed", 0, "--seed", 0, "--reg-covar-relative", "--reg-covar-relative"]
+    run("fit", data, "--columns", "a,b", *twice, "-k", 2, "-o", tmp_path / "m.npz")
+    expected = ["-k", 2, "--seed", 0, "--reg-covar-relative", "-o", tmp_path / "n.npz"]
+    run("fit", data, "--columns", "a,b", *expected)
+    assert (tmp_path / "m.npz").read_bytes() == (tmp_path / "n.npz").read_bytes()

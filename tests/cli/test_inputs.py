@@ -80,3 +80,30 @@ def test_keys_of_folders_and_columns_of_arrays_are_named_as_columns(frame, tmp_p
     assert "600" in run("score", tmp_path / "m.npz", tmp_path / "data").stdout
     said = refused("fit", "s3:/nothing", "-k", 2, "-o", tmp_path / "n.npz")
     assert "there is no file" in said
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--columns", "a,b"],
+        ["--columns", "a", "--columns", "b"],
+        ["--columns", "a", "--columns=b"],
+    ],
+)
+def test_columns_that_are_given_several_times_add_up(given, data, frame, tmp_path):
+    run("fit", data, "-k", 2, "--seed", 0, *given, "-o", tmp_path / "m.npz")
+    expected = GaussianMixture(2, random_state=0).fit(frame[["a", "b"]])
+    found = load(tmp_path / "m.npz")
+    assert list(found.feature_names_in_) == ["a", "b"]
+    assert_array_equal(found.means_, expected.means_)
+    run("predict", tmp_path / "m.npz", data, *given, "-o", tmp_path / "out.npy")
+    assert_array_equal(np.load(tmp_path / "out.npy"), expected.predict(frame[["a", "b"]]))
+
+
+def test_columns_may_be_given_by_commas_and_one_by_one(data, frame, tmp_path):
+    mixed = ["--columns", "w", "--columns", "a,b"]
+    run("fit", data, "-k", 1, "--init", "random", *mixed, "-o", tmp_path / "m.npz")
+    assert list(load(tmp_path / "m.npz").feature_names_in_) == ["w", "a", "b"]
+    wrong = refused("fit", data, "-k", 1, "--columns", "a", "--columns", "b,,w")
+    assert "--columns 'b,,w' leaves a name out" in wrong
+    assert "'a'" in refused("fit", data, "-k", 1, "--columns", "a", "--columns", "a")

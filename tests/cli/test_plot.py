@@ -66,6 +66,13 @@ def test_what_is_drawn_follows_from_the_number_of_features(draw, features, kind)
     assert draw(*arguments)[1].startswith(kind)
 
 
+def test_features_that_are_given_several_times_add_up(draw):
+    once, twice = draw("--features", 'a,"c, d"'), draw("--features", "a", "--features", '"c, d"')
+    assert once[1].startswith("clusters")
+    assert twice[1] == once[1]
+    assert_array_equal(twice[0], once[0])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_of_model_or_rows_serve_for_both(kind, folder, frame, tmp_path):
     np.save(tmp_path / "rows.npy", frame.to_numpy())

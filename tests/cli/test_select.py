@@ -99,6 +99,22 @@ def test_a_wrong_criterion_is_told_of_the_others(data):
     assert "held-out-1se" in said
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "-k 1:2,4 --covariance full,tied",
+        "-k 1:2 -k 4 --covariance full --covariance tied",
+        "-k 1 --components 2,4 --covariance=full --covariance=tied",
+    ],
+)
+def test_numbers_and_types_that_are_given_several_times_add_up(data, blobs, given):
+    shown = run("select", data, "--columns", "a", "--columns", "b", "--seed", 0, *given.split())
+    table = fastgmm.select(blobs, [1, 2, 4], ["full", "tied"], random_state=0).table
+    texts = [f"{value:,.1f}" for value in table["bic"]]
+    assert len(texts) == 6
+    assert all(text in shown.stdout for text in texts)
+
+
 def test_the_stopping_rule_reaches_every_candidate(data, blobs, tmp_path):
     arguments = ["-k", "2:4", "--covariance", "diag", "--columns", "a,b", "--seed", 0]
     run("select", data, *arguments, "--stopping", "change", "-o", tmp_path / "best.npz")

@@ -11,7 +11,14 @@ from fastgmm.errors import DataError
 from fastgmm.sources.columns import Reading, Text
 from fastgmm.sources.formats import numerals, text
 from fastgmm.sources.formats.file import File
-from fastgmm.sources.formats.header import NAMED, NO_COLUMNS, NO_HEADER, Names, names_of
+from fastgmm.sources.formats.header import (
+    NAMED,
+    NO_COLUMNS,
+    NO_HEADER,
+    Names,
+    names_of,
+    refuse_title,
+)
 from fastgmm.sources.formats.separator import LOOKED_AT, SEPARATORS, Row, Split, split_by
 
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # the first line, from Excel
@@ -87,6 +94,9 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
     split, has_comments = _split_rows(lines, told)
     if not split.first:
         raise DataError(f"the first line of {file.name} holds a cell too long for a name")
+    if split.width == 1 and told == Text(encoding=told.encoding):
+        rows = [line for line in lines if not (has_comments and _is_comment(line))]
+        refuse_title(split, split_by(rows, ",", "."), reading, file.name)
     header = names_of(split, preamble.lines, reading, told.header, file.name)
     blanks = split.delimiter == " " and bool(UNTIDY.search("".join(lines)))
     return Dialect(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -10,12 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgmm.errors import DataError
+from fastgmm.sources.cells import SHOWN
 from fastgmm.sources.columns import Reading
 from fastgmm.sources.formats import numerals, text
 from fastgmm.sources.formats.separator import Row, Split, is_empty, split_by
 
 NAMED = 4  # numbers and columns that fit in a message
 NO_HEADER = "no header"
+_WHOLE = re.compile(r"\s*(?:0|[+-]?[1-9][0-9]*|)\s*")  # numbers, or no value
 NO_COLUMNS = ("\r", "\n")  # names of what is none: they are stripped from any other
 
 
@@ -105,6 +108,25 @@ def _is_header(split: Split, reading: Reading, told: bool | None, comment: Row, 
         f"the first line of {name} holds numbers ({shown}), which may be a row, or names of "
         "columns: header=False says the former, header=True the latter; or add a header"
     )
+
+
+def refuse_title(split: Split, by_commas: Split, reading: Reading, name: str) -> None:
+    """Refuse words above 1,2 and the like: one column of decimals, or a title above two columns.
+
+    One word is a name, and so is what `columns` asks for. Numbers that nobody writes as two whole
+    ones, 1,05 or a line without a comma, make the others decimals, too.
+    """
+    title = split.first[0].strip() if split.first else ""
+    if not re.search(r"\s", title) or title in map(str, _asked(reading)):
+        return
+    pairs = by_commas.rows
+    if pairs and all(len(pair) == 2 and all(map(_WHOLE.fullmatch, pair)) for pair in pairs):
+        shown = ",".join(pairs[0])
+        raise DataError(
+            f"the first line of {name}, {title[:SHOWN]!r}, may name one column of numbers such as "
+            f"{shown}, or be a title above two columns: decimal=',' says the former; for the "
+            "latter begin that line with # and give header=False"
+        )
 
 
 def _asked(reading: Reading) -> list[Any]:

@@ -471,6 +471,55 @@ def test_a_title_above_the_names_is_refused_with_the_line_of_the_names(
     assert_array_equal(walk(open_source(mended))[0][:, 0], np.arange(9) + 0.5)
 
 
+PAIRS = [
+    "1,2\n3,4\n5,6\n",
+    "10,25\n-30,5\n\n0,0\n",
+    "1,200\n3,400\n",
+    "# by hand\n1,2\n3,4",
+    "1,2\n3,\n",
+]
+
+
+@pytest.mark.parametrize("title", ["Measured in 2024", "# a comment\nHeight (cm)", "Run 7;"])
+@pytest.mark.parametrize("pairs", PAIRS)
+def test_words_above_pairs_of_whole_numbers_are_refused_with_both_ways_out(written, title, pairs):
+    text = f"{title}\n{pairs}"
+    said = r"column of numbers such as 1.*,2.*, or be a title above two columns: decimal=',' says"
+    with pytest.raises(DataError, match=said) as caught:
+        open_source(written(text))
+    assert "begin that line with # and give header=False" in str(caught.value)
+
+
+def test_each_way_out_of_words_above_pairs_is_one(written):
+    pairs = "1,2\n3,4\n5,6\n"
+    path = written(f"Measured in 2024\n{pairs}")
+    name = "Measured in 2024"
+    for options in ({"decimal": ","}, {"header": True}, {"delimiter": ";"}, {"columns": [name]}):
+        source = open_source(path, **options)
+        assert source.labels == [name]
+        assert_array_equal(walk(source)[0], [[1.2], [3.4], [5.6]])
+    with pytest.raises(DataError, match=r"2 column\(s\) where the header names 1"):
+        walk(open_source(path, delimiter=","))
+    mended = open_source(written(f"# {name}\n{pairs}"), header=False)
+    assert_array_equal(walk(mended)[0], [[1, 2], [3, 4], [5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("x\n1,2\n3,4\n", [1.2, 3.4]),  # a word is a name
+        ("Height (cm)\n1,2\n3,05\n", [1.2, 3.05]),
+        ("Height (cm)\n1,2\n3\n", [1.2, 3]),
+        ("Height (cm)\n1,2\n-0,5\n", [1.2, -0.5]),
+        ('Height (cm)\n"1,2"\n"3,4"\n', [1.2, 3.4]),
+        ("Height (cm)\n1.2\n3.4\n", [1.2, 3.4]),
+        ("Height (cm)\n1\n3\n", [1, 3]),
+    ],
+)
+def test_one_column_of_decimals_is_read_where_it_can_be_nothing_else(written, text, numbers):
+    assert_array_equal(walk(open_source(written(text)))[0][:, 0], numbers)
+
+
 def test_units_below_the_names_are_refused_with_their_line(written):
     with pytest.raises(DataError, match="begin below line 2, 'm,s': a line that neither names"):
         walk(open_source(written("x,y\nm,s\n1,2\n3,4\n")))

@@ -61,7 +61,8 @@ def open_source(
         - one column of arrays or structs, which is taken for the 2-d array that it is;
         - a path to a .npy, .csv, .parquet (.pq, .parq), .arrow (.arrows, .ipc, .feather), .h5 or
           .zarr file or store. .tsv, .tab, .psv, .txt, .dat, .data, .asc, .log and no suffix are
-          text as .csv is, compressed by gzip, bz2, zst, xz or lz4 or not;
+          text as .csv is, compressed by gzip, bz2, zst, xz, lzma, lz4 or brotli
+          or not, or the only file of a zip archive;
         - a folder of files of one format, a pattern of them (``"data/*.parquet"``), or a list of
           paths; the keys of a hive-partitioned folder (``year=2020``) are columns where `columns`
           or `weight` names them;

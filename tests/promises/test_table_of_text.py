@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import re
 import shlex
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,8 +42,16 @@ def lz4(data):
     return buffer.getvalue().to_pybytes()
 
 
+def zipped(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return buffer.getvalue()
+
+
 # by the first words of a row: files that hold ROWS so
-FILES: dict[str, list[str | bytes]] = {
+FILES: dict[str, list[str | bytes | tuple[str, bytes]]] = {
     "cells between": [NAMED, NAMED.replace(",", ";"), *(NAMED.replace(",", s) for s in "\t| ")],
     "`1,5`": [SEMICOLONS, SEMICOLONS.replace(";", "\t"), SEMICOLONS.replace(";", "   ")],
     "`1.234,5`": [
@@ -68,8 +78,11 @@ FILES: dict[str, list[str | bytes]] = {
         lzma.compress(NAMED.encode()),
         bz2.compress(NAMED.encode()),
         pa.compress(NAMED.encode(), "zstd", asbytes=True),
+        lzma.compress(NAMED.encode(), lzma.FORMAT_ALONE),
         lz4(NAMED.encode()),
     ],
+    "compressed by brotli": [(".br", pa.compress(NAMED.encode(), "brotli", asbytes=True))],
+    "the only file of a zip": [zipped({"x.csv": NAMED, "__MACOSX/._x.csv": "\0"})],
     "long texts": [LONG, "x,y," + ",".join(f"n{at}" for at in range(109_998)) + "\n"],
 }
 EXPECTED = {
@@ -86,7 +99,8 @@ def test_a_row_holds_found_and_told(row, key, tmp_path):
     options = shlex.split(" ".join(re.findall(r"`(--[^`]+)`", row[2])))
     n_told = 0
     for number, data in enumerate(FILES[key]):
-        path = tmp_path / f"points{number}.csv"
+        suffix, data = data if isinstance(data, tuple) else ("", data)
+        path = tmp_path / f"points{number}.csv{suffix}"
         data = data.encode() if isinstance(data, str) else data
         if key == "long texts" and number == 1:
             data += "".join(f"{line}{',0' * 109_998}\n" for line in NO_HEADER.split()).encode()

@@ -19,7 +19,7 @@ from fastgmm.sources.formats.hive import open_keyed
 from fastgmm.sources.formats.npy import NpySource
 from fastgmm.sources.formats.parquet import ParquetSource
 from fastgmm.sources.formats.several import open_several
-from fastgmm.sources.formats.text import RAW_NUMBERS, ZIPPED
+from fastgmm.sources.formats.text import RAW_NUMBERS, WAY_OUT
 from fastgmm.sources.formats.zarr import ZarrSource, is_zarr
 from fastgmm.sources.source import Source
 
@@ -46,10 +46,11 @@ KNOWN: dict[Callable[[File, Reading], Source], Sequence[str]] = {
 }  # options of a format
 ANYTHING = ("", ".txt", ".dat")  # a README, too: of a folder, read where there are no others
 DATABASES = (".db", ".duckdb", ".sqlite", ".sqlite3")
-COMPRESSED = (".gz", ".bz2", ".zst", ".zstd", ".xz", ".lz4")  # a text, whatever its bytes say
+# a text, whatever its bytes say
+COMPRESSED = (".gz", ".bz2", ".zst", ".zstd", ".xz", ".lz4", ".lzma", ".br", ".zip")
 # read of a folder where there is nothing else: these came late, and a run's notes.log beside its
 # points.txt is none of its rows
-LATE = {".tab", ".psv", ".data", ".asc", ".log", ".zstd", ".lz4"}
+LATE = {".tab", ".psv", ".data", ".asc", ".log", ".zstd", ".lz4", ".lzma", ".br", ".zip"}
 
 
 def open_files(given: Given | Sequence[Given], reading: Reading) -> Source:
@@ -144,7 +145,7 @@ def _reader(file: File, reading: Reading) -> Callable[[File, Reading], Source]:
     if reading.text is not None:  # who says how a text is written says that it is one
         return CsvSource
     if file.path.suffix.lower() == ".zip":
-        raise DataError(f"{file.name} is {ZIPPED}")
+        raise DataError(f"{file.name} is a zip archive of no text; {WAY_OUT}")
     if suffix in DATABASES:
         raise DataError(f"{file.name} is the file of a database; {remote.ASKING}")
     if suffix == ".npz":

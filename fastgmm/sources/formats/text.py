@@ -5,8 +5,11 @@ from __future__ import annotations
 import codecs
 import io
 import lzma
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from fastgmm.errors import DataError, require
@@ -19,15 +22,18 @@ COMPRESSIONS = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\xfd7zXZ\x00": "xz",
     b"\x04\x22\x4d\x18": "lz4",
+    b"]\x00\x00": "xz",  # the older .lzma, which Python's reader of .xz knows, too
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",  # an empty one
 }
-ZIPPED = "a zip archive; unpack it, or compress it by gzip, bz2, zst, xz or lz4"
+BY_NAME = {".br": "brotli", ".lzma": "xz"}  # begin with anything; of .lzma, few do
+WAY_OUT = "unpack it, or compress it by gzip, bz2, zst, xz or lz4"
 # what other files begin with that were given a name of text, or none
 STRANGERS = {
     b"PAR1": "a Parquet file; name it .parquet",
     b"\x93NUMPY": "a NumPy array; name it .npy",
     b"ARROW1": "an Arrow file; name it .arrow",
     b"\x89HDF": "an HDF5 file; name it .h5",
-    b"PK\x03\x04": ZIPPED,
 }
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -41,11 +47,13 @@ RAW_NUMBERS = (
     "Of raw numbers, pass np.memmap(path, dtype, mode='r').reshape(-1, n_features) as X, or save "
     "that as .npy"
 )
-DAMAGED = (EOFError, lzma.LZMAError)  # what reading a compressed file ends with besides pyarrow's
+# what reading a compressed file ends with besides pyarrow's
+DAMAGED = (EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 PIECE = 2**20
 HEAD = 2**16  # bytes to begin with; more, if there are fewer than three lines in them
 LONGEST_HEAD = 2**26
 COMMENT = "#"
+SHOWN = 4  # files of an archive that fit in a message
 
 
 class Head(NamedTuple):
@@ -92,7 +100,7 @@ def opened(file: File, encoding: str | None = None, tidying: Tidying = AS_IT_IS)
     """Open a file as a stream of UTF-8, or of its own bytes where no encoding is given."""
     pyarrow = require("pyarrow", "io")
     with ExitStack() as stack:
-        stream = stack.enter_context(_decompressed(file))
+        stream = stack.enter_context(_decompressed(file, stack))
         if encoding not in (None, "utf-8"):
             stream = pyarrow.transcoding_input_stream(stream, encoding, "utf-8")
         if any(tidying):
@@ -100,25 +108,56 @@ def opened(file: File, encoding: str | None = None, tidying: Tidying = AS_IT_IS)
         yield stream
 
 
-def _decompressed(file: File) -> Any:
+def _decompressed(file: File, stack: ExitStack) -> Any:
     pyarrow = require("pyarrow", "io")
+    kind = _compression(file)
+    if kind == "xz":
+        packed = file.path if file.elsewhere is None else file.open()
+        return pyarrow.PythonFile(lzma.open(packed), mode="r")
+    if kind == "zip":
+        return pyarrow.PythonFile(_unzipped(file, stack), mode="r")
+    if kind is not None and not pyarrow.Codec.is_available(kind):
+        raise DataError(f"{file.name} is compressed by {kind}, which pyarrow lacks here; {WAY_OUT}")
+    stream = file.stream()
+    return stream if kind is None else pyarrow.CompressedInputStream(stream, kind)
+
+
+def _compression(file: File) -> str | None:
+    """How a file is compressed: by its first bytes, or by its name where these do not say."""
     with file.open() as beginning:
         first = beginning.read(8)
     for start, what in STRANGERS.items():
         if first.startswith(start):
             raise DataError(f"{file.name} is {what}")
-    kind = next((each for start, each in COMPRESSIONS.items() if first.startswith(start)), None)
-    if kind == "xz":
-        packed = file.path if file.elsewhere is None else file.open()
-        return pyarrow.PythonFile(lzma.open(packed), mode="r")
-    stream = file.stream()
-    return stream if kind is None else pyarrow.CompressedInputStream(stream, kind)
+    found = (each for start, each in COMPRESSIONS.items() if first.startswith(start))
+    return next(found, BY_NAME.get(file.path.suffix.lower()))
+
+
+def _unzipped(file: File, stack: ExitStack) -> Any:
+    """Open the only file of a zip archive; what is hidden in it is left out, as of folders."""
+    archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(file.open())))
+    members = [
+        each
+        for each in archive.infolist()
+        if not each.is_dir() and all(p[0] not in "._" for p in PurePosixPath(each.filename).parts)
+    ]
+    if len(members) != 1:
+        shown = ", ".join(each.filename for each in members[:SHOWN])
+        more = ", ..." if len(members) > SHOWN else ""
+        held = f"{len(members)} files ({shown}{more})" if members else "no file"
+        raise DataError(
+            f"{file.name} is a zip archive of {held}; one that holds a single text is read. Unpack "
+            "it, and give the folder if its files belong together"
+        )
+    try:
+        return stack.enter_context(archive.open(members[0]))
+    except RuntimeError as error:  # a password, or a way to compress that Python does not know
+        raise DataError(f"cannot read {file.name}: {error}; {WAY_OUT}") from error
 
 
 def is_compressed(file: File) -> bool:
     """Whether the bytes of a file are not those of its text."""
-    with file.open() as beginning:
-        return beginning.read(8).startswith(tuple(COMPRESSIONS))
+    return _compression(file) is not None
 
 
 def head_of(file: File, encoding: str | None) -> Head:

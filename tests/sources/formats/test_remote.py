@@ -8,6 +8,7 @@ import fsspec
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
 from sources.rows import rows_of, some_rows, walk
@@ -49,6 +50,21 @@ def memory(tmp_path):
 
     yield put
     system.rm("/rows", recursive=True)
+
+
+@pytest.mark.parametrize("suffix", [".csv.gz", ".csv.xz", ".csv.zip", ".csv.br"])
+def test_compressed_text_elsewhere_is_read(suffix, memory, tmp_path):
+    path, text = tmp_path / f"y{suffix}", pd.DataFrame(ROWS, columns=list("abc"))
+    if suffix == ".csv.br":
+        with pa.CompressedOutputStream(str(path), "brotli") as stream:
+            stream.write(text.to_csv(index=False).encode())
+    else:
+        text.to_csv(path, index=False)  # pandas compresses by the suffix
+    url = memory("x.csv", ROWS).replace("x.csv", f"y{suffix}")
+    fsspec.filesystem("memory").put(str(path), f"/rows/y{suffix}")
+    source = open_source(url)
+    for _ in range(2):
+        assert_array_equal(walk(source)[0], ROWS)
 
 
 SUFFIXES = [".csv", ".npy", ".feather", ".parquet", ".h5"]

@@ -34,7 +34,7 @@ class IterableSource(Source):
         refuse_iterator(data)
         self._data: Any = data
         if callable(data) and not is_map_style(data):
-            self._data = Asked(data)
+            self._data = Asked(data, reading)
         self._chunk_rows = reading.chunk_rows
         self._begun: Iterator[Any] | None = None
         self._starts = [0]  # the first rows of the chunks of the last pass
@@ -111,7 +111,7 @@ class IterableSource(Source):
             return batches(self._data, self._chunk_rows)
         made = self._data
         if isinstance(made, Asked):
-            made = made(self._chunk_rows)
+            made = made()
         try:
             iterator = iter(made)
         except TypeError as error:

@@ -1,15 +1,15 @@
-"""Tables that are not computed yet: lazy polars frames and pyarrow datasets."""
+"""Tables that are not read yet: lazy polars frames, pyarrow datasets and Parquet files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastgmm.errors import require
 from fastgmm.sources.arrow import BatchSource, counted
 from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Reading
-from fastgmm.sources.formats.parquet import BUFFER_BYTES
+from fastgmm.sources.formats.parquet import BUFFER_BYTES, open_parquet
 
 
 class LazySource(BatchSource):
@@ -77,3 +77,18 @@ class DatasetSource(BatchSource):
             use_buffered_stream=True, buffer_size=BUFFER_BYTES, pre_buffer=False
         )
         return {"fragment_scan_options": options}
+
+
+def _open_parquet_dataset(data: Any, reading: Reading = ALL) -> DatasetSource:
+    """Open the files of a pyarrow ParquetDataset."""
+    dataset = require("pyarrow.dataset", "io")
+    files = dataset.dataset(data.files, filesystem=data.filesystem, format="parquet")
+    return DatasetSource(files, reading)
+
+
+# what pyarrow has opened, by its class
+OPENED: tuple[tuple[str, tuple[str, ...], Callable[..., BatchSource]], ...] = (
+    ("pyarrow.dataset", ("Dataset",), DatasetSource),
+    ("pyarrow.parquet", ("ParquetFile",), open_parquet),
+    ("pyarrow.parquet", ("ParquetDataset",), _open_parquet_dataset),
+)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm.errors import DataError, require
+from fastgmm.errors import DataError
 from fastgmm.sources.arrays import as_array
 from fastgmm.sources.arrow import StreamSource
 from fastgmm.sources.blocks import verify
@@ -17,11 +17,10 @@ from fastgmm.sources.columns import ALL, Reading, Text, choose
 from fastgmm.sources.dask.collection import DaskSource, is_dask
 from fastgmm.sources.formats import open_files
 from fastgmm.sources.formats.chunked import open_stored
-from fastgmm.sources.formats.parquet import open_parquet
 from fastgmm.sources.formats.several import open_several
 from fastgmm.sources.in_memory import TableSource
 from fastgmm.sources.iterable import IterableSource, refuse_iterator
-from fastgmm.sources.lazy import DatasetSource, LazySource
+from fastgmm.sources.lazy import OPENED, LazySource
 from fastgmm.sources.loaders import is_map_style, rows_of
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import (
@@ -61,8 +60,8 @@ def open_source(
         - one column of arrays or structs, which is taken for the 2-d array that it is;
         - a path to a .npy, .csv, .parquet (.pq, .parq), .arrow (.arrows, .ipc, .feather), .h5 or
           .zarr file or store. .tsv, .tab, .psv, .txt, .dat, .data, .asc, .log and no suffix are
-          text as .csv is, compressed by gzip, bz2, zst, xz, lzma, lz4 or brotli
-          or not, or the only file of a zip archive;
+          text as .csv is, compressed by gzip, bz2, zst, xz, lzma, lz4 or brotli or not,
+          or the only file of a zip archive;
         - a folder of files of one format, a pattern of them (``"data/*.parquet"``), or a list of
           paths; the keys of a hive-partitioned folder (``year=2020``) are columns where `columns`
           or `weight` names them;
@@ -70,7 +69,8 @@ def open_source(
         - an h5py.Dataset, a zarr.Array, a ParquetFile, a lazy polars frame or a pyarrow Dataset,
           none of which is read whole;
         - a callable that asks a database, and returns a cursor, an Arrow reader, a frame, an array
-          or a list of rows: ``lambda: connection.execute(query)``, called for every pass;
+          or a list of rows: ``lambda: connection.execute(query)``, called for every pass; or one
+          that opens a pyarrow Dataset or a ParquetFile;
         - a list or another re-iterable of chunks, or a callable that returns a fresh iterable of
           chunks for every pass. A chunk is a 2-d array or tensor, a frame or a record batch, of
           any length, or a tuple that begins with one, as a torch DataLoader's ``(x, y)``; its
@@ -247,13 +247,6 @@ def _open_column(data: Any, reading: Reading = ALL) -> Source:
     return _in_memory(ArrayTable(rows), name, reading)
 
 
-def _open_parquet_dataset(data: Any, reading: Reading = ALL) -> Source:
-    """Open the files of a pyarrow ParquetDataset."""
-    dataset = require("pyarrow.dataset", "io")
-    files = dataset.dataset(data.files, filesystem=data.filesystem, format="parquet")
-    return DatasetSource(files, reading)
-
-
 def _open_masked(data: Any, reading: Reading = ALL) -> Source:
     """Open a masked array, whose mask scikit-learn's checks would not see."""
     return open_array(data, reading)
@@ -286,7 +279,5 @@ OF_LIBRARIES: tuple[tuple[str, tuple[str, ...], Reader], ...] = (
     ("h5py", ("Dataset",), open_stored),
     ("zarr", ("Array",), open_stored),
     ("polars", ("LazyFrame",), LazySource),
-    ("pyarrow.dataset", ("Dataset",), DatasetSource),
-    ("pyarrow.parquet", ("ParquetFile",), open_parquet),
-    ("pyarrow.parquet", ("ParquetDataset",), _open_parquet_dataset),
+    *OPENED,
 )

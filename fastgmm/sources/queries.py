@@ -17,9 +17,13 @@ import numpy.typing as npt
 
 from fastgmm.errors import DataError, require
 from fastgmm.sources.cells import SHOWN, Place, real
+from fastgmm.sources.columns import ALL, Reading
+from fastgmm.sources.lazy import OPENED
+from fastgmm.sources.source import Source
 from fastgmm.sources.tables import FRAMES, Table, is_instance
 from fastgmm.sources.unsupported import refuse_stranger
 
+ITSELF = (("polars", "LazyFrame"), ("h5py", "Dataset"), ("zarr", "Array"))
 ROWS_AT_A_TIME = 10_000  # of a cursor that gives tuples
 
 _left: WeakSet[Any] = WeakSet()  # cursors whose last answer was not read to its end
@@ -44,11 +48,12 @@ class AnswerTable(Table):
 class Asked:
     """A function that gives the rows of one pass in chunks, by whatever it returns."""
 
-    def __init__(self, ask: Callable[[], Any]) -> None:
+    def __init__(self, ask: Callable[[], Any], how: Reading = ALL) -> None:
         self._ask = ask
+        self._how = how
         self._reading: Generator[Any, None, None] | None = None
 
-    def __call__(self, chunk_rows: int | None) -> Iterable[Any]:
+    def __call__(self) -> Iterable[Any]:
         """Ask for the chunks of a pass."""
         self.close()
         made = self._ask()
@@ -57,7 +62,9 @@ class Asked:
         if _is_rows(made):
             names = _names_of(made[0])
             return [made if names is None else AnswerTable(names, made)]
-        self._reading = _read(made, self._ask, chunk_rows or ROWS_AT_A_TIME)
+        self._reading = _opened(made, self._how)
+        if self._reading is None:
+            self._reading = _read(made, self._ask, self._how.chunk_rows or ROWS_AT_A_TIME)
         if self._reading is not None:
             return self._reading
         if made is None:
@@ -65,7 +72,7 @@ class Asked:
                 "the function of the rows returned None; where execute() of a cursor returns "
                 "nothing, return the cursor after it"
             )
-        if isinstance(made, str | os.PathLike) or is_instance(made, "polars", "LazyFrame"):
+        if _is_known_itself(made):
             shown = f"the {type(made).__name__} {str(made)[:SHOWN]!r}"
             raise DataError(
                 f"the function of the rows returned {shown}; give it itself, not a function of it"
@@ -82,7 +89,15 @@ class Asked:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the answer, which cannot travel to another process."""
-        return {"_ask": self._ask, "_reading": None}
+        return self.__dict__ | {"_reading": None}
+
+
+def _is_known_itself(made: Any) -> bool:
+    """Whether an answer is read anew for every pass as it is: files, lazy frames, stored arrays."""
+    first = made[0] if isinstance(made, list | tuple) and made else made
+    if isinstance(first, str | os.PathLike | Source):
+        return True
+    return any(is_instance(first, *names) for names in ITSELF)
 
 
 def _is_array(made: Any) -> bool:
@@ -105,12 +120,22 @@ def _names_of(row: Any) -> list[str] | None:
     return list(row.keys()) if hasattr(row, "keys") else None
 
 
+def _opened(made: Any, how: Reading) -> Generator[Any, None, None] | None:
+    """Walk a Dataset or a Parquet file in the columns that are asked for; None for what is none."""
+    for library, names, reader in OPENED:
+        if is_instance(made, library, *names):
+            return (batch for _, batch in reader(made, how).batches())
+    return None
+
+
 def _read(made: Any, ask: Callable[[], Any], n_rows: int) -> Generator[Any, None, None] | None:
     """Walk an answer of a database; None for what is none."""
     if hasattr(made, "__arrow_c_stream__") and not hasattr(made, "read_next_batch"):
         return _batches(require("pyarrow", "io").RecordBatchReader.from_stream(made))
     if hasattr(made, "to_arrow_reader"):
         return _batches(made.to_arrow_reader())
+    if is_instance(made, "pyarrow.dataset", "Scanner"):
+        return _batches(made.to_reader())
     if hasattr(made, "fetch_record_batch"):
         if made in _left:
             # ADBC's SQLite goes on where the last answer was left, and only then begins anew

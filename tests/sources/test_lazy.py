@@ -2,17 +2,20 @@
 
 import itertools
 
+import h5py
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+import zarr
 from numpy.testing import assert_array_equal
 from sources.rows import kept, some_rows
 
 from fastgmm import GaussianMixture
 from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.sources import open_source
+from fastgmm.sources import open_source, queries
 
 ROWS = some_rows(300)
 COLUMNS = {name: ROWS[:, j] for j, name in enumerate("abc")}
@@ -97,3 +100,80 @@ def test_a_stream_in_a_file_is_read_as_a_file_is(tmp_path, suffix):
         fold(source)
     with pytest.raises(DataError, match="cannot read x"):
         fold(open_source(path))
+
+
+OPENED = {
+    "Dataset": ds.dataset,
+    "ParquetFile": pq.ParquetFile,
+    "ParquetDataset": pq.ParquetDataset,
+    "Scanner": lambda path: ds.dataset(path).scanner(),
+}
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A Parquet file with a column of text and one of weights."""
+    table = pa.table(COLUMNS | {"t": ["x"] * len(ROWS), "w": np.arange(len(ROWS)) % 3 + 1.0})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=70)
+    return tmp_path / "x.parquet"
+
+
+@pytest.mark.parametrize("kind", OPENED)
+@pytest.mark.parametrize("chunk_rows", [None, 17])
+def test_what_a_function_opens_is_opened_anew_in_every_pass(kind, chunk_rows, stored):
+    opened = []
+
+    def ask():
+        opened.append(OPENED[kind](stored))
+        return opened[-1]
+
+    source = open_source(ask, ["c", "a"], "w", chunk_rows)
+    for n_passes in (1, 2, 3):
+        found = [(block.rows, block.weights) for block in kept(source, 64)]
+        assert_array_equal(np.concatenate([rows for rows, _ in found]), ROWS[:, [2, 0]])
+        weights = np.concatenate([weights for _, weights in found])
+        assert_array_equal(weights, np.arange(len(ROWS)) % 3 + 1.0)
+        assert len(opened) == n_passes
+    expected = GaussianMixture(2, random_state=0).fit(open_source(stored, ["a", "b"], "w"))
+    model = GaussianMixture(2, random_state=0).fit(open_source(ask, ["a", "b"], "w"))
+    assert_array_equal(model.means_, expected.means_)
+    with pytest.raises(DataError, match="column 't'"):
+        open_source(ask)
+    with pytest.raises(DataError, match="no column 'z'"):
+        open_source(ask, ["z"])
+
+
+@pytest.mark.parametrize("kind", ["Dataset", "ParquetFile"])
+def test_only_the_columns_that_are_asked_for_are_read_of_what_a_function_opens(
+    kind, stored, monkeypatch
+):
+    read = []
+
+    def noted(made, how):
+        batches = opened(made, how)
+        for batch in batches or ():
+            read.append(batch.schema.names)
+            yield batch
+
+    opened = queries._opened
+    monkeypatch.setattr(queries, "_opened", noted)
+    fold(open_source(lambda: OPENED[kind](stored), ["c"], "w"))
+    assert read
+    assert all(sorted(names) == ["c", "w"] for names in read)
+
+
+def test_a_file_that_a_function_opens_may_not_change(stored):
+    source = open_source(lambda: ds.dataset(stored), ["a"])
+    fold(source)
+    pq.write_table(pa.table({"a": ROWS[:, 1]}), stored)
+    with pytest.raises(SourceChangedError, match="gave other numbers"):
+        fold(source)
+
+
+def test_what_needs_no_function_is_refused_as_its_answer(stored, tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        dataset = file.create_dataset("x", data=ROWS)
+        answers = [stored, str(stored), [stored], open_source(stored, ["a"]), dataset]
+        for answer in [*answers, zarr.array(ROWS), pl.scan_parquet(stored)]:
+            with pytest.raises(DataError, match="give it itself, not a function of it"):
+                open_source(lambda answer=answer: answer)

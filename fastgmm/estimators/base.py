@@ -227,6 +227,8 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         ------
         ValueError
             If `n_samples` is no whole number, less than 1, or more than any array holds.
+        MemoryError
+            If so many rows do not fit in memory; draw them in pieces.
         """
         parameters = self._parameters()
         n_rows = constructor.checked_count("n_samples", n_samples, parameters.n_features)

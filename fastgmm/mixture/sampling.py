@@ -27,7 +27,27 @@ def sample(
     rows : ndarray of shape (n_samples, n_features)
     labels : ndarray of shape (n_samples,)
         The component of each row.
+
+    Raises
+    ------
+    MemoryError
+        If the rows do not fit in memory; nothing is asked of `random_state` if that shows at once.
     """
+    n_features = parameters.n_features
+    try:
+        np.empty((n_samples, n_features))  # the whole: a part of it might fit, and be drawn in vain
+        return _sample(parameters, n_samples, random_state)
+    except MemoryError as error:
+        raise MemoryError(
+            f"n_samples is {n_samples}, and so many rows of {n_features} feature(s) with their "
+            f"labels take {8 * n_samples * (n_features + 1):,} bytes; draw them in pieces, each "
+            "with a seed of its own or all with one RandomState, and write each to a file"
+        ) from error
+
+
+def _sample(
+    parameters: Parameters, n_samples: int, random_state: np.random.RandomState
+) -> tuple[Array, npt.NDArray[np.int64]]:
     # weights that were rounded to float32 may sum to more than multinomial() takes
     weights = parameters.weights / max(1.0, parameters.weights.sum())
     counts = random_state.multinomial(n_samples, weights)

@@ -50,6 +50,7 @@ def test_a_warning_is_a_sentence(data):
         ("predict {model} {data}", "Missing option"),
         ("score {model} {data} -o {folder}/out.xlsx", ".csv or .npy"),
         ("sample {model} -n 0 -o {folder}/out.csv", "n_samples"),
+        ("sample {model} -n 100000000000000 -o {folder}/out.csv", "2,400,000,000,000,000 bytes"),
         ("sample {model} -n 10 -o {folder}/out", ".csv or .npy"),
         ("score {model} {data} --contamination 0.1 -o {folder}/out.npy", ".parquet or .csv"),
         ("fit {data} -k 2 --dataset x", "does not apply to"),

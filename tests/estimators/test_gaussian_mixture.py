@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import threading
 import warnings
@@ -401,6 +402,25 @@ def test_a_sample_is_of_a_whole_number_of_rows(fitted, n_samples):
     with pytest.raises(InvalidParameterError, match=r"'n_samples': .* a whole number from 1 on"):
         fitted.sample(n_samples)
     assert len(fitted.sample(np.int32(5))[0]) == 5
+
+
+@pytest.mark.parametrize("n_samples", [10**14, 2**55])
+def test_a_sample_that_fits_in_no_memory_says_its_bytes_and_the_way_out(fitted, n_samples):
+    n_features = fitted.means_.shape[1]
+    state = np.random.RandomState(5)
+    model = copy.copy(fitted).set_params(random_state=state)
+    n_bytes = 8 * n_samples * (n_features + 1)
+    assert n_bytes > 2**50
+    said = f"n_samples is {n_samples}, .* take {n_bytes:,} bytes; draw them in pieces"
+    with pytest.raises(MemoryError, match=said):
+        model.sample(n_samples)
+    assert state.rand() == np.random.RandomState(5).rand()  # nothing was drawn
+
+
+def test_a_sample_drawn_in_pieces_is_of_other_rows_in_each(fitted):
+    model = copy.copy(fitted).set_params(random_state=np.random.RandomState(5))
+    pieces = np.concatenate([model.sample(10)[0] for _ in range(3)])
+    assert len(np.unique(pieces, axis=0)) == 30
 
 
 @pytest.mark.parametrize("n_samples", [2**70, 2**62])

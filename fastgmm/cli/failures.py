@@ -30,7 +30,6 @@ WAYS_OUT = {
     "columns=[...]": "--columns",
     "header=False": "--no-header",
     "header=True": "--header",
-    "decimal=','": "--decimal ,",
     **{f"{option}=...": f"--{option}" for option in ("delimiter", "decimal", "encoding")},
 }
 EXPECTED = (ValueError, OSError, MissingDependencyError, MemoryError)

@@ -66,7 +66,7 @@ def test_a_plain_file_is_not_spoken_of_but_in_describe(frame, model, tmp_path):
         ("x;y\n1;2\n", ["--delimiter", ";;"], "delimiter=';;' separates nothing"),
         ("x,y\n1,2\n3\n", [], "--delimiter and --decimal set others"),
         ("2001,2002,2003\n1,2,3\n", [], "--no-header says the former, --header the latter"),
-        ("Run of May\n1,2\n3,4\n", [], "--decimal , says the former"),
+        ("Run of May\n1,2\n3,4\n", [], "--header says the former, and --decimal how"),
         ("Run of May\n1,2\n3,4\n", [], "begin that line with # and give --no-header"),
         ("größe\n1\n", ["--encoding", "ascii"], "--encoding names another"),
     ],

@@ -111,21 +111,22 @@ def _is_header(split: Split, reading: Reading, told: bool | None, comment: Row, 
 
 
 def refuse_title(split: Split, by_commas: Split, reading: Reading, name: str) -> None:
-    """Refuse words above 1,2 and the like: one column of decimals, or a title above two columns.
+    """Refuse words above 1,2 or 120,255,100: one column of numbers, or a title above several.
 
-    One word is a name, and so is what `columns` asks for. Numbers that nobody writes as two whole
-    ones, 1,05 or a line without a comma, make the others decimals, too.
+    One word is a name, and so is what `columns` asks for. Numbers that nobody writes as whole ones
+    side by side, 1,05 or a line without a comma, make the others decimals, too.
     """
     title = split.first[0].strip() if split.first else ""
-    if not re.search(r"\s", title) or title in map(str, _asked(reading)):
+    if not split.numeric or not re.search(r"\s", title) or title in map(str, _asked(reading)):
         return
-    pairs = by_commas.rows
-    if pairs and all(len(pair) == 2 and all(map(_WHOLE.fullmatch, pair)) for pair in pairs):
-        shown = ",".join(pairs[0])
+    rows = by_commas.rows
+    width = len(rows[0]) if rows else 0
+    if width > 1 and all(len(row) == width and all(map(_WHOLE.fullmatch, row)) for row in rows):
         raise DataError(
             f"the first line of {name}, {title[:SHOWN]!r}, may name one column of numbers such as "
-            f"{shown}, or be a title above two columns: decimal=',' says the former; for the "
-            "latter begin that line with # and give header=False"
+            f"{','.join(rows[0])}, or be a title above {width} columns: header=True says the "
+            "former, and decimal=... how they are written; for the latter begin that line with # "
+            "and give header=False"
         )
 
 

@@ -538,6 +538,7 @@ PAIRS = [
     "1,200\n3,400\n",
     "# by hand\n1,2\n3,4",
     "1,2\n3,\n",
+    "120,255,100\n130,250,101\n",
 ]
 
 
@@ -545,7 +546,7 @@ PAIRS = [
 @pytest.mark.parametrize("pairs", PAIRS)
 def test_words_above_pairs_of_whole_numbers_are_refused_with_both_ways_out(written, title, pairs):
     text = f"{title}\n{pairs}"
-    said = r"column of numbers such as 1.*,2.*, or be a title above two columns: decimal=',' says"
+    said = r"column of numbers such as 1.*,2.*, or be a title above [23] columns: header=True says"
     with pytest.raises(DataError, match=said) as caught:
         open_source(written(text))
     assert "begin that line with # and give header=False" in str(caught.value)
@@ -575,6 +576,8 @@ def test_each_way_out_of_words_above_pairs_is_one(written):
         ('Height (cm)\n"1,2"\n"3,4"\n', [1.2, 3.4]),
         ("Height (cm)\n1.2\n3.4\n", [1.2, 3.4]),
         ("Height (cm)\n1\n3\n", [1, 3]),
+        ("Number of people\n1,234,567\n2,034,567\n", [1234567, 2034567]),
+        ("People\n1,234,567\n2,134,567\n", [1234567, 2134567]),
     ],
 )
 def test_one_column_of_decimals_is_read_where_it_can_be_nothing_else(written, text, numbers):

@@ -1,6 +1,7 @@
 """Gaussian mixtures with scikit-learn's API: fast, and for data larger than memory.
 
-`GaussianMixture` is the estimator, `ConjugatePrior` a prior for it; `load` reads a saved model.
+`GaussianMixture` is the estimator, `ConjugatePrior` a prior for it; `BayesianGaussianMixture` finds
+a posterior, and how many components the rows ask for; `load` reads a saved model.
 `open_source` selects columns and weights of data. `select` chooses the number of components,
 `AutoGaussianMixture` does so in a pipeline. `plot` draws.
 """
@@ -25,12 +26,18 @@ from fastgmm.version import __version__
 
 if TYPE_CHECKING:
     from fastgmm import plot
-    from fastgmm.estimators import ConjugatePrior, GaussianMixture, load
+    from fastgmm.estimators import (
+        BayesianGaussianMixture,
+        ConjugatePrior,
+        GaussianMixture,
+        load,
+    )
     from fastgmm.selection import AutoGaussianMixture, select
     from fastgmm.sources import open_source
 
 __all__ = [
     "AutoGaussianMixture",
+    "BayesianGaussianMixture",
     "CheckpointError",
     "CheckpointWarning",
     "ConjugatePrior",
@@ -53,6 +60,7 @@ __all__ = [
 # installed. `import fastgmm` takes 0.02 s, and who only reads rows never pays for the rest.
 ROOMS = {
     "AutoGaussianMixture": "fastgmm.selection",
+    "BayesianGaussianMixture": "fastgmm.estimators",
     "ConjugatePrior": "fastgmm.estimators",
     "GaussianMixture": "fastgmm.estimators",
     "load": "fastgmm.estimators",

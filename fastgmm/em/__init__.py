@@ -4,6 +4,7 @@ from fastgmm.em.loop import DataPass, State, run
 from fastgmm.em.outcome import Outcome
 from fastgmm.em.stopping import MAX_PASSES, ROUNDING, STOPPING_RULES, TOLERANCE, Stopping, aitken
 from fastgmm.em.update_rules import Maximisation, UpdateRule
+from fastgmm.em.variational import Variational
 
 __all__ = [
     "MAX_PASSES",
@@ -16,6 +17,7 @@ __all__ = [
     "State",
     "Stopping",
     "UpdateRule",
+    "Variational",
     "aitken",
     "run",
 ]

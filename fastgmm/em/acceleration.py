@@ -107,16 +107,16 @@ def _norm(vector: Array) -> float:
 
 
 def coordinates(parameters: Parameters) -> Array:
-    """Return a mixture as a vector (p,): log weights, means, and factors of the precisions.
+    """Return a mixture as a vector (p,): log shares, means, and factors of the precisions.
 
     Of a factor the logarithm of the diagonal counts. A component of weight 0 is left out: it has no
     logarithm, and EM does not move it.
     """
-    alive = parameters.weights > 0.0
+    alive = parameters.shares > 0.0
     structure = parameters.structure
     factors = parameters.precisions_cholesky[structure.places(alive)]
     logs = np.log(structure.diagonal(factors))
-    parts = np.log(parameters.weights[alive]), parameters.means[alive], logs
+    parts = np.log(parameters.shares[alive]), parameters.means[alive], logs
     return np.concatenate([*map(np.ravel, parts), structure.above(factors).ravel()])
 
 
@@ -125,9 +125,9 @@ def metric(parameters: Parameters) -> Array:
 
     It is the root of the diagonal of the information that rows with known labels would hold.
     """
-    alive = parameters.weights > 0.0
+    alive = parameters.shares > 0.0
     structure, places = parameters.structure, parameters.structure.places(alive)
-    weights, n_features = parameters.weights[alive], parameters.n_features
+    weights, n_features = parameters.shares[alive], parameters.n_features
     deviations = structure.diagonal(parameters.precisions_cholesky[places])
     means = np.sqrt(weights)[:, None] * np.broadcast_to(deviations, (len(weights), n_features))
     shares = np.ones(()) if structure.is_shared else weights
@@ -144,9 +144,9 @@ def metric(parameters: Parameters) -> Array:
 def moved(parameters: Parameters, step: Array) -> Parameters | None:
     """Return the mixture this step of coordinates away, or less far if that changes too much.
 
-    None where its numbers would overflow.
+    Its weights are the shares. None where its numbers would overflow.
     """
-    alive = parameters.weights > 0.0
+    alive = parameters.shares > 0.0
     structure, places = parameters.structure, parameters.structure.places(alive)
     factors = np.array(parameters.precisions_cholesky)
     moving = factors[places]
@@ -158,7 +158,7 @@ def moved(parameters: Parameters, step: Array) -> Parameters | None:
     if not np.isfinite(change):
         return None
     part = min(1.0, LARGEST_CHANGE / change) if change > 0.0 else 1.0
-    weights = np.array(parameters.weights)
+    weights = np.array(parameters.shares)
     weights[alive] *= np.exp(part * log_weights)
     weights /= weights.sum()
     all_means = np.array(parameters.means)

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from fastgmm.covariance import Family
 from fastgmm.em.acceleration import Acceleration
 from fastgmm.em.outcome import Outcome
 from fastgmm.em.stopping import Stopping, is_slow
@@ -106,15 +105,13 @@ def _accelerated(found: State, squarem: Acceleration, before: State, stopping: S
     if squarem.rest > 0 or stopping.is_near(found.trace, found.start):
         return replace(found, acceleration=squarem.rested())
     squarem, trial = squarem.extrapolate(found.parameters)
-    return replace(found, acceleration=squarem, trial=_of_family(trial, found.rule.family))
+    return replace(found, acceleration=squarem, trial=_admitted(trial, found))
 
 
-def _of_family(trial: Parameters | None, family: Family) -> Parameters | None:
-    """Return the trial, or the nearest mixture of the family: steps may break a constraint."""
-    if trial is None or family.constraint is None:
-        return trial
+def _admitted(trial: Parameters | None, found: State) -> Parameters | None:
+    """Return the trial as the rule allows it, if it does."""
     try:
-        return family.parameters(trial.weights, trial.means, trial.covariances)
+        return None if trial is None else found.rule.admitted(trial, found.parameters)
     except DegenerateCovarianceError:
         return None
 

@@ -35,11 +35,15 @@ class UpdateRule(Protocol):
     def log_prior(self, parameters: Parameters, row_weight: float) -> float:
         """Return what is added to the mean log-likelihood of rows of so much weight."""
 
+    def admitted(self, trial: Parameters, found: Parameters) -> Parameters:
+        """Return an extrapolation of what was found as the rule allows it."""
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether more than the rows says what a component is, so that it may be empty."""
+
     def under(self, prior: Prior | None) -> UpdateRule:
         """Return the same rule with another prior."""
-
-    def on(self, row_weight: float, origin: Array | float) -> UpdateRule:
-        """Return the same rule for rows about another origin, where a unit weighs so much."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,17 @@ class Maximisation:
     def log_prior(self, parameters: Parameters, row_weight: float) -> float:
         """Return the part of the prior in the objective, per unit of row weight."""
         return 0.0 if self.prior is None else self.prior.log_density(parameters) / row_weight
+
+    def admitted(self, trial: Parameters, found: Parameters) -> Parameters:
+        """Return the trial, or the nearest mixture of the family: steps may break a constraint."""
+        if self.family.constraint is None:
+            return trial
+        return self.family.parameters(trial.weights, trial.means, trial.covariances)
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether there is one."""
+        return self.prior is not None
 
     def under(self, prior: Prior | None) -> Maximisation:
         """Return the same rule with another prior."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.model_file import load
 from fastgmm.estimators.priors import ConjugatePrior
 
-__all__ = ["ConjugatePrior", "GaussianMixture", "load"]
+__all__ = ["BayesianGaussianMixture", "ConjugatePrior", "GaussianMixture", "load"]

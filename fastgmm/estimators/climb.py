@@ -162,7 +162,7 @@ class Climb:
     def _regularised(self, best: em.State, sample: Sample) -> tuple[em.State, ...]:
         """Return the best state under a prior, if it has none and a component holds few rows."""
         rule, strengths = best.rule, self.strengths
-        if strengths is None or rule.prior is not None:
+        if strengths is None or rule.prior is not None or not isinstance(rule, em.Maximisation):
             return ()
         if not is_starved(best.parameters, sample):
             return ()
@@ -173,6 +173,8 @@ class Climb:
 
     def _put_elsewhere(self, best: em.State, sample: Sample) -> tuple[em.State, ...]:
         """Return the best state with its failed components elsewhere, if that promises more."""
+        if not isinstance(best.rule, em.Maximisation):
+            return ()
         failing = diagnostics.failing(best.parameters, self.counts(best), best.rule.reg_covar)
         if not 0 < len(failing.components) < len(best.parameters.weights):
             return ()
@@ -295,7 +297,7 @@ def degenerate_warning(
     """
     if not state.trace:  # a start that no M-step has seen
         return None
-    has_prior = state.rule.prior is not None
+    has_prior = state.rule.has_prior
     known = diagnostics.Described(
         n_rows, rows.source.dtype, counts, rows.names, has_prior=has_prior
     )

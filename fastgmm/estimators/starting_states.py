@@ -119,7 +119,7 @@ class Start(NamedTuple):
         ended = [np.ravel(getattr(self.estimator, name)) for name in names]
         return arguments | {"the start": np.concatenate(ended)}
 
-    def moment(self, rule: em.UpdateRule, prepared: Prepared) -> Moment:
+    def moment(self, rule: em.Maximisation, prepared: Prepared) -> Moment:
         """Return the first states, or those that an earlier call has left.
 
         Raises
@@ -147,7 +147,7 @@ class Start(NamedTuple):
         return Moment(tuple(states))
 
     def _drawn(
-        self, rule: em.UpdateRule, sample: Sample, rng: np.random.Generator
+        self, rule: em.Maximisation, sample: Sample, rng: np.random.Generator
     ) -> list[em.State]:
         """Return the states of `n_init` starts, but for those whose covariance collapses.
 
@@ -157,7 +157,8 @@ class Start(NamedTuple):
         for _ in range(self.n_starts if self.estimator.max_iter > 0 else 1):
             try:
                 if states:  # compared under one prior
-                    states.append(self._started(states[0].rule, None, sample, rng))
+                    same = rule.under(states[0].rule.prior)
+                    states.append(self._started(same, None, sample, rng))
                 else:
                     states.append(self._started(rule, self.strengths, sample, rng))
             except DegenerateCovarianceError as failure:
@@ -168,7 +169,7 @@ class Start(NamedTuple):
 
     def _started(
         self,
-        rule: em.UpdateRule,
+        rule: em.Maximisation,
         strengths: Sequence[float] | None,
         sample: Sample,
         rng: np.random.Generator,
@@ -184,7 +185,7 @@ class Start(NamedTuple):
             rule = drawn_together(rule, start, strengths)
         return em.State(rule, start)
 
-    def _last(self, rule: em.UpdateRule, n_features: int) -> em.State:
+    def _last(self, rule: em.Maximisation, n_features: int) -> em.State:
         """Return the state in which the last fit ended."""
         attributes, kind = vars(self.estimator), self.estimator.covariance_type
         shape = (self.estimator.n_components, n_features)
@@ -212,8 +213,8 @@ def start_of(estimator: Any, n_features: int, may_be_warm: bool = True) -> Start
 
 
 def drawn_together(
-    rule: em.UpdateRule, start: Parameters, strengths: Sequence[float]
-) -> em.UpdateRule:
+    rule: em.Maximisation, start: Parameters, strengths: Sequence[float]
+) -> em.Maximisation:
     """Return the rule with a prior of one given strength, at the common covariance of a start."""
     (strength,) = strengths
     common = common_covariance(start.structure, start.weights, start.means, start.covariances)

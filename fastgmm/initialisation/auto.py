@@ -113,7 +113,7 @@ TWINS = 1e-4  # nats per row: candidates nearer to each other count as the same
 
 
 def auto_start(
-    sample: Sample, n_components: int, rule: em.UpdateRule, rng: np.random.Generator
+    sample: Sample, n_components: int, rule: em.Maximisation, rng: np.random.Generator
 ) -> Parameters:
     """Choose the best of several kinds of start by short runs of EM.
 
@@ -121,7 +121,7 @@ def auto_start(
     ----------
     sample : Sample
     n_components : int
-    rule : UpdateRule
+    rule : Maximisation
         For the rows that the sample stands for.
     rng : numpy.random.Generator
 
@@ -147,7 +147,7 @@ def auto_start(
 def regularised_start(
     sample: Sample,
     n_components: int,
-    rule: em.UpdateRule,
+    rule: em.Maximisation,
     strengths: Sequence[float],
     rng: np.random.Generator,
 ) -> Regularised:
@@ -177,14 +177,14 @@ def regularised_start(
         return best._replace(parameters=replace(best.parameters, means=means))
 
 
-def _of_one(sample: Sample, rule: em.UpdateRule) -> Parameters:
+def _of_one(sample: Sample, rule: em.Maximisation) -> Parameters:
     """Return the M-step of a mixture of one component."""
     everything = Members(sample.rows, sample.weights, np.zeros(sample.rows.shape[1]))
     return maximise(sample, [everything], rule.on(1.0 / sample.row_weight, sample.origin))
 
 
 def _otherwise(
-    sample: Sample, n_components: int, rule: em.UpdateRule, rng: np.random.Generator
+    sample: Sample, n_components: int, rule: em.Maximisation, rng: np.random.Generator
 ) -> Parameters:
     """Return the M-step of k-means on standardised features."""
     centres, labels = standardised_k_means(sample, n_components, rng)
@@ -201,7 +201,7 @@ class _Found(NamedTuple):
 
 
 def _best(
-    sample: Sample, n_components: int, rule: em.UpdateRule, rng: np.random.Generator
+    sample: Sample, n_components: int, rule: em.Maximisation, rng: np.random.Generator
 ) -> _Found | None:
     """Return the winner of the short runs; None if all degenerate."""
     centred = sample._replace(origin=np.zeros_like(sample.origin))

@@ -79,7 +79,7 @@ class Scan:
     whole : Sample
     parameters : Parameters
         Distances are measured by the covariance within these components.
-    rule : UpdateRule
+    rule : Maximisation
     rng : numpy.random.Generator
     most, leaf : int
         Rows that are looked at, and those in one leaf.
@@ -95,7 +95,7 @@ class Scan:
         self,
         whole: Sample,
         parameters: Parameters,
-        rule: em.UpdateRule,
+        rule: em.Maximisation,
         rng: np.random.Generator,
         most: int = SCANNED,
         leaf: int = LEAF,
@@ -251,7 +251,7 @@ def with_clumps(
     return state, short
 
 
-def worth_it(rule: em.UpdateRule, whole: Sample) -> float:
+def worth_it(rule: em.Maximisation, whole: Sample) -> float:
     """Return the gain in nats per row that an exchange must make.
 
     As elsewhere, or less where that would pay for a component's parameters by BIC: a clump of 300

@@ -243,7 +243,7 @@ def _assign(
         kmeans.assign(rows[its], weights[its], centres, labels[its], mass[i], sums[i])
 
 
-def maximise(sample: Sample, components: Iterable[Members], rule: em.UpdateRule) -> Parameters:
+def maximise(sample: Sample, components: Iterable[Members], rule: em.Maximisation) -> Parameters:
     """Estimate parameters from the rows of each component.
 
     A component without rows stays at its centre, with the weight of one row and, as far as the

@@ -28,7 +28,7 @@ def start_from(
     sample: Sample,
     method: str,
     n_components: int,
-    rule: em.UpdateRule,
+    rule: em.Maximisation,
     rng: np.random.Generator,
 ) -> Parameters:
     """Find parameters for EM to start from.
@@ -42,7 +42,7 @@ def start_from(
         responsibilities, that follow from its values and the seed; the others label rows by
         the nearest of their centres.
     n_components : int
-    rule : UpdateRule
+    rule : Maximisation
         For the rows that the sample stands for.
     rng : numpy.random.Generator
 

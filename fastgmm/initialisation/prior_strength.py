@@ -120,7 +120,7 @@ def regularised(
 
 
 def regularised_from(
-    starts: Sequence[Parameters], sample: Sample, rule: em.UpdateRule, strengths: Sequence[float]
+    starts: Sequence[Parameters], sample: Sample, rule: em.Maximisation, strengths: Sequence[float]
 ) -> Regularised:
     """Return where starts lead on a sample under the prior that predicts best; likeliest first."""
     centred = sample._replace(origin=np.zeros_like(sample.origin))

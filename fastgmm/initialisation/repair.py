@@ -24,7 +24,7 @@ from fastgmm.passes.subsample import Sample
 
 
 def repaired(
-    parameters: Parameters, failing: Sequence[int], sample: Sample, rule: em.UpdateRule
+    parameters: Parameters, failing: Sequence[int], sample: Sample, rule: em.Maximisation
 ) -> Parameters | None:
     """Return likelier parameters in which failing components split others, or None.
 
@@ -34,7 +34,7 @@ def repaired(
     failing : sequence of int
         Components to move, fewer than all.
     sample : Sample
-    rule : UpdateRule
+    rule : Maximisation
     """
     with one_blas_thread():  # else the bits of a product may follow the number of threads
         centred = sample._replace(origin=np.zeros_like(sample.origin))

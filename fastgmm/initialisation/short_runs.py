@@ -55,11 +55,11 @@ class ShortRuns:
     Parameters
     ----------
     sample : Sample
-    rule : UpdateRule
+    rule : Maximisation
         Of all candidates.
     """
 
-    def __init__(self, sample: Sample, rule: em.UpdateRule) -> None:
+    def __init__(self, sample: Sample, rule: em.Maximisation) -> None:
         self.sample, self.rule = sample, rule
 
     def advance(self, states: Sequence[em.State], n_passes: int) -> list[em.State]:
@@ -362,7 +362,7 @@ def _expectation(
 
 
 def _maximised(
-    batch: Batch, sums: Array, rule: em.UpdateRule, priors: Prior | None
+    batch: Batch, sums: Array, rule: em.Maximisation, priors: Prior | None
 ) -> tuple[Batch, list[int | None]]:
     """Return the M-step of each candidate, and the singular component of each, if any."""
     structure, (n_components, n_candidates, n_features) = batch.structure, batch.means.shape

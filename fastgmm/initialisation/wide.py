@@ -86,7 +86,7 @@ def is_wide(n_components: int, n_features: int) -> bool:
 def wide_start(
     sample: Sample,
     n_components: int,
-    rule: em.UpdateRule,
+    rule: em.Maximisation,
     strengths: Sequence[float],
     rng: np.random.Generator,
 ) -> Regularised | None:
@@ -110,7 +110,7 @@ class _Search:
     """The search for a start on one sample."""
 
     def __init__(
-        self, sample: Sample, n_components: int, rule: em.UpdateRule, rng: np.random.Generator
+        self, sample: Sample, n_components: int, rule: em.Maximisation, rng: np.random.Generator
     ) -> None:
         n_sampled, n_features = sample.rows.shape
         n_rows = max(sample.n_rows, n_sampled)
@@ -230,7 +230,7 @@ class _Search:
 
     def _by_variances(self, divisions: Sequence[Labels]) -> list[Parameters]:
         """Run EM with variances, those of the family if it has no more; the best come first."""
-        rule: em.UpdateRule = em.Maximisation(family("diag"), self.rule.reg_covar)
+        rule: em.Maximisation = em.Maximisation(family("diag"), self.rule.reg_covar)
         if self.structure.is_axis_parallel:
             rule = self.rule.under(None)
         short = ShortRuns(self.fewer, rule)
@@ -261,7 +261,7 @@ class _Judge:
     def __init__(
         self,
         sample: Sample,
-        rule: em.UpdateRule,
+        rule: em.Maximisation,
         origin: Array,
         own_weight: float,
         few: Sample | None,
@@ -317,7 +317,7 @@ class _Judge:
         value = value if np.isfinite(value) else -np.inf
         return _Tried(parameters, found, common, strength, value)
 
-    def _under(self, strength: float | None, common: Array) -> em.UpdateRule:
+    def _under(self, strength: float | None, common: Array) -> em.Maximisation:
         if strength is None:
             return self.rule
         return self.rule.under(Prior(strength / self.own_weight, common) if strength else None)

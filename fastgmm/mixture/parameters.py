@@ -104,6 +104,11 @@ class Parameters:
         """The covariance matrix of every component, (K, d, d)."""
         return self.structure.matrices(self.covariances, *self.means.shape)
 
+    @property
+    def shares(self) -> Array:
+        """What an extrapolation of EM moves in the place of the weights, (K,) of sum 1."""
+        return self.weights
+
     @cached_property
     def log_weights(self) -> Array:
         """What is added to the log density of each component, (K,); -inf for a weight of 0."""

@@ -107,6 +107,16 @@ class SufficientStatistics:
             self, first=self.first - moved, second=self.second - correction, origin=origin
         )
 
+    def of(self, components: npt.NDArray[np.intp]) -> SufficientStatistics:
+        """Return the same statistics with their components in this order."""
+        return replace(
+            self,
+            weight=self.weight[components],
+            first=self.first[components],
+            second=self.second[self.structure.places(components)],
+            origin=self.origin[components],
+        )
+
     @property
     def occupied(self) -> npt.NDArray[np.bool_]:
         """Whether a component has weight enough to divide by, (K,)."""

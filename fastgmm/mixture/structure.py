@@ -80,6 +80,13 @@ class Structure(str, ABC):
     def wishart_rows(self, degrees_of_freedom: float, n_features: int) -> float:
         """Return the rows that an inverse Wishart or gamma distribution counts as, at its mode."""
 
+    @abstractmethod
+    def gamma_shapes(self, degrees_of_freedom: Array, n_features: int) -> Array:
+        """Return the shapes of the gamma variables that a random precision is made of, (..., p).
+
+        Of a Wishart matrix those of its d pivots (Bartlett 1933); else those of the precisions.
+        """
+
     def added(self, reg_covar: float | Array) -> float | Array:
         """Return what is added to each variance; the mean over features where they share it."""
         return reg_covar
@@ -247,6 +254,9 @@ class _Spherical(_Variances):
     def wishart_rows(self, degrees_of_freedom: float, n_features: int) -> float:
         return (degrees_of_freedom + 2.0) / n_features
 
+    def gamma_shapes(self, degrees_of_freedom: Array, n_features: int) -> Array:
+        return 0.5 * n_features * degrees_of_freedom[..., None]
+
     def products(self, a: Array, b: Array) -> Array:
         return np.asarray(2.0 * np.einsum("ki,ki->k", a, b))
 
@@ -293,6 +303,9 @@ class _Diagonal(_Variances):
     def wishart_rows(self, degrees_of_freedom: float, n_features: int) -> float:
         return degrees_of_freedom + 2.0
 
+    def gamma_shapes(self, degrees_of_freedom: Array, n_features: int) -> Array:
+        return 0.5 * np.repeat(degrees_of_freedom[..., None], n_features, axis=-1)
+
     def products(self, a: Array, b: Array) -> Array:
         return 2.0 * a * b
 
@@ -328,6 +341,9 @@ class _Matrices(Structure):
 
     def wishart_rows(self, degrees_of_freedom: float, n_features: int) -> float:
         return degrees_of_freedom + n_features + 1.0
+
+    def gamma_shapes(self, degrees_of_freedom: Array, n_features: int) -> Array:
+        return 0.5 * (degrees_of_freedom[..., None] - np.arange(n_features))
 
     def diagonal(self, covariances: Array) -> Array:
         return np.asarray(np.einsum("...ii->...i", covariances))

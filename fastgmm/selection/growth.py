@@ -56,7 +56,7 @@ class Growth:
     Parameters
     ----------
     sample : Sample
-    rule : em.UpdateRule
+    rule : em.Maximisation
     contest : Contest
         On all rows.
     rng : numpy.random.Generator
@@ -70,7 +70,7 @@ class Growth:
     def __init__(
         self,
         sample: Sample,
-        rule: em.UpdateRule,
+        rule: em.Maximisation,
         contest: Contest,
         rng: np.random.Generator,
         strengths: Sequence[float] = (),
@@ -132,7 +132,7 @@ class Growth:
         for state in sound:
             yield em.State(self.rule, state.parameters), None
 
-    def _under(self, prior: Prior | None, sample: Sample) -> em.UpdateRule:
+    def _under(self, prior: Prior | None, sample: Sample) -> em.Maximisation:
         """Return the rule with a prior, for rows of a part of the sample."""
         of_sample = None if prior is None else prior.on(1.0 / self._own_weight(sample))
         return self.rule.under(of_sample)
@@ -146,7 +146,7 @@ class Growth:
         return self.sample.own_weight * len(fewer.rows) / len(self.sample.rows)
 
     def _alternatives(
-        self, smaller: Parameters | None, count: int, fewer: Sample, rule: em.UpdateRule
+        self, smaller: Parameters | None, count: int, fewer: Sample, rule: em.Maximisation
     ) -> Iterator[Parameters | Exception]:
         """Yield a few divisions of the smaller mixture, and fresh starts."""
         n_cuts = count - (0 if smaller is None else smaller.n_components)
@@ -169,7 +169,7 @@ class Growth:
             yield members(fewer, np.zeros((count, fewer.rows.shape[1])), labels)
 
     def _divisions(
-        self, smaller: Parameters, n_cuts: int, fewer: Sample, rule: em.UpdateRule
+        self, smaller: Parameters, n_cuts: int, fewer: Sample, rule: em.Maximisation
     ) -> Iterator[Parameters | Exception]:
         """Yield the best ways to divide one component, or the best way to divide several."""
         responsibilities = passes.responsibilities(source_of(fewer), smaller)

@@ -67,7 +67,7 @@ def best_cuts(
     return sorted(found, key=lambda cut: -cut.gain)
 
 
-def divided(parameters: Parameters, cuts: Sequence[Cut], rule: em.UpdateRule) -> Parameters:
+def divided(parameters: Parameters, cuts: Sequence[Cut], rule: em.Maximisation) -> Parameters:
     """Replace each component that is cut by its halves; no component is cut twice.
 
     Raises

@@ -24,6 +24,7 @@ from fastgmm.errors import (
     warn,
 )
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.posterior import Posterior
 from fastgmm.mixture.prior import Prior
 from fastgmm.storage import archive
 from fastgmm.storage.archive import Arrays, Header
@@ -33,7 +34,9 @@ from fastgmm.storage.fit_identity import Identity, differences
 KIND = "checkpoint"
 NO_NUMBERS = ("rule", "trace", "outcome", "failure")  # fields of a state with a form of their own
 # what the other fields may be: frozen dataclasses of numbers, texts and arrays
-CLASSES: dict[str, Any] = {"Parameters": Parameters, "Acceleration": Acceleration, "Prior": Prior}
+CLASSES: dict[str, Any] = {
+    each.__name__: each for each in (Parameters, Posterior, Acceleration, Prior)
+}
 # A write is safe from the end of its process at once: 1.2 ms for six components. The disk is waited
 # for in this share of the time at most, since some take 20 ms; a crash of the machine then loses a
 # second or two of work.

@@ -46,6 +46,21 @@ GAUSSIAN_MIXTURE: Constraints = EM | {
     "verbose": ["verbose"],
     "verbose_interval": [Interval(Integral, 1, None, closed="left")],
 }
+POSITIVE: list[Any] = [Interval(Real, 0.0, None, closed="neither"), None]
+BAYESIAN_GAUSSIAN_MIXTURE: Constraints = {
+    name: allowed
+    for name, allowed in GAUSSIAN_MIXTURE.items()
+    if name not in ("prior", "weights_init", "means_init", "precisions_init", "step_power")
+} | {
+    "weight_concentration_prior_type": [
+        StrOptions({"dirichlet_process", "dirichlet_distribution"})
+    ],
+    "weight_concentration_prior": POSITIVE,
+    "mean_precision_prior": POSITIVE,
+    "mean_prior": ["array-like", None],
+    "degrees_of_freedom_prior": POSITIVE,
+    "covariance_prior": ["array-like", *POSITIVE],
+}
 AUTO_GAUSSIAN_MIXTURE: Constraints = EM | {
     "n_components": [Interval(Integral, 1, None, closed="left"), "array-like"],
     "covariance_type": [str, "array-like"],

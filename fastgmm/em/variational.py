@@ -1,0 +1,68 @@
+"""The variational update: from sufficient statistics to what is known of the parameters.
+
+Bishop (2006), Pattern Recognition and Machine Learning, equations 10.57 to 10.63.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastgmm.covariance import Family
+from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.posterior import Hyperparameters, Posterior
+from fastgmm.mixture.statistics import SufficientStatistics
+
+
+@dataclass(frozen=True)
+class Variational:
+    """Variational Bayes under fixed hyperparameters.
+
+    The objective is the lower bound of the logarithm of the evidence, with all constants, per unit
+    of row weight.
+    """
+
+    family: Family
+    reg_covar: float | Array
+    hyperparameters: Hyperparameters
+
+    @property
+    def prior(self) -> None:
+        """Nothing: the prior of a maximum is another."""
+
+    def estimate(self, statistics: SufficientStatistics, previous: Parameters | None) -> Posterior:
+        """Return the posterior of highest bound for these responsibilities.
+
+        Components come in descending order of their weights where that raises the bound.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            If a covariance is not finite or not positive definite.
+        """
+        known, weight = self.hyperparameters, np.where(statistics.occupied, statistics.weight, 0.0)
+        if known.sorts(weight):
+            statistics = statistics.of(np.argsort(-weight, kind="stable"))
+            weight = np.where(statistics.occupied, statistics.weight, 0.0)
+        return known.posterior(weight, statistics.means, statistics.central, self.reg_covar)
+
+    def log_prior(self, parameters: Parameters, row_weight: float) -> float:
+        """Return the divergence of the posterior from the prior, per unit of row weight."""
+        assert isinstance(parameters, Posterior)
+        return -self.hyperparameters.divergence(parameters) / row_weight
+
+    def admitted(self, trial: Parameters, found: Parameters) -> Posterior:
+        """Return the posterior of an extrapolation, for rows of the same weight."""
+        assert isinstance(found, Posterior)
+        return self.hyperparameters.moved(found, trial)
+
+    @property
+    def has_prior(self) -> bool:
+        """Yes."""
+        return True
+
+    def under(self, prior: object) -> Variational:
+        """Return the same rule."""
+        return self

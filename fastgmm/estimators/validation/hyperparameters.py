@@ -1,0 +1,149 @@
+"""Checks of the priors of `BayesianGaussianMixture`, and their defaults from the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+
+from fastgmm.covariance import Family, family
+from fastgmm.errors import DataError
+from fastgmm.estimators.validation import mixture_arrays
+from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.posterior import Hyperparameters
+from fastgmm.mixture.statistics import SufficientStatistics
+from fastgmm.mixture.structure import Structure
+from fastgmm.parallel.blas import one_blas_thread
+
+PROCESS, DISTRIBUTION = "dirichlet_process", "dirichlet_distribution"
+SINGULAR = 1e-6  # of a deviation, what the other features leave of it
+
+
+def check(estimator: Any, n_features: int) -> None:
+    """Refuse priors that are none, before the rows are read.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, its value and the rule.
+    """
+    given = estimator.degrees_of_freedom_prior
+    if given is not None and given <= n_features - 1:
+        raise ValueError(
+            "The parameter 'degrees_of_freedom_prior' should be greater than "
+            f"{n_features - 1}, but got {given:.3f}. With rows of {n_features} feature(s) a "
+            "precision has no density else; leave it out for the number of features."
+        )
+    _given_mean(estimator, n_features)
+    _given_covariance(estimator, family(estimator.covariance_type), n_features)
+
+
+def hyperparameters(
+    estimator: Any,
+    everything: SufficientStatistics,
+    reg_covar: float | Array,
+    names: tuple[str, ...] | None,
+) -> Hyperparameters:
+    """Return the priors as given, and what is not given from the statistics of all rows as one.
+
+    Raises
+    ------
+    DataError
+        If the rows' own covariance is no prior, since features are constant or repeat others.
+    """
+    known, n_features = family(estimator.covariance_type), everything.means.shape[1]
+    mean, covariance = (
+        _given_mean(estimator, n_features),
+        _given_covariance(estimator, known, n_features),
+    )
+    if covariance is None:
+        covariance = _covariance(known.structure, everything, reg_covar, names)
+    concentration = estimator.weight_concentration_prior
+    precision, degrees = estimator.mean_precision_prior, estimator.degrees_of_freedom_prior
+    return Hyperparameters(
+        known.structure,
+        1.0 / estimator.n_components if concentration is None else float(concentration),
+        estimator.weight_concentration_prior_type == PROCESS,
+        1.0 if precision is None else float(precision),
+        everything.means[0] if mean is None else mean,
+        float(n_features if degrees is None else degrees),
+        covariance,
+    )
+
+
+def _given_mean(estimator: Any, n_features: int) -> Array | None:
+    if estimator.mean_prior is None:
+        return None
+    mean = _numbers(estimator.mean_prior, "mean_prior")
+    return _shaped(mean, (n_features,), "mean_prior")
+
+
+def _given_covariance(estimator: Any, known: Family, n_features: int) -> Array | None:
+    if estimator.covariance_prior is None:
+        return None
+    covariance = _numbers(estimator.covariance_prior, "covariance_prior")
+    structure, kind = known.structure, estimator.covariance_type
+    shape = structure.shape(1, n_features)
+    one = shape if structure.is_shared else shape[1:]
+    covariance = _shaped(covariance, one, f"{kind} covariance_prior")
+    of_all = covariance if structure.is_shared else covariance[None]
+    mixture_arrays.checked_matrices(of_all, f"{kind} covariance_prior", kind, 1, n_features)
+    return covariance
+
+
+def _numbers(values: Any, name: str) -> Array:
+    found = check_array(values, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
+    return np.asarray(found, dtype=np.float64)
+
+
+def _shaped(array: Array, shape: tuple[int, ...], name: str) -> Array:
+    if array.shape != shape:
+        raise ValueError(
+            f"The parameter {name!r} should have the shape of {shape}, but got {array.shape}."
+        )
+    return array
+
+
+def _covariance(
+    structure: Structure,
+    everything: SufficientStatistics,
+    reg_covar: float | Array,
+    names: tuple[str, ...] | None,
+) -> Array:
+    """Return the covariance of all rows, as scikit-learn divides it: by one row less.
+
+    One that is singular is no prior: then `reg_covar` is added to each variance.
+    """
+    scatter, weight = everything.central[0], everything.row_weight
+    matrix = np.array(scatter if scatter.ndim == 2 else np.diag(scatter))
+    matrix /= weight - 1.0 if weight > 1.0 else weight
+    if not _is_sound(structure, matrix):
+        matrix += np.diag(np.broadcast_to(reg_covar, len(matrix)))
+        if not _is_sound(structure, matrix):
+            worst = int(np.argmin(np.diag(matrix)))
+            name = f"feature {worst}" if names is None else f"feature {names[worst]!r}"
+            raise DataError(
+                f"the covariance of the rows is singular ({name} has the least variance, "
+                f"{matrix[worst, worst]:.3g}), so that it is no prior; drop features that are "
+                "constant or repeat others, give covariance_prior, or increase reg_covar"
+            )
+    return np.array(structure.narrowed(matrix))
+
+
+@one_blas_thread()
+def _is_sound(structure: Structure, matrix: Array) -> bool:
+    """Whether what the structure keeps of a covariance has a determinant."""
+    variances = np.diag(matrix)
+    if not structure.tells_features_apart:
+        return bool(variances.mean() > 0.0)
+    if not np.all(variances > 0.0):
+        return False
+    if structure.is_axis_parallel:
+        return True
+    deviations = np.sqrt(variances)
+    try:
+        pivots = np.linalg.cholesky(matrix / np.outer(deviations, deviations))
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.diag(pivots).min() > SINGULAR)

@@ -1,0 +1,264 @@
+"""What is known of a mixture after the rows: distributions of its weights, means and covariances.
+
+Variational Bayes (Attias 2000; Bishop 2006, section 10.2): a Dirichlet distribution of the weights,
+or the sticks of a Dirichlet process (Blei and Jordan 2006); a normal distribution of each mean
+given its covariance; a Wishart distribution of each precision, or gamma distributions of those of
+each feature ("diag") or component ("spherical").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import betaln, digamma, gammaln
+
+from fastgmm.mixture.arrays import Array, read_only
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.structure import Structure
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior(Parameters):
+    """Parameters that are known but for the spread that is left.
+
+    `weights` and `means` are expected values, `covariances` the inverses of the expected
+    precisions. As a mixture of normal distributions, with expected logarithms in the place of the
+    logarithms of weights and volumes, they make the E step (Bishop 2006, equations 10.64 to 10.67).
+    """
+
+    weight_concentration: Array  # (K,) of a Dirichlet distribution, or (2, K) of sticks
+    mean_precision: Array  # (K,) rows that each mean is known from
+    degrees_of_freedom: Array  # (K,) of each precision; () of one that all share
+    reg_covar: Array | float = 0.0  # noise of each row's features, (d,) or one for all
+
+    def __post_init__(self) -> None:
+        """Make the arrays float64 and read-only."""
+        super().__post_init__()
+        for name in ("weight_concentration", "mean_precision", "degrees_of_freedom"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """Rebuild through the constructor."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
+    @property
+    def shares(self) -> Array:
+        """The rows that each mean is known from, as parts of all: never 0, as a weight may be."""
+        return np.asarray(self.mean_precision / self.mean_precision.sum())
+
+    @property
+    def log_weights(self) -> Array:
+        """What is added to the log density of each component, (K,)."""
+        shapes = self.structure.gamma_shapes(self.degrees_of_freedom, self.n_features)
+        n_features, per_shape = self.n_features, self.n_features / shapes.shape[-1]
+        volumes = per_shape * (digamma(shapes) - np.log(per_shape)).sum(axis=-1)
+        volumes = volumes - n_features * np.log(0.5 * self.degrees_of_freedom)
+        spread = n_features / self.mean_precision + self._noise()
+        return read_only(expected_log_weights(self.weight_concentration) + 0.5 * (volumes - spread))
+
+    def log_predictive(self, rows: Array) -> Array:
+        """Return the log density of new rows (m, d), given those that the posterior is of, (m,).
+
+        A mixture of Student's t-distributions, whose weights are the expected ones (Bishop 2006,
+        equation 10.81); of "diag" each component's is a product of one per feature.
+        """
+        structure, n_features = self.structure, self.n_features
+        degrees = np.broadcast_to(self.degrees_of_freedom, len(self.means))
+        shapes = structure.gamma_shapes(degrees, n_features)
+        # f and f times the scale, in units of the covariances; of each independent part
+        f = 2.0 * shapes[:, -1]
+        scales = (1.0 + 1.0 / self.mean_precision) * degrees * (n_features / shapes.shape[1])
+        with np.errstate(divide="ignore"):
+            found = np.full(len(rows), -np.inf)
+            log_weights = np.log(self.weights)
+        for k, log_weight in enumerate(log_weights):  # one after the other, to hold no n x K
+            factors = self.precisions_cholesky[structure.places(slice(k, k + 1))]
+            (distances,) = structure.distances(rows, self.means[k : k + 1], factors)
+            size = n_features / distances.shape[1]  # features per part
+            half = 0.5 * (f[k] + size)
+            peak = distances.shape[1] * (gammaln(half) - gammaln(0.5 * f[k]))
+            peak -= 0.5 * n_features * np.log(np.pi * scales[k])
+            volumes = np.broadcast_to(np.log(structure.diagonal(factors)), (1, n_features))
+            peak += float(volumes.sum())
+            tails = half * np.log1p(distances / scales[k]).sum(axis=1)
+            found = np.logaddexp(found, log_weight + peak - tails)
+        return found
+
+    def _noise(self) -> Array:
+        """Return what rows with such noise are farther from each mean, in expectation, (K,)."""
+        structure = self.structure
+        added = np.broadcast_to(structure.added(self.reg_covar), self.n_features)
+        precisions = np.broadcast_to(structure.diagonal(self.precisions), self.means.shape)
+        return np.asarray((precisions * added).sum(axis=-1))
+
+
+@dataclass(frozen=True, eq=False)
+class Hyperparameters:
+    """What is known of a mixture before the rows, in the same distributions."""
+
+    structure: Structure
+    concentration: float  # of each weight, or of the process
+    is_process: bool
+    mean_precision: float
+    mean: Array  # (d,)
+    degrees_of_freedom: float
+    covariance: Array  # inverse scale of a precision, in the structure's shape for one component
+
+    def posterior(
+        self, weight: Array, means: Array, scatter: Array, reg_covar: float | Array = 0.0
+    ) -> Posterior:
+        """Return what is known after rows.
+
+        Parameters
+        ----------
+        weight : ndarray of shape (K,)
+            Of each component's rows.
+        means : ndarray of shape (K, d)
+            Of these rows; anything where there are none.
+        scatter : ndarray
+            Their summed products about these means, in the structure's shape.
+        reg_covar : float or ndarray of shape (d,)
+            Added to the variances of the rows.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            If a covariance is not finite or not positive definite.
+        """
+        structure, (_, n_features) = self.structure, means.shape
+        mass = np.asarray(structure.mass(weight))
+        mean_precision = self.mean_precision + weight
+        degrees_of_freedom = self.degrees_of_freedom + mass
+        away = means - self.mean
+        part = (self.mean_precision * weight / mean_precision)[:, None]
+        total = scatter + structure.products(0.5 * part * away, away)
+        total = self.covariance + total / structure.divisor(np.ones_like(weight), 1.0, n_features)
+        covariances = total / _over(degrees_of_freedom, total)
+        if np.any(reg_covar):
+            added = np.broadcast_to(structure.added(reg_covar), n_features)
+            share = (mass / degrees_of_freedom)[..., None]
+            covariances = covariances + _diagonal(structure, share * added)
+        concentration = self._concentration(weight)
+        return Posterior(
+            structure,
+            expected_weights(concentration),
+            self.mean + (weight / mean_precision)[:, None] * away,
+            covariances,
+            structure.factors(covariances),
+            concentration,
+            mean_precision,
+            degrees_of_freedom,
+            reg_covar,
+        )
+
+    def moved(self, found: Posterior, trial: Parameters) -> Posterior:
+        """Return a posterior with the means and covariances of a trial.
+
+        The rows of its components follow from the trial's weights, which are the `shares`.
+        """
+        total = found.mean_precision.sum()
+        weight = np.maximum(trial.weights * total - self.mean_precision, 0.0)
+        weight *= (total - self.mean_precision * len(weight)) / weight.sum()
+        concentration = self._concentration(weight)
+        return replace(
+            found,
+            weights=expected_weights(concentration),
+            means=trial.means,
+            covariances=trial.covariances,
+            precisions_cholesky=trial.precisions_cholesky,
+            weight_concentration=concentration,
+            mean_precision=self.mean_precision + weight,
+            degrees_of_freedom=self.degrees_of_freedom + np.asarray(self.structure.mass(weight)),
+        )
+
+    def _concentration(self, weight: Array) -> Array:
+        if not self.is_process:
+            return self.concentration + weight
+        after = np.append(np.cumsum(weight[:0:-1])[::-1], 0.0)  # of the components that follow
+        return np.array([1.0 + weight, self.concentration + after])
+
+    def sorts(self, weight: Array) -> bool:
+        """Whether the bound is higher with components in descending order of their weights.
+
+        Sticks of a process prefer it (Kurihara, Welling and Teh 2007).
+        """
+        if not self.is_process:
+            return False
+        ordered = np.sort(weight)[::-1]
+        here, there = (betaln(*self._concentration(each)).sum() for each in (weight, ordered))
+        return bool(there > here)
+
+    def divergence(self, posterior: Posterior) -> float:
+        """Return the Kullback-Leibler divergence of a posterior from this prior."""
+        parts = (
+            self._of_weights(posterior.weight_concentration),
+            self._of_means(posterior),
+            self._of_precisions(posterior),
+        )
+        return float(sum(parts))
+
+    def _of_weights(self, found: Array) -> float:
+        if self.is_process:
+            a, b = found
+            terms = betaln(1.0, self.concentration) - betaln(a, b)
+            terms += (a - 1.0) * digamma(a) + (b - self.concentration) * digamma(b)
+            terms -= (a - 1.0 + b - self.concentration) * digamma(a + b)
+            return float(terms.sum())
+        n_components, before = len(found), self.concentration
+        total = gammaln(found.sum()) - gammaln(n_components * before)
+        terms = (found - before) * (digamma(found) - digamma(found.sum()))
+        return float(total + (gammaln(before) - gammaln(found) + terms).sum())
+
+    def _of_means(self, posterior: Posterior) -> float:
+        ratios = self.mean_precision / posterior.mean_precision
+        factors, means = posterior.precisions_cholesky, posterior.means
+        distances = self.structure.distances(self.mean[None], means, factors).sum(axis=(1, 2))
+        spread = posterior.n_features * (ratios - 1.0 - np.log(ratios))
+        return 0.5 * float((spread + self.mean_precision * distances).sum())
+
+    def _of_precisions(self, posterior: Posterior) -> float:
+        structure, n_features = self.structure, posterior.n_features
+        before, found = np.asarray(self.degrees_of_freedom), posterior.degrees_of_freedom
+        factors = posterior.precisions_cholesky
+        each = factors[None] if structure.is_shared else factors
+        misfit = structure.misfit(self.covariance / before, each, n_features).sum()
+        shapes = structure.gamma_shapes(found, n_features)
+        logs = n_features / shapes.shape[-1] * digamma(shapes).sum(axis=-1)
+        terms = before * n_features * (np.log(found / before) + 1.0) - found * n_features
+        terms = 0.5 * (terms + (found - before) * logs) - gammaln(shapes).sum(axis=-1)
+        terms = terms + gammaln(structure.gamma_shapes(before, n_features)).sum(axis=-1)
+        return float(0.5 * before * misfit + terms.sum())
+
+
+def expected_weights(concentration: Array) -> Array:
+    """Return the expected weights, (K,); those of sticks are divided by their sum."""
+    if concentration.ndim == 1:
+        return np.asarray(concentration / concentration.sum())
+    a, b = concentration
+    left = np.append(1.0, np.cumprod(b / (a + b))[:-1])
+    weights = a / (a + b) * left
+    return np.asarray(weights / weights.sum())
+
+
+def expected_log_weights(concentration: Array) -> Array:
+    """Return the expected logarithms of the weights, (K,)."""
+    if concentration.ndim == 1:
+        return np.asarray(digamma(concentration) - digamma(concentration.sum()))
+    a, b = concentration
+    total = digamma(a + b)
+    left = np.append(0.0, np.cumsum(digamma(b) - total)[:-1])
+    return np.asarray(digamma(a) - total + left)
+
+
+def _over(mass: Array, covariances: Array) -> Array:
+    """Let masses stand for the covariances along the first axes."""
+    return mass.reshape(mass.shape + (1,) * (covariances.ndim - mass.ndim))
+
+
+def _diagonal(structure: Structure, variances: Array) -> Array:
+    """Return covariances with these variances (..., d), and nothing beside them."""
+    if not structure.is_axis_parallel:
+        return np.asarray(variances[..., None] * np.eye(variances.shape[-1]))
+    return variances if structure.tells_features_apart else variances[..., 0]

@@ -120,7 +120,13 @@ PRODUCTS = {"convolve", "corrcoef", "correlate", "cov", "dot", "inner", "matmul"
 PRODUCTS |= {"multivariate_normal", "polyfit", "tensordot", "vdot", "vecdot", "vecmat"}
 PRODUCTS |= {"get_cython_function_address"}
 LIBRARIES = ("fastgmm.mixture.factorisation", "numpy.linalg", "scipy", "sklearn")
-PLAIN = ("sklearn.base", "sklearn.callback", "sklearn.exceptions", "sklearn.utils")  # no numbers
+PLAIN = (  # no sums
+    "scipy.special",
+    "sklearn.base",
+    "sklearn.callback",
+    "sklearn.exceptions",
+    "sklearn.utils",
+)
 # Applies a factor to each matrix in its own guard: another for each would cost a third of its time
 EACH = "factorisation.of_each"
 # What is to be guarded; and a show, whose rivals are timed with threads of their own

@@ -34,6 +34,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     covariance_type: str
     random_state: random_states.RandomState
     _fitted_names: tuple[str, ...] = FITTED  # of the attributes that a fit replaces
+    _numbers: tuple[str, ...] = ()  # of those beyond any mixture's that a model file keeps
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
         """Most probable component of each row.
@@ -98,71 +99,6 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         """
         totals = criteria.totals_of(*self._scoring(X, sample_weight))
         return totals.log_likelihood / totals.row_weight
-
-    def aic(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Akaike's information criterion on the rows of X; the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or a source
-        sample_weight : array-like of shape (n_samples,), optional
-            Weight of each row.
-
-        Returns
-        -------
-        float
-
-        Warns
-        -----
-        WeightsWarning
-            If the weights sum to less than the number of rows.
-        """
-        return self._criterion("aic", X, sample_weight)
-
-    def bic(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Bayesian information criterion on the rows of X; the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or a source
-        sample_weight : array-like of shape (n_samples,), optional
-            Weight of each row; their sum replaces the number of rows.
-
-        Returns
-        -------
-        float
-
-        Warns
-        -----
-        WeightsWarning
-            If the weights sum to less than the number of rows.
-        """
-        return self._criterion("bic", X, sample_weight)
-
-    def icl(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Integrated completed likelihood criterion on the rows of X; the lower the better.
-
-        BIC minus twice the summed log probability of each row's likeliest component, a penalty on
-        rows that lie between components (Biernacki, Celeux and Govaert 2000; R's mclust has the
-        opposite sign).
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or a source
-            Read once, block by block.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weight of each row; their sum replaces the number of rows.
-
-        Returns
-        -------
-        float
-
-        Warns
-        -----
-        WeightsWarning
-            If the weights sum to less than the number of rows.
-        """
-        return self._criterion("icl", X, sample_weight)
 
     def threshold(
         self,
@@ -275,6 +211,75 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     ) -> tuple[Source, Parameters]:
         parameters = self._parameters()
         return inputs.to_score(self, X, sample_weight, parameters.n_features), parameters
+
+
+class LikelihoodMixture(Mixture):
+    """A mixture of highest likelihood, which is judged by criteria that subtract a penalty."""
+
+    def aic(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Akaike's information criterion on the rows of X; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+        sample_weight : array-like of shape (n_samples,), optional
+            Weight of each row.
+
+        Returns
+        -------
+        float
+
+        Warns
+        -----
+        WeightsWarning
+            If the weights sum to less than the number of rows.
+        """
+        return self._criterion("aic", X, sample_weight)
+
+    def bic(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Bayesian information criterion on the rows of X; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+        sample_weight : array-like of shape (n_samples,), optional
+            Weight of each row; their sum replaces the number of rows.
+
+        Returns
+        -------
+        float
+
+        Warns
+        -----
+        WeightsWarning
+            If the weights sum to less than the number of rows.
+        """
+        return self._criterion("bic", X, sample_weight)
+
+    def icl(self, X: Any, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Integrated completed likelihood criterion on the rows of X; the lower the better.
+
+        BIC minus twice the summed log probability of each row's likeliest component, a penalty on
+        rows that lie between components (Biernacki, Celeux and Govaert 2000; R's mclust has the
+        opposite sign).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            Read once, block by block.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weight of each row; their sum replaces the number of rows.
+
+        Returns
+        -------
+        float
+
+        Warns
+        -----
+        WeightsWarning
+            If the weights sum to less than the number of rows.
+        """
+        return self._criterion("icl", X, sample_weight)
 
     def _criterion(self, name: str, X: Any, sample_weight: npt.ArrayLike | None) -> float:
         source, parameters = self._scoring(X, sample_weight)

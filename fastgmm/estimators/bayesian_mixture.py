@@ -18,7 +18,7 @@ from fastgmm.covariance import family
 from fastgmm.em import stepwise
 from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.estimators import fitting
+from fastgmm.estimators import fitting, model_file
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.callbacks import Verbose
 from fastgmm.estimators.climb import Climb, Prepared
@@ -45,10 +45,11 @@ PRIORS = (
     "degrees_of_freedom_prior_",
     "covariance_prior_",
 )
-OF_MAXIMA = ("log_prior_", "prior_strength_", "prior_covariance_")  # other fits have these
+OF_OTHER_FITS = ("log_prior_", "prior_strength_", "prior_covariance_", "_first_rows")
 HELD = 0.5  # rows, from which on a component is active
 
 
+@model_file.register
 class BayesianGaussianMixture(Mixture):
     """Gaussian mixture by variational Bayes, a drop-in replacement for scikit-learn's.
 
@@ -129,7 +130,7 @@ default="dirichlet_process"
         to the same rows over numbers of components, priors and covariance types.
     lower_bounds_ : list of float
         `lower_bound_` after each pass; it never falls but by rounding.
-    weight_concentration_ : tuple of two ndarrays of shape (n_components,), or ndarray
+    weight_concentration_ : ndarray of shape (2, n_components) or (n_components,)
         Both parameters of each stick's beta distribution; or those of the Dirichlet distribution.
     mean_precision_ : ndarray of shape (n_components,)
         Rows that each mean is known from.
@@ -180,7 +181,12 @@ default="dirichlet_process"
     _parameter_constraints: ClassVar[constructor.Constraints] = (
         constructor.BAYESIAN_GAUSSIAN_MIXTURE
     )
-    _fitted_names = (*FITTED, *POSTERIOR, *PRIORS, "n_active_")
+    _numbers = (*POSTERIOR, *PRIORS)
+    _fitted_names = (
+        *(name for name in FITTED if name not in OF_OTHER_FITS),
+        *_numbers,
+        "n_active_",
+    )
 
     def __init__(
         self,
@@ -335,6 +341,16 @@ default="dirichlet_process"
             return passes.predictive_log_densities(source, parameters)
         return passes.log_likelihoods(source, parameters)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file that `fastgmm.load` reads, as `GaussianMixture.save` does.
+
+        Parameters
+        ----------
+        path : str or path-like
+        """
+        self._parameters()
+        model_file.save(self, path)
+
     def prune(self) -> GaussianMixture:
         """Return the mixture of the components that hold rows.
 
@@ -474,9 +490,9 @@ class BayesianClimb(Climb):
         found, rule = best.parameters, best.rule
         assert isinstance(found, Posterior)
         assert isinstance(rule, em.Variational)
-        attributes = super().attributes()
-        for name in OF_MAXIMA:
-            del attributes[name]
+        attributes = {
+            name: value for name, value in super().attributes().items() if name not in OF_OTHER_FITS
+        }
         attributes |= attributes_of_posterior(found, rule.hyperparameters)
         row = self.weigh_rows() / self.count_rows()
         return attributes | {"n_active_": int(np.sum(held(attributes) >= HELD * row))}
@@ -485,7 +501,8 @@ class BayesianClimb(Climb):
 def of_all_rows(source: Source, sample: Sample, is_axis_parallel: bool) -> SufficientStatistics:
     """Return the statistics of all rows as one component's, by a pass."""
     variances = np.maximum(feature_variances(sample), np.finfo(np.float64).tiny ** 0.5)
-    origin = sample.origin + sample.weights @ sample.rows / sample.weights.sum()
+    weights = sample.weights / sample.weights.sum()
+    origin = sample.origin + np.einsum("i,ij->j", weights, sample.rows)
     covariances = variances if is_axis_parallel else np.diag(variances)
     structure = "diagonal" if is_axis_parallel else "full"
     one = Parameters.from_covariances(structure, [1.0], origin[None], covariances[None])
@@ -500,11 +517,10 @@ def held(attributes: Mapping[str, Any]) -> Array:
 
 def attributes_of_posterior(found: Posterior, before: Hyperparameters) -> dict[str, Any]:
     """Return what a posterior has beside a mixture, and the prior, as scikit-learn names it."""
-    concentration = np.array(found.weight_concentration)
     shared = found.degrees_of_freedom.ndim == 0
     covariance = np.array(before.covariance)
     return {
-        "weight_concentration_": tuple(concentration) if before.is_process else concentration,
+        "weight_concentration_": np.array(found.weight_concentration),
         "mean_precision_": np.array(found.mean_precision),
         "degrees_of_freedom_": float(found.degrees_of_freedom)
         if shared
@@ -522,21 +538,30 @@ def posterior_of(
 ) -> Posterior:
     """Return the posterior that the public attributes stand for."""
     mixture = parameters_of(attributes, covariance_type)
-    degrees = np.asarray(attributes["degrees_of_freedom_"], dtype=np.float64)
-    shape = () if mixture.structure.is_shared else (mixture.n_components,)
-    if degrees.shape != shape:
-        raise ValueError(
-            f"the attribute 'degrees_of_freedom_' should have the shape of {shape}, but has "
-            f"{degrees.shape}"
-        )
+    each = (mixture.n_components,)
+    concentration = _positive(attributes, "weight_concentration_", (2, *each), each)
+    precision = _positive(attributes, "mean_precision_", each)
+    shape = () if mixture.structure.is_shared else each
+    degrees = _positive(attributes, "degrees_of_freedom_", shape)
     return Posterior(
         mixture.structure,
         mixture.weights,
         mixture.means,
         mixture.covariances,
         mixture.precisions_cholesky,
-        np.array(attributes["weight_concentration_"], dtype=np.float64),
-        np.asarray(attributes["mean_precision_"], dtype=np.float64),
+        concentration,
+        precision,
         degrees,
         reg_covar,
     )
+
+
+def _positive(attributes: Mapping[str, Any], name: str, *shapes: tuple[int, ...]) -> Array:
+    """Return an attribute of one of these shapes."""
+    array = np.asarray(attributes[name], dtype=np.float64)
+    if array.shape not in shapes or not np.all((array > 0.0) & np.isfinite(array)):
+        raise ValueError(
+            f"the attribute {name!r} should be positive numbers in the shape of "
+            f"{' or '.join(map(str, shapes))}, but is {array!r}"
+        )
+    return array

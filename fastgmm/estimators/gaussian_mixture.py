@@ -14,7 +14,7 @@ from sklearn.utils.metadata_routing import UNUSED
 from fastgmm import em, passes
 from fastgmm.covariance import family
 from fastgmm.estimators import fitting, model_file, partial_fit
-from fastgmm.estimators.base import Mixture
+from fastgmm.estimators.base import LikelihoodMixture
 from fastgmm.estimators.callbacks import Verbose
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.fit_guards import fitted_once
@@ -28,7 +28,7 @@ from fastgmm.sources import Source
 
 
 @model_file.register
-class GaussianMixture(Mixture):
+class GaussianMixture(LikelihoodMixture):
     """Gaussian mixture fitted by EM, a drop-in replacement for scikit-learn's.
 
     Parameters

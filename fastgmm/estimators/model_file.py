@@ -26,11 +26,18 @@ HISTORY = (
     "log_prior_",
     "prior_strength_",
     "read_as_",
+    "n_active_",
 )
 BOUNDS = ("lower_bound_", "lower_bounds_")  # kept as arrays, since JSON has no infinity
 Class = TypeVar("Class", bound=type)
 CLASSES: dict[str, Any] = {}  # that are written, by the name that a file has for them
-STARTS = ("weights_init", "means_init", "precisions_init")
+ARRAYS = (  # among the constructor's parameters
+    "weights_init",
+    "means_init",
+    "precisions_init",
+    "mean_prior",
+    "covariance_prior",
+)
 
 
 def register(estimator: Class) -> Class:
@@ -43,8 +50,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     """Write the public attributes and the constructor's parameters."""
     fitted = _complete(model)
     settings = model.get_params(deep=False)
-    starts = {name: settings.pop(name) for name in STARTS}
-    if isinstance(settings["prior"], ConjugatePrior):
+    given = {name: settings.pop(name) for name in ARRAYS if np.ndim(settings.get(name)) > 0}
+    if isinstance(settings.get("prior"), ConjugatePrior):
         settings["prior"] = settings["prior"].settings()
     if not isinstance(settings["random_state"], Integral):
         settings["random_state"] = None
@@ -52,14 +59,15 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         "class": next(name for name, known in CLASSES.items() if isinstance(model, known)),
         "fastgmm": __version__,
         "settings": {name: _plain(value) for name, value in settings.items()},
-        "history": {name: _plain(fitted[name]) for name in HISTORY},
+        "history": {name: _plain(fitted[name]) for name in HISTORY if name in model._fitted_names},
         "feature_names": _names(fitted),
     }
     arrays = {name: fitted[name] for name in MODEL}
-    arrays |= {name: np.asarray(fitted[name], dtype=np.float64) for name in BOUNDS}
-    if fitted["prior_covariance_"] is not None:
+    numbers = (*BOUNDS, *(name for name in model._numbers if name in fitted))
+    arrays |= {name: np.asarray(fitted[name], dtype=np.float64) for name in numbers}
+    if fitted.get("prior_covariance_") is not None:
         arrays["prior_covariance_"] = np.asarray(fitted["prior_covariance_"])
-    arrays |= {name: np.asarray(value) for name, value in starts.items() if value is not None}
+    arrays |= {name: np.asarray(value) for name, value in given.items()}
     archive.write(path, header, arrays)
 
 
@@ -96,10 +104,12 @@ def _complete(model: Any) -> dict[str, Any]:
     dtype = np.asarray(attributes["means_"]).dtype
     dtype = dtype if dtype == np.float32 else np.dtype(np.float64)
     complete = attributes_of(parameters, dtype, names=None) | history_of(None, n_rows=0)
-    return complete | {
+    complete["n_active_"] = parameters.n_components
+    complete |= {
         name: value if name not in MODEL else np.asarray(value, dtype=dtype)
         for name, value in attributes.items()
     }
+    return {name: value for name, value in complete.items() if name in model._fitted_names}
 
 
 def _plain(value: Any) -> Any:
@@ -116,11 +126,12 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
     if header["class"] not in CLASSES:
         known = ", ".join(map(repr, CLASSES))
         raise ValueError(f"its class is {header['class']!r}, and those that are read are {known}")
-    starts = {name: arrays[name] for name in STARTS if name in arrays}
-    settings = {"prior": None} | header["settings"]  # a file from before there were priors
-    if isinstance(settings["prior"], Mapping):
+    settings = header["settings"] | {name: arrays[name] for name in ARRAYS if name in arrays}
+    if isinstance(settings.get("prior"), Mapping):
         settings["prior"] = ConjugatePrior(**settings["prior"])
-    model = CLASSES[header["class"]](**settings, **starts)
+    model = CLASSES[header["class"]](**settings)
+    if "prior" not in settings and "prior" in model.get_params():  # from before there were priors
+        model.set_params(prior=None)
     model._validate_params()
     _check_mixture(arrays, model.covariance_type)
     attributes = {name: arrays[name] for name in MODEL}
@@ -134,14 +145,21 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
     # a file from before these were kept, or before there were priors
     history = {"row_weight_": float(header["history"]["n_rows_"])}
     history |= {"log_prior_": 0.0, "prior_strength_": 0.0, "read_as_": None} | header["history"]
-    model._publish(
+    attributes = (
         attributes_of(parameters, arrays["means_"].dtype, names)
-        | {name: history[name] for name in HISTORY}
+        | {name: history[name] for name in HISTORY if name in model._fitted_names}
         | {"lower_bound_": float(arrays["lower_bound_"])}
         | {"lower_bounds_": arrays["lower_bounds_"].tolist()}
         | {"prior_covariance_": arrays.get("prior_covariance_")}
+        | {name: _one_or_many(arrays[name]) for name in model._numbers if name in arrays}
     )
+    model._publish({name: attributes[name] for name in attributes if name in model._fitted_names})
+    model._parameters()  # refused if they do not belong together
     return model
+
+
+def _one_or_many(array: Any) -> Any:
+    return float(array) if array.ndim == 0 else array
 
 
 def _check_mixture(arrays: Mapping[str, Any], covariance_type: str) -> None:

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastgmm import em
 from fastgmm.covariance import Family, family
 from fastgmm.estimators import fitting, priors
-from fastgmm.estimators.base import Mixture
+from fastgmm.estimators.base import LikelihoodMixture
 from fastgmm.estimators.climb import Concluded
 from fastgmm.estimators.criteria import weights_warning
 from fastgmm.estimators.fit_guards import fitted_once
@@ -41,7 +41,7 @@ TOLERANCE = 0.01
 TYPES = ("full", "tied", "diag", "spherical")
 
 
-class AutoGaussianMixture(Mixture):
+class AutoGaussianMixture(LikelihoodMixture):
     """Gaussian mixture whose number of components and covariance type are chosen by a criterion.
 
     Parameters

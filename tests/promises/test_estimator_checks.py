@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastgmm.estimators import GaussianMixture
+from fastgmm.estimators import BayesianGaussianMixture, GaussianMixture
 
 
 # some checks give the estimator so few rows, or so few passes, that EM cannot converge
@@ -14,7 +14,8 @@ from fastgmm.estimators import GaussianMixture
 @pytest.mark.filterwarnings("ignore::fastgmm.DegenerateComponentWarning")
 @parametrize_with_checks(
     [
-        GaussianMixture(covariance_type=covariance_type)
+        estimator(covariance_type=covariance_type)
+        for estimator in (GaussianMixture, BayesianGaussianMixture)
         for covariance_type in ("full", "tied", "diag", "spherical")
     ]
 )

@@ -9,7 +9,6 @@ from sklearn.utils import check_array
 
 from fastgmm.covariance import Family, family
 from fastgmm.errors import DataError
-from fastgmm.estimators.validation import mixture_arrays
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.posterior import Hyperparameters
 from fastgmm.mixture.statistics import SufficientStatistics
@@ -79,6 +78,7 @@ def _given_mean(estimator: Any, n_features: int) -> Array | None:
     return _shaped(mean, (n_features,), "mean_prior")
 
 
+@one_blas_thread()
 def _given_covariance(estimator: Any, known: Family, n_features: int) -> Array | None:
     if estimator.covariance_prior is None:
         return None
@@ -87,14 +87,20 @@ def _given_covariance(estimator: Any, known: Family, n_features: int) -> Array |
     shape = structure.shape(1, n_features)
     one = shape if structure.is_shared else shape[1:]
     covariance = _shaped(covariance, one, f"{kind} covariance_prior")
-    of_all = covariance if structure.is_shared else covariance[None]
-    mixture_arrays.checked_matrices(of_all, f"{kind} covariance_prior", kind, 1, n_features)
+    variances = np.linalg.eigvalsh(covariance) if covariance.ndim == 2 else covariance
+    rule = "symmetric, positive-definite" if covariance.ndim == 2 else "positive"
+    if not (np.all(variances > 0.0) and np.allclose(covariance, covariance.T)):
+        raise ValueError(f"The parameter '{kind} covariance_prior' should be {rule}.")
     return covariance
 
 
 def _numbers(values: Any, name: str) -> Array:
+    if np.ndim(values) == 0:
+        values, shape = np.reshape(values, 1), ()
+    else:
+        shape = np.shape(values)
     found = check_array(values, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
-    return np.asarray(found, dtype=np.float64)
+    return np.asarray(found, dtype=np.float64).reshape(shape)
 
 
 def _shaped(array: Array, shape: tuple[int, ...], name: str) -> Array:

@@ -1,0 +1,294 @@
+"""BayesianGaussianMixture as its users meet it."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import multivariate_t
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.mixture import BayesianGaussianMixture as Theirs
+
+import fastgmm
+from fastgmm import BayesianGaussianMixture, GaussianMixture
+from fastgmm.errors import DataError, DegenerateComponentWarning
+
+TYPES = ("full", "tied", "diag", "spherical")
+PRIORS = ("dirichlet_process", "dirichlet_distribution")
+
+
+@pytest.fixture
+def rows(rng):
+    """Three clusters of 100 rows."""
+    centres = np.repeat([[0.0, 0.0], [8.0, 0.0], [0.0, 9.0]], 100, axis=0)
+    return centres + rng.normal(size=(300, 2))
+
+
+def fitted(rows, **settings):
+    return BayesianGaussianMixture(**{"n_components": 8, "random_state": 0} | settings).fit(rows)
+
+
+def bits(model):
+    found = {name: value for name, value in vars(model).items() if name.endswith("_")}
+    return {name: np.asarray(value).tobytes() for name, value in found.items()}
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_components_that_the_rows_do_not_ask_for_are_emptied(rows, covariance_type, prior):
+    model = fitted(rows, covariance_type=covariance_type, weight_concentration_prior_type=prior)
+    assert model.converged_
+    assert model.n_active_ == 3
+    labels = model.predict(rows)
+    assert len(np.unique(labels)) == 3
+    assert [len(set(labels[start : start + 100])) for start in (0, 100, 200)] == [1, 1, 1]
+    assert isinstance(model.lower_bound_, float)
+    pruned = model.prune()
+    assert isinstance(pruned, GaussianMixture)
+    assert pruned.n_components == 3
+    alike = np.column_stack([labels, pruned.predict(rows)])
+    assert len(np.unique(alike, axis=0)) == 3
+
+
+def test_a_higher_concentration_keeps_more_components(rng):
+    rows = rng.normal(size=(300, 2)) * [1.0, 3.0]
+    settings = {"covariance_type": "spherical", "weight_concentration_prior_type": PRIORS[1]}
+    n_active = [
+        fitted(rows, weight_concentration_prior=each, **settings).n_active_ for each in (1e-3, 1e3)
+    ]
+    assert n_active[0] < n_active[1] == 8
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_default_priors_are_scikit_learns(rows, covariance_type):
+    mine = fitted(rows, covariance_type=covariance_type)
+    theirs = Theirs(n_components=8, covariance_type=covariance_type, random_state=0).fit(rows)
+    for name in (
+        "weight_concentration_prior_",
+        "mean_precision_prior_",
+        "mean_prior_",
+        "degrees_of_freedom_prior_",
+        "covariance_prior_",
+    ):
+        assert_allclose(getattr(mine, name), getattr(theirs, name), rtol=1e-12, atol=1e-12)
+        assert np.shape(getattr(mine, name)) == np.shape(getattr(theirs, name))
+
+
+def test_every_argument_and_attribute_of_scikit_learns_is_there(rows):
+    theirs = Theirs(n_components=2, random_state=0).fit(rows)
+    assert set(theirs.get_params()) <= set(BayesianGaussianMixture().get_params())
+    public = {name for name in vars(theirs) if name.endswith("_")}
+    assert public <= set(vars(fitted(rows)))
+    with pytest.raises(TypeError):
+        BayesianGaussianMixture(3)  # keyword-only, as theirs
+    assert not hasattr(BayesianGaussianMixture(), "bic")
+
+
+def test_priors_that_are_given_are_kept(rows):
+    model = fitted(
+        rows,
+        weight_concentration_prior=0.5,
+        mean_precision_prior=2.0,
+        mean_prior=[1.0, 2.0],
+        degrees_of_freedom_prior=4.0,
+        covariance_prior=np.diag([3.0, 4.0]),
+    )
+    assert model.weight_concentration_prior_ == 0.5
+    assert model.mean_precision_prior_ == 2.0
+    assert_array_equal(model.mean_prior_, [1.0, 2.0])
+    assert model.degrees_of_freedom_prior_ == 4.0
+    assert_array_equal(model.covariance_prior_, np.diag([3.0, 4.0]))
+    assert_allclose((model.mean_precision_ - 2.0).sum(), 300.0)
+    assert_allclose(model.degrees_of_freedom_ - 4.0, model.mean_precision_ - 2.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_chunks_files_and_weights_do_not_change_a_bit(rows, tmp_path, covariance_type):
+    expected = bits(fitted(rows, covariance_type=covariance_type))
+    pq.write_table(pa.table({"a": rows[:, 0], "b": rows[:, 1]}), tmp_path / "rows.parquet")
+    for data in (
+        np.asfortranarray(rows),
+        lambda: iter(np.split(rows, [1, 7, 130])),
+        str(tmp_path / "rows.parquet"),
+    ):
+        found = bits(fitted(data, covariance_type=covariance_type))
+        del found["read_as_"]
+        assert {name: expected[name] for name in found if name != "feature_names_in_"} == {
+            name: found[name] for name in found if name != "feature_names_in_"
+        }
+    twice = fitted(np.repeat(rows, 2, axis=0), covariance_type=covariance_type)
+    doubled = BayesianGaussianMixture(
+        n_components=8, covariance_type=covariance_type, random_state=0
+    ).fit(rows, sample_weight=np.full(300, 2.0))
+    assert doubled.lower_bound_ == pytest.approx(twice.lower_bound_, rel=1e-12)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_a_saved_model_comes_back_with_the_same_bits(rows, tmp_path, covariance_type, prior):
+    model = fitted(
+        rows,
+        covariance_type=covariance_type,
+        weight_concentration_prior_type=prior,
+        mean_prior=[0.0, 1.0],
+    )
+    model.save(tmp_path / "model.npz")
+    for again in (fastgmm.load(tmp_path / "model.npz"), pickle.loads(pickle.dumps(model))):
+        assert bits(again) == bits(model)
+        for predictive in (False, True):
+            assert_array_equal(
+                again.score_samples(rows, predictive=predictive),
+                model.score_samples(rows, predictive=predictive),
+            )
+        assert_array_equal(again.predict_proba(rows), model.predict_proba(rows))
+        assert_array_equal(again.get_params()["mean_prior"], [0.0, 1.0])
+
+
+def test_a_checkpoint_goes_on_with_the_same_bits(rng, tmp_path):
+    rows = rng.normal(size=(300, 2))  # one cluster takes more passes
+    whole = fitted(rows)
+    assert whole.n_iter_ > 8
+
+    class StopError(Exception):
+        pass
+
+    def chunks():
+        nonlocal n_passes
+        n_passes += 1
+        if n_passes == 8:
+            raise StopError
+        return iter([rows])
+
+    n_passes = 0
+    path = tmp_path / "fit.ckpt"
+    model = BayesianGaussianMixture(n_components=8, random_state=0)
+    with pytest.raises(StopError) as stopped:
+        model.fit(chunks, checkpoint=path)
+    assert stopped.value.model.n_iter_ > 0
+    model.fit(chunks, checkpoint=path)
+    assert model.lower_bounds_ == whole.lower_bounds_
+    assert_array_equal(model.means_, whole.means_)
+    model.fit(chunks, checkpoint=path)  # that has ended
+    assert model.lower_bounds_ == whole.lower_bounds_
+
+
+def test_a_warm_start_goes_on(rng):
+    rows = rng.normal(size=(300, 2))
+    with pytest.warns(ConvergenceWarning):
+        model = fitted(rows, max_iter=5, warm_start=True, acceleration=None)
+    before = model.lower_bound_
+    model.set_params(max_iter=1000).fit(rows)
+    assert model.converged_
+    assert model.lower_bounds_[0] >= before
+    plain = fitted(rows, acceleration=None)
+    assert model.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-9)
+    assert model.n_iter_ + 5 == plain.n_iter_
+    with pytest.raises(ValueError, match="warm_start cannot go"):
+        model.set_params(n_components=3).fit(rows)
+
+
+def test_the_best_of_several_starts_is_kept(rng):
+    rows = rng.normal(size=(200, 2))
+    several = fitted(rows, n_init=4, init_params="random_from_data", n_components=4)
+    one = fitted(rows, n_init=1, init_params="random_from_data", n_components=4)
+    assert several.lower_bound_ >= one.lower_bound_
+
+
+def test_the_predictive_density_is_a_mixture_of_students(rng, rows):
+    model = fitted(rows, n_components=2)
+    new = rng.normal(scale=5.0, size=(20, 2))
+    expected = np.zeros(20)
+    for k in range(2):
+        degrees = model.degrees_of_freedom_[k] - 1.0
+        shape = model.covariances_[k] * model.degrees_of_freedom_[k] / degrees
+        shape = shape * (1.0 + 1.0 / model.mean_precision_[k])
+        expected += model.weights_[k] * multivariate_t.pdf(new, model.means_[k], shape, degrees)
+    assert_allclose(model.score_samples(new, predictive=True), np.log(expected), rtol=1e-10)
+    chunked = model.score_samples(lambda: iter(np.split(new, [3])), predictive=True)
+    assert_array_equal(chunked, model.score_samples(new, predictive=True))
+
+
+def test_the_predictive_density_integrates_to_one(rng):
+    rows = rng.normal(size=(20, 1))
+    grid = np.linspace(-4000.0, 4000.0, 800_001)[:, None]
+    for covariance_type in TYPES:
+        model = fitted(rows, n_components=3, covariance_type=covariance_type)
+        densities = np.exp(model.score_samples(grid, predictive=True))
+        # tails as of two degrees of freedom leave 1e-6 beyond 4000 deviations
+        assert densities.sum() * 0.01 == pytest.approx(1.0, abs=1e-4)
+        assert np.exp(model.score_samples(grid)).sum() * 0.01 < 0.999
+
+
+def test_small_clusters_of_many_features_are_found(rng):
+    # scikit-learn, with the full Wishart's expected logarithm, finds one cluster here
+    rows = rng.normal(size=(460, 50))
+    rows[400:] += 6.0 / np.sqrt(50)
+    model = fitted(rows, n_components=5, covariance_type="diag")
+    labels = model.predict(rows)
+    small = np.bincount(labels[400:]).argmax()
+    assert np.mean(labels[400:] == small) > 0.8
+    assert np.mean(labels[:400] == small) < 0.05
+
+
+INVALID = [
+    ({"mean_prior": [1.0]}, r"'mean_prior' should have the shape of \(2,\), but got \(1,\)"),
+    ({"mean_prior": [np.nan, 1.0]}, "mean_prior contains NaN"),
+    ({"covariance_prior": -np.eye(2)}, "'full covariance_prior' should be symmetric, pos"),
+    ({"covariance_prior": np.ones((3, 3))}, r"should have the shape of \(2, 2\)"),
+    ({"covariance_prior": 1.0}, r"should have the shape of \(2, 2\), but got \(\)"),
+    ({"covariance_type": "diag", "covariance_prior": [1.0, -1.0]}, "should be positive"),
+    ({"covariance_type": "spherical", "covariance_prior": [1.0, 2.0]}, r"the shape of \(\)"),
+    ({"degrees_of_freedom_prior": 1.0}, "should be greater than 1, but got 1.000"),
+    ({"degrees_of_freedom_prior": np.nan}, "degrees_of_freedom_prior"),
+    ({"weight_concentration_prior": 0.0}, "must be a float in the range"),
+    ({"weight_concentration_prior_type": "dirichlet"}, "did you mean 'dirichlet_process'"),
+    ({"mean_precision_prior": True}, "must be a number"),
+    ({"n_components": 301}, "n_samples >= n_components"),
+]
+
+
+@pytest.mark.parametrize(("settings", "said"), INVALID, ids=str)
+def test_priors_that_are_none_are_refused_in_a_sentence(rows, settings, said):
+    with pytest.raises(ValueError, match=said):
+        fitted(rows, **settings)
+
+
+def test_a_fit_that_is_refused_leaves_the_model_as_it_was(rows):
+    model = fitted(rows)
+    before = bits(model)
+    with pytest.raises(ValueError, match="mean_prior"):
+        model.set_params(mean_prior=[1.0]).fit(rows)
+    assert bits(model) == before
+
+
+def test_constant_and_repeated_features(rows):
+    constant = np.column_stack([rows, np.ones(300)])
+    repeated = np.column_stack([rows, rows[:, 0]])
+    for wide in (constant, repeated):
+        with pytest.raises(DataError, match=r"singular .* give covariance_prior, or increase"):
+            fitted(wide, reg_covar=0.0)
+        with pytest.warns(DegenerateComponentWarning):
+            model = fitted(wide)
+        assert np.isfinite(model.lower_bound_)
+        assert np.isfinite(model.score_samples(wide)).all()
+    with pytest.raises(ValueError, match="1 sample"):
+        fitted(rows[:1])
+
+
+def test_a_model_set_by_hand_scores_and_is_saved_as_a_mixture(rows, tmp_path):
+    model = fitted(rows, n_components=3)
+    plain = BayesianGaussianMixture(n_components=3)
+    plain.weights_, plain.means_ = model.weights_, model.means_
+    plain.covariances_ = model.covariances_
+    by_parts = GaussianMixture.from_parameters(model.weights_, model.means_, model.covariances_)
+    assert_allclose(plain.score_samples(rows), by_parts.score_samples(rows), rtol=1e-12)
+    plain.save(tmp_path / "plain.npz")
+    again = fastgmm.load(tmp_path / "plain.npz")
+    assert_array_equal(again.score_samples(rows), plain.score_samples(rows))
+    with pytest.raises(NotFittedError):
+        clone(model).predict(rows)

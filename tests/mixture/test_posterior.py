@@ -1,0 +1,183 @@
+"""What is known after the rows: exact for one component, and the bound against a naive twin."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.special import digamma, logsumexp
+
+from fastgmm import passes
+from fastgmm.mixture.posterior import Hyperparameters, expected_log_weights, expected_weights
+from fastgmm.mixture.structure import DIAGONAL, FULL, SPHERICAL, STRUCTURES, TIED
+from fastgmm.sources import open_source
+
+mpmath.mp.dps = 40
+
+
+def prior_of(rng, structure, n_features, **changes):
+    """A prior with nothing in it that is 0 or 1."""
+    structure = STRUCTURES[structure]
+    root = rng.normal(size=(n_features, n_features))
+    matrix = root @ root.T + np.eye(n_features)
+    settings = {
+        "concentration": 0.7,
+        "is_process": False,
+        "mean_precision": 0.3,
+        "mean": rng.normal(size=n_features),
+        "degrees_of_freedom": n_features + 0.5,
+        "covariance": np.array(structure.narrowed(matrix)),
+    }
+    return Hyperparameters(structure, **settings | changes)
+
+
+def sums_of(structure, rows, shares):
+    """Weights, means and summed products of components that rows belong to by shares."""
+    weight = shares.sum(axis=0)
+    means = shares.T @ rows / weight[:, None]
+    away = rows[:, None] - means
+    scatter = np.einsum("ik,ika,ikb->kab", shares, away, away)
+    diagonal = np.einsum("kaa->ka", scatter)
+    kept = {
+        FULL: scatter,
+        TIED: scatter.sum(axis=0),
+        DIAGONAL: diagonal,
+        SPHERICAL: diagonal.sum(axis=1),
+    }
+    return weight, means, kept[structure]
+
+
+def bound_of(prior, posterior, rows):
+    """The lower bound of the log evidence of all rows, by a pass of the kernel."""
+    (found,) = passes.statistics(open_source(rows), [posterior])
+    return found.log_likelihood - prior.divergence(posterior)
+
+
+def log_evidence(prior, rows):
+    """Log evidence of one component in 40 digits, a closed form (Bishop 2006, exercise 10.16)."""
+    n_rows, n_features = rows.shape
+    mp = mpmath.mpf
+    structure, before = prior.structure, mp(float(prior.degrees_of_freedom))
+    after = before + n_rows
+    precision = mp(float(prior.mean_precision))
+    x = mpmath.matrix(rows.tolist())
+    mean = mpmath.matrix([sum(x[:, j]) / n_rows for j in range(n_features)])
+    scatter = mpmath.zeros(n_features)
+    for i in range(n_rows):
+        away = x[i, :].T - mean
+        scatter += away * away.T
+    away = mean - mpmath.matrix(prior.mean.tolist())
+    scatter += precision * n_rows / (precision + n_rows) * (away * away.T)
+    found = mp(n_features) / 2 * mpmath.log(precision / (precision + n_rows))
+    if structure in (FULL, TIED):
+        old = mpmath.matrix(prior.covariance.tolist())
+
+        def log_gamma(degrees):
+            return sum(mpmath.loggamma((degrees - i) / 2) for i in range(n_features))
+
+        found -= mp(n_rows * n_features) / 2 * mpmath.log(mpmath.pi)
+        found += log_gamma(after) - log_gamma(before)
+        found += before / 2 * mpmath.log(mpmath.det(old))
+        return found - after / 2 * mpmath.log(mpmath.det(old + scatter))
+    squares = [scatter[j, j] for j in range(n_features)]
+    size = 1  # features per variance
+    old = [mp(float(each)) for each in np.atleast_1d(prior.covariance)]
+    if structure is SPHERICAL:
+        size, squares, old = n_features, [sum(squares)], [old[0] * n_features]
+    found -= mp(n_rows * n_features) / 2 * mpmath.log(mpmath.pi)
+    for square, each in zip(squares, old, strict=True):
+        found += mpmath.loggamma(size * after / 2) - mpmath.loggamma(size * before / 2)
+        found += size * before / 2 * mpmath.log(each)
+        found -= size * after / 2 * mpmath.log(each + square)
+    return found
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 5])
+def test_the_bound_of_one_component_is_the_evidence(rng, structure, n_features):
+    rows = rng.normal(size=(40, n_features)) + 3.0
+    prior = prior_of(rng, structure, n_features)
+    weight, means, scatter = sums_of(prior.structure, rows, np.ones((40, 1)))
+    found = bound_of(prior, prior.posterior(weight, means, scatter), rows)
+    exact = log_evidence(prior, rows)
+    assert abs(float((mpmath.mpf(found) - exact) / exact)) < 1e-12
+
+
+@pytest.mark.parametrize("n_features", [1, 3])
+def test_the_predictive_density_of_one_component_is_a_ratio_of_evidences(
+    rng, structure, n_features
+):
+    rows, new = rng.normal(size=(30, n_features)), rng.normal(scale=4.0, size=(5, n_features))
+    prior = prior_of(rng, structure, n_features)
+    weight, means, scatter = sums_of(prior.structure, rows, np.ones((30, 1)))
+    found = prior.posterior(weight, means, scatter).log_predictive(new)
+    before = log_evidence(prior, rows)
+    exact = [float(log_evidence(prior, np.vstack([rows, row])) - before) for row in new]
+    assert_allclose(found, exact, rtol=1e-11)
+
+
+@pytest.mark.parametrize("is_process", [False, True])
+def test_the_bound_of_several_components_agrees_with_a_naive_one(rng, structure, is_process):
+    rows = rng.normal(size=(50, 3)) * 2.0
+    prior = prior_of(rng, structure, 3, is_process=is_process)
+    sums = sums_of(prior.structure, rows, rng.dirichlet(np.ones(4), size=50))
+    posterior = prior.posterior(*sums)
+    # expected logarithms, term by term; for every structure as variances or matrices
+    degrees = np.broadcast_to(posterior.degrees_of_freedom, 4)
+    matrices = np.linalg.inv(posterior.matrices) / degrees[:, None, None]  # of Wishart matrices
+    shapes = {
+        "full": lambda nu: np.array([(nu - i) / 2 for i in range(3)]),
+        "tied": lambda nu: np.array([(nu - i) / 2 for i in range(3)]),
+        "diagonal": lambda nu: np.array([nu / 2] * 3),
+        "spherical": lambda nu: np.array([3 * nu / 2] * 3),
+    }[structure]
+    logs = np.empty((50, 4))
+    for k in range(4):
+        away = rows - posterior.means[k]
+        distances = np.einsum("ia,ab,ib->i", away, degrees[k] * matrices[k], away)
+        log_volume = digamma(shapes(degrees[k])).sum() + np.linalg.slogdet(2 * matrices[k])[1]
+        if structure == "spherical":
+            log_volume -= 3 * np.log(3)
+        logs[:, k] = 0.5 * (log_volume - 3 * np.log(2 * np.pi) - distances)
+        logs[:, k] -= 0.5 * 3 / posterior.mean_precision[k]
+    logs += expected_log_weights(posterior.weight_concentration)
+    expected = logsumexp(logs, axis=1).sum() - prior.divergence(posterior)
+    assert_allclose(bound_of(prior, posterior, rows), expected, rtol=1e-12)
+
+
+def test_expected_weights_are_those_of_drawn_ones(rng):
+    a, b = np.array([[3.0, 1.5, 2.0], [1.0, 2.5, 0.5]])
+    sticks = rng.beta(a, b, size=(400_000, 3))
+    left = np.cumprod(np.column_stack([np.ones(len(sticks)), 1.0 - sticks[:, :-1]]), axis=1)
+    weights = sticks * left
+    means = weights.mean(axis=0)
+    # six standard errors
+    assert_allclose(expected_weights(np.array([a, b])), means / means.sum(), atol=6 * 5e-4)
+    logs = np.log(weights)
+    error = 6.0 * logs.std(axis=0) / np.sqrt(len(sticks))
+    assert np.all(np.abs(expected_log_weights(np.array([a, b])) - logs.mean(axis=0)) < error)
+    drawn = np.log(rng.dirichlet(a, size=400_000))
+    error = 6.0 * drawn.std(axis=0) / np.sqrt(len(drawn))
+    assert np.all(np.abs(expected_log_weights(a) - drawn.mean(axis=0)) < error)
+
+
+def test_the_prior_itself_does_not_differ_from_itself(rng, structure):
+    for is_process in (False, True):
+        prior = prior_of(rng, structure, 3, is_process=is_process)
+        nothing = np.zeros(4)
+        scatter = np.zeros(prior.structure.shape(4, 3))
+        empty = prior.posterior(nothing, np.zeros((4, 3)), scatter)
+        assert abs(prior.divergence(empty)) < 1e-12
+        assert_allclose(empty.means, np.tile(prior.mean, (4, 1)), rtol=1e-15)
+
+
+def test_the_divergence_is_positive_and_the_least_bound_is_below_the_evidence(rng, structure):
+    prior = prior_of(rng, structure, 2)
+    rows = rng.normal(size=(25, 2))
+    evidence = float(log_evidence(prior, rows))
+    sums = sums_of(prior.structure, rows, np.ones((25, 1)))
+    for _ in range(5):
+        moved = sums[0] * 1.3, sums[1] + rng.normal(size=(1, 2)), sums[2] * rng.uniform(0.5, 2.0)
+        posterior = prior.posterior(*moved)
+        assert prior.divergence(posterior) > 0.0
+        assert bound_of(prior, posterior, rows) < evidence

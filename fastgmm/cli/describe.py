@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastgmm.cli import options, tables
 from fastgmm.covariance import family
+from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 from fastgmm.estimators.model_file import load
 
 
@@ -11,13 +12,16 @@ def describe(model: options.Model) -> None:
     """Show the components of a model, and the fit that they come from."""
     mixture = load(model)
     n_components, n_features = mixture.means_.shape
-    n_parameters = family(mixture.covariance_type).n_parameters(n_components, n_features)
     figures = {
         "components": str(n_components),
         "features": str(n_features),
         "covariance": mixture.covariance_type,
-        "parameters": f"{n_parameters:,}",
     }
+    if isinstance(mixture, BayesianGaussianMixture):
+        figures |= tables.of_posterior(mixture)
+    else:
+        n_parameters = family(mixture.covariance_type).n_parameters(n_components, n_features)
+        figures["parameters"] = f"{n_parameters:,}"
     if mixture.n_rows_:  # a model that was made from its parameters has seen no row
         figures["fitted rows"] = f"{mixture.n_rows_:,}"
         figures["passes"] = tables.n_passes(mixture)

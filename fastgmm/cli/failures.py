@@ -24,6 +24,7 @@ OPTIONS = {
     "covariance_type": "--covariance",
     "init_params": "--init",
     "random_state": "--seed",
+    "weight_concentration_prior": "--concentration",
 }
 WAYS_OUT = {
     "leave the column out": "leave the column out (--columns)",

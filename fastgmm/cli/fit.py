@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fastgmm.cli import inputs, options, output, tables
 from fastgmm.cli.progress import fitted
 from fastgmm.covariance import FAMILIES, family
+from fastgmm.errors import DataError, suggestion
 from fastgmm.estimators import criteria
+from fastgmm.estimators.base import Mixture
+from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.sources import Source
 
 DEFAULT = GaussianMixture().get_params()
+DIRICHLET = ("process", "distribution")
 
 Components = Annotated[
     int,
@@ -26,7 +30,7 @@ Components = Annotated[
 
 @dataclass(frozen=True)
 class Settings(options.Fitting):
-    """Parameters of `GaussianMixture`, by their names there."""
+    """Parameters of both mixtures, by their names there, and `prior` of `GaussianMixture`."""
 
     covariance_type: Annotated[
         str,
@@ -56,18 +60,46 @@ class Settings(options.Fitting):
     )
 
 
+@dataclass(frozen=True)
+class Bayesian:
+    """What `BayesianGaussianMixture` is told besides."""
+
+    bayesian: Annotated[
+        bool,
+        typer.Option(
+            "--bayesian", help="Variational Bayes: -k is a limit, and spare components hold no row."
+        ),
+    ] = False
+    concentration: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="With --bayesian: the lower, the fewer components hold rows.",
+            show_default="1/K",
+        ),
+    ] = None
+    dirichlet: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRIOR",
+            help=f"With --bayesian: {' or '.join(DIRICHLET)}, which the weights come from.",
+            show_default=DIRICHLET[0],
+        ),
+    ] = None
+
+
 def fit(
     data: options.Data,
     n_components: Components,
     settings: Settings,
+    bayesian: Bayesian,
     reading: options.WeightedReading,
     written: options.Written,
 ) -> None:
     """Fit a mixture to the rows of a file, and show its components."""
     if written.output_path is not None:
         output.check(written.output_path, [".npz"], read=data)
-    acceleration = None if settings.acceleration == "none" else settings.acceleration
-    model = GaussianMixture(n_components, **settings.parameters() | {"acceleration": acceleration})
+    model = _model(n_components, settings, bayesian)
     source = inputs.rows(data, reading)
     doing = "starting, compiling if it is the first time"
     seconds = fitted(model, source, written.checkpoint, doing)
@@ -78,7 +110,46 @@ def fit(
         print(f" model written to {written.output_path}")
 
 
-def _figures(model: GaussianMixture, source: Source) -> dict[str, str]:
+def _model(n_components: int, settings: Settings, bayesian: Bayesian) -> Any:
+    """Return the estimator that the options describe."""
+    acceleration = None if settings.acceleration == "none" else settings.acceleration
+    parameters = settings.parameters() | {"acceleration": acceleration}
+    if not bayesian.bayesian:
+        for name in ("concentration", "dirichlet"):
+            if getattr(bayesian, name) is not None:
+                raise DataError(f"--{name} is of --bayesian; add that, or leave --{name} out")
+        return GaussianMixture(n_components, **parameters)
+    if parameters.pop("prior") != Settings.prior:
+        raise DataError(
+            f"--prior {settings.prior} is not of --bayesian, which has priors of its own; leave "
+            "one of the two out"
+        )
+    kind = bayesian.dirichlet or DIRICHLET[0]
+    if kind not in DIRICHLET:
+        raise DataError(
+            f"--dirichlet {kind!r} is not known{suggestion(kind, DIRICHLET)}; choose one of "
+            f"{', '.join(DIRICHLET)}"
+        )
+    return BayesianGaussianMixture(
+        n_components=n_components,
+        weight_concentration_prior_type=f"dirichlet_{kind}",
+        weight_concentration_prior=bayesian.concentration,
+        **parameters,
+    )
+
+
+def _figures(model: Mixture, source: Source) -> dict[str, str]:
+    """Return what is said of the fit beside its components."""
+    if isinstance(model, BayesianGaussianMixture):
+        return {
+            "rows": f"{model.n_rows_:,}",
+            "passes": tables.n_passes(model),
+            **tables.of_posterior(model),
+        }
+    return _criteria(model, source)
+
+
+def _criteria(model: Mixture, source: Source) -> dict[str, str]:
     """Score the final parameters on the rows of the fit, which takes one more pass."""
     totals = criteria.totals_of(source, inputs.parameters(model))
     n_parameters = family(model.covariance_type).n_parameters(*model.means_.shape)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from fastgmm.cli.options import Reading, WeightedReading, listed
 from fastgmm.errors import DataError
-from fastgmm.estimators.fitted_attributes import parameters_of
-from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.model_file import load
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import Source, open_source
@@ -62,9 +61,7 @@ def refuse_swapped(data: Sequence[str]) -> None:
             raise DataError(f"{path!r} is no file of rows; the order is MODEL, then DATA")
 
 
-def rows_for(
-    model: GaussianMixture, model_path: Path, data: Sequence[str], reading: Reading
-) -> Source:
+def rows_for(model: Mixture, model_path: Path, data: Sequence[str], reading: Reading) -> Source:
     """Open the columns that a model was fitted on; other columns are ignored."""
     is_array = has_numbered_columns(data)
     names = getattr(model, "feature_names_in_", None)
@@ -81,6 +78,6 @@ def rows_for(
     return source
 
 
-def parameters(model: GaussianMixture) -> Parameters:
-    """Return the parameters in the public attributes of a model."""
-    return parameters_of(vars(model), model.covariance_type)
+def parameters(model: Mixture) -> Parameters:
+    """Return the parameters that the model itself scores rows with, or their posterior."""
+    return model._parameters()

@@ -15,7 +15,7 @@ import typer
 from fastgmm import plot as pictures_of
 from fastgmm.cli import inputs, options, pictures
 from fastgmm.errors import DataError, suggestion
-from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.model_file import load
 from fastgmm.plot.axes import Feature
 from fastgmm.plot.corner import side_of
@@ -97,7 +97,7 @@ def plot(
     print(f"{kind} written to {output_path}")
 
 
-def _with_same_names(model: GaussianMixture, source: Source) -> tuple[GaussianMixture, Source]:
+def _with_same_names(model: Mixture, source: Source) -> tuple[Mixture, Source]:
     """Return copies of model and rows with the same feature names.
 
     Their columns have been checked; the estimator would warn if only one has names.
@@ -110,7 +110,7 @@ def _with_same_names(model: GaussianMixture, source: Source) -> tuple[GaussianMi
     return model, source
 
 
-def _features(texts: Sequence[str] | None, model: GaussianMixture) -> list[Feature] | None:
+def _features(texts: Sequence[str] | None, model: Mixture) -> list[Feature] | None:
     """Return the features that --features names; a number that is no name counts from 0."""
     if not texts:
         return None
@@ -120,7 +120,7 @@ def _features(texts: Sequence[str] | None, model: GaussianMixture) -> list[Featu
 
 
 def _kind(
-    kind: str | None, model: GaussianMixture, chosen: Sequence[Feature] | None, has_rows: bool
+    kind: str | None, model: Mixture, chosen: Sequence[Feature] | None, has_rows: bool
 ) -> str:
     """Check the kind of picture, or choose one by the number of features."""
     n_features = model.means_.shape[1] if chosen is None else len(chosen)
@@ -144,7 +144,7 @@ def _kind(
 
 def _drawing(
     kind: str,
-    model: GaussianMixture,
+    model: Mixture,
     source: Any,
     chosen: Sequence[Feature] | None,
     contamination: float,

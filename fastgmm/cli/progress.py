@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 from fastgmm.sources import Block, Source
 
 Found = TypeVar("Found")  # of a block
@@ -41,11 +42,13 @@ class PassProgress:
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any = None
     ) -> None:
-        """Advance by one pass, and show its log-likelihood."""
+        """Advance by one pass, and show what it has found."""
         if context.parent is None or fitted_estimator is None:
             return
-        found = f"log-likelihood {fitted_estimator.lower_bound_:.6g}"
-        self.bar.update(self.task, advance=1, description=found)
+        bayesian = isinstance(estimator, BayesianGaussianMixture)
+        found = "lower bound" if bayesian else "log-likelihood"
+        text = f"{found} {fitted_estimator.lower_bound_:.6g}"
+        self.bar.update(self.task, advance=1, description=text)
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Remove the bar; the results take its place."""

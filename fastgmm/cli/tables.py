@@ -12,25 +12,33 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastgmm.cli import inputs
-from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.estimators.active import active
+from fastgmm.estimators.base import Mixture
+from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 
 MARGINS = 2  # characters per column
 WIDTH_BESIDE = 36  # of the columns "component", "weight" and "28 more", with the edges
 MOST_FEATURES = 24  # shown on a screen of any width
 
 
-def show(model: GaussianMixture, figures: Mapping[str, str]) -> None:
+def show(model: Mixture, figures: Mapping[str, str]) -> None:
     """Print the components of a model, and some figures by name."""
     console = Console()
     console.print(components(model, console))
     console.print(_side_by_side(figures, 3 if console.width >= 76 else 2))
 
 
-def components(model: GaussianMixture, console: Console) -> Table:
-    """Return a table of weights, means and spreads, for as many features as fit."""
+def components(model: Mixture, console: Console) -> Table:
+    """Return a table of weights, means and spreads, for as many features as fit.
+
+    Components that hold no rows are counted below it: all that is known of them is the prior.
+    """
     columns = _features(model)
     n_shown = _n_fitting(columns, console.width - WIDTH_BESIDE)
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim")
+    holding = active(model)
+    n_empty = len(holding) - int(holding.sum())
+    caption = f"{n_empty} more of {len(holding)} hold no rows" if n_empty else None
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", caption=caption)
     table.add_column("component", justify="right")
     table.add_column("weight", justify="right")
     for name, *_ in columns[:n_shown]:
@@ -38,13 +46,13 @@ def components(model: GaussianMixture, console: Console) -> Table:
     n_left = model.means_.shape[1] - n_shown
     if n_left:
         table.add_column(f"{n_left} more", justify="center", no_wrap=True)
-    for k, weight in enumerate(model.weights_):
+    for k in np.flatnonzero(holding):
         cells = [column[1 + k] for column in columns[:n_shown]]
-        table.add_row(str(k), f"{weight:.4f}", *cells, *(["…"] if n_left else []))
+        table.add_row(str(k), f"{model.weights_[k]:.4f}", *cells, *(["…"] if n_left else []))
     return table
 
 
-def _features(model: GaussianMixture) -> list[list[str]]:
+def _features(model: Mixture) -> list[list[str]]:
     """Name and cells of the first features."""
     spreads = deviations(model)
     return [
@@ -59,12 +67,12 @@ def _n_fitting(columns: Sequence[Sequence[str]], width: int) -> int:
     return max(1, int(np.searchsorted(edges, width, side="right")))
 
 
-def deviations(model: GaussianMixture) -> np.ndarray:
+def deviations(model: Mixture) -> np.ndarray:
     """Return the standard deviation of every feature in every component, (K, d)."""
     return np.sqrt(inputs.parameters(model).variances)
 
 
-def feature_names(model: GaussianMixture) -> list[str]:
+def feature_names(model: Mixture) -> list[str]:
     """Names of the columns the model was fitted on, or x0, x1, ... where they had none."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:
@@ -80,9 +88,17 @@ def mean_and_spread(mean: float, spread: float) -> str:
     return f"{mean:.{digits}g} ± {spread:.3g}"
 
 
-def n_passes(model: GaussianMixture) -> str:
+def n_passes(model: Mixture) -> str:
     """Return the passes of EM as text, with a note if they did not converge."""
     return f"{model.n_iter_}" if model.converged_ else f"{model.n_iter_}, not converged"
+
+
+def of_posterior(model: BayesianGaussianMixture) -> dict[str, str]:
+    """Return what is said of every Bayesian mixture."""
+    return {
+        "active": f"{model.n_active_} of {len(model.weights_)}",
+        "bound per row": f"{model.lower_bound_:.6f}",
+    }
 
 
 def _side_by_side(figures: Mapping[str, str], n_pairs: int) -> Table:

@@ -9,6 +9,7 @@ from fastgmm.estimators.base import Mixture
 from fastgmm.mixture.marginal import marginal
 from fastgmm.plot.axes import Feature, legend, name_both, new_axes, outside_lines, pair_of
 from fastgmm.plot.colours import component_colours, point_size, soft_colours
+from fastgmm.plot.components import empty_lines, only, shown
 from fastgmm.plot.ellipses import corners, draw_ellipses, draw_numbers, legend_line
 from fastgmm.plot.rows import outside, reach, sample, source_of
 from fastgmm.sources import open_source
@@ -29,7 +30,7 @@ def clusters(
 
     Parameters
     ----------
-    model : GaussianMixture or AutoGaussianMixture
+    model : GaussianMixture, BayesianGaussianMixture or AutoGaussianMixture
         A fitted model of two features or more.
     data : array-like, table, path or source
         Whatever `model.predict` takes.
@@ -45,12 +46,14 @@ def clusters(
     matplotlib.axes.Axes
         A row of several components has a mix of their colours, by responsibility. The ellipses
         lie at one and at two standard deviations, and a component's number at its mean. The
-        legend counts the rows that are too far away to be shown.
+        legend counts the rows that are too far away to be shown, and the components of a Bayesian
+        mixture that hold none and are not drawn.
     """
     parameters = model._parameters()
     pair = pair_of(model, features, "clusters")
     rows = sample(source_of(model, data), max_rows)
-    mixture, inks = marginal(parameters, pair), 0.6 * component_colours(len(parameters.weights))
+    numbers = shown(model)
+    mixture, inks = only(marginal(parameters, pair), numbers), 0.6 * component_colours(len(numbers))
     ends = reach(rows[:, pair], corners(mixture))
     responsibilities = passes.responsibilities(open_source(rows), parameters)
     ax = ax or new_axes()
@@ -58,13 +61,14 @@ def clusters(
         rows[:, pair[0]],
         rows[:, pair[1]],
         s=point_size(len(rows)),
-        c=soft_colours(responsibilities),
+        c=soft_colours(responsibilities, numbers),
         linewidths=0,
         rasterized=True,
     )
     ax.set(xlim=ends[:, 0], ylim=ends[:, 1])
     draw_ellipses(mixture, inks, ax)
-    draw_numbers(mixture.means, inks, ax)
-    legend(ax, handles=[legend_line(), *outside_lines(outside(rows[:, pair], ends))])
+    draw_numbers(mixture.means, inks, ax, numbers)
+    notes = empty_lines(model, numbers) + outside_lines(outside(rows[:, pair], ends))
+    legend(ax, handles=[legend_line(), *notes])
     name_both(model, pair, ax)
     return ax

@@ -21,9 +21,15 @@ def component_colours(n_components: int) -> np.ndarray:
 
 
 @one_blas_thread()
-def soft_colours(responsibilities: np.ndarray) -> np.ndarray:
-    """Mix the colours of the components for each row, (n, 3)."""
-    mixed = responsibilities @ component_colours(responsibilities.shape[1])
+def soft_colours(responsibilities: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Mix the colours of the components of these numbers for each row, (n, 3).
+
+    What belongs to others is pale.
+    """
+    matplotlib = require("matplotlib.colors", "plot")
+    colours = np.tile(matplotlib.to_rgb(PALE), (responsibilities.shape[1], 1))
+    colours[numbers] = component_colours(len(numbers))
+    mixed = responsibilities @ colours
     return np.asarray(np.clip(mixed, 0.0, 1.0))
 
 

@@ -14,6 +14,7 @@ from fastgmm.mixture.marginal import marginal
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.plot.axes import Feature, legend, line_of, most_letters, name_axes, name_of, numbers_of
 from fastgmm.plot.colours import component_colours, point_size, soft_colours
+from fastgmm.plot.components import empty_lines, only, shown
 from fastgmm.plot.ellipses import corners, draw_ellipses, draw_numbers
 from fastgmm.plot.histogram import MOST_PLAIN, draw_densities
 from fastgmm.plot.rows import reach, source_of, weighed_sample
@@ -44,7 +45,7 @@ def corner(
 
     Parameters
     ----------
-    model : GaussianMixture or AutoGaussianMixture
+    model : GaussianMixture, BayesianGaussianMixture or AutoGaussianMixture
         A fitted model of two features or more.
     data : array-like, table, path or source
         Whatever `model.predict` takes.
@@ -66,22 +67,24 @@ def corner(
     parameters = model._parameters()
     chosen = _features(model, features)
     rows, weights = weighed_sample(source_of(model, data), max_rows)
-    colours = soft_colours(passes.responsibilities(open_source(rows), parameters))
+    numbers = shown(model)
+    colours = soft_colours(passes.responsibilities(open_source(rows), parameters), numbers)
     ax = ax or _new_axes(side_of(model, features))
     ax.set_axis_off()
     size = min(point_size(len(rows)), LARGEST)
-    ends = reach(rows[:, chosen], corners(marginal(parameters, chosen)))
+    ends = reach(rows[:, chosen], corners(only(marginal(parameters, chosen), numbers)))
     for i, j in [(row, column) for row in range(len(chosen)) for column in range(row + 1)]:
         panel = _panel(ax, i, j, len(chosen))
         if i == j:
             heights, _ = np.histogram(rows[:, chosen[i]], BARS, tuple(ends[:, i]), weights=weights)
-            draw_densities(heights, marginal(parameters, [chosen[i]]), ends[:, i], panel, width=1.0)
+            mixture = marginal(parameters, [chosen[i]])
+            draw_densities(heights, mixture, ends[:, i], panel, numbers, width=1.0)
         else:
             pair = [chosen[j], chosen[i]]
             _scatter(rows[:, pair], colours, size, panel)
-            _draw_pair(marginal(parameters, pair), ends[:, [j, i]], panel)
+            _draw_pair(only(marginal(parameters, pair), numbers), numbers, ends[:, [j, i]], panel)
         _label(model, chosen, i, j, panel)
-    _draw_legend(ax, len(parameters.weights))
+    _draw_legend(ax, numbers, empty_lines(model, numbers))
     if features is None and len(chosen) < model.means_.shape[1]:
         ax.set_title(f"the first {len(chosen)} of {model.means_.shape[1]} features")
     return ax
@@ -121,12 +124,12 @@ def _scatter(rows: np.ndarray, colours: np.ndarray, size: float, ax: Axes) -> No
     ax.scatter(rows[:, 0], rows[:, 1], s=size, c=colours, linewidths=0, rasterized=True)
 
 
-def _draw_pair(mixture: Parameters, ends: np.ndarray, ax: Axes) -> None:
+def _draw_pair(mixture: Parameters, numbers: np.ndarray, ends: np.ndarray, ax: Axes) -> None:
     inks = 0.6 * component_colours(len(mixture.weights))
     ax.set(xlim=ends[:, 0], ylim=ends[:, 1])
     draw_ellipses(mixture, inks, ax, linewidth=1.4)
     if len(inks) > MOST_PLAIN:
-        draw_numbers(mixture.means, inks, ax)
+        draw_numbers(mixture.means, inks, ax, numbers)
 
 
 def _label(model: Mixture, chosen: list[int], i: int, j: int, ax: Axes) -> None:
@@ -143,12 +146,12 @@ def _label(model: Mixture, chosen: list[int], i: int, j: int, ax: Axes) -> None:
         axis.get_offset_text().set_fontsize("small")
 
 
-def _draw_legend(ax: Axes, n_components: int) -> None:
+def _draw_legend(ax: Axes, numbers: np.ndarray, notes: list[Any]) -> None:
     """Name the colours in the corner that is empty."""
-    if n_components <= MOST_NAMED:
-        colours = component_colours(n_components)
-        marks = [
-            line_of(f"component {k}", color=ink, marker="o", linestyle="none")
-            for k, ink in enumerate(colours)
-        ]
-        legend(ax, handles=marks, loc="upper right", borderaxespad=0.0)
+    marks = [
+        line_of(f"component {k}", color=ink, marker="o", linestyle="none")
+        for k, ink in zip(numbers, component_colours(len(numbers)), strict=True)
+        if len(numbers) <= MOST_NAMED
+    ]
+    if marks or notes:
+        legend(ax, handles=marks + notes, loc="upper right", borderaxespad=0.0)

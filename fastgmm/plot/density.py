@@ -57,7 +57,7 @@ def density(
 
     Parameters
     ----------
-    model : GaussianMixture or AutoGaussianMixture
+    model : GaussianMixture, BayesianGaussianMixture or AutoGaussianMixture
         A fitted model of two features or more.
     data : array-like, table, path or source, optional
         Whatever `model.predict` takes. All rows are counted, in cells; without data, only the

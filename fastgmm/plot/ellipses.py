@@ -59,8 +59,8 @@ def draw_ellipses(
             _draw_ellipse(mean, shape_of(covariance), times, ax, ink, linewidth / times)
 
 
-def draw_numbers(places: np.ndarray, inks: np.ndarray, ax: Axes) -> None:
-    """Write components' numbers at their places, (K, 2), or beside where two would meet."""
+def draw_numbers(places: np.ndarray, inks: np.ndarray, ax: Axes, numbers: np.ndarray) -> None:
+    """Write components' numbers (K,) at their places, (K, 2), or beside where two would meet."""
     if len(places) > MOST_NUMBERS:
         return
     paper_of = _Paper(places, ax)
@@ -69,7 +69,7 @@ def draw_numbers(places: np.ndarray, inks: np.ndarray, ax: Axes) -> None:
         paper = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": ink, "alpha": 0.9}
         line = {"arrowstyle": "-", "color": ink, "shrinkA": 0, "shrinkB": 0}
         number = ax.annotate(
-            str(k),
+            str(numbers[k]),
             place,
             xytext=(0.0, 0.0),
             textcoords=partial(paper_of.middle, k),

@@ -19,6 +19,7 @@ from fastgmm.plot.axes import (
     numbers_of,
 )
 from fastgmm.plot.colours import INK, PALER, component_colours
+from fastgmm.plot.components import only, shown
 from fastgmm.plot.ellipses import draw_numbers
 from fastgmm.plot.rows import counts, reach, sample, source_of
 
@@ -40,7 +41,7 @@ def histogram(model: Mixture, data: Any, ax: Axes | None = None, *, feature: Fea
 
     Parameters
     ----------
-    model : GaussianMixture or AutoGaussianMixture
+    model : GaussianMixture, BayesianGaussianMixture or AutoGaussianMixture
         A fitted model.
     data : array-like, table, path or source
         Whatever `model.predict` takes. All rows are counted.
@@ -60,33 +61,44 @@ def histogram(model: Mixture, data: Any, ax: Axes | None = None, *, feature: Fea
     (number,) = numbers_of(model, [feature])
     source = source_of(model, data)
     mixture = marginal(parameters, [number])
-    shown = sample(source, REACH_ROWS)[:, [number]]
-    ends = reach(shown, mixture.means)
-    n_rows = source.n_rows or len(shown)
+    drawn = sample(source, REACH_ROWS)[:, [number]]
+    ends = reach(drawn, mixture.means)
+    n_rows = source.n_rows or len(drawn)
     heights = counts(source, [number], ends, (_n_bars(n_rows),))
     ax = ax or new_axes()
-    draw_densities(heights, mixture, ends[:, 0], ax)
-    if len(mixture.means) > MOST_PLAIN:
-        _number_peaks(mixture, ax)
+    numbers = shown(model)
+    draw_densities(heights, mixture, ends[:, 0], ax, numbers)
+    if len(numbers) > MOST_PLAIN:
+        _number_peaks(only(mixture, numbers), ax, numbers)
     name_axes(ax, name_of(model, number, most_letters(ax)[0]), "density")
     legend(ax)
     return ax
 
 
 def draw_densities(
-    counted: np.ndarray, mixture: Parameters, ends: np.ndarray, ax: Axes, width: float = 1.5
+    counted: np.ndarray,
+    mixture: Parameters,
+    ends: np.ndarray,
+    ax: Axes,
+    numbers: np.ndarray,
+    width: float = 1.5,
 ) -> None:
-    """Draw counts in equal intervals as a density, and a mixture of one feature over them."""
+    """Draw counts in equal intervals as a density, and a mixture of one feature over them.
+
+    Of its components those of these numbers have lines of their own.
+    """
     edges = np.linspace(ends[0], ends[1], len(counted) + 1)
     bars = counted / (counted.sum() or 1.0) / (edges[1] - edges[0])
     ax.stairs(bars, edges, fill=True, color=PALER, label="rows")
-    highest = _draw_components(mixture, ends, ax, width)
+    highest = _draw_components(mixture, ends, ax, numbers, width)
     ax.set_xlim(ends[0], ends[1])
     ax.set_ylim(0.0, 1.05 * max(bars.max(), min(highest, HIGHEST * bars.max() or highest)))
 
 
-def _draw_components(mixture: Parameters, ends: np.ndarray, ax: Axes, width: float) -> float:
-    """Draw the components of a mixture of one feature, and their sum; return its height."""
+def _draw_components(
+    mixture: Parameters, ends: np.ndarray, ax: Axes, numbers: np.ndarray, width: float
+) -> float:
+    """Draw components of a mixture of one feature, and their sum; return its height."""
     means, deviations = mixture.means[:, 0], np.sqrt(mixture.covariances[:, 0, 0])
     near = (means[:, None] + deviations[:, None] * NEAR).ravel()
     inside = near[(near > ends[0]) & (near < ends[1])]
@@ -94,21 +106,21 @@ def _draw_components(mixture: Parameters, ends: np.ndarray, ax: Axes, width: flo
     standardised = (at - means[:, None]) / deviations[:, None]
     scales = mixture.weights / (deviations * np.sqrt(2.0 * np.pi))
     heights = scales[:, None] * np.exp(-0.5 * standardised**2)
-    inks = DARKER * component_colours(len(means))
-    named = len(means) <= MOST_NAMED
-    for k, (height, ink) in enumerate(zip(heights, inks, strict=True)):
-        label = f"component {k}" if named else ("components" if k == 0 else None)
-        ax.plot(at, height, color=ink, linewidth=width, label=label)
+    inks = DARKER * component_colours(len(numbers))
+    named = len(numbers) <= MOST_NAMED
+    for k, ink in zip(numbers, inks, strict=True):
+        label = f"component {k}" if named else ("components" if k == numbers[0] else None)
+        ax.plot(at, heights[k], color=ink, linewidth=width, label=label)
     total = heights.sum(axis=0)
     ax.plot(at, total, color=INK, linewidth=width, linestyle="--", label="sum")
     return float(total.max())
 
 
-def _number_peaks(mixture: Parameters, ax: Axes) -> None:
+def _number_peaks(mixture: Parameters, ax: Axes, numbers: np.ndarray) -> None:
     peaks = mixture.weights / np.sqrt(2.0 * np.pi * mixture.covariances[:, 0, 0])
     seen = np.minimum(peaks, ax.get_ylim()[1])
     inks = DARKER * component_colours(len(peaks))
-    draw_numbers(np.column_stack([mixture.means[:, 0], seen]), inks, ax)
+    draw_numbers(np.column_stack([mixture.means[:, 0], seen]), inks, ax, numbers)
 
 
 def _n_bars(n_rows: int) -> int:

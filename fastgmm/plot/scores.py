@@ -32,7 +32,7 @@ def scores(
 
     Parameters
     ----------
-    model : GaussianMixture or AutoGaussianMixture
+    model : GaussianMixture, BayesianGaussianMixture or AutoGaussianMixture
         A fitted model.
     data : array-like, table, path or source
         Whatever `model.predict` takes.

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastgmm.errors import DataError
 from fastgmm.estimators.base import Mixture
+from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 from fastgmm.plot.axes import count_across, legend, name_axes, new_axes
 from fastgmm.plot.colours import component_colours
 
@@ -18,11 +19,11 @@ MOST_MARKERS = 60  # passes: of more, the marks would run into each other
 
 
 def trace(model: Mixture, ax: Axes | None = None) -> Axes:
-    """Draw the mean log-likelihood of a row over the passes of EM.
+    """Draw the mean log-likelihood of a row, or its lower bound, over the passes of a fit.
 
     Parameters
     ----------
-    model : GaussianMixture or AutoGaussianMixture
+    model : GaussianMixture, BayesianGaussianMixture or AutoGaussianMixture
         A fitted model; its `lower_bounds_` are drawn.
     ax : matplotlib.axes.Axes, optional
         Where to draw; new axes without it.
@@ -30,7 +31,7 @@ def trace(model: Mixture, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        The legend says where EM has ended, and if it converged.
+        The legend says where the fit has ended, and if it converged.
 
     Raises
     ------
@@ -60,7 +61,9 @@ def trace(model: Mixture, ax: Axes | None = None) -> Axes:
         color=colour,
         label=f"{how} after {_counted(len(bounds))}, at {bounds[-1]:.6g}",
     )
-    name_axes(ax, "pass over the rows", "mean log-likelihood of a row")
+    is_bound = isinstance(model, BayesianGaussianMixture)
+    up = "lower bound per row" if is_bound else "mean log-likelihood of a row"
+    name_axes(ax, "pass over the rows", up)
     count_across(ax)
     legend(ax)
     return ax

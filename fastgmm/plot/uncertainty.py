@@ -20,6 +20,7 @@ from fastgmm.plot.axes import (
     pair_of,
 )
 from fastgmm.plot.colours import INK, PALE, point_size
+from fastgmm.plot.components import empty_lines, only, shown
 from fastgmm.plot.ellipses import corners, draw_ellipses
 from fastgmm.plot.rows import outside, reach, sample, source_of
 from fastgmm.sources import open_source
@@ -43,7 +44,7 @@ def uncertainty(
 
     Parameters
     ----------
-    model : GaussianMixture or AutoGaussianMixture
+    model : GaussianMixture, BayesianGaussianMixture or AutoGaussianMixture
         A fitted model of two features or more.
     data : array-like, table, path or source
         Whatever `model.predict` takes.
@@ -69,7 +70,8 @@ def uncertainty(
     rows, doubt = rows[order], doubt[order]
     across, up = rows[:, pair].T
     doubtful = doubt >= CERTAIN
-    mixture, small = marginal(parameters, pair), point_size(len(rows))
+    numbers, small = shown(model), point_size(len(rows))
+    mixture = only(marginal(parameters, pair), numbers)
     ends = reach(rows[:, pair], corners(mixture, 1))
     ax = ax or new_axes()
     ax.scatter(across[~doubtful], up[~doubtful], s=small, c=PALE, linewidths=0, rasterized=True)
@@ -85,11 +87,11 @@ def uncertainty(
         rasterized=True,
     )
     ax.set(xlim=ends[:, 0], ylim=ends[:, 1])
-    draw_ellipses(mixture, [INK] * len(parameters.weights), ax, [1], 1.2)
+    draw_ellipses(mixture, [INK] * len(numbers), ax, [1], 1.2)
     scale = ax.figure.colorbar(points, ax=ax)
     name_axes(scale.ax, "", "1 – largest responsibility")
-    if lines := outside_lines(outside(rows[:, pair], ends)):
-        legend(ax, handles=lines)
+    if notes := empty_lines(model, numbers) + outside_lines(outside(rows[:, pair], ends)):
+        legend(ax, handles=notes)
     name_both(model, pair, ax)
     return ax
 

@@ -40,16 +40,18 @@ from fastgmm.initialisation.prior_strength import (
 )
 from fastgmm.initialisation.short_runs import TILE_NUMBERS, ShortRuns, coefficients
 from fastgmm.initialisation.split_merge import exchanges
-from fastgmm.initialisation.tied_runs import TiedRuns
+from fastgmm.initialisation.tied_runs import Run, TiedRuns
 from fastgmm.initialisation.work import (
     ENOUGH_PASSES,
     FIRST_PASSES,
     LEADERS,
     LLOYD_ROUNDS,
     MORE_PASSES,
+    PASSES_BEFORE,
     ROUNDS,
     SYSTEMS,
     TIED_PASSES,
+    TIED_ROUNDS,
     TRIAL_PASSES,
     Shape,
     n_axes,
@@ -167,7 +169,7 @@ class _Search:
     def _candidates(self) -> Iterator[Labels]:
         """Yield labels of the sample, by the best runs of either kind."""
         divisions = [self._k_means(rows) for rows in self._systems()]
-        if self.plan.exchanging_rows > 0:
+        if self.plan.exchanging_rows > 0 and not self.structure.is_shared:
             divisions += self._exchanged(divisions)
         by_variances = self._by_variances(divisions)
         if self.structure.is_axis_parallel:
@@ -180,6 +182,8 @@ class _Search:
             tied.advance(tied.begun(each, self.n_components), TIED_PASSES) for each in divisions
         ]
         best = max(runs, key=lambda run: run.log_likelihood)
+        if self.structure.is_shared and self.plan.exchanging_rows > 0:
+            tied, best = self._exchanged_tied(tied, best)
         yield tied.labels(best, self.sample.rows / self.scale)
         if not self.structure.is_shared:
             yield from (labels_by(each, self.sample.rows) for each in by_variances[:1])
@@ -202,6 +206,17 @@ class _Search:
             states = best_of(short.advance(states, n_passes), 1)
         for state in states:
             yield labels_by(exchanged(state, short).parameters, axes)
+
+    def _exchanged_tied(self, tied: TiedRuns, run: Run) -> tuple[TiedRuns, Run]:
+        """Return a run after exchanges of components, and the runs of the rows that it saw."""
+        if self.plan.exchanging_rows > len(self.fewer.rows):
+            # what an exchange gains on few rows may be noise
+            seen = thinned(self.sample, self.plan.exchanging_rows, self.rng)
+            rows = seen.rows / self.scale
+            labels = tied.labels(run, rows)
+            tied = TiedRuns(rows, seen.weights)
+            run = tied.begun(labels, self.n_components)
+        return tied, tied.exchanged(tied.advance(run, PASSES_BEFORE), TIED_ROUNDS)
 
     def _systems(self) -> Iterator[Array]:
         """Yield the rows in as many coordinate systems as are planned."""

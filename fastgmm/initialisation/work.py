@@ -27,6 +27,9 @@ OF_COPY = 3.0  # a number, gathered
 LLOYD_ROUNDS = 8
 FIRST_PASSES, MORE_PASSES, LEADERS = 4, 6, 2  # with variances: of all candidates, of the best
 TIED_PASSES = 15
+# rounds of exchanges with one covariance, and the passes that a round costs: ten of its trials, and
+# of its axes 25 products, of four in a pass; and passes before the first
+TIED_ROUNDS, TIED_ROUND_PASSES, PASSES_BEFORE = 3, 16, 10
 # exchanges of components, with full covariances along a few principal axes: rounds, trials of each
 # round and their passes
 ROUNDS, TRIALS, TRIAL_PASSES = 4, 3, 6
@@ -44,6 +47,7 @@ MOST_PRODUCTS = 2_000_000  # of rows and their squares: 16 MB
 # parts of what is affordable
 FOR_SEEDS, FOR_RUNS, FOR_AXES, FOR_PASSES, FOR_JUDGING = 0.12, 0.2, 0.06, 0.35, 0.1
 FOR_EXCHANGES = 0.1
+LEAST_FOR_TIED_EXCHANGES = 0.45 * LEAST  # no passes with the covariances of the fit are there
 
 
 class Shape(NamedTuple):
@@ -122,7 +126,10 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
     n_passes = min(MOST_OPENED, int(for_passes / of_pass))
     if shape.n_matrices < k or n_passes < FEWEST_OPENED:
         n_passes = 0
-    exchanging_rows = min(rows, int(FOR_EXCHANGES * affordable / _of_exchanges(shape, n_systems)))
+    for_exchanges, most = FOR_EXCHANGES * affordable, rows
+    if shape.structure.is_shared and for_exchanges < LEAST_FOR_TIED_EXCHANGES:
+        for_exchanges, most = LEAST_FOR_TIED_EXCHANGES, n_sampled
+    exchanging_rows = min(most, int(for_exchanges / _of_exchanges(shape, n_systems)))
     if exchanging_rows < FEWEST_EXCHANGING * k or k == 2 or n_passes >= ENOUGH_PASSES:
         exchanging_rows = 0
     return Plan(
@@ -175,6 +182,11 @@ def n_axes(n_features: int, n_components: int) -> int:
 
 def _of_exchanges(shape: Shape, n_systems: int) -> float:
     """Nanoseconds of exchanges of components, and of the runs before, per row."""
+    if shape.structure.is_shared:
+        n_passes = PASSES_BEFORE + TIED_ROUNDS * TIED_ROUND_PASSES
+        d, k = shape.n_features, shape.n_components
+        of_pass = k * (4 * OF_PRODUCT * d + OF_RESPONSIBILITY)
+        return n_passes * of_pass + 2 * OF_PRODUCT * d**2
     axes = n_axes(shape.n_features, shape.n_components)
     n_products = 1 + axes + axes * (axes + 1) // 2
     n_passes = n_systems * FIRST_PASSES + MORE_PASSES + ROUNDS * TRIALS * TRIAL_PASSES

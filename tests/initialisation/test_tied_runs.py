@@ -73,3 +73,55 @@ def test_parallel_clusters_are_told_apart_along_the_short_direction(rng):
     wrong = np.where(rng.random(1000) < 0.3, 1 - labels, labels)
     found = runs.labels(runs.advance(runs.begun(wrong, 2), 30), rows)
     assert max(np.mean(found == labels), np.mean(found != labels)) > 0.98
+
+
+def correlated(rng, n_rows, n_features, n_components, apart):
+    """Draw clusters of one covariance, so many deviations apart, and standardise them."""
+    centres = apart / np.sqrt(2 * n_features) * rng.standard_normal((n_components, n_features))
+    labels = rng.integers(n_components, size=n_rows)
+    rows = centres[labels] + rng.standard_normal((n_rows, n_features))
+    rows @= rng.standard_normal((n_features, n_features))
+    return (rows - rows.mean(axis=0)) / rows.std(axis=0), labels
+
+
+@pytest.mark.parametrize("shape", [(1000, 20, 6), (600, 4, 5)])
+def test_an_exchange_parts_what_two_components_share(rng, shape):
+    rows, labels = correlated(rng, *shape, apart=8.0)
+    runs = TiedRuns(rows, np.full(len(rows), 1 / len(rows)))
+    wrong = np.where(labels == 1, 0, labels)  # one component for two clusters, two for one
+    wrong[(labels == 2) & (rng.random(len(rows)) < 0.5)] = 1
+    stuck = runs.advance(runs.begun(wrong, shape[2]), 30)
+    right = runs.advance(runs.begun(labels, shape[2]), 30)
+    assert stuck.log_likelihood < right.log_likelihood - 0.1
+    found = runs.advance(runs.exchanged(stuck, 3), 60)
+    assert_allclose(found.log_likelihood, right.log_likelihood, atol=5e-3)
+
+
+def test_nothing_is_exchanged_where_every_component_has_its_cluster(rng):
+    rows, labels = correlated(rng, 800, 15, 5, apart=8.0)
+    runs = TiedRuns(rows, np.full(800, 1 / 800))
+    right = runs.advance(runs.begun(labels, 5), 30)
+    assert runs.exchanged(right, 3) is right
+
+
+def test_pairs_rank_by_what_one_mean_for_both_loses(rng):
+    rows, labels = correlated(rng, 900, 6, 4, apart=6.0)
+    runs = TiedRuns(rows, np.full(900, 1 / 900))
+    run = runs.advance(runs.begun(labels, 4), 10)
+    within = np.eye(6) - runs.seen * (run.means.T * run.weights) @ run.means
+    for loss, (i, j) in runs._merges(run):
+        apart, both = run.means[i] - run.means[j], run.weights[i] + run.weights[j]
+        part = run.weights[i] / both
+        entropy = part * np.log(part) + (1.0 - part) * np.log(1.0 - part)
+        distance = apart @ np.linalg.solve(within, apart)
+        assert_allclose(loss, both * (0.5 * part * (1.0 - part) * distance + entropy), rtol=1e-9)
+
+
+def test_components_without_rows_and_equal_rows_can_be_exchanged(rng):
+    rows = rng.standard_normal((64, 3))
+    runs = TiedRuns(rows, np.full(64, 1 / 64))
+    run = runs.exchanged(runs.advance(runs.begun(np.repeat([0, 2], 32), 4), 5), 3)
+    assert np.isfinite(run.log_likelihood)
+    same = TiedRuns(np.zeros((32, 3)), np.full(32, 1 / 32))
+    run = same.advance(same.begun(np.arange(32) % 3, 3), 2)
+    assert np.isfinite(same.exchanged(run, 3).means).all()

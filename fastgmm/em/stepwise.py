@@ -9,31 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
-from fastgmm.em.update_rules import UpdateRule
-from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
-
-
-def remembered(parameters: Parameters, row_weight: float, rule: UpdateRule) -> SufficientStatistics:
-    """Return statistics of this weight whose M-step by the rule returns these parameters.
-
-    So a model has to keep no more than its parameters and a weight. Variances below `reg_covar`,
-    which no M-step makes, become 0.
-    """
-    structure, weight = parameters.structure, row_weight * parameters.weights
-    second = np.array(parameters.covariances)
-    if rule.prior is not None:
-        second = rule.prior.taken_out(second, structure.mass(weight))
-    variances = structure.diagonal(second)
-    variances[...] = np.maximum(variances - structure.added(rule.reg_covar), 0.0)
-    return replace(
-        SufficientStatistics.zeros(structure, parameters.means),
-        weight=weight,
-        second=second * structure.divisor(weight, row_weight, parameters.n_features),
-        row_weight=row_weight,
-    )
 
 
 def retained(before: float, arriving: float, power: float) -> float:

@@ -35,6 +35,12 @@ class UpdateRule(Protocol):
     def log_prior(self, parameters: Parameters, row_weight: float) -> float:
         """Return what is added to the mean log-likelihood of rows of so much weight."""
 
+    def remembered(self, parameters: Parameters, row_weight: float) -> SufficientStatistics:
+        """Return statistics of this weight whose estimate is these parameters.
+
+        So a model has to keep no more than its parameters and a weight.
+        """
+
     def admitted(self, trial: Parameters, found: Parameters) -> Parameters:
         """Return an extrapolation of what was found as the rule allows it."""
 
@@ -83,6 +89,24 @@ class Maximisation:
         with np.errstate(over="ignore", invalid="ignore"):  # seen in the covariances, above
             weights /= weights.sum()
         return Parameters.from_covariances(self.family.structure, weights, means, covariances)
+
+    def remembered(self, parameters: Parameters, row_weight: float) -> SufficientStatistics:
+        """Return statistics of this weight whose M-step returns these parameters.
+
+        Variances below `reg_covar`, which no M-step makes, become 0.
+        """
+        structure, weight = parameters.structure, row_weight * parameters.weights
+        second = np.array(parameters.covariances)
+        if self.prior is not None:
+            second = self.prior.taken_out(second, structure.mass(weight))
+        variances = structure.diagonal(second)
+        variances[...] = np.maximum(variances - structure.added(self.reg_covar), 0.0)
+        return replace(
+            SufficientStatistics.zeros(structure, parameters.means),
+            weight=weight,
+            second=second * structure.divisor(weight, row_weight, parameters.n_features),
+            row_weight=row_weight,
+        )
 
     def log_prior(self, parameters: Parameters, row_weight: float) -> float:
         """Return the part of the prior in the objective, per unit of row weight."""

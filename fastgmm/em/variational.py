@@ -5,7 +5,7 @@ Bishop (2006), Pattern Recognition and Machine Learning, equations 10.57 to 10.6
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,22 @@ class Variational:
             statistics = statistics.of(np.argsort(-weight, kind="stable"))
             weight = np.where(statistics.occupied, statistics.weight, 0.0)
         return known.posterior(weight, statistics.means, statistics.central, self.reg_covar)
+
+    def remembered(self, parameters: Parameters, row_weight: float) -> SufficientStatistics:
+        """Return statistics of this weight whose estimate is this posterior.
+
+        Its rows weigh as much but for rounding, since each mean's precision counts them.
+        """
+        assert isinstance(parameters, Posterior)
+        known = self.hyperparameters
+        weight, first, second = known.sums(parameters, self.reg_covar)
+        return replace(
+            SufficientStatistics.zeros(known.structure, parameters.means),
+            weight=weight,
+            first=first,
+            second=second,
+            row_weight=row_weight,
+        )
 
     def log_prior(self, parameters: Parameters, row_weight: float) -> float:
         """Return the divergence of the posterior from the prior, per unit of row weight."""

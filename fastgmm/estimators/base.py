@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -196,15 +197,20 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     def _publish(self, attributes: dict[str, Any]) -> None:
         """Replace all fitted attributes in one assignment, so other threads see old or new."""
-        kept = {name: value for name, value in vars(self).items() if name not in self._fitted_names}
-        self.__dict__ = kept | attributes
+        own = self._fitted_names  # the others are of other estimators
+        kept = {name: value for name, value in vars(self).items() if name not in own}
+        self.__dict__ = kept | {name: value for name, value in attributes.items() if name in own}
 
     def _parameters(self) -> Parameters:
         if (said := partial_fit.missing(self)) is not None:
             raise NotFittedError(said)
         check_is_fitted(self)
         # fit replaces the whole dictionary, so that another thread's fit cannot tear these apart
-        return parameters_of(vars(self), self.covariance_type)
+        return self._known(vars(self))
+
+    def _known(self, attributes: Mapping[str, Any]) -> Parameters:
+        """Return the mixture that fitted attributes stand for."""
+        return parameters_of(attributes, self.covariance_type)
 
     def _scoring(
         self, X: Any, sample_weight: npt.ArrayLike | None = None

@@ -15,10 +15,9 @@ from sklearn.utils.metadata_routing import UNUSED
 
 from fastgmm import em, passes
 from fastgmm.covariance import family
-from fastgmm.em import stepwise
 from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.estimators import fitting, model_file
+from fastgmm.estimators import fitting, model_file, partial_fit
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.callbacks import Verbose
 from fastgmm.estimators.climb import Climb, Prepared
@@ -45,7 +44,7 @@ PRIORS = (
     "degrees_of_freedom_prior_",
     "covariance_prior_",
 )
-OF_OTHER_FITS = ("log_prior_", "prior_strength_", "prior_covariance_", "_first_rows")
+OF_OTHER_FITS = ("log_prior_", "prior_strength_", "prior_covariance_")
 HELD = 0.5  # rows, from which on a component is active
 
 
@@ -104,6 +103,8 @@ default="dirichlet_process"
         Controls the random numbers of the starts and of `sample`.
     warm_start : bool, default=False
         Whether `fit` continues from the last solution. `n_init` is then ignored.
+    step_power : float, default=0.9
+        How fast `partial_fit` forgets, as for `GaussianMixture`.
     verbose : int, default=0
         1 prints the passes, 2 also their time and gain.
     verbose_interval : int, default=10
@@ -209,6 +210,7 @@ default="dirichlet_process"
         covariance_prior: npt.ArrayLike | None = None,
         random_state: RandomState = None,
         warm_start: bool = False,
+        step_power: float = 0.9,
         verbose: int = 0,
         verbose_interval: int = 10,
     ) -> None:
@@ -230,6 +232,7 @@ default="dirichlet_process"
         self.covariance_prior = covariance_prior
         self.random_state = random_state
         self.warm_start = warm_start
+        self.step_power = step_power
         self.verbose = verbose
         self.verbose_interval = verbose_interval
 
@@ -315,9 +318,61 @@ default="dirichlet_process"
         """
         with fitted_once(self):
             source, attributes = self._fitted(X, y, sample_weight, checkpoint)
-        labels = passes.labels(source, posterior_of(attributes, self.covariance_type))
+        labels = passes.labels(source, self._known(attributes))
         self._publish(attributes)
         return labels
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None
+    ) -> Self:
+        """Update the posterior with more rows, and gradually forget earlier ones.
+
+        Stochastic variational inference: earlier rows are remembered by their sufficient
+        statistics, which fade as rows arrive, and the prior counts once. All else is as in
+        `GaussianMixture.partial_fit`; priors that are not given follow from the first rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            As for `fit`, of any number of rows.
+        y : Ignored
+            Here for scikit-learn's convention.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weight of each row.
+
+        Returns
+        -------
+        BayesianGaussianMixture
+            The object itself. `lower_bounds_` has the expected mean log density of the rows of
+            each step before the step, and `n_iter_` the number of steps in this call;
+            `converged_` is False after the first fit.
+
+        Raises
+        ------
+        ValueError
+            If the rows have other features than before, or the model was set by hand.
+        DataError
+            If a row has a number that is not finite; the model is then unchanged.
+
+        Warns
+        -----
+        UserWarning
+            If there are no rows, so that nothing is learned.
+
+        References
+        ----------
+        Hoffman, M. D., Blei, D. M., Wang, C. and Paisley, J. (2013), Stochastic variational
+        inference, Journal of Machine Learning Research 14, 1303-1347, section 2.4.
+        """
+        with fitted_once(self):
+            attributes = partial_fit.learned(self, X, sample_weight, self._begun)
+        self._publish(attributes)
+        return self
+
+    def _begun(self, X: Any, sample_weight: Any, is_first: bool) -> dict[str, Any]:
+        """Fit anew to the first rows; of too few of them, nothing is said yet."""
+        return self._fitted(X, None, sample_weight, is_silent=is_first)[1]
 
     def score_samples(self, X: Any, *, predictive: bool = False) -> npt.NDArray[np.floating]:
         """Log density of each row.
@@ -375,27 +430,51 @@ default="dirichlet_process"
             model.feature_names_in_ = attributes["feature_names_in_"]
         return model
 
-    def _parameters(self) -> Parameters:
-        parameters = super()._parameters()
-        attributes = vars(self)
+    def _known(self, attributes: Mapping[str, Any]) -> Parameters:
         if any(name not in attributes for name in POSTERIOR):
-            return parameters  # set by hand
+            return super()._known(attributes)  # set by hand
         return posterior_of(attributes, self.covariance_type)
+
+    def _rule(self, attributes: Mapping[str, Any], reg_covar: float | Array) -> em.Variational:
+        """Return the rule of a fit with these attributes, for rows that go on from there."""
+        known = family(self.covariance_type)
+        if any(name not in attributes for name in self._numbers):
+            raise ValueError(
+                "partial_fit goes on from a posterior, and this model has only weights, means and "
+                "covariances, which were set by hand; fit it first"
+            )
+        prior = Hyperparameters(
+            known.structure,
+            float(attributes["weight_concentration_prior_"]),
+            np.ndim(attributes["weight_concentration_"]) == 2,
+            float(attributes["mean_precision_prior_"]),
+            np.asarray(attributes["mean_prior_"], dtype=np.float64),
+            float(attributes["degrees_of_freedom_prior_"]),
+            np.asarray(attributes["covariance_prior_"], dtype=np.float64),
+        )
+        return em.Variational(known, reg_covar, prior)
+
+    def _beyond(
+        self, found: Posterior, rule: em.Variational, n_rows: int, row_weight: float
+    ) -> dict[str, Any]:
+        """Return what `partial_fit` has found besides a mixture."""
+        return attributes_of_posterior(found, rule.hyperparameters, n_rows, row_weight)
 
     def _fitted(
         self,
         X: Any,
         y: Any,
         sample_weight: npt.ArrayLike | None,
-        checkpoint: str | os.PathLike[str] | None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        is_silent: bool = False,
     ) -> tuple[Source, dict[str, Any]]:
         """Fit, and return the rows and the attributes to publish."""
         rows = inputs.to_fit(self, X, y, sample_weight, self.n_components)
         hyperparameters.check(self, rows.source.n_features)
-        return rows.source, fitting.fit(self._plan(), rows, checkpoint)
+        return rows.source, fitting.fit(self._plan(is_silent), rows, checkpoint)
 
-    def _plan(self) -> fitting.Plan:
-        is_warm = self.warm_start and is_fitted(vars(self))
+    def _plan(self, is_silent: bool) -> fitting.Plan:
+        is_warm = self.warm_start and is_fitted(vars(self)) and not is_silent
         return fitting.Plan(
             self,
             mixtures=[memory.Mixture(self.n_components, family(self.covariance_type))]
@@ -404,6 +483,7 @@ default="dirichlet_process"
             needs_sample=True,
             settings=partial(self._settings, is_warm),
             begin=partial(self._begin, is_warm),
+            is_silent=is_silent,
         )
 
     def _settings(self, is_warm: bool) -> dict[str, Any]:
@@ -449,7 +529,7 @@ default="dirichlet_process"
             sample, method = prepared.drawn, self.init_params
             try:
                 start = start_from(sample, method, self.n_components, maximum, prepared.rng)
-                seen = stepwise.remembered(start, row_weight, maximum)
+                seen = maximum.remembered(start, row_weight)
                 states.append(self._state(rule, rule.estimate(seen, None)))
             except DegenerateCovarianceError as failure:
                 failures.append(failure)
@@ -490,12 +570,9 @@ class BayesianClimb(Climb):
         found, rule = best.parameters, best.rule
         assert isinstance(found, Posterior)
         assert isinstance(rule, em.Variational)
-        attributes = {
-            name: value for name, value in super().attributes().items() if name not in OF_OTHER_FITS
-        }
-        attributes |= attributes_of_posterior(found, rule.hyperparameters)
-        row = self.weigh_rows() / self.count_rows()
-        return attributes | {"n_active_": int(np.sum(held(attributes) >= HELD * row))}
+        return super().attributes() | attributes_of_posterior(
+            found, rule.hyperparameters, self.count_rows(), self.weigh_rows()
+        )
 
 
 def of_all_rows(source: Source, sample: Sample, is_axis_parallel: bool) -> SufficientStatistics:
@@ -515,22 +592,23 @@ def held(attributes: Mapping[str, Any]) -> Array:
     return np.asarray(attributes["mean_precision_"] - attributes["mean_precision_prior_"])
 
 
-def attributes_of_posterior(found: Posterior, before: Hyperparameters) -> dict[str, Any]:
+def attributes_of_posterior(
+    found: Posterior, before: Hyperparameters, n_rows: int, row_weight: float
+) -> dict[str, Any]:
     """Return what a posterior has beside a mixture, and the prior, as scikit-learn names it."""
-    shared = found.degrees_of_freedom.ndim == 0
-    covariance = np.array(before.covariance)
-    return {
+    covariance, degrees = np.array(before.covariance), np.array(found.degrees_of_freedom)
+    attributes: dict[str, Any] = {
         "weight_concentration_": np.array(found.weight_concentration),
         "mean_precision_": np.array(found.mean_precision),
-        "degrees_of_freedom_": float(found.degrees_of_freedom)
-        if shared
-        else np.array(found.degrees_of_freedom),
+        "degrees_of_freedom_": degrees if degrees.ndim else float(degrees),
         "weight_concentration_prior_": before.concentration,
         "mean_precision_prior_": before.mean_precision,
         "mean_prior_": np.array(before.mean),
         "degrees_of_freedom_prior_": before.degrees_of_freedom,
         "covariance_prior_": covariance if covariance.ndim else float(covariance),
     }
+    active = held(attributes) >= HELD * row_weight / n_rows
+    return attributes | {"n_active_": int(active.sum())}
 
 
 def posterior_of(

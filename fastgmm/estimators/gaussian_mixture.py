@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -13,7 +14,7 @@ from sklearn.utils.metadata_routing import UNUSED
 
 from fastgmm import em, passes
 from fastgmm.covariance import family
-from fastgmm.estimators import fitting, model_file, partial_fit
+from fastgmm.estimators import fitting, model_file, partial_fit, priors
 from fastgmm.estimators.base import LikelihoodMixture
 from fastgmm.estimators.callbacks import Verbose
 from fastgmm.estimators.climb import Climb, Prepared
@@ -23,6 +24,7 @@ from fastgmm.estimators.priors import ConjugatePrior, fixed_prior
 from fastgmm.estimators.starting_states import Start, start_of
 from fastgmm.estimators.validation import constructor, inputs, memory, mixture_arrays
 from fastgmm.estimators.validation.random_state import RandomState
+from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.sources import Source
 
@@ -392,6 +394,15 @@ class GaussianMixture(LikelihoodMixture):
     def _begun(self, X: Any, sample_weight: Any, is_first: bool) -> dict[str, Any]:
         """Fit anew to the first rows; of too few of them, nothing is said yet."""
         return self._fitted(X, sample_weight=sample_weight, is_silent=is_first)[1]
+
+    def _rule(self, attributes: Mapping[str, Any], reg_covar: float | Array) -> em.Maximisation:
+        """Return the rule of a fit with these attributes, for rows that go on from there."""
+        prior = priors.again(self.prior, attributes)
+        return em.Maximisation(family(self.covariance_type), reg_covar, prior)
+
+    def _beyond(self, *_: Any) -> dict[str, Any]:
+        """Return nothing: all that `partial_fit` finds is any mixture's."""
+        return {}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file that `fastgmm.load` reads.

@@ -17,17 +17,15 @@ from fastgmm.covariance import Family, family
 from fastgmm.covariance.regularisation import relative
 from fastgmm.em import stepwise
 from fastgmm.errors import warn
-from fastgmm.estimators import priors
 from fastgmm.estimators.fitted_attributes import (
-    FITTED,
     attributes_of,
     history_of,
     is_fitted,
-    parameters_of,
 )
 from fastgmm.estimators.validation import inputs, memory
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.posterior import Posterior
 from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, SufficientStatistics
 from fastgmm.passes.subsample import SAMPLE_ROWS
 from fastgmm.sources import Block, Source, open_source, with_weights
@@ -152,7 +150,7 @@ def _begun(
         return _and_waiting(model, climb(source, None, False), waiting, climb)
     if not len(few.rows):
         _warn_of_nothing()
-        return _fitted_of(before)
+        return dict(before)
     found = waiting.and_more(few)
     named = {} if names is None else {"feature_names_in_": np.asarray(names, dtype=object)}
     if found.n_counting < _least(model):
@@ -194,11 +192,6 @@ def _warn_of_nothing() -> None:
     warn("partial_fit was given no rows, and has learned nothing; was the batch filtered?")
 
 
-def _fitted_of(before: Mapping[str, Any]) -> Attributes:
-    """Return what a model knows, to be published once more."""
-    return {name: value for name, value in before.items() if name in FITTED}
-
-
 def _fewer_than(most: int, source: Source) -> Part | None:
     """Return all rows with their weights, or None if there are ``most`` or more."""
     if source.n_rows is not None and source.n_rows >= most:
@@ -232,7 +225,7 @@ class _Learner:
     ) -> None:
         self.model, self.before, self.climb = model, before, climb
         self.first: FirstRows | None = before.get("_first_rows")
-        self.parameters = parameters_of(before, model.covariance_type)
+        self.parameters = model._known(before)
         least = enough(*self.parameters.means.shape)
         self.n_rows = int(before.get("n_rows_", 0))
         weight = float(before.get("row_weight_", self.n_rows))
@@ -261,7 +254,7 @@ class _Learner:
         # rows that are still kept all count the same, whatever the power
         power = 1.0 if self.first is not None else self.model.step_power
         kept = stepwise.retained(self.row_weight, found.row_weight, power)
-        past = stepwise.remembered(self.parameters, self.row_weight, self._rule())
+        past = self._rule().remembered(self.parameters, self.row_weight)
         self._estimate(stepwise.faded(past, found, kept))
         self.trace.append(found.mean_log_likelihood)
         self.n_rows += found.n_rows
@@ -309,28 +302,38 @@ class _Learner:
     def _begin_anew(self, whole: Part, source: Source, is_first: bool) -> None:
         """Fit all first rows from a new start; keep what was there if sound and likelier."""
         begun = self.climb(whole.rows, whole.weights, is_first)
-        found = parameters_of(begun, self.model.covariance_type)
+        found = self.model._known(begun)
 
         def is_sound(parameters: Parameters) -> bool:
+            if isinstance(parameters, Posterior):  # whose components may be empty
+                return True
             if whole.weights.min() == whole.weights.max():
                 return _is_sound(parameters.weights * self.n_rows, parameters.n_features)
             return _is_sound(passes.own_rows(source, parameters), parameters.n_features)
 
         if is_sound(self.parameters):
             anew, now = passes.statistics(source, [found, self.parameters])
-            is_likelier = now.mean_log_likelihood > anew.mean_log_likelihood
+            is_likelier = self._worth(now, self.parameters) > self._worth(anew, found)
             if is_likelier or not is_sound(found):
                 return
         self.before |= begun
         self.parameters = found
         self.trace += begun["lower_bounds_"][-1:]
 
+    def _worth(self, statistics: SufficientStatistics, parameters: Parameters) -> float:
+        """Return the mean log-likelihood, or the bound of a posterior."""
+        found = statistics.mean_log_likelihood
+        if isinstance(parameters, Posterior):
+            found += self._rule().log_prior(parameters, statistics.row_weight)
+        return found
+
     def _estimate(self, statistics: SufficientStatistics) -> None:
         self.parameters = self._rule().estimate(statistics, self.parameters)
 
-    def _rule(self) -> em.Maximisation:
-        prior = priors.again(self.model.prior, self.before)  # of the fit that these rows go on from
-        return em.Maximisation(self._family, self._regularisation(), prior)
+    def _rule(self) -> em.UpdateRule:
+        """Return the rule of the fit that these rows go on from."""
+        rule: em.UpdateRule = self.model._rule(self.before, self._regularisation())
+        return rule
 
     @property
     def _family(self) -> Family:
@@ -346,20 +349,21 @@ class _Learner:
         """Return the new attributes of the model."""
         if not self.trace:
             first = {} if self.first is None else {"_first_rows": self.first}
-            return _fitted_of(self.before) | first
-        names = self.before.get("feature_names_in_")
+            return self.before | first
+        names, rule = self.before.get("feature_names_in_"), self._rule()
         found = attributes_of(self.parameters, self.dtype, None if names is None else tuple(names))
         found |= {
             "converged_": False,
             "n_iter_": len(self.trace),
             "lower_bound_": self.trace[-1],
             "lower_bounds_": self.trace,
-            "log_prior_": self._rule().log_prior(self.parameters, self.row_weight),
+            "log_prior_": rule.log_prior(self.parameters, self.row_weight),
             "prior_strength_": self.before.get("prior_strength_", 0.0),
             "prior_covariance_": self.before.get("prior_covariance_"),
             "n_rows_": self.n_rows,
             "row_weight_": self.row_weight,
         }
+        found |= self.model._beyond(self.parameters, rule, self.n_rows, self.row_weight)
         return found if self.first is None else found | {"_first_rows": self.first}
 
 

@@ -153,6 +153,22 @@ class Hyperparameters:
             reg_covar,
         )
 
+    def sums(self, found: Posterior, reg_covar: float | Array) -> tuple[Array, Array, Array]:
+        """Return weight, first and second moment, about its means, of rows that make a posterior.
+
+        No weight is divided by, so that components without rows have none.
+        """
+        structure, (_, n_features) = self.structure, found.means.shape
+        weight = np.maximum(found.mean_precision - self.mean_precision, 0.0)
+        away = found.means - self.mean
+        total = _over(found.degrees_of_freedom, found.covariances) * found.covariances
+        added = np.broadcast_to(structure.added(reg_covar), n_features)
+        mass = np.asarray(structure.mass(weight))[..., None]
+        total = total - self.covariance - _diagonal(structure, mass * added)
+        total = total * structure.divisor(np.ones_like(weight), 1.0, n_features)
+        between = structure.products(0.5 * self.mean_precision * away, away)
+        return weight, self.mean_precision * away, total - between
+
     def moved(self, found: Posterior, trial: Parameters) -> Posterior:
         """Return a posterior with the means and covariances of a trial.
 

@@ -5,7 +5,7 @@ import pytest
 
 from fastgmm import em
 from fastgmm.covariance import family
-from fastgmm.em.stepwise import faded, remembered, retained
+from fastgmm.em.stepwise import faded, retained
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.prior import Prior
 from fastgmm.mixture.statistics import SufficientStatistics
@@ -27,7 +27,7 @@ def test_the_m_step_of_what_is_remembered_gives_the_parameters_again(kind, reg_c
     of_one = COVARIANCES[kind] if kinds.structure.is_shared else COVARIANCES[kind][0]
     rule = em.Maximisation(kinds, reg_covar, Prior(strength, of_one) if strength > 0.0 else None)
     parameters = Parameters.from_covariances(kinds.structure, WEIGHTS, MEANS, COVARIANCES[kind])
-    past = remembered(parameters, 1234.5, rule)
+    past = rule.remembered(parameters, 1234.5)
     again = rule.estimate(past, parameters)
     assert np.array_equal(again.means, MEANS)
     np.testing.assert_allclose(again.weights, WEIGHTS, rtol=1e-15)

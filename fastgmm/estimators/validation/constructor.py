@@ -50,7 +50,7 @@ POSITIVE: list[Any] = [Interval(Real, 0.0, None, closed="neither"), None]
 BAYESIAN_GAUSSIAN_MIXTURE: Constraints = {
     name: allowed
     for name, allowed in GAUSSIAN_MIXTURE.items()
-    if name not in ("prior", "weights_init", "means_init", "precisions_init", "step_power")
+    if name not in ("prior", "weights_init", "means_init", "precisions_init")
 } | {
     "weight_concentration_prior_type": [
         StrOptions({"dirichlet_process", "dirichlet_distribution"})

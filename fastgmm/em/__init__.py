@@ -1,6 +1,6 @@
 """Expectation-maximisation: the loop, when it stops, how it is accelerated, what can go wrong."""
 
-from fastgmm.em.loop import DataPass, State, run
+from fastgmm.em.loop import DataPass, State, run, step
 from fastgmm.em.outcome import Outcome
 from fastgmm.em.stopping import MAX_PASSES, ROUNDING, STOPPING_RULES, TOLERANCE, Stopping, aitken
 from fastgmm.em.update_rules import Maximisation, UpdateRule
@@ -20,4 +20,5 @@ __all__ = [
     "Variational",
     "aitken",
     "run",
+    "step",
 ]

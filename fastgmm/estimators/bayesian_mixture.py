@@ -19,7 +19,7 @@ from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import fitting, model_file, partial_fit
 from fastgmm.estimators.base import Mixture
-from fastgmm.estimators.callbacks import Verbose
+from fastgmm.estimators.callbacks import Progress, StopRequestedError, Verbose
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.fit_guards import fitted_once
 from fastgmm.estimators.fitted_attributes import FITTED, is_fitted, parameters_of
@@ -45,6 +45,11 @@ PRIORS = (
     "covariance_prior_",
 )
 OF_OTHER_FITS = ("log_prior_", "prior_strength_", "prior_covariance_")
+BEFORE_MERGES = 1e-5  # nats per row that the last pass has gained, when merges are tried
+# Merges that are tried at a time, and passes of each. The covariance that "tied" components share
+# has to widen first: after one pass none of three merges of six components was better.
+MERGES, TRIAL_PASSES = 4, 5
+DONE = 2**31  # merges, in a checkpoint: no more are tried
 HELD = 0.5  # rows, from which on a component is active
 
 
@@ -519,10 +524,11 @@ default="dirichlet_process"
 
     def _drawn(self, rule: em.Variational, prepared: Prepared, row_weight: float) -> list[em.State]:
         """Return the posteriors of `n_init` starts, as of rows that have their parameters."""
-        priors = rule.hyperparameters
-        before = priors.degrees_of_freedom
-        prior = Prior(before, np.asarray(priors.covariance / before))
-        maximum = em.Maximisation(rule.family, rule.reg_covar, prior)
+        maximum = em.Maximisation(rule.family, rule.reg_covar)
+        if not np.any(rule.reg_covar):  # a start may hold a single row
+            priors = rule.hyperparameters
+            before = priors.degrees_of_freedom
+            maximum = maximum.under(Prior(before, np.asarray(priors.covariance / before)))
         assert prepared.rng is not None  # there is no record
         states, failures = list[em.State](), list[DegenerateCovarianceError]()
         for _ in range(self.n_init if self.max_iter > 0 else 1):
@@ -562,7 +568,69 @@ default="dirichlet_process"
 
 
 class BayesianClimb(Climb):
-    """A climb of the lower bound, which empties components and needs no repairs."""
+    """A climb of the lower bound, which merges components where that raises it."""
+
+    def run(self, progress: Progress) -> None:
+        """Climb until changes are small, merge while that is better, then climb to the end."""
+
+        def report(start: int, state: em.State) -> None:
+            self._replace(start, state)
+            if self.report is not None:
+                self.report(start, state)
+
+        data_pass = progress.watched(self._pass, self.attributes)
+        tolerance = max(self.stopping.tolerance, BEFORE_MERGES)
+        loose = em.Stopping(tolerance, self.stopping.max_passes)
+        try:
+            while self.moment.n_repairs < DONE:
+                states = tuple(em.run(self.states, data_pass, loose, report))
+                merged = self._merged(states, data_pass)
+                if merged is None:
+                    states = tuple(map(_going_on, states))
+                self.moment = replace(
+                    self.moment,
+                    states=states if merged is None else merged,
+                    n_repairs=DONE if merged is None else self.moment.n_repairs + 1,
+                )
+            states = tuple(em.run(self.states, data_pass, self.stopping, report))
+            self.moment = replace(self.moment, states=states)
+        except StopRequestedError:
+            self.was_stopped = True
+        progress.end_pass(self.attributes)
+
+    def _merged(
+        self, states: tuple[em.State, ...], data_pass: em.DataPass
+    ) -> tuple[em.State, ...] | None:
+        """Return the states with the best one after its best merge, or None if none is better."""
+        self.moment = replace(self.moment, states=states)
+        best = self.best
+        passes_left = self.stopping.max_passes - len(best.trace)
+        if best.outcome is not em.Outcome.CONVERGED or passes_left < 2:
+            return None
+        rule, found = best.rule, best.parameters
+        assert isinstance(rule, em.Variational)
+        assert isinstance(found, Posterior)
+        trials = [em.State(rule, each) for each in rule.merges(found, MERGES)]
+        if not trials:
+            return None
+        few = em.Stopping(0.0, min(TRIAL_PASSES, passes_left))
+        sound = [state for state in em.run(trials, data_pass, few) if state.failure is None]
+        likeliest = max(sound, key=lambda state: state.trace[-1], default=None)
+        if likeliest is None or likeliest.trace[-1] <= best.trace[-1]:
+            return None
+        # until the trial has served, the bound is that before it
+        served = (best.trace[-1],) * (len(likeliest.trace) - 1) + likeliest.trace[-1:]
+        trace = (*best.trace, *served)
+        name = None if best.acceleration is None else best.acceleration.name
+        again = replace(
+            likeliest,
+            trace=trace,
+            start=len(trace) - 1,
+            previous_objective=best.previous_objective,
+            outcome=em.Outcome.RUNNING,
+            acceleration=None if name is None else Acceleration(name),
+        )
+        return tuple(again if state is best else state for state in states)
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the best state so far, in the precision of the rows."""
@@ -573,6 +641,13 @@ class BayesianClimb(Climb):
         return super().attributes() | attributes_of_posterior(
             found, rule.hyperparameters, self.count_rows(), self.weigh_rows()
         )
+
+
+def _going_on(state: em.State) -> em.State:
+    """Return a state that has converged loosely, before it goes on."""
+    if state.outcome is not em.Outcome.CONVERGED:
+        return state
+    return replace(state, outcome=em.Outcome.RUNNING)
 
 
 def of_all_rows(source: Source, sample: Sample, is_axis_parallel: bool) -> SufficientStatistics:

@@ -117,6 +117,17 @@ class SufficientStatistics:
             origin=self.origin[components],
         )
 
+    def joined(self, i: int, j: int) -> SufficientStatistics:
+        """Return the same statistics with the rows of component j given to component i."""
+        origin = np.array(self.origin)
+        origin[j] = origin[i]
+        moved = self.rebased(origin)
+        weight, first, second = map(np.array, (moved.weight, moved.first, moved.second))
+        for array in (weight, first) if self.structure.is_shared else (weight, first, second):
+            array[i] += array[j]
+            array[j] = 0.0
+        return replace(moved, weight=weight, first=first, second=second)
+
     @property
     def occupied(self) -> npt.NDArray[np.bool_]:
         """Whether a component has weight enough to divide by, (K,)."""

@@ -202,3 +202,36 @@ def test_extrapolations_lead_to_the_same_place_in_fewer_passes(rng, covariance_t
     assert len(quick.trace) < len(plain.trace)
     # what is left at 1e-10 a pass, of some hundred passes
     assert quick.trace[-1] > plain.trace[-1] - 1e-6
+
+
+@pytest.mark.parametrize("reg_covar", [0.0, 0.1])
+@pytest.mark.parametrize("is_process", [True, False])
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_remembered_statistics_lead_to_the_same_posterior(
+    rng, covariance_type, is_process, reg_covar
+):
+    rows = rows_of(rng)
+    state = started(rng, rows, covariance_type, is_process, reg_covar)
+    found = climbed(state, rows).parameters
+    rule = state.rule
+    again = rule.estimate(rule.remembered(found, 300.0), None)
+    for name in FIELDS[1:]:
+        expected = getattr(found, name)
+        scale = np.abs(expected).max()
+        assert_allclose(getattr(again, name), expected, rtol=1e-9, atol=1e-11 * scale)
+
+
+def test_two_components_in_one_cluster_are_merged_where_that_raises_the_bound(rng):
+    rows = rows_of(rng)
+    labels = np.repeat([0, 1], 150)  # of the first rows and the others: the same clusters
+    shares = np.eye(2)[labels]
+    rule = rule_of(rows, "full", is_process=True)
+    found = rule.estimate(statistics_of(rows, shares, "full"), None)
+    (merged,) = rule.merges(found, 8)
+    single = rule.estimate(
+        statistics_of(rows, np.eye(2)[np.zeros(300, int)] + 1e-300, "full"), None
+    )
+    assert_allclose(merged.means[0], single.means[0], rtol=1e-10)
+    assert_allclose(merged.covariances[0], single.covariances[0], rtol=1e-10)
+    assert_allclose(merged.mean_precision, [301.0, 1.0], rtol=1e-12)
+    assert rule.merges(merged, 8) == []

@@ -55,6 +55,54 @@ def test_components_that_the_rows_do_not_ask_for_are_emptied(rows, covariance_ty
     assert len(np.unique(alike, axis=0)) == 3
 
 
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_surplus_components_are_merged_where_a_climb_would_rest(rng, covariance_type):
+    # without merges this takes 400 passes and ends with two components in one cluster
+    centres = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 7.0]])
+    rows = centres[rng.integers(3, size=20_000)] + rng.normal(size=(20_000, 2))
+    model = fitted(rows, n_components=6, covariance_type=covariance_type)
+    assert model.converged_
+    assert model.n_active_ == 3
+    assert model.n_iter_ < 150
+    assert np.diff(model.lower_bounds_).min() > -1e-12
+    three = fitted(rows, n_components=3, covariance_type=covariance_type)
+    # empty components cost no more than their priors do
+    assert model.lower_bound_ > three.lower_bound_ - 1e-3
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_batches_lead_where_all_rows_lead(rng, covariance_type, prior):
+    centres = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 7.0]])
+    rows = centres[rng.integers(3, size=8000)] + rng.normal(size=(8000, 2))
+    new = centres[rng.integers(3, size=4000)] + rng.normal(size=(4000, 2))
+    settings = {
+        "n_components": 5,
+        "covariance_type": covariance_type,
+        "weight_concentration_prior_type": prior,
+        "step_power": 1.0,
+        "random_state": 0,
+    }
+    learned, whole = BayesianGaussianMixture(**settings), BayesianGaussianMixture(**settings)
+    for batch in np.split(rows, range(3, 8000, 777)):
+        learned.partial_fit(batch)
+    whole.fit(rows)
+    assert learned.n_rows_ == 8000
+    assert learned.n_active_ == whole.n_active_ == 3
+    # the prior counts once, whatever the batches
+    assert (learned.mean_precision_ - 1.0).sum() == pytest.approx(8000.0)
+    assert learned.score(new) == pytest.approx(whole.score(new), abs=2e-3)
+
+
+def test_a_model_set_by_hand_takes_no_batches(rows):
+    model = fitted(rows)
+    plain = BayesianGaussianMixture(n_components=8)
+    plain.weights_, plain.means_ = model.weights_, model.means_
+    plain.covariances_ = model.covariances_
+    with pytest.raises(ValueError, match="goes on from a posterior"):
+        plain.partial_fit(rows)
+
+
 def test_a_higher_concentration_keeps_more_components(rng):
     rows = rng.normal(size=(300, 2)) * [1.0, 3.0]
     settings = {"covariance_type": "spherical", "weight_concentration_prior_type": PRIORS[1]}

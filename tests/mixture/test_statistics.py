@@ -74,6 +74,35 @@ def test_rebased_moments_are_those_taken_about_the_new_origin(case, rng):
     assert_allclose(found.second, second, rtol=1e-12, atol=1e-11)
 
 
+def test_joined_components_have_the_moments_of_both(case):
+    parameters = case.parameters
+    found = naive.statistics(case.rows, case.row_weights, parameters)
+    statistics = SufficientStatistics(
+        *(np.asarray(getattr(found, name), float) for name in ARRAYS),
+        log_likelihood=float(found.log_likelihood),
+        n_rows=int(found.n_rows),
+        row_weight=float(found.row_weight),
+        origin=parameters.means,
+        structure=parameters.structure,
+    )
+    if parameters.n_components < 2:
+        return
+    joined = statistics.joined(0, 1)
+    kept = np.arange(parameters.n_components) != 1
+    shares = np.asarray(naive.responsibilities(case.rows, parameters), float)
+    shares[:, 0] += shares[:, 1]
+    shares *= case.row_weights[:, None]
+    assert joined.weight[1] == 0.0
+    assert_allclose(joined.weight[kept], shares[:, kept].sum(axis=0), rtol=1e-12)
+    about = joined.rebased(np.zeros_like(joined.origin))
+    assert_allclose(about.first[kept], shares[:, kept].T @ case.rows, rtol=1e-10, atol=1e-9)
+    whole = statistics.rebased(np.zeros_like(joined.origin)).second
+    both = about.second
+    if not parameters.structure.is_shared:
+        whole, both = whole.sum(axis=0), both.sum(axis=0)
+    assert_allclose(both, whole, rtol=1e-10, atol=1e-9 * np.abs(whole).max())
+
+
 def test_rebasing_there_and_back_changes_nothing_but_rounding(case, rng):
     statistics = naive.statistics(*case)
     origin = statistics.origin + rng.normal(size=statistics.origin.shape)

@@ -29,6 +29,7 @@ SHOWN = [
     "online",
     "convergence",
     "regularisation",
+    "bayesian",
 ]
 PAGES = {path.stem: path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

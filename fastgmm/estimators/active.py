@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm.estimators.bayesian_mixture import HELD, POSTERIOR, held
+from fastgmm.estimators.fitted_attributes import HELD, POSTERIOR, held
 from fastgmm.mixture.arrays import Array
 
 KNOWN = (*POSTERIOR, "mean_precision_prior_", "n_rows_", "row_weight_")

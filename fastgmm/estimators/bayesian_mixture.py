@@ -18,11 +18,19 @@ from fastgmm.covariance import family
 from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import fitting, model_file, partial_fit
+from fastgmm.estimators.active import active
 from fastgmm.estimators.base import Mixture
-from fastgmm.estimators.callbacks import Progress, StopRequestedError, Verbose
+from fastgmm.estimators.bayesian_climb import BayesianClimb, of_all_rows
+from fastgmm.estimators.callbacks import Verbose
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.fit_guards import fitted_once
-from fastgmm.estimators.fitted_attributes import FITTED, is_fitted, parameters_of
+from fastgmm.estimators.fitted_attributes import (
+    FITTED,
+    POSTERIOR,
+    attributes_of_posterior,
+    is_fitted,
+    posterior_of,
+)
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.validation import constructor, hyperparameters, inputs, memory
 from fastgmm.estimators.validation.random_state import RandomState
@@ -31,12 +39,9 @@ from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.posterior import Hyperparameters, Posterior
 from fastgmm.mixture.prior import Prior
-from fastgmm.mixture.statistics import SufficientStatistics
-from fastgmm.passes.subsample import Sample, feature_variances
 from fastgmm.sources import Source
 from fastgmm.storage.checkpoint import Moment
 
-POSTERIOR = ("weight_concentration_", "mean_precision_", "degrees_of_freedom_")
 PRIORS = (
     "weight_concentration_prior_",
     "mean_precision_prior_",
@@ -45,12 +50,6 @@ PRIORS = (
     "covariance_prior_",
 )
 OF_OTHER_FITS = ("log_prior_", "prior_strength_", "prior_covariance_")
-BEFORE_MERGES = 1e-5  # nats per row that the last pass has gained, when merges are tried
-# Merges that are tried at a time, and passes of each. The covariance that "tied" components share
-# has to widen first: after one pass none of three merges of six components was better.
-MERGES, TRIAL_PASSES = 4, 5
-DONE = 2**31  # merges, in a checkpoint: no more are tried
-HELD = 0.5  # rows, from which on a component is active
 
 
 @model_file.register
@@ -421,13 +420,12 @@ default="dirichlet_process"
             samples, saves and draws like any other.
         """
         parameters = self._parameters()
-        attributes = vars(self)
-        active = held(attributes) >= HELD * attributes["row_weight_"] / attributes["n_rows_"]
-        weights = parameters.weights[active]
-        places = parameters.structure.places(active)
+        attributes, kept = vars(self), active(self)
+        weights = parameters.weights[kept]
+        places = parameters.structure.places(kept)
         model = GaussianMixture.from_parameters(
             weights / weights.sum(),
-            parameters.means[active],
+            parameters.means[kept],
             parameters.covariances[places],
             covariance_type=self.covariance_type,
         ).set_params(random_state=self.random_state)
@@ -565,156 +563,3 @@ default="dirichlet_process"
     def _state(self, rule: em.Variational, posterior: Posterior) -> em.State:
         name = self.acceleration
         return em.State(rule, posterior, acceleration=None if name is None else Acceleration(name))
-
-
-class BayesianClimb(Climb):
-    """A climb of the lower bound, which merges components where that raises it."""
-
-    def run(self, progress: Progress) -> None:
-        """Climb until changes are small, merge while that is better, then climb to the end."""
-
-        def report(start: int, state: em.State) -> None:
-            self._replace(start, state)
-            if self.report is not None:
-                self.report(start, state)
-
-        data_pass = progress.watched(self._pass, self.attributes)
-        tolerance = max(self.stopping.tolerance, BEFORE_MERGES)
-        loose = em.Stopping(tolerance, self.stopping.max_passes)
-        try:
-            while self.moment.n_repairs < DONE:
-                states = tuple(em.run(self.states, data_pass, loose, report))
-                merged = self._merged(states, data_pass)
-                if merged is None:
-                    states = tuple(map(_going_on, states))
-                self.moment = replace(
-                    self.moment,
-                    states=states if merged is None else merged,
-                    n_repairs=DONE if merged is None else self.moment.n_repairs + 1,
-                )
-            states = tuple(em.run(self.states, data_pass, self.stopping, report))
-            self.moment = replace(self.moment, states=states)
-        except StopRequestedError:
-            self.was_stopped = True
-        progress.end_pass(self.attributes)
-
-    def _merged(
-        self, states: tuple[em.State, ...], data_pass: em.DataPass
-    ) -> tuple[em.State, ...] | None:
-        """Return the states with the best one after its best merge, or None if none is better."""
-        self.moment = replace(self.moment, states=states)
-        best = self.best
-        passes_left = self.stopping.max_passes - len(best.trace)
-        if best.outcome is not em.Outcome.CONVERGED or passes_left < 2:
-            return None
-        rule, found = best.rule, best.parameters
-        assert isinstance(rule, em.Variational)
-        assert isinstance(found, Posterior)
-        trials = [em.State(rule, each) for each in rule.merges(found, MERGES)]
-        if not trials:
-            return None
-        few = em.Stopping(0.0, min(TRIAL_PASSES, passes_left))
-        sound = [state for state in em.run(trials, data_pass, few) if state.failure is None]
-        likeliest = max(sound, key=lambda state: state.trace[-1], default=None)
-        if likeliest is None or likeliest.trace[-1] <= best.trace[-1]:
-            return None
-        # until the trial has served, the bound is that before it
-        served = (best.trace[-1],) * (len(likeliest.trace) - 1) + likeliest.trace[-1:]
-        trace = (*best.trace, *served)
-        name = None if best.acceleration is None else best.acceleration.name
-        again = replace(
-            likeliest,
-            trace=trace,
-            start=len(trace) - 1,
-            previous_objective=best.previous_objective,
-            outcome=em.Outcome.RUNNING,
-            acceleration=None if name is None else Acceleration(name),
-        )
-        return tuple(again if state is best else state for state in states)
-
-    def attributes(self) -> dict[str, Any]:
-        """Return the attributes of the best state so far, in the precision of the rows."""
-        best = self.best
-        found, rule = best.parameters, best.rule
-        assert isinstance(found, Posterior)
-        assert isinstance(rule, em.Variational)
-        return super().attributes() | attributes_of_posterior(
-            found, rule.hyperparameters, self.count_rows(), self.weigh_rows()
-        )
-
-
-def _going_on(state: em.State) -> em.State:
-    """Return a state that has converged loosely, before it goes on."""
-    if state.outcome is not em.Outcome.CONVERGED:
-        return state
-    return replace(state, outcome=em.Outcome.RUNNING)
-
-
-def of_all_rows(source: Source, sample: Sample, is_axis_parallel: bool) -> SufficientStatistics:
-    """Return the statistics of all rows as one component's, by a pass."""
-    variances = np.maximum(feature_variances(sample), np.finfo(np.float64).tiny ** 0.5)
-    weights = sample.weights / sample.weights.sum()
-    origin = sample.origin + np.einsum("i,ij->j", weights, sample.rows)
-    covariances = variances if is_axis_parallel else np.diag(variances)
-    structure = "diagonal" if is_axis_parallel else "full"
-    one = Parameters.from_covariances(structure, [1.0], origin[None], covariances[None])
-    (found,) = passes.statistics(source, [one])
-    return found
-
-
-def held(attributes: Mapping[str, Any]) -> Array:
-    """Return the weight of the rows that each component holds, (K,)."""
-    return np.asarray(attributes["mean_precision_"] - attributes["mean_precision_prior_"])
-
-
-def attributes_of_posterior(
-    found: Posterior, before: Hyperparameters, n_rows: int, row_weight: float
-) -> dict[str, Any]:
-    """Return what a posterior has beside a mixture, and the prior, as scikit-learn names it."""
-    covariance, degrees = np.array(before.covariance), np.array(found.degrees_of_freedom)
-    attributes: dict[str, Any] = {
-        "weight_concentration_": np.array(found.weight_concentration),
-        "mean_precision_": np.array(found.mean_precision),
-        "degrees_of_freedom_": degrees if degrees.ndim else float(degrees),
-        "weight_concentration_prior_": before.concentration,
-        "mean_precision_prior_": before.mean_precision,
-        "mean_prior_": np.array(before.mean),
-        "degrees_of_freedom_prior_": before.degrees_of_freedom,
-        "covariance_prior_": covariance if covariance.ndim else float(covariance),
-    }
-    active = held(attributes) >= HELD * row_weight / n_rows
-    return attributes | {"n_active_": int(active.sum())}
-
-
-def posterior_of(
-    attributes: Mapping[str, Any], covariance_type: str, reg_covar: float | Array = 0.0
-) -> Posterior:
-    """Return the posterior that the public attributes stand for."""
-    mixture = parameters_of(attributes, covariance_type)
-    each = (mixture.n_components,)
-    concentration = _positive(attributes, "weight_concentration_", (2, *each), each)
-    precision = _positive(attributes, "mean_precision_", each)
-    shape = () if mixture.structure.is_shared else each
-    degrees = _positive(attributes, "degrees_of_freedom_", shape)
-    return Posterior(
-        mixture.structure,
-        mixture.weights,
-        mixture.means,
-        mixture.covariances,
-        mixture.precisions_cholesky,
-        concentration,
-        precision,
-        degrees,
-        reg_covar,
-    )
-
-
-def _positive(attributes: Mapping[str, Any], name: str, *shapes: tuple[int, ...]) -> Array:
-    """Return an attribute of one of these shapes."""
-    array = np.asarray(attributes[name], dtype=np.float64)
-    if array.shape not in shapes or not np.all((array > 0.0) & np.isfinite(array)):
-        raise ValueError(
-            f"the attribute {name!r} should be positive numbers in the shape of "
-            f"{' or '.join(map(str, shapes))}, but is {array!r}"
-        )
-    return array

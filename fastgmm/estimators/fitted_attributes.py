@@ -13,7 +13,10 @@ from fastgmm.covariance import family
 from fastgmm.errors import DataError
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.posterior import Hyperparameters, Posterior
 
+POSTERIOR = ("weight_concentration_", "mean_precision_", "degrees_of_freedom_")
+HELD = 0.5  # rows, from which on a component is active
 ARRAYS = ("weights", "means", "covariances", "precisions_cholesky")
 FITTED = (
     "weights_",
@@ -122,5 +125,63 @@ def _attribute(attributes: Mapping[str, Any], name: str, shape: tuple[int, ...])
     if array.shape != shape:
         raise ValueError(
             f"the attribute {name!r} should have the shape of {shape}, but has {array.shape}"
+        )
+    return array
+
+
+def held(attributes: Mapping[str, Any]) -> Array:
+    """Return the weight of the rows that each component holds, (K,)."""
+    return np.asarray(attributes["mean_precision_"] - attributes["mean_precision_prior_"])
+
+
+def attributes_of_posterior(
+    found: Posterior, before: Hyperparameters, n_rows: int, row_weight: float
+) -> dict[str, Any]:
+    """Return what a posterior has beside a mixture, and the prior, as scikit-learn names it."""
+    covariance, degrees = np.array(before.covariance), np.array(found.degrees_of_freedom)
+    attributes: dict[str, Any] = {
+        "weight_concentration_": np.array(found.weight_concentration),
+        "mean_precision_": np.array(found.mean_precision),
+        "degrees_of_freedom_": degrees if degrees.ndim else float(degrees),
+        "weight_concentration_prior_": before.concentration,
+        "mean_precision_prior_": before.mean_precision,
+        "mean_prior_": np.array(before.mean),
+        "degrees_of_freedom_prior_": before.degrees_of_freedom,
+        "covariance_prior_": covariance if covariance.ndim else float(covariance),
+    }
+    active = held(attributes) >= HELD * row_weight / n_rows
+    return attributes | {"n_active_": int(active.sum())}
+
+
+def posterior_of(
+    attributes: Mapping[str, Any], covariance_type: str, reg_covar: float | Array = 0.0
+) -> Posterior:
+    """Return the posterior that the public attributes stand for."""
+    mixture = parameters_of(attributes, covariance_type)
+    each = (mixture.n_components,)
+    concentration = _positive(attributes, "weight_concentration_", (2, *each), each)
+    precision = _positive(attributes, "mean_precision_", each)
+    shape = () if mixture.structure.is_shared else each
+    degrees = _positive(attributes, "degrees_of_freedom_", shape)
+    return Posterior(
+        mixture.structure,
+        mixture.weights,
+        mixture.means,
+        mixture.covariances,
+        mixture.precisions_cholesky,
+        concentration,
+        precision,
+        degrees,
+        reg_covar,
+    )
+
+
+def _positive(attributes: Mapping[str, Any], name: str, *shapes: tuple[int, ...]) -> Array:
+    """Return an attribute of one of these shapes."""
+    array = np.asarray(attributes[name], dtype=np.float64)
+    if array.shape not in shapes or not np.all((array > 0.0) & np.isfinite(array)):
+        raise ValueError(
+            f"the attribute {name!r} should be positive numbers in the shape of "
+            f"{' or '.join(map(str, shapes))}, but is {array!r}"
         )
     return array

@@ -1,0 +1,134 @@
+"""The climb of the lower bound: components are merged where that raises it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastgmm import em, passes
+from fastgmm.em.acceleration import Acceleration
+from fastgmm.estimators.callbacks import Progress, StopRequestedError
+from fastgmm.estimators.climb import Climb
+from fastgmm.estimators.fitted_attributes import attributes_of_posterior
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.posterior import Posterior
+from fastgmm.mixture.statistics import SufficientStatistics
+from fastgmm.passes.subsample import Sample, feature_variances
+from fastgmm.sources import Source
+
+BEFORE_MERGES = 1e-5  # nats per row that the last pass has gained, when merges are tried
+# Merges that are tried at a time, and passes of each. The covariance that "tied" components share
+# has to widen first: after one pass none of three merges of six components was better.
+MERGES, TRIAL_PASSES = 4, 5
+DONE = 2**31  # rounds of merges, in a checkpoint: no more are tried
+
+
+class BayesianClimb(Climb):
+    """A climb of the lower bound from some starts, in shared passes.
+
+    First all climb until a pass gains little; then each takes the best of its merges as long as
+    one is better; then all climb to the end.
+    """
+
+    def run(self, progress: Progress) -> None:
+        """Climb until every start has stopped, or a callback asks to."""
+
+        def report(start: int, state: em.State) -> None:
+            self._replace(start, state)
+            if self.report is not None:
+                self.report(start, state)
+
+        data_pass = progress.watched(self._pass, self.attributes)
+        loose = em.Stopping(max(self.stopping.tolerance, BEFORE_MERGES), self.stopping.max_passes)
+        try:
+            while self.moment.n_repairs < DONE:
+                states = tuple(em.run(self.states, data_pass, loose, report))
+                self.moment = replace(self.moment, states=states)
+                n_rounds = self.moment.n_repairs + 1 if self._merge(data_pass) else DONE
+                self.moment = replace(self.moment, n_repairs=n_rounds)
+            going_on = tuple(map(_going_on, self.states))
+            self.moment = replace(self.moment, states=going_on)
+            states = tuple(em.run(going_on, data_pass, self.stopping, report))
+            self.moment = replace(self.moment, states=states)
+        except StopRequestedError:
+            self.was_stopped = True
+        progress.end_pass(self.attributes)
+
+    def _merge(self, data_pass: em.DataPass) -> bool:
+        """Replace each state by its best merge, if that is better; tell whether one was."""
+        trials = [
+            (c, em.State(state.rule, posterior))
+            for c, state in enumerate(self.states)
+            for posterior in self._merges(state)
+        ]
+        few = em.Stopping(0.0, TRIAL_PASSES)
+        tried = em.run([trial for _, trial in trials], data_pass, few)
+        best: dict[int, em.State] = {}
+        for (c, _), state in zip(trials, tried, strict=True):
+            so_far = best.get(c, self.states[c]).trace[-1]
+            if state.failure is None and state.trace[-1] > so_far:
+                best[c] = state
+        merged = [
+            _after(state, best[c]) if c in best else state for c, state in enumerate(self.states)
+        ]
+        self.moment = replace(self.moment, states=tuple(merged))
+        return bool(best)
+
+    def _merges(self, state: em.State) -> list[Posterior]:
+        """Return the merges of a state that has passes left for them."""
+        passes_left = self.stopping.max_passes - len(state.trace)
+        if state.outcome is not em.Outcome.CONVERGED or passes_left <= TRIAL_PASSES:
+            return []
+        rule, found = state.rule, state.parameters
+        assert isinstance(rule, em.Variational)
+        assert isinstance(found, Posterior)
+        return rule.merges(found, MERGES)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of the best state so far, in the precision of the rows."""
+        best = self.best
+        found, rule = best.parameters, best.rule
+        assert isinstance(found, Posterior)
+        assert isinstance(rule, em.Variational)
+        return super().attributes() | attributes_of_posterior(
+            found, rule.hyperparameters, self.count_rows(), self.weigh_rows()
+        )
+
+
+def _after(before: em.State, merged: em.State) -> em.State:
+    """Return a state that goes on from its merge.
+
+    Until the trial has served, its bound is that before it.
+    """
+    served = (before.trace[-1],) * (len(merged.trace) - 1) + merged.trace[-1:]
+    trace = (*before.trace, *served)
+    name = None if before.acceleration is None else before.acceleration.name
+    return replace(
+        merged,
+        trace=trace,
+        start=len(trace) - 1,
+        previous_objective=before.previous_objective,
+        outcome=em.Outcome.RUNNING,
+        acceleration=None if name is None else Acceleration(name),
+    )
+
+
+def _going_on(state: em.State) -> em.State:
+    """Return a state that has converged loosely, before it goes on."""
+    if state.outcome is not em.Outcome.CONVERGED:
+        return state
+    return replace(state, outcome=em.Outcome.RUNNING)
+
+
+def of_all_rows(source: Source, sample: Sample, is_axis_parallel: bool) -> SufficientStatistics:
+    """Return the statistics of all rows as one component's, by a pass."""
+    variances = np.maximum(feature_variances(sample), np.finfo(np.float64).tiny ** 0.5)
+    weights = sample.weights / sample.weights.sum()
+    origin = sample.origin + np.einsum("i,ij->j", weights, sample.rows)
+    covariances = variances if is_axis_parallel else np.diag(variances)
+    structure = "diagonal" if is_axis_parallel else "full"
+    one = Parameters.from_covariances(structure, [1.0], origin[None], covariances[None])
+    (found,) = passes.statistics(source, [one])
+    return found

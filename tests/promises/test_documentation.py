@@ -34,6 +34,7 @@ SHOWN = [
 PAGES = {path.stem: path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:\s]+)\)")  # to a file of ours
+NAMED = re.compile(r"`(?:tests/)?(\w+(?:/\w+)*/test_\w+\.py)`((?:[:,] `test_\w+`)*)")
 EXACT = re.compile(r"#\s*(True|False|\d+)(?![\w.])")  # a remark that says what is printed
 
 
@@ -106,6 +107,16 @@ def test_links_lead_somewhere(name):
     """Every file that a page points at is there."""
     for target in LINK.findall(PAGES[name].read_text("utf-8")):
         assert (PAGES[name].parent / target).exists(), target
+
+
+def test_every_difference_from_scikit_learn_names_a_test_that_exists():
+    """A file is in `tests/`, and a function behind the file's name and a colon is in it."""
+    named = NAMED.findall(PAGES["from-scikit-learn"].read_text("utf-8"))
+    assert len(named) > 40
+    for path, functions in named:
+        text = (ROOT / "tests" / path).read_text("utf-8")
+        for function in re.findall(r"`(\w+)`", functions):
+            assert f"def {function}(" in text, (path, function)
 
 
 def test_every_fault_of_the_list_names_a_test_that_exists():

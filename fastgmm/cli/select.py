@@ -50,7 +50,8 @@ class Settings(options.Fitting):
         typer.Option(
             metavar="NAME",
             help="bic, aic or icl, least of which is best; held-out, the log-likelihood of rows "
-            "left out; or held-out-1se, the simplest within one standard error of that.",
+            "left out; held-out-1se, the simplest within one standard error of that; or evidence, "
+            "of variational Bayes.",
         ),
     ] = DEFAULT["criterion"]
     covariance_type: Annotated[

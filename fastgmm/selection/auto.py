@@ -22,15 +22,16 @@ from fastgmm.estimators.base import LikelihoodMixture
 from fastgmm.estimators.climb import Concluded
 from fastgmm.estimators.criteria import weights_warning
 from fastgmm.estimators.fit_guards import fitted_once
-from fastgmm.estimators.fitted_attributes import FITTED, parameters_of
+from fastgmm.estimators.fitted_attributes import FITTED
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.priors import ConjugatePrior
 from fastgmm.estimators.validation import constructor, inputs, memory
 from fastgmm.estimators.validation.random_state import RandomState
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.folds import N_FOLDS
-from fastgmm.selection import held_out, sweep
+from fastgmm.selection import evidence, held_out, sweep
 from fastgmm.selection.candidate import Candidate
+from fastgmm.selection.evidence import EVIDENCE
 from fastgmm.selection.held_out import is_held_out
 from fastgmm.selection.result import Selection, table_of
 
@@ -50,10 +51,10 @@ class AutoGaussianMixture(LikelihoodMixture):
         Numbers of components to try.
     covariance_type : str or sequence of str, default=("full", "tied", "diag", "spherical")
         Covariance types to try.
-    criterion : {"bic", "aic", "icl", "held-out", "held-out-1se"}, default="bic"
+    criterion : {"bic", "aic", "icl", "held-out", "held-out-1se", "evidence"}, default="bic"
         The candidate with the lowest value is chosen, among those without collapsed components if
         there are any. A candidate that can no longer become the best is stopped early. For
-        held-out rows see `select`.
+        held-out rows and the evidence see `select`.
     tol : float, default=0.01
         How close to its limit a candidate has to come, as a fraction of the smallest penalty
         between neighbouring numbers of components. For BIC and p more parameters, EM stops within
@@ -192,6 +193,8 @@ class AutoGaussianMixture(LikelihoodMixture):
         holds_out = is_held_out(self.criterion)
         n_fits = 1 + N_FOLDS if holds_out else 1
         begin = held_out.begin if holds_out else sweep.begin
+        if self.criterion == EVIDENCE:
+            return self._plan_of_evidence(counts, families)
         mixtures = [memory.Mixture(count, each) for each in families for count in counts]
         return fitting.Plan(
             self,
@@ -202,6 +205,34 @@ class AutoGaussianMixture(LikelihoodMixture):
             begin=partial(begin, self, counts, families),
             conclude=self._conclude,
         )
+
+    def _plan_of_evidence(self, counts: list[int], families: list[Family]) -> fitting.Plan:
+        """Say how to fit all candidates by variational Bayes."""
+        if self.prior != priors.AUTO:
+            raise ValueError(
+                f"criterion='evidence' fits BayesianGaussianMixture, and prior={self.prior!r} is "
+                "of GaussianMixture; leave it out"
+            )
+        mixtures = [memory.Mixture(count, each) for each in families for count in counts]
+        return fitting.Plan(
+            self,
+            mixtures=mixtures,
+            start="auto",
+            needs_sample=True,
+            settings=partial(self._settings, counts, families),
+            begin=partial(evidence.begin, self, counts, families),
+            conclude=self._conclude_evidence,
+        )
+
+    def _conclude_evidence(self, found: evidence.Evidence) -> Concluded:
+        """Choose the candidate of the highest bound."""
+        attributes, chosen, table = found.attributes(), found.chosen(), found.table()
+        none = np.zeros(len(table["n_components"]), dtype=bool)
+        attributes |= {
+            "best_estimator_": chosen,
+            "selection_": Selection(table, chosen, self.criterion, none),
+        }
+        return Concluded(attributes, [found._not_converged(found.best)])
 
     def _conclude(self, found: sweep.Sweep) -> Concluded:
         """Choose the best candidate, and say what may be wrong with it."""
@@ -254,7 +285,8 @@ class AutoGaussianMixture(LikelihoodMixture):
 
     def _parameters(self) -> Parameters:
         check_is_fitted(self)
-        return parameters_of(vars(self), self.covariance_type_)
+        found: Parameters = self.best_estimator_._parameters()
+        return found
 
     def _n_parameters(self) -> int:
         return family(self.covariance_type_).n_parameters(*np.shape(self.means_))
@@ -291,7 +323,7 @@ def select(
         Numbers of components to try.
     covariance_type : str or sequence of str, default=("full", "tied", "diag", "spherical")
         Covariance types to try.
-    criterion : {"bic", "aic", "icl", "held-out", "held-out-1se"}, default="bic"
+    criterion : {"bic", "aic", "icl", "held-out", "held-out-1se", "evidence"}, default="bic"
         The candidate with the lowest value is chosen. AIC chooses most components; ICL fewest,
         since it also penalises rows that lie between components. Candidates with a component that
         has collapsed onto one row or onto equal values are passed over unless there are no others:
@@ -300,6 +332,10 @@ def select(
         chooses the highest mean log-likelihood of rows under the fits that have not seen them (of
         those that differ by less than EM's tolerance, the one with the fewest parameters);
         "held-out-1se" the fewest parameters within one standard error of that.
+        "evidence" fits `BayesianGaussianMixture` with its default priors, and chooses the fewest
+        parameters within one nat of the highest lower bound of the evidence, a difference that is
+        "not worth more than a bare mention" (Kass and Raftery 1995); the table has minus twice its
+        total, on the scale of BIC.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Controls the random numbers of the starts. The same seed gives the same bits.
     tol : float, default=0.01

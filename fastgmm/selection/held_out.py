@@ -32,6 +32,7 @@ from fastgmm.passes.subsample import draw_seed
 from fastgmm.selection import sweep
 from fastgmm.selection.candidate import Candidate, sound
 from fastgmm.selection.contest import SAFETY, Contest
+from fastgmm.selection.evidence import EVIDENCE
 from fastgmm.selection.monotone import mended
 from fastgmm.storage.checkpoint import Moment
 
@@ -47,8 +48,8 @@ def is_held_out(criterion: str) -> bool:
     ValueError
         If there is no criterion of this name; the message lists them.
     """
-    if criterion not in NAMES:
-        named(criterion, others=NAMES)
+    if criterion not in NAMES and criterion != EVIDENCE:
+        named(criterion, others=(*NAMES, EVIDENCE))
     return criterion in NAMES
 
 

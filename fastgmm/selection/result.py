@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 from fastgmm.estimators.criteria import CRITERIA
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.selection.candidate import Candidate
@@ -55,7 +56,9 @@ class Selection:
         criteria inf and `converged` False; there is no NaN. Where the criterion is held out, also
         `held_out` (mean log-likelihood per row under the fits that have not seen it) and
         `standard_error` (of that mean); -inf and inf for a candidate one of whose fits failed.
-    best_estimator_ : GaussianMixture
+        Where it is the evidence: `n_components`, `covariance_type`, `lower_bound` (per row),
+        `evidence` (minus twice the total of it), `converged`, `n_passes`.
+    best_estimator_ : GaussianMixture, or BayesianGaussianMixture for the evidence
         The chosen candidate, fitted to all rows, among those that have not collapsed.
     criterion : str
         The criterion by which the best was chosen.
@@ -65,7 +68,7 @@ class Selection:
     """
 
     table: CandidateTable
-    best_estimator_: GaussianMixture
+    best_estimator_: GaussianMixture | BayesianGaussianMixture
     criterion: str
     collapsed: np.ndarray
 

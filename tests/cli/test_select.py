@@ -93,6 +93,16 @@ def test_select_prints_held_out_means_and_their_errors(data, held_out, tmp_path,
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_select_prints_evidences_and_writes_a_bayesian_mixture(data, blobs, tmp_path):
+    arguments = ["--columns", "a,b", "-k", "3:5", "--criterion", "evidence", "--seed", 0]
+    result = run("select", data, *arguments, "-o", tmp_path / "best.npz")
+    assert "EVIDENCE, lower is better" in result.stdout
+    found = fastgmm.load(tmp_path / "best.npz")
+    expected = fastgmm.select(blobs, [3, 4, 5], criterion="evidence", random_state=0)
+    assert isinstance(found, fastgmm.BayesianGaussianMixture)
+    assert_array_equal(found.means_, expected.best_estimator_.means_)
+
+
 def test_a_wrong_criterion_is_told_of_the_others(data):
     said = run("select", data, "--criterion", "held_out", code=2).stderr
     assert "held-out" in said

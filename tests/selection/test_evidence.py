@@ -1,0 +1,105 @@
+"""The choice by the evidence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_iris, make_blobs
+
+import fastgmm
+from fastgmm import AutoGaussianMixture, BayesianGaussianMixture, select
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(300, centers=4, cluster_std=0.6, random_state=0)[0]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_four_blobs_and_two_kinds_of_iris_are_found(blobs, seed):
+    found = select(blobs, range(1, 8), criterion="evidence", random_state=seed).best_estimator_
+    assert isinstance(found, BayesianGaussianMixture)
+    assert (found.n_components, found.n_active_) == (4, 4)
+    iris = load_iris().data
+    found = select(iris, range(1, 6), "full", criterion="evidence", random_state=seed)
+    assert found.best_estimator_.n_components == 2
+
+
+def test_the_table_holds_the_bounds_of_fits_of_their_own(blobs):
+    found = select(blobs, [1, 3, 4], ["full", "diag"], criterion="evidence", random_state=0)
+    table = found.table
+    assert table["covariance_type"].tolist() == ["full"] * 3 + ["diag"] * 3
+    assert table["n_components"].tolist() == [1, 3, 4] * 2
+    assert_allclose(table["evidence"], -2.0 * 300 * table["lower_bound"])
+    assert table["converged"].all()
+    for kind, count, bound in zip(
+        table["covariance_type"], table["n_components"], table["lower_bound"], strict=True
+    ):
+        own = BayesianGaussianMixture(
+            n_components=int(count), covariance_type=kind, random_state=0, n_init=3
+        ).fit(blobs)
+        # 0.01 nats of the total, and another start
+        assert bound > own.lower_bound_ - 0.5 / 300
+    assert found.collapsed.tolist() == [False] * 6
+
+
+def test_the_fewest_components_within_a_bare_mention_are_chosen(blobs):
+    found = select(blobs, range(1, 8), "tied", criterion="evidence", random_state=0)
+    values = found.table["evidence"]
+    close = found.table["n_components"][values <= values.min() + 2.0]
+    assert found.best_estimator_.n_components == close.min()
+
+
+def test_the_estimator_predicts_as_its_best_does(blobs, tmp_path):
+    model = AutoGaussianMixture(range(1, 6), criterion="evidence", random_state=0).fit(blobs)
+    assert model.n_components_ == 4
+    assert_array_equal(model.predict_proba(blobs), model.best_estimator_.predict_proba(blobs))
+    assert_array_equal(model.score_samples(blobs), model.best_estimator_.score_samples(blobs))
+    model.best_estimator_.save(tmp_path / "model.npz")
+    again = fastgmm.load(tmp_path / "model.npz")
+    assert_array_equal(again.predict_proba(blobs), model.predict_proba(blobs))
+
+
+def test_chunks_and_a_checkpoint_do_not_change_a_bit(blobs, tmp_path):
+    settings = {"criterion": "evidence", "random_state": 0}
+    whole = select(blobs, [2, 4, 6], ["full", "tied"], **settings)
+    chunked = select(
+        lambda: iter(np.split(blobs, [5, 100])), [2, 4, 6], ["full", "tied"], **settings
+    )
+    assert_array_equal(whole.table["lower_bound"], chunked.table["lower_bound"])
+
+    class StopError(Exception):
+        pass
+
+    def chunks():
+        nonlocal n_passes
+        n_passes += 1
+        if n_passes == 10:
+            raise StopError
+        return iter([blobs])
+
+    n_passes = 0
+    path = tmp_path / "select.ckpt"
+    with pytest.raises(StopError):
+        select(chunks, [2, 4, 6], ["full", "tied"], checkpoint=path, **settings)
+    again = select(chunks, [2, 4, 6], ["full", "tied"], checkpoint=path, **settings)
+    assert_array_equal(whole.table["lower_bound"], again.table["lower_bound"])
+    assert_array_equal(whole.best_estimator_.means_, again.best_estimator_.means_)
+
+
+def test_what_cannot_be_tried_is_said(blobs):
+    with pytest.raises(ValueError, match=r"prior=1\.0 is of GaussianMixture; leave it out"):
+        select(blobs, [1, 2], criterion="evidence", prior=1.0)
+    with pytest.raises(ValueError, match="did you mean 'evidence'"):
+        select(blobs, [1, 2], criterion="evidense")
+    found = select(blobs[:3], [1, 5], "diag", criterion="evidence", random_state=0)
+    assert found.table["evidence"][1] == np.inf
+    assert found.best_estimator_.n_components == 1
+
+
+def test_the_evidence_is_drawn(blobs):
+    pytest.importorskip("matplotlib")
+    ax = select(blobs, range(1, 6), criterion="evidence", random_state=0).plot()
+    assert "EVIDENCE" in ax.get_ylabel()
+    assert len(ax.get_legend().get_texts()) == 4

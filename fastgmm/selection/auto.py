@@ -22,7 +22,7 @@ from fastgmm.estimators.base import LikelihoodMixture
 from fastgmm.estimators.climb import Concluded
 from fastgmm.estimators.criteria import weights_warning
 from fastgmm.estimators.fit_guards import fitted_once
-from fastgmm.estimators.fitted_attributes import FITTED
+from fastgmm.estimators.fitted_attributes import FITTED, parameters_of
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.estimators.priors import ConjugatePrior
 from fastgmm.estimators.validation import constructor, inputs, memory
@@ -285,6 +285,8 @@ class AutoGaussianMixture(LikelihoodMixture):
 
     def _parameters(self) -> Parameters:
         check_is_fitted(self)
+        if not hasattr(self, "best_estimator_"):  # of a search that has not ended
+            return parameters_of(vars(self), self.covariance_type_)
         found: Parameters = self.best_estimator_._parameters()
         return found
 

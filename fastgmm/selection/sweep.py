@@ -21,7 +21,7 @@ from fastgmm.estimators.criteria import Criterion, named
 from fastgmm.initialisation.prior_strength import Regularised
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
-from fastgmm.selection.growth import Growth
+from fastgmm.selection.growth import Grown, Growth
 from fastgmm.selection.merging import challenged
 from fastgmm.selection.monotone import mended
 from fastgmm.storage.checkpoint import Moment
@@ -233,10 +233,15 @@ def starts_of(
     rng: Any = prepared.rng  # a generator, because no checkpoint holds the starts
     strengths = priors.strengths(estimator.prior, True, estimator.reg_covar) or ()
     found: Begun = {}
+    grown: list[tuple[Growth, dict[int, Grown]]] = []
     best = math.inf
     for rule in rules:
         growth = Growth(prepared.drawn, rule, contest, rng, strengths, best)
-        starts, best = growth.starts(possible), growth.best
+        grown.append((growth, growth.starts(possible)))
+        best = growth.best
+    if not contest.is_patient:  # held-out rows compare candidates that are made alike
+        _refine(grown)
+    for rule, (_, starts) in zip(rules, grown, strict=True):
         for count in contest.counts:
             start = starts.get(count, _too_many(count))
             found[rule.family, count] = (
@@ -245,6 +250,23 @@ def starts_of(
                 else start
             )
     return found
+
+
+def _refine(grown: Sequence[tuple[Growth, dict[int, Grown]]]) -> None:
+    """Let default starts compete with the best of all that have grown."""
+    values = [
+        (value, at, count)
+        for at, (growth, starts) in enumerate(grown)
+        for count, value in growth.values.items()
+        if count in starts
+    ]
+    if not values:
+        return
+    _, at, count = min(values)
+    growth, starts = grown[at]
+    better = growth.refined(count)
+    if better is not None:
+        starts[count] = better
 
 
 def _state(

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from fastgmm import em, passes, select
 from fastgmm.covariance import family
-from fastgmm.estimators import GaussianMixture
+from fastgmm.estimators import BayesianGaussianMixture, GaussianMixture
 from fastgmm.initialisation import coordinates, split_merge
 from fastgmm.initialisation.methods import start_from
 from fastgmm.initialisation.repair import repaired
@@ -70,6 +70,28 @@ def test_threads_do_not_change_a_bit(rows, reference, n_threads):
     numba.set_num_threads(n_threads)
     try:
         assert bits(fit(rows, covariance_type)) == expected
+    finally:
+        numba.set_num_threads(before)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_threads_and_chunks_do_not_change_a_bit_of_a_posterior(rows, covariance_type):
+    def work(data):
+        model = BayesianGaussianMixture(
+            n_components=4, covariance_type=covariance_type, max_iter=4, tol=0.0, random_state=0
+        )
+        with pytest.warns(UserWarning, match="did not converge"):
+            model.fit(data)
+        names = (*ARRAYS, "weight_concentration_", "mean_precision_", "degrees_of_freedom_")
+        return [*(getattr(model, name) for name in names), np.array(model.lower_bounds_)]
+
+    expected = as_bytes(work(rows))
+    assert as_bytes(work(lambda: iter(ragged(rows)))) == expected
+    before = numba.get_num_threads()
+    try:
+        for n_threads in range(1, min(3, numba.config.NUMBA_NUM_THREADS + 1)):
+            numba.set_num_threads(n_threads)
+            assert as_bytes(work(rows)) == expected
     finally:
         numba.set_num_threads(before)
 
@@ -248,6 +270,24 @@ def test_threads_of_blas_change_no_bit_of_partial_fits_and_of_the_file(tmp_path)
             model.partial_fit(batch)
         model.save(tmp_path / "model.npz")
         return np.fromfile(tmp_path / "model.npz", np.uint8)
+
+    of_any_blas(work)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+def test_threads_of_blas_change_no_bit_of_a_posterior(covariance_type, tmp_path):
+    rows = wide_rows(2000, 128)
+
+    def work():
+        model = BayesianGaussianMixture(
+            n_components=3, covariance_type=covariance_type, random_state=0, max_iter=30
+        )
+        model.fit(rows)
+        model.partial_fit(rows[:1000])
+        model.save(tmp_path / "model.npz")
+        scores = model.score_samples(rows[:500], predictive=True)
+        return [np.fromfile(tmp_path / "model.npz", np.uint8), scores]
 
     of_any_blas(work)
 

@@ -20,19 +20,22 @@ CHILD = (
 )
 
 
-def test_a_terminal_sees_the_passes_and_ctrl_c_ends_the_fit(tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "shown"), [([], b"log-likelihood -"), (["--bayesian"], b"lower bound -")]
+)
+def test_a_terminal_sees_the_passes_and_ctrl_c_ends_the_fit(tmp_path, kind, shown):
     rows = np.random.default_rng(0).normal(size=(20_000, 4))
     np.save(tmp_path / "data.npy", rows)
     options = "-k 20 --tol 0 --max-iter 1000000 --init random_from_data --seed 0"
     terminal, side = pty.openpty()
-    command = [sys.executable, "-c", CHILD, "fit", tmp_path / "data.npy", *options.split()]
+    command = [sys.executable, "-c", CHILD, "fit", tmp_path / "data.npy", *options.split(), *kind]
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
     with subprocess.Popen(
         [*command, "-o", tmp_path / "m.npz"], stderr=side, stdout=side, env=environment
     ) as child:
         os.close(side)
         try:
-            seen = read_until(terminal, b"log-likelihood -")
+            seen = read_until(terminal, shown)
             child.send_signal(signal.SIGINT)
             seen += read_until(terminal, b"interrupted")
             child.wait(timeout=60)

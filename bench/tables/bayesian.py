@@ -1,0 +1,172 @@
+"""BayesianGaussianMixture beside scikit-learn's: a pass, the way to one held-out score, memory.
+
+    python -m bench.tables.bayesian [--no-memory]
+
+Both libraries run in turn in one process, from starts of the same kind. Seconds of a pass are
+those of a fit with five passes more, over five, the median of three turns; `GaussianMixture`
+beside it in the same way. Then scikit-learn fits with its own `tol` and `max_iter`, from k-means,
+and ours takes as many passes, from k-means, as it needs to describe other rows as well, by the same
+plain mixture of expected weights, means and covariances.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import BayesianGaussianMixture as Theirs
+from sklearn.mixture import GaussianMixture as TheirLikeliest
+
+from bench.tables.image_patches import Peak
+from bench.tools import data
+from bench.tools.table import Table
+from bench.tools.timing import in_turn, timed
+from fastgmm import BayesianGaussianMixture, GaussianMixture
+
+FEW, MORE, TURNS = 1, 6, 3  # passes of the two fits, and how often they are made
+MOST = 1000  # passes of ours
+NEAR = 1e-4  # nats a row, by which another score is the same
+START = "random_from_data"  # which costs nothing
+
+
+class Case(NamedTuple):
+    """Rows, and what is fitted to them."""
+
+    n_rows: int
+    n_features: int
+    n_components: int
+    covariance_type: str = "full"
+
+    def __str__(self) -> str:
+        """Write it as the tables do."""
+        size = f"{self.n_rows:,}×{self.n_features}".replace(",", " ")
+        return f"{self.covariance_type}, {size}, K={self.n_components}"
+
+
+CASES = (
+    Case(100_000, 10, 10),
+    Case(20_000, 2, 5),
+    Case(200_000, 20, 8),
+    Case(100_000, 10, 10, "diag"),
+)
+LARGE = Case(1_000_000, 10, 20)
+
+
+def seconds_of_a_pass(
+    kinds: tuple[Callable[..., Any], ...], rows: np.ndarray, case: Case
+) -> np.ndarray:
+    """Return the median seconds of a pass of each kind."""
+
+    def fit(kind: Callable[..., Any], max_iter: int) -> None:
+        kind(
+            n_components=case.n_components,
+            covariance_type=case.covariance_type,
+            init_params=START,
+            tol=0.0,
+            max_iter=max_iter,
+            random_state=0,
+        ).fit(rows)
+
+    fits = [partial(fit, kind, max_iter) for kind in kinds for max_iter in (FEW, MORE)]
+    took = in_turn(*fits, turns=TURNS).seconds
+    return np.median(took[:, 1::2] - took[:, ::2], axis=0) / (MORE - FEW)
+
+
+def score(model: Any, rows: np.ndarray) -> float:
+    """Return the mean log density of rows in the mixture of a posterior's expected parameters."""
+    parts = model.weights_, model.means_, model.covariances_
+    return GaussianMixture.from_parameters(*parts, covariance_type=model.covariance_type).score(
+        rows
+    )
+
+
+def way(case: Case, rows: np.ndarray, others: np.ndarray) -> list[Any]:
+    """Return passes, seconds and score of theirs; passes and seconds of ours to it, and the end."""
+    settings = {
+        "n_components": case.n_components,
+        "covariance_type": case.covariance_type,
+        "init_params": "kmeans",
+        "random_state": 0,
+    }
+    took, theirs = timed(Theirs(**settings).fit, rows)
+    wanted = score(theirs, others)
+    ended, ours = timed(BayesianGaussianMixture(**settings).fit, rows)
+    found: list[Any] = [theirs.n_iter_, took, None, None, None]
+    n_passes = 1
+    while n_passes <= min(MOST, 2 * ours.n_iter_):
+        seconds, model = timed(BayesianGaussianMixture(max_iter=n_passes, **settings).fit, rows)
+        if score(model, others) >= wanted - NEAR:
+            found[2:] = n_passes, seconds, took / seconds
+            break
+        n_passes += max(1, n_passes // 4)
+    return [*found, ours.n_iter_, ended, score(ours, others) - wanted]
+
+
+def memory(case: Case) -> float:
+    """Return the megabytes above the rows that a fit with default arguments holds at its peak."""
+    rows = data.rows(data.mixture(case.n_features, case.n_components), case.n_rows)
+    settings = {"n_components": case.n_components, "random_state": 0}
+    BayesianGaussianMixture(max_iter=20, **settings).fit(rows[:20_000])  # compiles
+    peak = Peak()
+    peak.start()
+    took, model = timed(BayesianGaussianMixture(**settings).fit, rows)
+    peak.done.set()
+    peak.join()
+    found = (peak.most - peak.before) / 1e6
+    print(f"\n{case}: {took:.1f} s, {model.n_iter_} passes, {found:.0f} MB above the rows")
+    return found
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--no-memory", action="store_true")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    drawn = {}
+    kinds = Theirs, BayesianGaussianMixture, TheirLikeliest, GaussianMixture
+    plain = tuple(
+        partial(kind, acceleration=None) if kind.__module__.startswith("fastgmm") else kind
+        for kind in kinds
+    )
+    table = Table(
+        {
+            "a pass": "",
+            "scikit-learn, ms": ".1f",
+            "fastgmm, ms": ".2f",
+            "times": ".1f",
+            "GaussianMixture, times": ".1f",
+        }
+    )
+    for case in CASES:
+        mixture = data.mixture(case.n_features, case.n_components)
+        drawn[case] = data.rows(mixture, case.n_rows), data.rows(mixture, 20_000, seed=1)
+        took = 1e3 * seconds_of_a_pass(plain, drawn[case][0], case)
+        table.row(str(case), took[0], took[1], took[0] / took[1], took[2] / took[3])
+    print()
+    table = Table(
+        {
+            "to scikit-learn's held-out score": "",
+            "its passes": "d",
+            "s": ".2f",
+            "our passes": "d",
+            "our s": ".3f",
+            "times": ".0f",
+            "our passes to the end": "d",
+            "our s to the end": ".2f",
+            "score above": "+.4f",
+        }
+    )
+    for case, (rows, others) in drawn.items():
+        table.row(str(case), *way(case, rows, others))
+    if not arguments.no_memory:
+        memory(LARGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Which components of a fitted mixture hold rows."""
+"""What a Bayesian mixture is shown by: which components hold rows, and its bound."""
 
 from __future__ import annotations
 
@@ -17,9 +17,19 @@ def active(model: Any) -> Array:
 
     All do where there is no posterior to say so, and where none holds half a row.
     """
-    attributes = vars(model)
+    attributes = vars(chosen(model))
     everyone = np.ones(len(model.means_), dtype=bool)
     if any(name not in attributes for name in KNOWN) or not attributes["n_rows_"]:
         return everyone
     found = held(attributes) >= HELD * attributes["row_weight_"] / attributes["n_rows_"]
     return found if found.any() else everyone
+
+
+def chosen(model: Any) -> Any:
+    """Return the mixture that a model has chosen, if it is one that chooses."""
+    return getattr(model, "best_estimator_", model)
+
+
+def has_bound(model: Any) -> bool:
+    """Whether `lower_bound_` is a bound of the evidence, and not a log-likelihood."""
+    return POSTERIOR[0] in vars(chosen(model))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastgmm.errors import DataError
+from fastgmm.estimators.active import has_bound
 from fastgmm.estimators.base import Mixture
-from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 from fastgmm.plot.axes import count_across, legend, name_axes, new_axes
 from fastgmm.plot.colours import component_colours
 
@@ -61,8 +61,7 @@ def trace(model: Mixture, ax: Axes | None = None) -> Axes:
         color=colour,
         label=f"{how} after {_counted(len(bounds))}, at {bounds[-1]:.6g}",
     )
-    is_bound = isinstance(model, BayesianGaussianMixture)
-    up = "lower bound per row" if is_bound else "mean log-likelihood of a row"
+    up = "lower bound per row" if has_bound(model) else "mean log-likelihood of a row"
     name_axes(ax, "pass over the rows", up)
     count_across(ax)
     legend(ax)

@@ -111,6 +111,16 @@ def test_all_components_are_drawn_where_no_posterior_says_otherwise(model, bayes
     assert_array_equal(shown(by_hand), range(8))
 
 
+def test_what_chose_by_the_evidence_is_drawn_as_what_it_chose(blobs, ax, legend):
+    settings = {"covariance_type": "full", "criterion": "evidence", "random_state": 0}
+    model = fastgmm.AutoGaussianMixture([8], **settings).fit(blobs)
+    assert model.best_estimator_.n_active_ == 3
+    plot.clusters(model, blobs, ax)
+    assert len(ax.patches) == 2 * 3
+    assert "5 of 8 components hold no rows" in legend(ax)
+    assert plot.trace(model).get_ylabel() == "lower bound per row"
+
+
 def test_a_trace_is_of_the_bound(bayesian, ax):
     plot.trace(bayesian, ax)
     assert_array_equal(ax.lines[0].get_ydata(), bayesian.lower_bounds_)

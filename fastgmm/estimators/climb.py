@@ -269,11 +269,12 @@ class Climb:
         """
         check_count(self.count_rows(), self.states[0].parameters.n_components)
         best = self.best
+        return Concluded(self.attributes(), [self._not_converged(best), self._degenerate(best)])
+
+    def _degenerate(self, best: em.State) -> Warning | None:
+        """Say what is wrong with the mixture of the best start."""
         counts = self.counts(best) if best.trace else np.zeros(0)
-        degenerate = degenerate_warning(
-            best, self.count_rows(), counts, self.rows, self.prepared.sample
-        )
-        return Concluded(self.attributes(), [self._not_converged(best), degenerate])
+        return degenerate_warning(best, self.count_rows(), counts, self.rows, self.prepared.sample)
 
     def _not_converged(self, best: em.State) -> Warning | None:
         """Say that the best start has used all passes; with `max_iter` 0, none were asked for."""

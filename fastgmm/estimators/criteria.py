@@ -81,9 +81,11 @@ def weights_warning(criterion: str, row_weight: float, n_rows: int) -> WeightsWa
         return None
     logarithm = round(math.log(row_weight), 3) + 0.0  # no -0
     charge = "2" if criterion == "aic" else f"log({row_weight:.4g}) = {logarithm:g}"
+    effect = f"a parameter costs {charge}, against the log-likelihood of {row_weight:.4g} rows"
+    if criterion == "evidence":
+        effect = "so much do they count beside the prior"
     return WeightsWarning(
         f"the weights of {n_rows} rows sum to {row_weight:.4g}, which {criterion} takes for the "
-        f"number of observations: a parameter costs {charge}, against the log-likelihood of "
-        f"{row_weight:.4g} rows. If each row is an observation, multiply the weights by "
+        f"number of observations: {effect}. If each row is an observation, multiply the weights by "
         f"{n_rows / row_weight:.6g}, so that they sum to the number of rows"
     )

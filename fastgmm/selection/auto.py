@@ -213,6 +213,11 @@ class AutoGaussianMixture(LikelihoodMixture):
                 f"criterion='evidence' fits BayesianGaussianMixture, and prior={self.prior!r} is "
                 "of GaussianMixture; leave it out"
             )
+        if self.max_iter == 0:
+            raise ValueError(
+                "max_iter=0 leaves criterion='evidence' nothing to choose by, since the bound is "
+                "known after a pass; give max_iter a number from 1"
+            )
         mixtures = [memory.Mixture(count, each) for each in families for count in counts]
         return fitting.Plan(
             self,
@@ -225,14 +230,19 @@ class AutoGaussianMixture(LikelihoodMixture):
         )
 
     def _conclude_evidence(self, found: evidence.Evidence) -> Concluded:
-        """Choose the candidate of the highest bound."""
+        """Choose the candidate of the highest bound, and say what may be wrong with it."""
         attributes, chosen, table = found.attributes(), found.chosen(), found.table()
         none = np.zeros(len(table["n_components"]), dtype=bool)
         attributes |= {
             "best_estimator_": chosen,
             "selection_": Selection(table, chosen, self.criterion, none),
         }
-        return Concluded(attributes, [found._not_converged(found.best)])
+        warnings = [
+            found._not_converged(found.best),
+            weights_warning(self.criterion, attributes["row_weight_"], attributes["n_rows_"]),
+            found._degenerate(found.best),
+        ]
+        return Concluded(attributes, warnings)
 
     def _conclude(self, found: sweep.Sweep) -> Concluded:
         """Choose the best candidate, and say what may be wrong with it."""
@@ -334,7 +344,8 @@ def select(
         chooses the highest mean log-likelihood of rows under the fits that have not seen them (of
         those that differ by less than EM's tolerance, the one with the fewest parameters);
         "held-out-1se" the fewest parameters within one standard error of that.
-        "evidence" fits `BayesianGaussianMixture` with its default priors, and chooses the fewest
+        "evidence" fits `BayesianGaussianMixture` with its default priors, but the weights from a
+        Dirichlet distribution, where spare components cost something; and chooses the fewest
         parameters within one nat of the highest lower bound of the evidence, a difference that is
         "not worth more than a bare mention" (Kass and Raftery 1995); the table has minus twice its
         total, on the scale of BIC.

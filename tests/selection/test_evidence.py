@@ -9,6 +9,7 @@ from sklearn.datasets import load_iris, make_blobs
 
 import fastgmm
 from fastgmm import AutoGaussianMixture, BayesianGaussianMixture, select
+from fastgmm.errors import DegenerateComponentWarning, WeightsWarning
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,28 @@ def test_four_blobs_and_two_kinds_of_iris_are_found(blobs, seed):
     assert found.best_estimator_.n_components == 2
 
 
+@pytest.mark.parametrize("n_rows", [50, 300, 5000])
+def test_one_cluster_has_one_component_and_no_empty_ones(rng, n_rows):
+    found = select(rng.normal(size=(n_rows, 2)), range(1, 6), "full", criterion="evidence")
+    assert found.best_estimator_.n_components == 1
+    assert found.table["evidence"].argmin() == 0
+
+
+def test_what_is_wrong_with_the_best_is_said(blobs):
+    settings = {"criterion": "evidence", "random_state": 0}
+    constant = np.column_stack([blobs, np.ones(300)])
+    with pytest.warns(DegenerateComponentWarning, match="feature 2 is constant"):
+        select(constant, [1, 4], "full", **settings)
+    with pytest.warns(DegenerateComponentWarning, match="all rows are the same"):
+        select(np.ones((20, 2)), [1, 2], **settings)
+    with pytest.warns(
+        WeightsWarning, match=r"sum to 0\.3, which evidence .* beside the prior\. If"
+    ):
+        select(blobs, [1, 2], "diag", sample_weight=np.full(300, 1e-3), **settings)
+    with pytest.raises(ValueError, match=r"max_iter=0 leaves .* give max_iter a number from 1"):
+        select(blobs, [1, 2], max_iter=0, **settings)
+
+
 def test_the_table_holds_the_bounds_of_fits_of_their_own(blobs):
     found = select(blobs, [1, 3, 4], ["full", "diag"], criterion="evidence", random_state=0)
     table = found.table
@@ -37,7 +60,11 @@ def test_the_table_holds_the_bounds_of_fits_of_their_own(blobs):
         table["covariance_type"], table["n_components"], table["lower_bound"], strict=True
     ):
         own = BayesianGaussianMixture(
-            n_components=int(count), covariance_type=kind, random_state=0, n_init=3
+            n_components=int(count),
+            covariance_type=kind,
+            weight_concentration_prior_type="dirichlet_distribution",
+            random_state=0,
+            n_init=3,
         ).fit(blobs)
         # 0.01 nats of the total, and another start
         assert bound > own.lower_bound_ - 0.5 / 300

@@ -69,6 +69,10 @@ ROWS_PER_PARAMETER = 2
 LLOYD_ROUNDS = 8  # EM goes on from there
 RANDOM_PARTITIONS = 2
 FIRST_PASSES, FULL_PASSES, TRIAL_PASSES = 2, 1, 10
+# Where rows are so many times the sample, it is climbed on by half as many passes, and there are so
+# many exchanges. They end at the first that gains nothing: most starts then take one more pass
+# over the rows' worth of time, and save many.
+FAR_MORE, MOST_PASSES, ROWS_OF_AN_EXCHANGE = 12.0, 20, 10.0
 FEWEST_GO_ON = 3
 
 
@@ -241,9 +245,13 @@ def _best(
     if states and not many:
         with_more, short = with_clumps(states[0], short, centred, most // n_components, rng)
         states = list(dict.fromkeys([with_more, *states]))
-    if len(states) > 1 and not whole:
+    ratio = sample.n_rows / len(sample.rows)
+    if not whole and (len(states) > 1 or ratio >= FAR_MORE):
+        of_all = ShortRuns(centred, rule)
         anew = [em.State(rule, state.parameters) for state in states]
-        states = leaders(ShortRuns(centred, rule).advance(anew, FULL_PASSES), 1)
+        states = leaders(of_all.advance(anew, FULL_PASSES), 1)
+        if ratio >= FAR_MORE:
+            states = refined(states, of_all, ratio, many)
     if not states:
         return None
     starts = [state.parameters for state in (*states, *early)]
@@ -258,6 +266,23 @@ def _effort(n_rows: int, whole: bool, many: bool) -> Effort:
     if not whole:
         return OF_PART
     return MUCH if n_rows >= RESTARTING_ROWS else LITTLE
+
+
+def refined(states: list[em.State], short: ShortRuns, ratio: float, many: bool) -> list[em.State]:
+    """Climb and exchange on the whole sample, where the rows are so many times more.
+
+    A sub-sample of few rows per parameter may spend a component on noise; another is then missing,
+    and all rows are passed over dozens of times before that one fades. 1 000 000 x 10 and 20
+    components: 9 to 12 passes from ten seeds, where it was 12 to 61, and all end at the highest
+    likelihood, where nine did.
+    """
+    n_passes = min(int(ratio / 2.0), MOST_PASSES)
+    states = leaders(short.advance(states, n_passes // 2), 1)
+    if states and not many and states[0].parameters.n_components > 2:
+        rounds = min(EXCHANGES, int(ratio / ROWS_OF_AN_EXCHANGE))
+        better = exchanged(states[0], short, TRIAL_PASSES, rounds)
+        states = leaders(short.advance([better], n_passes), 1)
+    return states
 
 
 def most_candidates(n_components: int, n_rows: int) -> int:
@@ -278,9 +303,11 @@ def agreed(states: list[em.State]) -> list[em.State]:
     return found[:1] if len(found) >= AGREEING else states
 
 
-def exchanged(state: em.State, short: ShortRuns, n_passes: int) -> em.State:
+def exchanged(
+    state: em.State, short: ShortRuns, n_passes: int, rounds: int = EXCHANGES
+) -> em.State:
     """Exchange components, one at a time, while that raises the log-likelihood."""
-    for _ in range(EXCHANGES):
+    for _ in range(rounds):
         shares = short.responsibilities(state.parameters)
         found = short.begun(exchanges(short.sample, state.parameters, shares))
         trials = [em.State(short.rule, parameters) for parameters in found]

@@ -1,9 +1,9 @@
 """Exchanges: merge two components that share a cluster, and split one that holds two.
 
 Split and merge EM (Ueda, Nakano, Ghahramani and Hinton 2000) with other criteria: a merge by the
-bound of Runnalls (2007) on its loss; a split by the gain in classification likelihood when rows are
-cut in two along the component's invariant coordinate of lowest or highest kurtosis, or by their
-distance from its mean.
+bound of Runnalls (2007) on its loss; a split by the gain in classification likelihood, above that
+of a normal cluster, when rows are cut in two along the component's invariant coordinate of lowest
+or highest kurtosis, or by their distance from its mean.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from fastgmm.passes.subsample import Sample
 
 TRIALS = 3  # exchanges tried together
 LEAST_RESPONSIBILITY = 0.02  # of the rows that a split looks at
+# What a cut of a normal cluster through its middle loses per row: log 2 + log(1 - 2 / pi) / 2.
+# Without it, where all cuts lose, those of the smallest components lose least: of 20 components of
+# 1 000 000 x 10 the one that held two clusters came fourth, and now is the first by far.
+NORMAL = 0.187
 CUTS = 5  # rounds of k-means with two centres on a line
 PARTNERS = 50  # nearest components that one may be merged with: all pairs would be K squared
 
@@ -39,7 +43,7 @@ class Split(NamedTuple):
     """A cut of one component in two."""
 
     component: int
-    gain: float  # nats per row of the sample
+    gain: float  # nats per row of the sample, above that of a normal cluster
     held: Held
     leaving: npt.NDArray[np.bool_]  # which of the rows held go to the new component
 
@@ -173,7 +177,7 @@ def _splits(sample: Sample, its: Iterable[Held]) -> Iterator[Split]:
         cuts = _cuts(np.stack([invariant[:, 0], invariant[:, -1], lengths]), weights)
         gains = _gains(invariant, weights, cuts)
         best = int(np.argmax(gains))
-        yield Split(k, mass * float(gains[best]), each, cuts[best])
+        yield Split(k, mass * (float(gains[best]) + NORMAL), each, cuts[best])
 
 
 @one_blas_thread()

@@ -15,7 +15,7 @@ from fastgmm.initialisation.short_runs import ShortRuns
 from fastgmm.initialisation.split_merge import Held, Split, held, merged, merges, splits, together
 from fastgmm.mixture import sampling
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.passes.subsample import draw_sample
+from fastgmm.passes.subsample import Sample, draw_sample
 from fastgmm.sources import open_source
 
 
@@ -108,3 +108,24 @@ def test_a_split_gives_a_component_the_rows_that_leave(rng):
     assert_allclose(np.sort(found.weights), [0.25, 0.75])
     centres = found.means[np.argsort(found.weights)] + drawn.origin
     assert_allclose(centres, [apart[300:].mean(axis=0), apart[:300].mean(axis=0)])
+
+
+def test_what_holds_two_clusters_is_cut_before_small_normal_clusters(rng):
+    # two clusters that overlap in one component, between eight small ones
+    centres = np.column_stack([np.arange(8.0) * 30.0, np.full(8, 50.0)])
+    small = [centre + rng.normal(size=(60, 2)) for centre in centres]
+    two = rng.normal(size=(1600, 2))
+    two[800:, 0] += 2.5
+    rows = np.concatenate([*small, two])
+    labels = np.repeat(np.arange(9), [60] * 8 + [1600])
+    shares = np.eye(9)[labels].T
+    sample = Sample(rows, np.full(len(rows), 1.0 / len(rows)), np.zeros(2))
+    found = splits(sample, held(shares))
+    assert found[0].component == 8
+    # any cut loses, and that of a small cluster loses least
+    cuts = {
+        each.component: each.gain - split_merge.NORMAL * len(each.held.rows) / 2080
+        for each in found
+    }
+    assert max(cuts.values()) < 0.0
+    assert min(cuts, key=cuts.get) == 8

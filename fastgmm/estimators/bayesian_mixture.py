@@ -394,7 +394,14 @@ default="dirichlet_process"
         -------
         ndarray of shape (n_samples,)
             Natural logarithm of the density per unit volume of the feature space.
+
+        Raises
+        ------
+        ValueError
+            If `predictive` is neither True nor False.
         """
+        if not isinstance(predictive, bool | np.bool_):
+            raise ValueError(f"predictive={predictive!r} should be True or False")
         source, parameters = self._scoring(X)
         if predictive and isinstance(parameters, Posterior):
             return passes.predictive_log_densities(source, parameters)

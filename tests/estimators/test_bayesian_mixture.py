@@ -257,6 +257,8 @@ def test_the_predictive_density_is_a_mixture_of_students(rng, rows):
         shape = shape * (1.0 + 1.0 / model.mean_precision_[k])
         expected += model.weights_[k] * multivariate_t.pdf(new, model.means_[k], shape, degrees)
     assert_allclose(model.score_samples(new, predictive=True), np.log(expected), rtol=1e-10)
+    with pytest.raises(ValueError, match="predictive='yes' should be True or False"):
+        model.score_samples(new, predictive="yes")
     chunked = model.score_samples(lambda: iter(np.split(new, [3])), predictive=True)
     assert_array_equal(chunked, model.score_samples(new, predictive=True))
 

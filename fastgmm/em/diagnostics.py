@@ -211,10 +211,12 @@ def _about_resolution(
 
 def _few_different(parameters: Parameters, rows: Described) -> Iterator[str]:
     if rows.n_different is not None and rows.n_different < parameters.n_components:
-        yield (
-            f"only {rows.n_different} rows differ, for {parameters.n_components} components: use "
-            "fewer components"
+        few = (
+            "all rows are the same"
+            if rows.n_different == 1
+            else f"only {rows.n_different} rows differ"
         )
+        yield f"{few}, for {parameters.n_components} components: use fewer components"
 
 
 def _about_dependence(

@@ -44,6 +44,9 @@ class UpdateRule(Protocol):
     def admitted(self, trial: Parameters, found: Parameters) -> Parameters:
         """Return an extrapolation of what was found as the rule allows it."""
 
+    def added(self, parameters: Parameters) -> float | Array:
+        """What `reg_covar` has added to the variances of these parameters at most."""
+
     @property
     def has_prior(self) -> bool:
         """Whether more than the rows says what a component is, so that it may be empty."""
@@ -117,6 +120,10 @@ class Maximisation:
         if self.family.constraint is None:
             return trial
         return self.family.parameters(trial.weights, trial.means, trial.covariances)
+
+    def added(self, parameters: Parameters) -> float | Array:
+        """Return what is added to the variances of any parameters."""
+        return self.reg_covar
 
     @property
     def has_prior(self) -> bool:

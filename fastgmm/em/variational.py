@@ -109,6 +109,15 @@ class Variational:
         assert isinstance(found, Posterior)
         return self.hyperparameters.moved(found, trial)
 
+    def added(self, parameters: Parameters) -> float | Array:
+        """Return what is added where rows count most beside those known before.
+
+        It is added to the variances of the rows, not to that which is known before.
+        """
+        assert isinstance(parameters, Posterior)
+        shares = 1.0 - self.hyperparameters.degrees_of_freedom / parameters.degrees_of_freedom
+        return self.reg_covar * float(np.max(shares))
+
     @property
     def has_prior(self) -> bool:
         """Yes."""

@@ -131,4 +131,5 @@ def of_all_rows(source: Source, sample: Sample, is_axis_parallel: bool) -> Suffi
     structure = "diagonal" if is_axis_parallel else "full"
     one = Parameters.from_covariances(structure, [1.0], origin[None], covariances[None])
     (found,) = passes.statistics(source, [one])
+    found.check_weight()
     return found

@@ -240,8 +240,9 @@ class Climb:
     def _own_rows(self, state: em.State) -> Array:
         source = self.rows.source
         if source.heaviest is not None:
+            added = state.rule.added(state.parameters)
             fewest = state.parameters.weights * (self.weigh_rows() / source.heaviest)
-            if not diagnostics.failing(state.parameters, fewest, state.rule.reg_covar).components:
+            if not diagnostics.failing(state.parameters, fewest, added).components:
                 return fewest
         return passes.own_rows(source, state.parameters)
 
@@ -310,7 +311,7 @@ def degenerate_warning(
             constant=constant,
             n_different=1 if constant.all() else len(sample.rows),
         )
-    said = diagnostics.complaints(state.parameters, state.rule.reg_covar, known)
+    said = diagnostics.complaints(state.parameters, state.rule.added(state.parameters), known)
     if not said:
         return None
     return DegenerateComponentWarning(f"The fit is degenerate: {'; '.join(said)}.")

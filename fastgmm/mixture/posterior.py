@@ -75,7 +75,8 @@ class Posterior(Parameters):
             log_weights = np.log(self.weights)
         for k, log_weight in enumerate(log_weights):  # one after the other, to hold no n x K
             factors = self.precisions_cholesky[structure.places(slice(k, k + 1))]
-            (distances,) = structure.distances(rows, self.means[k : k + 1], factors)
+            with np.errstate(over="ignore"):  # of rows so far away that they have no density
+                (distances,) = structure.distances(rows, self.means[k : k + 1], factors)
             size = n_features / distances.shape[1]  # features per part
             half = 0.5 * (f[k] + size)
             peak = distances.shape[1] * (gammaln(half) - gammaln(0.5 * f[k]))

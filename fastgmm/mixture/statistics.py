@@ -165,6 +165,17 @@ class SufficientStatistics:
             If no row has a positive weight, or so little that no component can be occupied; or so
             much that products with the rows are no numbers.
         """
+        self.check_weight()
+        return self.log_likelihood / self.row_weight
+
+    def check_weight(self) -> None:
+        """Refuse weights that say nothing of any component.
+
+        Raises
+        ------
+        DataError
+            As for `mean_log_likelihood`.
+        """
         if self.row_weight <= NEGLIGIBLE_WEIGHT * len(self.weight):
             raise DataError(
                 f"the weights of the rows sum to {self.row_weight:g}, too little to divide by; "
@@ -177,4 +188,3 @@ class SufficientStatistics:
                 f"the weights of the rows sum to {self.row_weight:g}, too much to multiply rows "
                 "by; divide them by their maximum"
             )
-        return self.log_likelihood / self.row_weight

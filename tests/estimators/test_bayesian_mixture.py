@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pyarrow as pa
@@ -298,6 +299,7 @@ INVALID = [
     ({"weight_concentration_prior": 0.0}, "must be a float in the range"),
     ({"weight_concentration_prior_type": "dirichlet"}, "did you mean 'dirichlet_process'"),
     ({"mean_precision_prior": True}, "must be a number"),
+    ({"mean_prior": [0.0, 1e150]}, r"holds 1e\+150 for feature 1; .* within ±1e\+145: scale"),
     ({"n_components": 301}, "n_samples >= n_components"),
 ]
 
@@ -342,3 +344,32 @@ def test_a_model_set_by_hand_scores_and_is_saved_as_a_mixture(rows, tmp_path):
     assert_array_equal(again.score_samples(rows), plain.score_samples(rows))
     with pytest.raises(NotFittedError):
         clone(model).predict(rows)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_a_covariance_that_the_prior_makes_is_not_called_singular(rows, covariance_type):
+    # reg_covar adds a tenth to the variances of 100 rows, and so a hundredth beside 1000 others
+    settings = {"degrees_of_freedom_prior": 1000.0, "reg_covar": 0.1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DegenerateComponentWarning)
+        fitted(rows, covariance_type=covariance_type, **settings)
+
+
+def test_equal_rows_under_a_prior_of_their_spread(rows):
+    with pytest.warns(DegenerateComponentWarning, match="all rows are the same, for 8 components"):
+        fitted(np.repeat(rows[:1], 20, axis=0), covariance_prior=np.eye(2))
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_weights_too_large_to_multiply_rows_by_are_refused(rows, covariance_type):
+    with pytest.raises(DataError, match=r"sum to 3e\+307, too much to multiply rows by; divide"):
+        BayesianGaussianMixture(n_components=2, covariance_type=covariance_type).fit(
+            rows, sample_weight=np.full(300, 1e305)
+        )
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_rows_very_far_away_have_no_predictive_density(rows, covariance_type):
+    model = fitted(rows, covariance_type=covariance_type)
+    assert_array_equal(model.score_samples(rows[:5] * 1e200, predictive=True), -np.inf)

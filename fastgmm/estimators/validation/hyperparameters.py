@@ -14,6 +14,7 @@ from fastgmm.mixture.posterior import Hyperparameters
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.mixture.structure import Structure
 from fastgmm.parallel.blas import one_blas_thread
+from fastgmm.sources.checks import LARGEST
 
 PROCESS, DISTRIBUTION = "dirichlet_process", "dirichlet_distribution"
 SINGULAR = 1e-6  # of a deviation, what the other features leave of it
@@ -75,7 +76,14 @@ def _given_mean(estimator: Any, n_features: int) -> Array | None:
     if estimator.mean_prior is None:
         return None
     mean = _numbers(estimator.mean_prior, "mean_prior")
-    return _shaped(mean, (n_features,), "mean_prior")
+    mean, largest = _shaped(mean, (n_features,), "mean_prior"), LARGEST[mean.dtype]
+    worst = int(np.abs(mean).argmax())
+    if np.abs(mean[worst]) > largest:
+        raise ValueError(
+            f"The parameter 'mean_prior' holds {mean[worst]:g} for feature {worst}; a fit squares "
+            f"its numbers, which must lie within ±{largest:g}: scale the feature."
+        )
+    return mean
 
 
 @one_blas_thread()

@@ -32,6 +32,15 @@ class BayesianClimb(Climb):
     one is better; then all climb to the end.
     """
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._settled: set[int] = set()  # states of which no merge is better
+
+    @property
+    def _most_rounds(self) -> int:
+        """As many as there are components to be emptied."""
+        return max(state.parameters.n_components for state in self.states)
+
     def run(self, progress: Progress) -> None:
         """Climb until every start has stopped, or a callback asks to."""
 
@@ -43,7 +52,7 @@ class BayesianClimb(Climb):
         data_pass = progress.watched(self._pass, self.attributes)
         loose = em.Stopping(max(self.stopping.tolerance, BEFORE_MERGES), self.stopping.max_passes)
         try:
-            while self.moment.n_repairs < DONE:
+            while self.moment.n_repairs < self._most_rounds:
                 states = tuple(em.run(self.states, data_pass, loose, report))
                 self.moment = replace(self.moment, states=states)
                 n_rounds = self.moment.n_repairs + 1 if self._merge(data_pass) else DONE
@@ -57,34 +66,45 @@ class BayesianClimb(Climb):
         progress.end_pass(self.attributes)
 
     def _merge(self, data_pass: em.DataPass) -> bool:
-        """Replace each state by its best merge, if that is better; tell whether one was."""
+        """Replace each state by its best merge, if that is better; tell whether one was.
+
+        Better than the state after as many passes: else each merge whose component fills again
+        would seem to gain what the climb gains, over and over.
+        """
         trials = [
             (c, em.State(state.rule, posterior))
             for c, state in enumerate(self.states)
-            for posterior in self._merges(state)
+            if c not in self._settled
+            for posterior in self._with_merges(state)
         ]
         few = em.Stopping(0.0, TRIAL_PASSES)
         tried = em.run([trial for _, trial in trials], data_pass, few)
-        best: dict[int, em.State] = {}
+        leading: dict[int, em.State] = {}
+        own: dict[int, em.State] = {}
         for (c, _), state in zip(trials, tried, strict=True):
-            so_far = best.get(c, self.states[c]).trace[-1]
-            if state.failure is None and state.trace[-1] > so_far:
-                best[c] = state
+            first = own.setdefault(c, state)
+            if state.failure is None and (
+                first.failure is not None or state.trace[-1] > leading.get(c, first).trace[-1]
+            ):
+                leading[c] = state
+        self._settled |= set(range(len(self.states))) - set(leading)
         merged = [
-            _after(state, best[c]) if c in best else state for c, state in enumerate(self.states)
+            _after(state, leading[c]) if c in leading else state
+            for c, state in enumerate(self.states)
         ]
         self.moment = replace(self.moment, states=tuple(merged))
-        return bool(best)
+        return bool(leading)
 
-    def _merges(self, state: em.State) -> list[Posterior]:
-        """Return the merges of a state that has passes left for them."""
+    def _with_merges(self, state: em.State) -> list[Posterior]:
+        """Return the posterior of a state, and its merges if it has passes left for them."""
         passes_left = self.stopping.max_passes - len(state.trace)
         if state.outcome is not em.Outcome.CONVERGED or passes_left <= TRIAL_PASSES:
             return []
         rule, found = state.rule, state.parameters
         assert isinstance(rule, em.Variational)
         assert isinstance(found, Posterior)
-        return rule.merges(found, MERGES)
+        merges = rule.merges(found, MERGES)
+        return [found, *merges] if merges else []
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the best state so far, in the precision of the rows."""

@@ -498,11 +498,10 @@ default="dirichlet_process"
 
     def _settings(self, is_warm: bool) -> dict[str, Any]:
         """Return what a fit follows from, besides the rows."""
-        arguments = {
-            name: np.asarray(value) if name in ("mean_prior", "covariance_prior") else value
-            for name, value in self.get_params(deep=False).items()
-            if value is not None
-        }
+        arguments = self.get_params(deep=False)
+        for name in ("mean_prior", "covariance_prior"):
+            if arguments[name] is not None:
+                arguments[name] = np.asarray(arguments[name])
         if not is_warm:
             return arguments | {"the start": "of its own"}
         ended = [np.ravel(getattr(self, name)) for name in ("weights_", "means_", "covariances_")]

@@ -6,6 +6,7 @@ import copy
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastgmm.covariance.regularisation import relative
@@ -55,10 +56,15 @@ class Plan:
     is_silent: bool = False
 
 
+def _settings(plan: Plan) -> dict[str, Any]:
+    """Return what a fit depends on besides the rows: also which estimator's it is."""
+    return {"the estimator": type(plan.estimator).__name__} | plan.settings()
+
+
 def fit(plan: Plan, rows: Rows, checkpoint: str | os.PathLike[str] | None = None) -> dict[str, Any]:
     """Do what a plan says, and return the attributes to publish."""
     memory.demand(rows.source, plan.mixtures, plan.start)
-    kept = checkpointing.opened(checkpoint, plan.settings, rows.source)
+    kept = checkpointing.opened(checkpoint, partial(_settings, plan), rows.source)
     progress = Progress(plan.estimator, plan.estimator.max_iter, rows.given)
     prepared, kept = _prepared(plan, rows, kept)
     climb = plan.begin(prepared)

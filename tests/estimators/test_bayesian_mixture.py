@@ -17,7 +17,7 @@ from sklearn.mixture import BayesianGaussianMixture as Theirs
 
 import fastgmm
 from fastgmm import BayesianGaussianMixture, GaussianMixture
-from fastgmm.errors import DataError, DegenerateComponentWarning
+from fastgmm.errors import CheckpointError, DataError, DegenerateComponentWarning
 
 TYPES = ("full", "tied", "diag", "spherical")
 PRIORS = ("dirichlet_process", "dirichlet_distribution")
@@ -232,6 +232,40 @@ def test_a_checkpoint_goes_on_with_the_same_bits(rng, tmp_path):
     assert_array_equal(model.means_, whole.means_)
     model.fit(chunks, checkpoint=path)  # that has ended
     assert model.lower_bounds_ == whole.lower_bounds_
+
+
+OTHER = [
+    {"mean_precision_prior": 2.0},
+    {"weight_concentration_prior": 2.0},
+    {"mean_prior": [0.0, 0.0]},
+    {"degrees_of_freedom_prior": 5.0},
+    {"covariance_prior": np.eye(2)},
+    {"acceleration": None},
+]
+
+
+@pytest.mark.parametrize("other", OTHER, ids=lambda other: next(iter(other)))
+def test_a_checkpoint_of_other_arguments_is_refused(rows, tmp_path, other):
+    path, same = tmp_path / "fit.ckpt", {"n_components": 4, "random_state": 0}
+    BayesianGaussianMixture(**same).fit(rows, checkpoint=path)
+    (name,) = other
+    with pytest.raises(CheckpointError, match=f"{name} was (None|auto) and is "):
+        BayesianGaussianMixture(**same | other).fit(rows, checkpoint=path)
+    BayesianGaussianMixture(**same | other).fit(rows, checkpoint=tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match=f"{name} was .* and is (None|auto)"):
+        BayesianGaussianMixture(**same).fit(rows, checkpoint=tmp_path / "other.ckpt")
+
+
+def test_a_checkpoint_of_another_estimator_is_refused(rows, tmp_path):
+    same = {"n_components": 4, "random_state": 0}
+    estimators = (BayesianGaussianMixture, GaussianMixture)
+    for one, other in (estimators, estimators[::-1]):
+        path = tmp_path / one.__name__
+        one(**same).fit(rows, checkpoint=path)
+        with pytest.raises(
+            CheckpointError, match=f"the estimator was {one.__name__} and is {other.__name__}"
+        ):
+            other(**same).fit(rows, checkpoint=path)
 
 
 def test_a_warm_start_goes_on(rng):

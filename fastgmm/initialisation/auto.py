@@ -45,6 +45,7 @@ from fastgmm.initialisation.prior_strength import (
 )
 from fastgmm.initialisation.short_runs import Division, ShortRuns, are_many
 from fastgmm.initialisation.split_merge import (
+    NORMAL,
     Pair,
     Split,
     exchanges,
@@ -280,7 +281,7 @@ def refined(states: list[em.State], short: ShortRuns, ratio: float, many: bool) 
     states = leaders(short.advance(states, n_passes // 2), 1)
     if states and not many and states[0].parameters.n_components > 2:
         rounds = min(EXCHANGES, int(ratio / ROWS_OF_AN_EXCHANGE))
-        better = exchanged(states[0], short, TRIAL_PASSES, rounds)
+        better = exchanged(states[0], short, TRIAL_PASSES, rounds, NORMAL)
         states = leaders(short.advance([better], n_passes), 1)
     return states
 
@@ -304,12 +305,16 @@ def agreed(states: list[em.State]) -> list[em.State]:
 
 
 def exchanged(
-    state: em.State, short: ShortRuns, n_passes: int, rounds: int = EXCHANGES
+    state: em.State,
+    short: ShortRuns,
+    n_passes: int,
+    rounds: int = EXCHANGES,
+    normal: float = 0.0,
 ) -> em.State:
     """Exchange components, one at a time, while that raises the log-likelihood."""
     for _ in range(rounds):
         shares = short.responsibilities(state.parameters)
-        found = short.begun(exchanges(short.sample, state.parameters, shares))
+        found = short.begun(exchanges(short.sample, state.parameters, shares, normal))
         trials = [em.State(short.rule, parameters) for parameters in found]
         trials = short.advance(trials, FIRST_TRIAL_PASSES)
         hopeful = [

@@ -79,13 +79,11 @@ class BayesianClimb(Climb):
         ]
         few = em.Stopping(0.0, TRIAL_PASSES)
         tried = em.run([trial for _, trial in trials], data_pass, few)
+        own: dict[int, em.State] = {}  # the states themselves, which are tried first
         leading: dict[int, em.State] = {}
-        own: dict[int, em.State] = {}
         for (c, _), state in zip(trials, tried, strict=True):
             first = own.setdefault(c, state)
-            if state.failure is None and (
-                first.failure is not None or state.trace[-1] > leading.get(c, first).trace[-1]
-            ):
+            if state.failure is None and self._is_better(state, leading.get(c), first):
                 leading[c] = state
         self._settled |= set(range(len(self.states))) - set(leading)
         merged = [
@@ -94,6 +92,15 @@ class BayesianClimb(Climb):
         ]
         self.moment = replace(self.moment, states=tuple(merged))
         return bool(leading)
+
+    def _is_better(self, trial: em.State, leading: em.State | None, first: em.State) -> bool:
+        """Whether a merge is better than the best so far, and by more than `tol` than no merge."""
+        if leading is not None:
+            return trial.trace[-1] > leading.trace[-1]
+        if first.failure is not None:
+            return True
+        least = max(self.stopping.tolerance, em.ROUNDING * abs(first.trace[-1]))
+        return trial.trace[-1] > first.trace[-1] + least
 
     def _with_merges(self, state: em.State) -> list[Posterior]:
         """Return the posterior of a state, and its merges if it has passes left for them."""

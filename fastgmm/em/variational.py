@@ -60,15 +60,13 @@ class Variational:
         Its rows weigh as much but for rounding, since each mean's precision counts them.
         """
         assert isinstance(parameters, Posterior)
-        known = self.hyperparameters
-        weight, first, second = known.sums(parameters, self.reg_covar)
-        return replace(
-            SufficientStatistics.zeros(known.structure, parameters.means),
-            weight=weight,
-            first=first,
-            second=second,
-            row_weight=row_weight,
-        )
+        return replace(self._seen(parameters), row_weight=row_weight)
+
+    def _seen(self, found: Posterior) -> SufficientStatistics:
+        """Return the statistics that a posterior holds."""
+        weight, first, second = self.hyperparameters.sums(found, self.reg_covar)
+        nothing = SufficientStatistics.zeros(found.structure, found.means)
+        return replace(nothing, weight=weight, first=first, second=second)
 
     def log_prior(self, parameters: Parameters, row_weight: float) -> float:
         """Return the divergence of the posterior from the prior, per unit of row weight."""
@@ -86,23 +84,17 @@ class Variational:
         most : int
             How many pairs to take, the nearest by their Mahalanobis distances first.
         """
-        weight, first, second = self.hyperparameters.sums(found, self.reg_covar)
-        sums = replace(
-            SufficientStatistics.zeros(found.structure, found.means),
-            weight=weight,
-            first=first,
-            second=second,
-        )
+        seen = self._seen(found)
         structure, means = found.structure, found.means
         away = structure.distances(means, means, found.precisions_cholesky).sum(axis=-1)
-        held = weight > MERGEABLE * weight.sum()
+        held = seen.weight > MERGEABLE * seen.weight.sum()
         i, j = np.triu_indices(len(means), 1)
         between = 0.5 * (away + away.T)[i, j]
         near = held[i] & held[j] & (between < CLUSTER_WIDTH**2)
         i, j, between = i[near], j[near], between[near]
         nearest = np.argsort(between, kind="stable")[:most]
         pairs = [(int(i[n]), int(j[n])) for n in nearest]
-        return [self.estimate(sums.joined(*pair), None) for pair in pairs]
+        return [self.estimate(seen.joined(*pair), None) for pair in pairs]
 
     def admitted(self, trial: Parameters, found: Parameters) -> Posterior:
         """Return the posterior of an extrapolation, for rows of the same weight."""

@@ -5,18 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from fastgmm import em, passes
+from fastgmm import em
 from fastgmm.em.acceleration import Acceleration
 from fastgmm.estimators.callbacks import Progress, StopRequestedError
 from fastgmm.estimators.climb import Climb
 from fastgmm.estimators.fitted_attributes import attributes_of_posterior
-from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.posterior import Posterior
-from fastgmm.mixture.statistics import SufficientStatistics
-from fastgmm.passes.subsample import Sample, feature_variances
-from fastgmm.sources import Source
 
 BEFORE_MERGES = 1e-5  # nats per row that the last pass has gained, when merges are tried
 # Merges that are tried at a time, and passes of each. The covariance that "tied" components share
@@ -43,23 +37,17 @@ class BayesianClimb(Climb):
 
     def run(self, progress: Progress) -> None:
         """Climb until every start has stopped, or a callback asks to."""
-
-        def report(start: int, state: em.State) -> None:
-            self._replace(start, state)
-            if self.report is not None:
-                self.report(start, state)
-
         data_pass = progress.watched(self._pass, self.attributes)
         loose = em.Stopping(max(self.stopping.tolerance, BEFORE_MERGES), self.stopping.max_passes)
         try:
             while self.moment.n_repairs < self._most_rounds:
-                states = tuple(em.run(self.states, data_pass, loose, report))
+                states = tuple(em.run(self.states, data_pass, loose, self._reported))
                 self.moment = replace(self.moment, states=states)
                 n_rounds = self.moment.n_repairs + 1 if self._merge(data_pass) else DONE
                 self.moment = replace(self.moment, n_repairs=n_rounds)
             going_on = tuple(map(_going_on, self.states))
             self.moment = replace(self.moment, states=going_on)
-            states = tuple(em.run(going_on, data_pass, self.stopping, report))
+            states = tuple(em.run(going_on, data_pass, self.stopping, self._reported))
             self.moment = replace(self.moment, states=states)
         except StopRequestedError:
             self.was_stopped = True
@@ -147,16 +135,3 @@ def _going_on(state: em.State) -> em.State:
     if state.outcome is not em.Outcome.CONVERGED:
         return state
     return replace(state, outcome=em.Outcome.RUNNING)
-
-
-def of_all_rows(source: Source, sample: Sample, is_axis_parallel: bool) -> SufficientStatistics:
-    """Return the statistics of all rows as one component's, by a pass."""
-    variances = np.maximum(feature_variances(sample), np.finfo(np.float64).tiny ** 0.5)
-    weights = sample.weights / sample.weights.sum()
-    origin = sample.origin + np.einsum("i,ij->j", weights, sample.rows)
-    covariances = variances if is_axis_parallel else np.diag(variances)
-    structure = "diagonal" if is_axis_parallel else "full"
-    one = Parameters.from_covariances(structure, [1.0], origin[None], covariances[None])
-    (found,) = passes.statistics(source, [one])
-    found.check_weight()
-    return found

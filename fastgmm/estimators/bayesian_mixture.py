@@ -20,7 +20,7 @@ from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import fitting, model_file, partial_fit
 from fastgmm.estimators.active import active
 from fastgmm.estimators.base import Mixture
-from fastgmm.estimators.bayesian_climb import BayesianClimb, of_all_rows
+from fastgmm.estimators.bayesian_climb import BayesianClimb
 from fastgmm.estimators.callbacks import Verbose
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.fit_guards import fitted_once
@@ -510,7 +510,9 @@ default="dirichlet_process"
     def _begin(self, is_warm: bool, prepared: Prepared) -> Climb:
         """Return the climb from the starts."""
         known, source = family(self.covariance_type), prepared.rows.source
-        everything = of_all_rows(source, prepared.drawn, known.structure.is_axis_parallel)
+        everything = hyperparameters.of_all_rows(
+            source, prepared.drawn, known.structure.is_axis_parallel
+        )
         priors = hyperparameters.hyperparameters(
             self, everything, prepared.reg_covar, prepared.rows.names
         )

@@ -104,15 +104,9 @@ class Climb:
 
     def run(self, progress: Progress) -> None:
         """Climb until every start has stopped, or a callback asks to."""
-
-        def report(start: int, state: em.State) -> None:
-            self._replace(start, state)
-            if self.report is not None:
-                self.report(start, state)
-
         data_pass = progress.watched(self._pass, self.attributes)
         try:
-            states = em.run(self.states, data_pass, self.stopping, report, self.outdone)
+            states = em.run(self.states, data_pass, self.stopping, self._reported, self.outdone)
             self.moment = replace(self.moment, states=tuple(states))
             if self.may_repair and self.prepared.sample is not None:
                 self._repair(self.prepared.sample, data_pass)
@@ -123,6 +117,12 @@ class Climb:
     def outdone(self, states: Sequence[em.State]) -> Iterable[int]:
         """Tell which climb on no more: none, since starts are compared where they end."""
         return ()
+
+    def _reported(self, start: int, state: em.State) -> None:
+        """Keep the state after a step, and tell whoever wants to know."""
+        self._replace(start, state)
+        if self.report is not None:
+            self.report(start, state)
 
     def _replace(self, start: int, state: em.State) -> None:
         states = (*self.states[:start], state, *self.states[start + 1 :])

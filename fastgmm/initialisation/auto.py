@@ -70,9 +70,8 @@ ROWS_PER_PARAMETER = 2
 LLOYD_ROUNDS = 8  # EM goes on from there
 RANDOM_PARTITIONS = 2
 FIRST_PASSES, FULL_PASSES, TRIAL_PASSES = 2, 1, 10
-# Where rows are so many times the sample: the most passes over half of it before and after
-# exchanges, and for how many times more rows than that there is an exchange. They end at the first
-# that gains nothing.
+# From so many rows per row of the sample on, a start is refined on half of the sample. The most
+# passes over that half; and the rows per row of it that pay for one exchange.
 FAR_MORE, MOST_PASSES, ROWS_OF_AN_EXCHANGE = 12.0, 20, 20.0
 FEWEST_GO_ON = 3
 

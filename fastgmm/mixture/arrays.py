@@ -15,3 +15,8 @@ def read_only(values: npt.ArrayLike) -> Array:
     array = np.asarray(values, dtype=np.float64).view()
     array.flags.writeable = False
     return array
+
+
+def over(mass: Array, covariances: Array) -> Array:
+    """Let masses stand for covariances along the first axes."""
+    return mass.reshape(mass.shape + (1,) * (covariances.ndim - mass.ndim))

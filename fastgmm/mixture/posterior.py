@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
-from fastgmm.mixture.arrays import Array, read_only
+from fastgmm.mixture.arrays import Array, over, read_only
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.structure import Structure
 
@@ -136,7 +136,7 @@ class Hyperparameters:
         part = (self.mean_precision * weight / mean_precision)[:, None]
         total = scatter + structure.products(0.5 * part * away, away)
         total = self.covariance + total / structure.divisor(np.ones_like(weight), 1.0, n_features)
-        covariances = total / _over(degrees_of_freedom, total)
+        covariances = total / over(degrees_of_freedom, total)
         if np.any(reg_covar):
             added = np.broadcast_to(structure.added(reg_covar), n_features)
             share = (mass / degrees_of_freedom)[..., None]
@@ -162,7 +162,7 @@ class Hyperparameters:
         structure, (_, n_features) = self.structure, found.means.shape
         weight = np.maximum(found.mean_precision - self.mean_precision, 0.0)
         away = found.means - self.mean
-        total = _over(found.degrees_of_freedom, found.covariances) * found.covariances
+        total = over(found.degrees_of_freedom, found.covariances) * found.covariances
         added = np.broadcast_to(structure.added(reg_covar), n_features)
         mass = np.asarray(structure.mass(weight))[..., None]
         total = total - self.covariance - _diagonal(structure, mass * added)
@@ -267,11 +267,6 @@ def expected_log_weights(concentration: Array) -> Array:
     total = digamma(a + b)
     left = np.append(0.0, np.cumsum(digamma(b) - total)[:-1])
     return np.asarray(digamma(a) - total + left)
-
-
-def _over(mass: Array, covariances: Array) -> Array:
-    """Let masses stand for the covariances along the first axes."""
-    return mass.reshape(mass.shape + (1,) * (covariances.ndim - mass.ndim))
 
 
 def _diagonal(structure: Structure, variances: Array) -> Array:

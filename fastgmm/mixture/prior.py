@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.arrays import Array, over
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.structure import Structure
 from fastgmm.parallel.blas import one_blas_thread
@@ -75,9 +75,9 @@ class Prior:
         part = self.mean_rows * weight / (weight + self.mean_rows)
         scatter = structure.products(0.5 * part[:, None] * away, away)
         between = scatter / structure.divisor(np.ones(len(weight)), 1.0, means.shape[1])
-        seen = _over(structure.mass(weight), covariances)
+        seen = over(structure.mass(weight), covariances)
         # the density of the mean has a factor of the covariance's volume, too
-        more = _over(structure.mass(np.full(len(weight), self.unit)), covariances)
+        more = over(structure.mass(np.full(len(weight), self.unit)), covariances)
         total = seen * covariances + between + self.rows * self.covariance
         return np.asarray(total / (seen + self.rows + more))
 
@@ -92,7 +92,7 @@ class Prior:
         Of several priors side by side, `rows` (C,) and `covariance` (C, ...), each has its own.
         """
         n_axes = covariances.ndim - mass.ndim  # of one covariance
-        mass = _over(mass, covariances)
+        mass = over(mass, covariances)
         rows = np.reshape(self.rows, np.shape(self.rows) + (1,) * n_axes)
         total = mass + rows
         both = mass * covariances + rows * self.covariance
@@ -100,7 +100,7 @@ class Prior:
 
     def taken_out(self, covariances: Array, mass: Array) -> Array:
         """Return the covariances that `shrunk` has made these of."""
-        mass = _over(mass, covariances)
+        mass = over(mass, covariances)
         own = (mass + self.rows) * covariances - self.rows * self.covariance
         return np.asarray(np.where(mass > 0.0, own / np.where(mass > 0.0, mass, 1.0), covariances))
 
@@ -152,11 +152,6 @@ def side_by_side(priors: Sequence[Prior | None]) -> Prior | None:
     each = [nothing if prior is None else prior for prior in priors]
     rows = np.array([prior.rows for prior in each])
     return Prior(rows, np.stack([prior.covariance for prior in each]))
-
-
-def _over(mass: Array, covariances: Array) -> Array:
-    """Let masses stand for the covariances along the first axes."""
-    return mass.reshape(mass.shape + (1,) * (covariances.ndim - mass.ndim))
 
 
 def _precision_matrices(parameters: Parameters) -> Array:

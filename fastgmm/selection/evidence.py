@@ -16,16 +16,14 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-import numpy as np
-
 from fastgmm import em
 from fastgmm.covariance import Family
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.estimators.bayesian_climb import BayesianClimb, of_all_rows
+from fastgmm.estimators.bayesian_climb import BayesianClimb
 from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 from fastgmm.estimators.climb import Prepared
 from fastgmm.estimators.validation import hyperparameters
-from fastgmm.selection.result import CandidateTable
+from fastgmm.selection.result import CandidateTable, of_lines
 from fastgmm.storage.checkpoint import Moment
 
 EVIDENCE = "evidence"
@@ -73,15 +71,8 @@ class Evidence(BayesianClimb):
 
     def table(self) -> CandidateTable:
         """Return the table of all candidates."""
-        lines = [
-            _line(model, state, self.weigh_rows())
-            for model, state in zip(self.models, self.states_of_all(), strict=True)
-        ]
-        table = CandidateTable(
-            {name: np.array([line[name] for line in lines]) for name in lines[0]}
-        )
-        table["covariance_type"] = table["covariance_type"].astype(object)
-        return table
+        each = zip(self.models, self.states_of_all(), strict=True)
+        return of_lines([_line(model, state, self.weigh_rows()) for model, state in each])
 
     def chosen(self) -> BayesianGaussianMixture:
         """Return the estimator of the best candidate, fitted."""
@@ -126,7 +117,7 @@ def begin(
     """
     models = [_model(estimator, *each) for each in product(families, counts)]
     is_axis_parallel = all(each.structure.is_axis_parallel for each in families)
-    everything = of_all_rows(prepared.rows.source, prepared.drawn, is_axis_parallel)
+    everything = hyperparameters.of_all_rows(prepared.rows.source, prepared.drawn, is_axis_parallel)
     rules = [
         em.Variational(
             model_family,

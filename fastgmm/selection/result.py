@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,11 @@ class Selection:
 
 def table_of(candidates: Sequence[Candidate]) -> CandidateTable:
     """Make the table, in the order of the candidates."""
-    lines = [_line(candidate) for candidate in candidates]
+    return of_lines([_line(candidate) for candidate in candidates])
+
+
+def of_lines(lines: Sequence[Mapping[str, Any]]) -> CandidateTable:
+    """Make the table of lines that have the same names."""
     table = CandidateTable({name: np.array([line[name] for line in lines]) for name in lines[0]})
     table["covariance_type"] = table["covariance_type"].astype(object)
     return table

@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
+from fastgmm import passes
 from fastgmm.covariance import Family, family
 from fastgmm.errors import DataError
 from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.posterior import Hyperparameters
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.mixture.structure import Structure
 from fastgmm.parallel.blas import one_blas_thread
+from fastgmm.passes.subsample import Sample, feature_variances
+from fastgmm.sources import Source
 from fastgmm.sources.checks import LARGEST
 
 PROCESS, DISTRIBUTION = "dirichlet_process", "dirichlet_distribution"
@@ -37,6 +41,19 @@ def check(estimator: Any, n_features: int) -> None:
         )
     _given_mean(estimator, n_features)
     _given_covariance(estimator, family(estimator.covariance_type), n_features)
+
+
+def of_all_rows(source: Source, sample: Sample, is_axis_parallel: bool) -> SufficientStatistics:
+    """Return the statistics of all rows as one component's, by a pass."""
+    variances = np.maximum(feature_variances(sample), np.finfo(np.float64).tiny ** 0.5)
+    weights = sample.weights / sample.weights.sum()
+    origin = sample.origin + np.einsum("i,ij->j", weights, sample.rows)
+    covariances = variances if is_axis_parallel else np.diag(variances)
+    structure = "diagonal" if is_axis_parallel else "full"
+    one = Parameters.from_covariances(structure, [1.0], origin[None], covariances[None])
+    (found,) = passes.statistics(source, [one])
+    found.check_weight()
+    return found
 
 
 def hyperparameters(

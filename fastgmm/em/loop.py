@@ -16,6 +16,7 @@ from fastgmm.em.update_rules import UpdateRule
 from fastgmm.errors import DataError, DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
+from fastgmm.parallel.blas import one_blas_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,7 @@ Report = Callable[[int, State], object]
 Outdone = Callable[[Sequence[State]], Iterable[int]]
 
 
+@one_blas_thread()  # once for all that a step computes: 16 microseconds, of 160 at K=5, d=2
 def step(state: State, statistics: SufficientStatistics, stopping: Stopping) -> State:
     """One M-step, judged by the objective of the parameters that made the statistics.
 

@@ -9,6 +9,7 @@ each feature ("diag") or component ("spherical").
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,15 +49,25 @@ class Posterior(Parameters):
         """The rows that each mean is known from, as parts of all: never 0, as a weight may be."""
         return np.asarray(self.mean_precision / self.mean_precision.sum())
 
-    @property
+    @cached_property
     def log_weights(self) -> Array:
         """What is added to the log density of each component, (K,)."""
-        shapes = self.structure.gamma_shapes(self.degrees_of_freedom, self.n_features)
-        n_features, per_shape = self.n_features, self.n_features / shapes.shape[-1]
-        volumes = per_shape * (digamma(shapes) - np.log(per_shape)).sum(axis=-1)
-        volumes = volumes - n_features * np.log(0.5 * self.degrees_of_freedom)
-        spread = n_features / self.mean_precision + self._noise()
+        n_shapes = self.gamma_shapes.shape[-1]
+        scales = 0.5 * self.n_features / n_shapes * self.degrees_of_freedom
+        volumes = self.log_gammas - self.n_features * np.log(scales)
+        spread = self.n_features / self.mean_precision + self._noise()
         return read_only(expected_log_weights(self.weight_concentration) + 0.5 * (volumes - spread))
+
+    @cached_property
+    def gamma_shapes(self) -> Array:
+        """The shapes of the gamma variables that a precision is made of, (..., p)."""
+        return self.structure.gamma_shapes(self.degrees_of_freedom, self.n_features)
+
+    @cached_property
+    def log_gammas(self) -> Array:
+        """The expected logarithms of these, each for as many features as it stands for, summed."""
+        logs = digamma(self.gamma_shapes)
+        return np.asarray(self.n_features / logs.shape[-1] * logs.sum(axis=-1))
 
     def log_predictive(self, rows: Array) -> Array:
         """Return the log density of new rows (m, d), given those that the posterior is of, (m,).
@@ -90,9 +101,9 @@ class Posterior(Parameters):
     def _noise(self) -> Array:
         """Return what rows with such noise are farther from each mean, in expectation, (K,)."""
         structure = self.structure
-        added = np.broadcast_to(structure.added(self.reg_covar), self.n_features)
-        precisions = np.broadcast_to(structure.diagonal(self.precisions), self.means.shape)
-        return np.asarray((precisions * added).sum(axis=-1))
+        precisions = structure.precisions_of_features(self.precisions_cholesky)
+        added = structure.added(self.reg_covar) * precisions
+        return np.asarray(np.broadcast_to(added, self.means.shape).sum(axis=-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +149,8 @@ class Hyperparameters:
         total = self.covariance + total / structure.divisor(np.ones_like(weight), 1.0, n_features)
         covariances = total / over(degrees_of_freedom, total)
         if np.any(reg_covar):
-            added = np.broadcast_to(structure.added(reg_covar), n_features)
-            share = (mass / degrees_of_freedom)[..., None]
-            covariances = covariances + _diagonal(structure, share * added)
+            variances = structure.diagonal(covariances)
+            variances += (mass / degrees_of_freedom)[..., None] * structure.added(reg_covar)
         concentration = self._concentration(weight)
         return Posterior(
             structure,
@@ -201,7 +211,7 @@ class Hyperparameters:
 
         Sticks of a process prefer it (Kurihara, Welling and Teh 2007).
         """
-        if not self.is_process:
+        if not self.is_process or np.all(weight[:-1] >= weight[1:]):
             return False
         ordered = np.sort(weight)[::-1]
         here, there = (betaln(*self._concentration(each)).sum() for each in (weight, ordered))
@@ -241,12 +251,16 @@ class Hyperparameters:
         factors = posterior.precisions_cholesky
         each = factors[None] if structure.is_shared else factors
         misfit = structure.misfit(self.covariance / before, each, n_features).sum()
-        shapes = structure.gamma_shapes(found, n_features)
-        logs = n_features / shapes.shape[-1] * digamma(shapes).sum(axis=-1)
         terms = before * n_features * (np.log(found / before) + 1.0) - found * n_features
-        terms = 0.5 * (terms + (found - before) * logs) - gammaln(shapes).sum(axis=-1)
-        terms = terms + gammaln(structure.gamma_shapes(before, n_features)).sum(axis=-1)
-        return float(0.5 * before * misfit + terms.sum())
+        terms = terms + (found - before) * posterior.log_gammas
+        terms = 0.5 * terms - gammaln(posterior.gamma_shapes).sum(axis=-1)
+        return float(0.5 * before * misfit + (terms + self._normalisation).sum())
+
+    @cached_property
+    def _normalisation(self) -> float:
+        """Return the logarithm of the gamma functions in the density of a precision."""
+        before, n_features = np.asarray(self.degrees_of_freedom), len(self.mean)
+        return float(gammaln(self.structure.gamma_shapes(before, n_features)).sum())
 
 
 def expected_weights(concentration: Array) -> Array:

@@ -162,6 +162,10 @@ class Structure(str, ABC):
         """Return the precisions that have these factors."""
 
     @abstractmethod
+    def precisions_of_features(self, factors: Array) -> Array:
+        """Return the diagonal of these precisions, shaped as the variances are."""
+
+    @abstractmethod
     def draw(
         self, mean: Array, covariance: Array, count: int, random_state: np.random.RandomState
     ) -> Array:
@@ -215,6 +219,9 @@ class _Variances(Structure):
 
     def precisions(self, factors: Array) -> Array:
         return np.asarray(factors**2)
+
+    def precisions_of_features(self, factors: Array) -> Array:
+        return self.diagonal(factors) ** 2
 
     def draw(
         self, mean: Array, covariance: Array, count: int, random_state: np.random.RandomState
@@ -394,6 +401,9 @@ class _Matrices(Structure):
     def precisions(self, factors: Array) -> Array:
         with one_blas_thread():
             return np.asarray(factors @ factors.swapaxes(-1, -2))
+
+    def precisions_of_features(self, factors: Array) -> Array:
+        return np.asarray(np.einsum("...ij,...ij->...i", factors, factors))
 
     def draw(
         self, mean: Array, covariance: Array, count: int, random_state: np.random.RandomState

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 from functools import partial
 
 import numpy.linalg
@@ -33,7 +33,7 @@ class _OneThread:
 
     def __enter__(self) -> None:
         with self.lock:
-            self.found = self.found or {pool: pool.num_threads for pool in _pools(shared=True)}
+            self.found = self.found or {pool: pool.num_threads for pool in _pools(True)}
             for pool in self.found:
                 if pool.num_threads != 1:  # to ask is a third of the time of setting it
                     _set(pool, 1)
@@ -55,6 +55,7 @@ class _OneThread:
     def after_fork(self) -> None:
         """Forget, in a child, the threads that were inside in the parent."""
         self.lock, self.inside = threading.Lock(), 0
+        _here.depth = 0
         self.put_back()
 
 
@@ -63,22 +64,49 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_one_thread.after_fork)
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
+class _Guard(ContextDecorator):
+    """What `one_blas_thread` returns: a block, or a decorator, that counts for this Python thread.
+
+    A thread that is inside already has nothing to limit.
+    """
+
+    def __enter__(self) -> None:
+        if _here.depth == 0:
+            own = {pool: pool.num_threads for pool in _pools(False)}
+            for pool in own:
+                pool.set_num_threads(1)
+            _one_thread.__enter__()
+            _here.own = own
+        _here.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        _here.depth -= 1
+        if _here.depth == 0:
+            try:
+                _one_thread.__exit__()
+            finally:
+                for pool, n_threads in _here.own.items():
+                    pool.set_num_threads(n_threads)
+
+
+class _Here(threading.local):
+    """How many blocks this Python thread is inside, and what it found in its own pools."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.own: dict[LibController, int] = {}
+
+
+_guard, _here = _Guard(), _Here()
+
+
+def one_blas_thread() -> _Guard:
     """Limit BLAS to one thread: from d = 128 on, OpenBLAS's dpotrf rounds differently with two.
 
     Every call of BLAS is inside such a block, or in a function decorated with it (16 microseconds,
-    4 if nested); `tests/test_layers.py` checks that.
+    1 if nested); `tests/test_layers.py` checks that.
     """
-    own = {pool: pool.num_threads for pool in _pools(shared=False)}
-    try:
-        for pool in own:
-            pool.set_num_threads(1)
-        with _one_thread:
-            yield
-    finally:
-        for pool, n_threads in own.items():
-            pool.set_num_threads(n_threads)
+    return _guard
 
 
 def each_matrix(work: Callable[[int], None], count: int, operations: float) -> None:
@@ -88,7 +116,7 @@ def each_matrix(work: Callable[[int], None], count: int, operations: float) -> N
     threads: matrices of a hundred features are too small for BLAS itself to use several. Of several
     calls that fail, the first raises its error.
     """
-    n_threads = min([count, *(pool.num_threads for pool in _pools(True) + _pools(False))])
+    n_threads = min([count, *map(_threads_outside, _pools(True) + _pools(False))])
     if operations < PARALLEL_OPERATIONS or n_threads < 2:
         _in_turn(work, range(count))
         return
@@ -104,8 +132,14 @@ def _in_turn(work: Callable[[int], None], part: range) -> None:
             work(k)
 
 
+def _threads_outside(pool: LibController) -> int:
+    """Return the threads that BLAS has where nobody limits it."""
+    found = _one_thread.found | _here.own if _here.depth else {}
+    return found.get(pool, pool.num_threads)
+
+
 @functools.cache
-def _pools(shared: bool) -> list[LibController]:
+def _pools(shared: bool, /) -> list[LibController]:
     """Return the BLAS libraries: their number of threads is the process's, or each caller's own."""
     found = ThreadpoolController().select(user_api="blas").lib_controllers
     return [pool for pool in found if shared == (_layer(pool) != "openmp")]

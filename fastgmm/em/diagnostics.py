@@ -172,7 +172,7 @@ def _about_features(
 ) -> Iterator[str]:
     if constant.any():
         yield (
-            f"{_listed('feature', np.flatnonzero(constant), rows.names)} "
+            f"{listed('feature', np.flatnonzero(constant), rows.names)} "
             f"{_verb(constant.sum(), 'is', 'are')} constant, so reg_covar is the only "
             f"variance: leave {_verb(constant.sum(), 'it', 'them')} out"
         )
@@ -180,7 +180,7 @@ def _about_features(
         worst = int(np.argmin(np.where(drowned, variances / added, np.inf)))
         yield (
             f"reg_covar adds {added[worst]:.3g} to a variance of {variances[worst]:.3g} in "
-            f"{_listed('feature', np.flatnonzero(drowned), rows.names)}: "
+            f"{listed('feature', np.flatnonzero(drowned), rows.names)}: "
             "use reg_covar_relative=True, a smaller reg_covar, or scale the features"
         )
 
@@ -202,7 +202,7 @@ def _about_resolution(
     if coarse.any():
         worst = int(np.argmax(np.where(coarse, spacing, 0.0)))
         yield (
-            f"{_listed('feature', np.flatnonzero(coarse), rows.names)} "
+            f"{listed('feature', np.flatnonzero(coarse), rows.names)} "
             f"{_verb(coarse.sum(), 'lies', 'lie')} where {np.dtype(rows.dtype)} numbers are "
             f"{spacing[worst]:.3g} apart, with a deviation of {np.sqrt(within[worst]):.3g}: "
             "variances are rounded; subtract an offset from the rows before they are stored"
@@ -250,7 +250,7 @@ def _about_dependence(
     share = np.abs(direction) * np.sqrt(np.maximum(np.diagonal(own), 0.0))
     involved = np.flatnonzero(kept)[share > 0.1 * share.max()]
     return [
-        f"{_listed('feature', involved, rows.names)} are linearly dependent (condition number "
+        f"{listed('feature', involved, rows.names)} are linearly dependent (condition number "
         f"{_condition(own)}), so reg_covar is the only variance in a direction: leave one out, use "
         "covariance_type='diag', or a larger reg_covar"
     ]
@@ -273,13 +273,13 @@ def _about_components(
     if found.empty and not rows.has_prior:
         least = parameters.weights[list(found.empty)].max()
         yield (
-            f"{_listed('component', found.empty)} {_verb(len(found.empty), 'holds', 'hold')} no "
+            f"{listed('component', found.empty)} {_verb(len(found.empty), 'holds', 'hold')} no "
             f"row (weight {least:.2g}): use fewer components, or another start"
         )
     if found.single and not rows.has_prior:
         ways = "use fewer components" if parameters.structure.is_shared else _ways(others)
         yield (
-            f"{_listed('component', found.single)} "
+            f"{listed('component', found.single)} "
             f"{_verb(len(found.single), 'holds one row', 'hold one row each')}: drop it if it is "
             f"an outlier, or {ways}"
         )
@@ -288,7 +288,7 @@ def _about_components(
         if not parameters.structure.is_shared:
             least, count = rows.counts[list(found.singular)].min(), len(found.singular)
             which = (
-                f"{_listed('component', found.singular)} "
+                f"{listed('component', found.singular)} "
                 f"({_verb(count, '', 'the smallest with ')}about {least:.0f} rows) "
                 f"{_verb(count, 'is', 'are')}"
             )
@@ -304,7 +304,7 @@ def _verb(count: int, one: str, several: str) -> str:
     return one if count == 1 else several
 
 
-def _listed(
+def listed(
     what: str, places: Sequence[int] | npt.NDArray[np.intp], names: Sequence[str] | None = None
 ) -> str:
     """Name features or components: "feature 'x'", "components 1, 4 and 7 more"."""

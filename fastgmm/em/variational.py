@@ -5,17 +5,18 @@ Bishop (2006), Pattern Recognition and Machine Learning, equations 10.57 to 10.6
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fastgmm.covariance import Family
+from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.posterior import Hyperparameters, Posterior
+from fastgmm.mixture.posterior import NO_ROWS, Hyperparameters, Posterior
 from fastgmm.mixture.statistics import SufficientStatistics
 
-MERGEABLE = 1e-9  # of all rows: a component with less is empty, and has nothing to give
 # Deviations between means, up to which components may share a cluster. The bound may ask for more:
 # under scikit-learn's default prior it prefers one cluster to two of 400 and 60 rows of 50 features
 # that lie six deviations apart, where everybody sees two.
@@ -87,14 +88,18 @@ class Variational:
         seen = self._seen(found)
         structure, means = found.structure, found.means
         away = structure.distances(means, means, found.precisions_cholesky).sum(axis=-1)
-        held = seen.weight > MERGEABLE * seen.weight.sum()
+        held = seen.weight > NO_ROWS * seen.weight.sum()
         i, j = np.triu_indices(len(means), 1)
         between = 0.5 * (away + away.T)[i, j]
         near = held[i] & held[j] & (between < CLUSTER_WIDTH**2)
         i, j, between = i[near], j[near], between[near]
         nearest = np.argsort(between, kind="stable")[:most]
-        pairs = [(int(i[n]), int(j[n])) for n in nearest]
-        return [self.estimate(seen.joined(*pair), None) for pair in pairs]
+        found_merges = []
+        for n in nearest:
+            with suppress(DegenerateCovarianceError):  # of statistics that rounding has made so
+                joined = seen.joined(int(i[n]), int(j[n]))
+                found_merges.append(self.estimate(joined, None))
+        return found_merges
 
     def admitted(self, trial: Parameters, found: Parameters) -> Posterior:
         """Return the posterior of an extrapolation, for rows of the same weight."""

@@ -6,10 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm.estimators.fitted_attributes import HELD, POSTERIOR, held
+from fastgmm.estimators.fitted_attributes import HELD, POSTERIOR, held_by
 from fastgmm.mixture.arrays import Array
 
-KNOWN = (*POSTERIOR, "mean_precision_prior_", "n_rows_", "row_weight_")
+KNOWN = (
+    *POSTERIOR,
+    "weight_concentration_prior_",
+    "mean_precision_prior_",
+    "n_rows_",
+    "row_weight_",
+)
 
 
 def active(model: Any) -> Array:
@@ -21,7 +27,7 @@ def active(model: Any) -> Array:
     everyone = np.ones(len(model.means_), dtype=bool)
     if any(name not in attributes for name in KNOWN) or not attributes["n_rows_"]:
         return everyone
-    found = held(attributes) >= HELD * attributes["row_weight_"] / attributes["n_rows_"]
+    found = held_by(attributes) >= HELD * attributes["row_weight_"] / attributes["n_rows_"]
     return found if found.any() else everyone
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastgmm import em
 from fastgmm.em.acceleration import Acceleration
+from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.estimators.callbacks import Progress, StopRequestedError
 from fastgmm.estimators.climb import Climb
 from fastgmm.estimators.fitted_attributes import attributes_of_posterior
@@ -100,6 +101,20 @@ class BayesianClimb(Climb):
         assert isinstance(found, Posterior)
         merges = rule.merges(found, MERGES)
         return [found, *merges] if merges else []
+
+    def _degenerate(self, best: em.State) -> Warning | None:
+        """Say that the mean before the rows is too far away, or else what is wrong."""
+        found, rule = best.parameters, best.rule
+        assert isinstance(found, Posterior)
+        assert isinstance(rule, em.Variational)
+        known = rule.hyperparameters
+        if not best.trace or not known.is_outweighing(found):
+            return super()._degenerate(best)
+        return DegenerateComponentWarning(
+            "The fit is degenerate: the distance of mean_prior from the rows is nearly all of the "
+            f"variance of each component (mean_precision_prior={known.mean_precision:g}): give a "
+            "mean_prior nearer to the rows, or a lower mean_precision_prior."
+        )
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the best state so far, in the precision of the rows."""

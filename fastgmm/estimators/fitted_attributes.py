@@ -13,7 +13,7 @@ from fastgmm.covariance import family
 from fastgmm.errors import DataError
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.posterior import Hyperparameters, Posterior
+from fastgmm.mixture.posterior import Hyperparameters, Posterior, held
 
 POSTERIOR = ("weight_concentration_", "mean_precision_", "degrees_of_freedom_")
 HELD = 0.5  # rows, from which on a component is active
@@ -129,9 +129,15 @@ def _attribute(attributes: Mapping[str, Any], name: str, shape: tuple[int, ...])
     return array
 
 
-def held(attributes: Mapping[str, Any]) -> Array:
+def held_by(attributes: Mapping[str, Any]) -> Array:
     """Return the weight of the rows that each component holds, (K,)."""
-    return np.asarray(attributes["mean_precision_"] - attributes["mean_precision_prior_"])
+    concentration = attributes["weight_concentration_"]
+    is_process = np.ndim(concentration) == 2
+    before = 1.0 if is_process else attributes["weight_concentration_prior_"]
+    return held(
+        (before, concentration[0] if is_process else concentration),
+        (attributes["mean_precision_prior_"], attributes["mean_precision_"]),
+    )
 
 
 def attributes_of_posterior(
@@ -149,7 +155,7 @@ def attributes_of_posterior(
         "degrees_of_freedom_prior_": before.degrees_of_freedom,
         "covariance_prior_": covariance if covariance.ndim else float(covariance),
     }
-    active = held(attributes) >= HELD * row_weight / n_rows
+    active = before.weight(found) >= HELD * row_weight / n_rows
     return attributes | {"n_active_": int(active.sum())}
 
 

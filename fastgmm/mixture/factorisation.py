@@ -44,6 +44,27 @@ def inverse_factor(covariance: Array, component: int | None) -> Array:
     return lower.T
 
 
+def inverse_factor_of_sum(covariance: Array, steps: Array, component: int | None) -> Array:
+    """Upper triangular U with U U' the inverse of a covariance plus products of steps (m, d).
+
+    Each is rotated into the factor, row by row (Golub and Van Loan 2013, section 6.5.4), so that
+    one 1e8 times longer than all deviations leaves the digits of the other directions.
+    """
+    lower = np.asfortranarray(_lower_factor(covariance, component))
+    for step in steps:
+        left = np.array(step)
+        for j in range(len(left)):
+            length = np.hypot(lower[j, j], left[j])
+            cosine, sine = lower[j, j] / length, left[j] / length
+            column = lower[j:, j].copy()
+            lower[j:, j] = cosine * column + sine * left[j:]
+            left[j:] = cosine * left[j:] - sine * column
+    invert_lower(lower)
+    if not np.max(np.abs(lower)) < LARGEST_FACTOR:
+        raise DegenerateCovarianceError(component)
+    return lower.T
+
+
 def upper_factor(precision: Array, component: int | None) -> Array:
     """Upper triangular U with U U' the precision: Cholesky with rows and columns reversed."""
     try:

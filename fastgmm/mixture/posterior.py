@@ -10,14 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
 from fastgmm.mixture.arrays import Array, over, read_only
+from fastgmm.mixture.log_gamma import above_tangent
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.structure import Structure
+
+NO_ROWS = 1e-9  # of the weight of all rows: a component with less holds none
+OUTWEIGHING = 1e4  # times the variance of its rows and of what is known of it before
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,20 +149,22 @@ class Hyperparameters:
         mean_precision = self.mean_precision + weight
         degrees_of_freedom = self.degrees_of_freedom + mass
         away = means - self.mean
-        part = (self.mean_precision * weight / mean_precision)[:, None]
-        total = scatter + structure.products(0.5 * part * away, away)
-        total = self.covariance + total / structure.divisor(np.ones_like(weight), 1.0, n_features)
-        covariances = total / over(degrees_of_freedom, total)
+        part = self.mean_precision * (weight / mean_precision)
+        own = self.covariance + scatter / structure.divisor(np.ones_like(weight), 1.0, n_features)
+        own = own / over(degrees_of_freedom, own)
         if np.any(reg_covar):
-            variances = structure.diagonal(covariances)
+            variances = structure.diagonal(own)
             variances += (mass / degrees_of_freedom)[..., None] * structure.added(reg_covar)
+        steps = np.sqrt(part / degrees_of_freedom)[:, None] * away
+        between = structure.products(0.5 * steps, steps)
+        covariances = own + between / structure.divisor(np.ones_like(weight), 1.0, n_features)
         concentration = self._concentration(weight)
         return Posterior(
             structure,
             expected_weights(concentration),
             self.mean + (weight / mean_precision)[:, None] * away,
             covariances,
-            structure.factors(covariances),
+            structure.factors_of_sum(covariances, own, steps),
             concentration,
             mean_precision,
             degrees_of_freedom,
@@ -170,7 +177,7 @@ class Hyperparameters:
         No weight is divided by, so that components without rows have none.
         """
         structure, (_, n_features) = self.structure, found.means.shape
-        weight = np.maximum(found.mean_precision - self.mean_precision, 0.0)
+        weight = self.weight(found)
         away = found.means - self.mean
         total = over(found.degrees_of_freedom, found.covariances) * found.covariances
         added = np.broadcast_to(structure.added(reg_covar), n_features)
@@ -200,6 +207,27 @@ class Hyperparameters:
             degrees_of_freedom=self.degrees_of_freedom + np.asarray(self.structure.mass(weight)),
         )
 
+    def weight(self, found: Posterior) -> Array:
+        """Return the weight of the rows that each component of a posterior holds, (K,)."""
+        weights = (
+            (1.0, found.weight_concentration[0])
+            if self.is_process
+            else (self.concentration, found.weight_concentration)
+        )
+        return held(weights, (self.mean_precision, found.mean_precision))
+
+    def is_outweighing(self, found: Posterior) -> bool:
+        """Whether the mean lies so far from all rows that variances are but this distance."""
+        weight = self.weight(found)
+        has_rows = weight > NO_ROWS * weight.sum()
+        share = found.mean_precision[has_rows] / weight[has_rows]
+        steps = np.sqrt(share)[:, None] * (found.means[has_rows] - self.mean)
+        steps = np.sqrt(self.mean_precision) * steps
+        squares = self.structure.mass(steps**2)
+        total = (found.degrees_of_freedom[..., None] * found.variances)[has_rows]
+        is_far = squares > (1.0 - 1.0 / OUTWEIGHING) * total
+        return bool(has_rows.any() and is_far.any(axis=1).all())
+
     def _concentration(self, weight: Array) -> Array:
         if not self.is_process:
             return self.concentration + weight
@@ -227,16 +255,13 @@ class Hyperparameters:
         return float(sum(parts))
 
     def _of_weights(self, found: Array) -> float:
-        if self.is_process:
-            a, b = found
-            terms = betaln(1.0, self.concentration) - betaln(a, b)
-            terms += (a - 1.0) * digamma(a) + (b - self.concentration) * digamma(b)
-            terms -= (a - 1.0 + b - self.concentration) * digamma(a + b)
-            return float(terms.sum())
-        n_components, before = len(found), self.concentration
-        total = gammaln(found.sum()) - gammaln(n_components * before)
-        terms = (found - before) * (digamma(found) - digamma(found.sum()))
-        return float(total + (gammaln(before) - gammaln(found) + terms).sum())
+        if not self.is_process:
+            each = above_tangent(self.concentration, found).sum()
+            return float(each - above_tangent(len(found) * self.concentration, found.sum()))
+        a, b = found
+        before = np.array([[1.0], [self.concentration], [1.0 + self.concentration]])
+        one, other, both = above_tangent(before, np.array([a, b, a + b]))
+        return float((one + other - both).sum())
 
     def _of_means(self, posterior: Posterior) -> float:
         ratios = self.mean_precision / posterior.mean_precision
@@ -250,17 +275,25 @@ class Hyperparameters:
         before, found = np.asarray(self.degrees_of_freedom), posterior.degrees_of_freedom
         factors = posterior.precisions_cholesky
         each = factors[None] if structure.is_shared else factors
-        misfit = structure.misfit(self.covariance / before, each, n_features).sum()
-        terms = before * n_features * (np.log(found / before) + 1.0) - found * n_features
-        terms = terms + (found - before) * posterior.log_gammas
-        terms = 0.5 * terms - gammaln(posterior.gamma_shapes).sum(axis=-1)
-        return float(0.5 * before * misfit + (terms + self._normalisation).sum())
+        loss = structure.loss(self.covariance / before, each, n_features).sum()
+        shapes = structure.gamma_shapes(before, n_features), posterior.gamma_shapes
+        ratio = (found - before) / before
+        volume = n_features * before * (ratio - np.log1p(ratio))
+        terms = above_tangent(*shapes).sum(axis=-1) - 0.5 * volume
+        return float(0.5 * before * loss + terms.sum())
 
-    @cached_property
-    def _normalisation(self) -> float:
-        """Return the logarithm of the gamma functions in the density of a precision."""
-        before, n_features = np.asarray(self.degrees_of_freedom), len(self.mean)
-        return float(gammaln(self.structure.gamma_shapes(before, n_features)).sum())
+
+def held(*told: tuple[float, Array]) -> Array:
+    """Return the weight of the rows that each component holds, (K,).
+
+    Parameters
+    ----------
+    told : tuple of float and ndarray
+        What a distribution counts before the rows and after them. It is the least that tells, since
+        rows are lost where a prior counts 1e16 times as much.
+    """
+    before, after = min(told, key=itemgetter(0))
+    return np.asarray(np.maximum(after - before, 0.0))
 
 
 def expected_weights(concentration: Array) -> Array:

@@ -21,6 +21,8 @@ from fastgmm.mixture import factorisation
 from fastgmm.mixture.arrays import LARGEST_FACTOR, Array
 from fastgmm.parallel.blas import one_blas_thread
 
+# Squares of a step in those of deviations, whose rounding, 1e-12, is too much to add to the others
+FAR = 1e4
 NEGLIGIBLE_VOLUME = 1e-300  # a variance of nothing has a logarithm, too
 
 
@@ -135,6 +137,13 @@ class Structure(str, ABC):
         C is one covariance; the loss is 0 where P is its inverse.
         """
 
+    @abstractmethod
+    def loss(self, covariance: Array, factors: Array, n_features: int) -> Array:
+        """Return the same with all digits where it is nearly 0, as a sum of terms above 0.
+
+        A prior of 1e12 rows multiplies it by as much. `misfit` keeps the bits of starts.
+        """
+
     # factors of precisions
 
     @abstractmethod
@@ -146,6 +155,25 @@ class Structure(str, ABC):
         DegenerateCovarianceError
             If a covariance is not finite or not positive definite.
         """
+
+    def factors_of_sum(self, covariances: Array, own: Array, steps: Array) -> Array:
+        """Return the factors of covariances that are the sum of their own and products of steps.
+
+        Parameters
+        ----------
+        covariances : ndarray
+            The sum.
+        own : ndarray
+            What each is without its step.
+        steps : ndarray of shape (K, d)
+            One for each component, of whatever length.
+
+        Raises
+        ------
+        DegenerateCovarianceError
+            If a covariance is not finite or not positive definite.
+        """
+        return self.factors(covariances)
 
     @abstractmethod
     def inverted(self, precisions: Array) -> tuple[Array, Array]:
@@ -208,6 +236,11 @@ class _Variances(Structure):
     def misfit(self, covariance: Array, factors: Array, n_features: int) -> Array:
         ratios = self.diagonal(covariance) * self.diagonal(factors) ** 2
         terms = ratios - np.log(ratios) - 1.0
+        return np.broadcast_to(terms, (*terms.shape[:-1], n_features)).sum(axis=-1)
+
+    def loss(self, covariance: Array, factors: Array, n_features: int) -> Array:
+        ratios = self.diagonal(covariance) * self.diagonal(factors) ** 2
+        terms = (ratios - 1.0) - np.log(ratios)
         return np.broadcast_to(terms, (*terms.shape[:-1], n_features)).sum(axis=-1)
 
     def factors(self, covariances: Array) -> Array:
@@ -391,8 +424,31 @@ class _Matrices(Structure):
         log_volumes = log_volumes + np.log(self.diagonal(lower)).sum(axis=-1)
         return np.asarray((whitened**2).sum(axis=(-2, -1)) - 2.0 * log_volumes - n_features)
 
+    @one_blas_thread()
+    def loss(self, covariance: Array, factors: Array, n_features: int) -> Array:
+        lower: Array = np.linalg.cholesky(covariance).astype(np.float64, copy=False)
+        whitened = lower.swapaxes(-1, -2) @ factors  # upper triangular, as both are
+        ratios = self.diagonal(whitened)
+        terms = (ratios - 1.0) * (ratios + 1.0) - 2.0 * np.log(ratios)
+        above = (self.above(whitened) ** 2).sum(axis=-1)
+        return np.asarray(terms.sum(axis=-1) + above)
+
     def factors(self, covariances: Array) -> Array:
         return factorisation.of_each(factorisation.inverse_factor, covariances)
+
+    def factors_of_sum(self, covariances: Array, own: Array, steps: Array) -> Array:
+        far = np.any(steps**2 > FAR * self.diagonal(own), axis=-1, keepdims=True)
+        if not far.any():
+            return self.factors(covariances)
+        factor = factorisation.inverse_factor_of_sum
+        if self.is_shared:
+            with one_blas_thread():
+                return np.ascontiguousarray(factor(own, steps, None))
+        factors = self.factors(np.where(far[:, :, None], own, covariances))
+        with one_blas_thread():
+            for k in np.flatnonzero(far):
+                factors[k] = factor(own[k], steps[k : k + 1], int(k))
+        return factors
 
     def inverted(self, precisions: Array) -> tuple[Array, Array]:
         factors = factorisation.of_each(factorisation.upper_factor, precisions)

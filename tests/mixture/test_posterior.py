@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mpmath
 import numpy as np
 import pytest
@@ -181,3 +183,105 @@ def test_the_divergence_is_positive_and_the_least_bound_is_below_the_evidence(rn
         posterior = prior.posterior(*moved)
         assert prior.divergence(posterior) > 0.0
         assert bound_of(prior, posterior, rows) < evidence
+
+
+def exact_divergence(prior, found):
+    """The same in 40 digits, of the numbers as they stand in double precision."""
+    mp, structure = mpmath.mpf, prior.structure
+    n_components, d = found.means.shape
+    total = mp(0)
+
+    def above(at, touching):
+        at, touching = mp(float(at)), mp(float(touching))
+        tangent = mpmath.digamma(touching) * (at - touching)
+        return mpmath.loggamma(at) - mpmath.loggamma(touching) - tangent
+
+    if prior.is_process:
+        for a, b in found.weight_concentration.T:
+            total += above(1.0, a) + above(prior.concentration, b)
+            total -= above(mp(1) + mp(prior.concentration), mp(float(a)) + mp(float(b)))
+    else:
+        each = [mp(float(a)) for a in found.weight_concentration]
+        total += sum(above(prior.concentration, a) for a in each)
+        total -= above(n_components * mp(prior.concentration), sum(each))
+    before = mp(float(prior.mean_precision))
+    factors = found.precisions_cholesky
+    matrices = {
+        "spherical": lambda k: mpmath.eye(d) * mp(float(factors[k])),
+        "diagonal": lambda k: mpmath.diag([mp(float(each)) for each in factors[k]]),
+        "tied": lambda k: mpmath.matrix(factors.tolist()),
+        "full": lambda k: mpmath.matrix(factors[k].tolist()),
+    }[structure]
+    for k in range(n_components):
+        ratio = before / mp(float(found.mean_precision[k]))
+        away = mpmath.matrix(found.means[k].tolist()) - mpmath.matrix(prior.mean.tolist())
+        whitened = matrices(k).T * away
+        total += (d * (ratio - 1 - mpmath.log(ratio)) + before * (whitened.T * whitened)[0]) / 2
+    old = mp(float(prior.degrees_of_freedom))
+    for k in range(1 if structure is TIED else n_components):
+        new = mp(float(np.atleast_1d(found.degrees_of_freedom)[k]))
+        covariance = np.asarray(prior.covariance / prior.degrees_of_freedom)
+        if structure in (FULL, TIED):
+            expected = mpmath.matrix(covariance.tolist())
+        else:
+            variances = np.broadcast_to(covariance, d)
+            expected = mpmath.diag([mp(float(each)) for each in variances])
+        product = matrices(k).T * expected * matrices(k)
+        trace = sum(product[j, j] for j in range(d))
+        loss = trace - mpmath.log(mpmath.det(product)) - d
+        ratio = new / old - 1
+        total += (old * loss - d * old * (ratio - mpmath.log1p(ratio))) / 2
+        if structure is SPHERICAL:
+            total += above(d * old / 2, d * new / 2)
+        else:
+            steps = [0] * d if structure is DIAGONAL else range(d)
+            total += sum(above((old - i) / 2, (new - i) / 2) for i in steps)
+    return total
+
+
+@pytest.mark.parametrize("is_process", [False, True])
+@pytest.mark.parametrize("large", ["concentration", "mean_precision", "degrees_of_freedom"])
+def test_large_priors_leave_the_digits_of_the_divergence(rng, structure, is_process, large):
+    # written as differences of log Gamma it was wrong by 0.02 at 1e12, and by 1e16 at 1e30
+    rows = rng.normal(size=(50, 3))
+    plain = prior_of(rng, structure, 3, is_process=is_process)
+    sums = sums_of(plain.structure, rows, rng.dirichlet(np.ones(4), size=50))
+    for size in (1e6, 1e12, 1e15):
+        changes = {large: size}
+        if large == "degrees_of_freedom":
+            changes["covariance"] = size * plain.covariance
+        prior = replace(plain, **changes)
+        found = prior.posterior(*sums)
+        exact = exact_divergence(prior, found)
+        # a rounding of terms that sum to the weight of the rows, 50, times features
+        assert abs(float(mpmath.mpf(prior.divergence(found)) - exact)) < 1e-13 * (150 + abs(exact))
+
+
+@pytest.mark.parametrize("distance", [1e3, 1e6, 1e8, 1e10])
+@pytest.mark.parametrize("kind", [TIED, FULL])
+def test_a_far_mean_leaves_the_digits_of_the_other_directions(rng, kind, distance):
+    # of the sum of both, 1e-16 times the square of the distance is left: nothing at 1e8
+    rows = rng.normal(size=(40, 3))
+    prior = prior_of(rng, kind, 3, mean=distance * rng.normal(size=3))
+    weight, means, scatter = sums_of(kind, rows, np.ones((40, 1)))
+    found = prior.posterior(weight, means, scatter)
+    factor = mpmath.matrix(np.reshape(found.precisions_cholesky, (3, 3)).tolist())
+    away = mpmath.matrix(means[0].tolist()) - mpmath.matrix(prior.mean.tolist())
+    part = mpmath.mpf(float(prior.mean_precision)) * 40 / (mpmath.mpf(prior.mean_precision) + 40)
+    total = mpmath.matrix((np.reshape(scatter, (3, 3))).tolist())
+    total += mpmath.matrix(prior.covariance.tolist()) + part * (away * away.T)
+    product = factor.T * (total / (mpmath.mpf(prior.degrees_of_freedom) + 40)) * factor
+    for i in range(3):
+        for j in range(3):
+            # the direction of the distance is rounded, and so what it has across the others
+            assert abs(float(product[i, j]) - (i == j)) < 1e-12 + 1e-15 * distance
+
+
+def test_what_components_hold_is_told_beside_priors_of_any_size(rng, structure):
+    rows = rng.normal(size=(50, 2))
+    sums = sums_of(STRUCTURES[structure], rows, rng.dirichlet(np.ones(3), size=50))
+    for is_process in (False, True):
+        for size in (1e-300, 1.0, 1e30, 1e300):
+            prior = prior_of(rng, structure, 2, is_process=is_process, mean_precision=size)
+            found = prior.posterior(*sums)
+            assert_allclose(prior.weight(found), sums[0], rtol=1e-13)

@@ -9,8 +9,9 @@ from sklearn.utils import check_array
 
 from fastgmm import passes
 from fastgmm.covariance import Family, family
-from fastgmm.errors import DataError
-from fastgmm.mixture.arrays import Array
+from fastgmm.em.diagnostics import listed
+from fastgmm.errors import DataError, DegenerateCovarianceError
+from fastgmm.mixture.arrays import LARGEST_FACTOR, Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.posterior import Hyperparameters
 from fastgmm.mixture.statistics import SufficientStatistics
@@ -22,6 +23,9 @@ from fastgmm.sources.checks import LARGEST
 
 PROCESS, DISTRIBUTION = "dirichlet_process", "dirichlet_distribution"
 SINGULAR = 1e-6  # of a deviation, what the other features leave of it
+# Deviations that a far mean may draw those of components away from their rows: products of rows
+# about these means then keep 6 digits, and the bound, at whose highest they stand, 12.
+DRAWN = 1e5
 
 
 def check(estimator: Any, n_features: int) -> None:
@@ -68,6 +72,8 @@ def hyperparameters(
     ------
     DataError
         If the rows' own covariance is no prior, since features are constant or repeat others.
+    ValueError
+        If priors that are given are too small, too large or too far away for double precision.
     """
     known, n_features = family(estimator.covariance_type), everything.means.shape[1]
     mean, covariance = (
@@ -78,7 +84,7 @@ def hyperparameters(
         covariance = _covariance(known.structure, everything, reg_covar, names)
     concentration = estimator.weight_concentration_prior
     precision, degrees = estimator.mean_precision_prior, estimator.degrees_of_freedom_prior
-    return Hyperparameters(
+    found = Hyperparameters(
         known.structure,
         1.0 / estimator.n_components if concentration is None else float(concentration),
         estimator.weight_concentration_prior_type == PROCESS,
@@ -87,6 +93,50 @@ def hyperparameters(
         float(n_features if degrees is None else degrees),
         covariance,
     )
+    _check_expected_covariance(estimator, found)
+    if mean is not None and not known.structure.is_axis_parallel:
+        _check_distance(estimator, found, everything, names)
+    return found
+
+
+def _check_expected_covariance(estimator: Any, known: Hyperparameters) -> None:
+    structure, degrees = known.structure, known.degrees_of_freedom
+    expected = np.asarray(known.covariance / degrees)
+    try:
+        structure.factors(expected if structure.is_shared else expected[None])
+    except DegenerateCovarianceError:
+        least = np.min(structure.diagonal(expected))
+        raise ValueError(
+            f"The parameter '{estimator.covariance_type} covariance_prior' over "
+            f"degrees_of_freedom_prior={degrees:g} expects a variance of {least:g}; its inverse is "
+            f"no number unless deviations lie between {1.0 / LARGEST_FACTOR:g} and "
+            f"{LARGEST_FACTOR:g}: scale the features, or give both priors for their scale."
+        ) from None
+
+
+def _check_distance(
+    estimator: Any,
+    known: Hyperparameters,
+    everything: SufficientStatistics,
+    names: tuple[str, ...] | None,
+) -> None:
+    """Refuse a mean that draws those of components where their products lose all digits."""
+    away = np.abs(known.mean - everything.means[0])
+    scatter = everything.structure.diagonal(everything.central)[0]
+    deviations = np.sqrt(np.maximum(scatter, 0.0) / everything.row_weight)
+    away = np.divide(away, deviations, out=np.zeros_like(away), where=deviations > 0.0)
+    rows = everything.row_weight / estimator.n_components
+    drawn = away / (1.0 + rows / known.mean_precision)
+    worst = int(np.argmax(drawn))
+    if drawn[worst] > DRAWN:
+        raise ValueError(
+            f"The parameter 'mean_prior' lies {away[worst]:.2g} deviations of "
+            f"{listed('feature', [worst], names)} from the mean of the rows, and counts as "
+            f"mean_precision_prior={known.mean_precision:g} rows: it draws the means of components "
+            f"of {rows:g} rows {drawn[worst]:.2g} deviations away, where squares lose their digits "
+            f"({DRAWN:g} is the most); give a mean nearer to the rows, or a lower "
+            "mean_precision_prior."
+        )
 
 
 def _given_mean(estimator: Any, n_features: int) -> Array | None:

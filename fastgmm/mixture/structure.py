@@ -436,18 +436,17 @@ class _Matrices(Structure):
     def factors(self, covariances: Array) -> Array:
         return factorisation.of_each(factorisation.inverse_factor, covariances)
 
+    @one_blas_thread()
     def factors_of_sum(self, covariances: Array, own: Array, steps: Array) -> Array:
         far = np.any(steps**2 > FAR * self.diagonal(own), axis=-1, keepdims=True)
         if not far.any():
             return self.factors(covariances)
         factor = factorisation.inverse_factor_of_sum
         if self.is_shared:
-            with one_blas_thread():
-                return np.ascontiguousarray(factor(own, steps, None))
+            return np.ascontiguousarray(factor(own, steps, None))
         factors = self.factors(np.where(far[:, :, None], own, covariances))
-        with one_blas_thread():
-            for k in np.flatnonzero(far):
-                factors[k] = factor(own[k], steps[k : k + 1], int(k))
+        for k in np.flatnonzero(far):
+            factors[k] = factor(own[k], steps[k : k + 1], int(k))
         return factors
 
     def inverted(self, precisions: Array) -> tuple[Array, Array]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_array
 
 from fastgmm import passes
 from fastgmm.covariance import Family, family
@@ -22,6 +22,7 @@ from fastgmm.sources import Source
 from fastgmm.sources.checks import LARGEST
 
 PROCESS, DISTRIBUTION = "dirichlet_process", "dirichlet_distribution"
+LARGEST_PRIOR = 1e300  # so that as many as there are features and components are still a number
 SINGULAR = 1e-6  # of a deviation, what the other features leave of it
 # Deviations that a far mean may draw those of components away from their rows: products of rows
 # about these means then keep 6 digits, and the bound, at whose highest they stand, 12.
@@ -36,6 +37,18 @@ def check(estimator: Any, n_features: int) -> None:
     ValueError
         Naming the argument, its value and the rule.
     """
+    for name in (
+        "weight_concentration_prior",
+        "mean_precision_prior",
+        "degrees_of_freedom_prior",
+    ):
+        given = getattr(estimator, name)
+        if given is not None and given > LARGEST_PRIOR:
+            raise ValueError(
+                f"The parameter {name!r} should be at most {LARGEST_PRIOR:g}, but got {given:g}: "
+                f"its products are no numbers. Give a smaller one; rows of a fit do not count "
+                f"beside {LARGEST_PRIOR:g} others anyway."
+            )
     given = estimator.degrees_of_freedom_prior
     if given is not None and given <= n_features - 1:
         raise ValueError(
@@ -162,26 +175,48 @@ def _given_covariance(estimator: Any, known: Family, n_features: int) -> Array |
     shape = structure.shape(1, n_features)
     one = shape if structure.is_shared else shape[1:]
     covariance = _shaped(covariance, one, f"{kind} covariance_prior")
-    variances = np.linalg.eigvalsh(covariance) if covariance.ndim == 2 else covariance
-    rule = "symmetric, positive-definite" if covariance.ndim == 2 else "positive"
-    if not (np.all(variances > 0.0) and np.allclose(covariance, covariance.T)):
-        raise ValueError(f"The parameter '{kind} covariance_prior' should be {rule}.")
-    return covariance
+    is_matrix = covariance.ndim == 2
+    variances = np.linalg.eigvalsh(covariance) if is_matrix else covariance
+    rule = "symmetric, positive-definite" if is_matrix else "positive"
+    if not np.allclose(covariance, covariance.T):
+        i, j = np.unravel_index(np.abs(covariance - covariance.T).argmax(), covariance.shape)
+        found = f"has {covariance[i, j]:g} and {covariance[j, i]:g} at ({i}, {j}) and ({j}, {i})"
+    elif not np.all(variances > 0.0):
+        found = f"has the least {'eigenvalue' if is_matrix else 'variance'} {variances.min():g}"
+    else:
+        return covariance
+    raise ValueError(
+        f"The parameter '{kind} covariance_prior' should be {rule}. It {found}; give summed "
+        "squares of rows about their mean, or leave it out for the covariance of the rows."
+    )
 
 
 def _numbers(values: Any, name: str) -> Array:
-    if np.ndim(values) == 0:
-        values, shape = np.reshape(values, 1), ()
-    else:
-        shape = np.shape(values)
-    found = check_array(values, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
-    return np.asarray(found, dtype=np.float64).reshape(shape)
+    try:
+        given = np.asarray(values)
+        if given.dtype.kind not in "biufO":
+            raise TypeError
+        found = given.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"The parameter {name!r} should hold real numbers, but is "
+            f"{' '.join(reprlib.repr(values).split())}; leave it out for its default."
+        ) from None
+    if not np.all(np.isfinite(found)):
+        what = "NaN" if np.isnan(found).any() else "infinity"
+        raise ValueError(
+            f"Input {name} contains {what}, and numbers of a prior have to be finite; leave it out "
+            "for its default."
+        )
+    return found
 
 
 def _shaped(array: Array, shape: tuple[int, ...], name: str) -> Array:
     if array.shape != shape:
+        way = {0: "one number", 1: "one number for each feature", 2: "a matrix of all features"}
         raise ValueError(
-            f"The parameter {name!r} should have the shape of {shape}, but got {array.shape}."
+            f"The parameter {name!r} should have the shape of {shape}, but got {array.shape}. "
+            f"Give {way[len(shape)]}, or leave it out for its default."
         )
     return array
 

@@ -73,3 +73,23 @@ def test_the_pruned_mixture_labels_as_the_whole_does(blobs):
     assert small.n_components == model.n_active_ == 2
     numbers = np.unique(model.predict(blobs))
     assert_array_equal(numbers[small.predict(blobs)], model.predict(blobs))
+
+
+REFUSED = [
+    {"covariance_prior": 1.0},
+    {"covariance_prior": [1.0, 1.0]},
+    {"covariance_type": "tied", "covariance_prior": 1.0},
+    {"covariance_type": "diag", "covariance_prior": 1.0},
+    {"covariance_type": "spherical", "covariance_prior": [[1.0, 0.0], [0.0, 1.0]]},
+    {"mean_prior": [1.0]},
+    {"degrees_of_freedom_prior": 1.0},
+    {"n_components": 401},
+]
+
+
+@pytest.mark.parametrize("settings", REFUSED, ids=str)
+def test_both_refuse_the_same(blobs, settings):
+    with pytest.raises((TypeError, ValueError)):
+        Theirs(**settings).fit(blobs)
+    with pytest.raises(ValueError, match=r"should|Expected n_samples >= n_components"):
+        BayesianGaussianMixture(**settings).fit(blobs)

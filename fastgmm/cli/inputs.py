@@ -10,6 +10,7 @@ from fastgmm.errors import DataError
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.model_file import load
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.posterior import Posterior
 from fastgmm.sources import Source, open_source
 from fastgmm.sources.formats import has_numbered_columns
 from fastgmm.sources.formats.dialect import PLAIN
@@ -52,6 +53,15 @@ def to_score(model_path: Path, data: Sequence[str], reading: Reading) -> tuple[S
     refuse_swapped(data)
     model = load(model_path)
     return rows_for(model, model_path, data, reading), parameters(model)
+
+
+def posterior(found: Parameters, model_path: Path) -> Posterior:
+    """Return what --predictive scores with; refuse a mixture that has none."""
+    if not isinstance(found, Posterior):
+        raise DataError(
+            f"--predictive is of Bayesian mixtures, and {str(model_path)!r} is none; leave it out"
+        )
+    return found
 
 
 def refuse_swapped(data: Sequence[str]) -> None:

@@ -59,6 +59,13 @@ Table = Annotated[
         show_default=False,
     ),
 ]
+Predictive = Annotated[
+    bool,
+    typer.Option(
+        "--predictive",
+        help="Of a Bayesian mixture: by the density of rows to come, of Student's t.",
+    ),
+]
 OptionalTable = Annotated[
     Path | None,
     typer.Option(

@@ -13,6 +13,7 @@ from fastgmm.cli import inputs, options, output
 from fastgmm.cli.progress import counted
 from fastgmm.kernels.scoring import Columns
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.posterior import Posterior
 from fastgmm.sources import Source
 
 
@@ -24,6 +25,7 @@ def predict(
     proba: Annotated[
         bool, typer.Option("--proba", help="Write the probabilities too: p0, p1, ...")
     ] = False,
+    predictive: options.Predictive = False,
 ) -> None:
     """Write the most probable component of every row, in the column 'label'.
 
@@ -31,7 +33,12 @@ def predict(
     """
     output.check(output_path, output.SUFFIXES, read=[*data, str(model)])
     source, parameters = inputs.to_score(model, data, reading)
-    n_rows = output.write_columns(output_path, _columns(source, parameters, output_path, proba))
+    found = (
+        _predictive(source, inputs.posterior(parameters, model), output_path, proba)
+        if predictive
+        else _columns(source, parameters, output_path, proba)
+    )
+    n_rows = output.write_columns(output_path, found)
     what = "probabilities" if proba and output.is_array(output_path) else "labels"
     print(f"{what} of {n_rows:,} rows written to {output_path}")
 
@@ -45,6 +52,17 @@ def _columns(
         return map(probabilities, counted(found, source.n_rows))
     kind, name = ("responsibilities", "p") if proba else ("labels", "label")
     scores = counted(passes.each_block(source, parameters, kind), source.n_rows)
+    return ({name: each} for each in scores)
+
+
+def _predictive(
+    source: Source, posterior: Posterior, output_path: Path, proba: bool
+) -> Iterator[output.Columns]:
+    """Find the same by the density of rows to come."""
+    kind, name = ("responsibilities", "p") if proba else ("labels", "label")
+    scores = counted(passes.predictive.each_block(source, posterior, kind), source.n_rows)
+    if proba and not output.is_array(output_path):
+        return (probabilities(Columns(each.argmax(axis=1), each.T, first=0)) for each in scores)
     return ({name: each} for each in scores)
 
 

@@ -13,6 +13,7 @@ import typer
 from fastgmm import passes
 from fastgmm.cli import inputs, options, output
 from fastgmm.cli.progress import counted
+from fastgmm.errors import DataError
 from fastgmm.passes import quantiles
 from fastgmm.passes.quantiles import check_share
 
@@ -22,6 +23,7 @@ Contamination = Annotated[
         metavar="SHARE", help="Share of the rows to mark as outliers: 0.01.", show_default=False
     ),
 ]
+WHAT = ("log-likelihood", "log_likelihood")
 
 
 def score(
@@ -30,12 +32,16 @@ def score(
     reading: options.Reading,
     output_path: options.OptionalTable = None,
     contamination: Contamination = None,
+    predictive: options.Predictive = False,
 ) -> None:
     """Print the mean log-likelihood of the rows; with -o, write 'log_likelihood' of each.
 
     With --contamination, also the threshold below which that share of the rows lies, and a column
-    'outlier' that says which do.
+    'outlier' that says which do. With --predictive, the log densities of rows to come, in the
+    column 'log_density'.
     """
+    if predictive and contamination is not None:
+        raise DataError("--contamination marks by likelihoods; leave it or --predictive out")
     if output_path is not None:
         output.check(output_path, _suffixes(contamination), read=[*data, str(model)])
     source, parameters = inputs.to_score(model, data, reading)
@@ -43,18 +49,25 @@ def score(
     if contamination is not None:
         check_share(contamination)
         threshold = quantiles.threshold(source, parameters, contamination)
-    found = counted(passes.each_block(source, parameters, "log_likelihoods"), source.n_rows)
+    if predictive:
+        posterior = inputs.posterior(parameters, model)
+        blocks = passes.predictive.each_block(source, posterior, "log_densities")
+    else:
+        blocks = passes.each_block(source, parameters, "log_likelihoods")
+    what, name = ("predictive log density", "log_density") if predictive else WHAT
+    found = counted(blocks, source.n_rows)
     totals: list[float] = []
     summed = _summed(found, totals)
     if output_path is None:
         n_rows = sum(map(len, summed))
     else:
-        n_rows = output.write_columns(output_path, map(partial(_columns, threshold), summed))
-    print(f"mean log-likelihood {math.fsum(totals) / n_rows:.9g} of {n_rows:,} rows")
+        n_rows = output.write_columns(output_path, map(partial(_columns, name, threshold), summed))
+    print(f"mean {what} {math.fsum(totals) / n_rows:.9g} of {n_rows:,} rows")
     if threshold is not None:
         print(f"threshold {threshold:.9g}: {contamination:.6g} of the rows lie below")
     if output_path is not None:
-        print(f"log-likelihoods written to {output_path}")
+        written = "log densities" if predictive else "log-likelihoods"
+        print(f"{written} written to {output_path}")
 
 
 def _suffixes(contamination: float | None) -> Sequence[str]:
@@ -64,12 +77,12 @@ def _suffixes(contamination: float | None) -> Sequence[str]:
 
 def _summed(found: Iterator[np.ndarray], totals: list[float]) -> Iterator[np.ndarray]:
     """Yield each piece, and append its sum to the totals."""
-    for log_likelihoods in found:
-        totals.append(float(log_likelihoods.sum(dtype=np.float64)))
-        yield log_likelihoods
+    for scores in found:
+        totals.append(float(scores.sum(dtype=np.float64)))
+        yield scores
 
 
-def _columns(threshold: float | None, log_likelihoods: np.ndarray) -> output.Columns:
+def _columns(name: str, threshold: float | None, scores: np.ndarray) -> output.Columns:
     if threshold is None:
-        return {"log_likelihood": log_likelihoods}
-    return {"log_likelihood": log_likelihoods, "outlier": log_likelihoods < threshold}
+        return {name: scores}
+    return {name: scores, "outlier": scores < threshold}

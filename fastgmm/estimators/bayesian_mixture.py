@@ -17,7 +17,7 @@ from fastgmm import em, passes
 from fastgmm.covariance import family
 from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.estimators import fitting, model_file, partial_fit
+from fastgmm.estimators import criteria, fitting, model_file, partial_fit
 from fastgmm.estimators.active import active
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.bayesian_climb import BayesianClimb
@@ -182,6 +182,9 @@ default="dirichlet_process"
     """
 
     __metadata_request__fit: ClassVar[dict[str, str]] = {"checkpoint": UNUSED}
+    __metadata_request__predict: ClassVar[dict[str, str]] = {"predictive": UNUSED}
+    __metadata_request__predict_proba: ClassVar[dict[str, str]] = {"predictive": UNUSED}
+    __metadata_request__score: ClassVar[dict[str, str]] = {"predictive": UNUSED}
 
     _parameter_constraints: ClassVar[constructor.Constraints] = (
         constructor.BAYESIAN_GAUSSIAN_MIXTURE
@@ -378,6 +381,55 @@ default="dirichlet_process"
         """Fit anew to the first rows; of too few of them, nothing is said yet."""
         return self._fitted(X, None, sample_weight, is_silent=is_first)[1]
 
+    def predict(self, X: Any, *, predictive: bool = False) -> npt.NDArray[np.int64]:
+        """Most probable component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            As for `fit`; read block by block.
+        predictive : bool, default=False
+            As for `score_samples`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        ValueError
+            If `predictive` is neither True nor False.
+        """
+        source, parameters = self._scoring(X)
+        if is_predictive(predictive) and isinstance(parameters, Posterior):
+            return passes.predictive.labels(source, parameters)
+        return passes.labels(source, parameters)
+
+    def predict_proba(self, X: Any, *, predictive: bool = False) -> npt.NDArray[np.floating]:
+        """Probability of each component for each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            As for `fit`; read block by block.
+        predictive : bool, default=False
+            As for `score_samples`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            Each row sums to 1.
+
+        Raises
+        ------
+        ValueError
+            If `predictive` is neither True nor False.
+        """
+        source, parameters = self._scoring(X)
+        if is_predictive(predictive) and isinstance(parameters, Posterior):
+            return passes.predictive.responsibilities(source, parameters)
+        return passes.responsibilities(source, parameters)
+
     def score_samples(self, X: Any, *, predictive: bool = False) -> npt.NDArray[np.floating]:
         """Log density of each row.
 
@@ -400,12 +452,47 @@ default="dirichlet_process"
         ValueError
             If `predictive` is neither True nor False.
         """
-        if not isinstance(predictive, bool | np.bool_):
-            raise ValueError(f"predictive={predictive!r} should be True or False")
         source, parameters = self._scoring(X)
-        if predictive and isinstance(parameters, Posterior):
-            return passes.predictive_log_densities(source, parameters)
+        if is_predictive(predictive) and isinstance(parameters, Posterior):
+            return passes.predictive.log_densities(source, parameters)
         return passes.log_likelihoods(source, parameters)
+
+    def score(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        predictive: bool = False,
+    ) -> float:
+        """Mean log density per row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+            As for `fit`; read block by block, so memory does not grow with it.
+        y : Ignored
+            Here for scikit-learn's convention.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weight of each row.
+        predictive : bool, default=False
+            As for `score_samples`.
+
+        Returns
+        -------
+        float
+            Natural logarithm of the density per unit volume of the feature space.
+
+        Raises
+        ------
+        ValueError
+            If `predictive` is neither True nor False.
+        """
+        if is_predictive(predictive):
+            source, parameters = self._scoring(X, sample_weight)
+            if isinstance(parameters, Posterior):
+                return criteria.mean_predictive(source, parameters)
+        return super().score(X, y, sample_weight)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file that `fastgmm.load` reads, as `GaussianMixture.save` does.
@@ -571,3 +658,10 @@ default="dirichlet_process"
     def _state(self, rule: em.Variational, posterior: Posterior) -> em.State:
         name = self.acceleration
         return em.State(rule, posterior, acceleration=None if name is None else Acceleration(name))
+
+
+def is_predictive(given: object) -> bool:
+    """Return whether the predictive density is asked for; refuse what is neither yes nor no."""
+    if not isinstance(given, bool | np.bool_):
+        raise ValueError(f"predictive={given!r} should be True or False")
+    return bool(given)

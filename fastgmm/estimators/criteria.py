@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from fastgmm import passes
 from fastgmm.errors import DataError, WeightsWarning, suggestion
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.posterior import Posterior
 from fastgmm.passes.scores import Totals
 from fastgmm.sources import Source
 
@@ -70,9 +71,26 @@ def totals_of(source: Source, parameters: Parameters, certainty: bool = False) -
     else:
         log_likelihood, row_weight, n_rows = passes.total_log_likelihood(source, parameters)
         totals = Totals(log_likelihood, math.nan, row_weight, n_rows, None)
-    if totals.row_weight == 0.0:
-        raise DataError(f"{source.name} holds no row to score; give at least one")
+    _check_weight(source, totals.row_weight)
     return totals
+
+
+def mean_predictive(source: Source, posterior: Posterior) -> float:
+    """Return the mean log density of rows to come, by weight.
+
+    Raises
+    ------
+    DataError
+        If no row has a weight.
+    """
+    total, row_weight = passes.predictive.total_log_density(source, posterior)
+    _check_weight(source, row_weight)
+    return total / row_weight
+
+
+def _check_weight(source: Source, row_weight: float) -> None:
+    if row_weight == 0.0:
+        raise DataError(f"{source.name} holds no row to score; give at least one")
 
 
 def weights_warning(criterion: str, row_weight: float, n_rows: int) -> WeightsWarning | None:

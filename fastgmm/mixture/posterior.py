@@ -8,13 +8,14 @@ each feature ("diag") or component ("spherical").
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from scipy.special import betaln, digamma, gammaln
+from scipy.special import betaln, digamma
 
 from fastgmm.mixture.arrays import Array, over, read_only
 from fastgmm.mixture.log_gamma import above_tangent
@@ -80,6 +81,16 @@ class Posterior(Parameters):
         A mixture of Student's t-distributions, whose weights are the expected ones (Bishop 2006,
         equation 10.81); of "diag" each component's is a product of one per feature.
         """
+        found = np.full(len(rows), -np.inf)
+        for each in self.log_predictive_parts(rows):
+            found = np.logaddexp(found, each)
+        return found
+
+    def log_predictive_parts(self, rows: Array) -> Iterator[Array]:
+        """Yield the same of each component, with its weight, (m,); their sum is the density.
+
+        One after the other, to hold no m x K.
+        """
         structure, n_features = self.structure, self.n_features
         degrees = np.broadcast_to(self.degrees_of_freedom, len(self.means))
         shapes = structure.gamma_shapes(degrees, n_features)
@@ -87,21 +98,20 @@ class Posterior(Parameters):
         f = 2.0 * shapes[:, -1]
         scales = (1.0 + 1.0 / self.mean_precision) * degrees * (n_features / shapes.shape[1])
         with np.errstate(divide="ignore"):
-            found = np.full(len(rows), -np.inf)
             log_weights = np.log(self.weights)
-        for k, log_weight in enumerate(log_weights):  # one after the other, to hold no n x K
+        for k, log_weight in enumerate(log_weights):
             factors = self.precisions_cholesky[structure.places(slice(k, k + 1))]
             with np.errstate(over="ignore"):  # of rows so far away that they have no density
                 (distances,) = structure.distances(rows, self.means[k : k + 1], factors)
             size = n_features / distances.shape[1]  # features per part
             half = 0.5 * (f[k] + size)
-            peak = distances.shape[1] * (gammaln(half) - gammaln(0.5 * f[k]))
-            peak -= 0.5 * n_features * np.log(np.pi * scales[k])
+            # log Gamma(half) - log Gamma(f / 2), whose digits a large f leaves
+            growth = 0.5 * size * digamma(half) - float(above_tangent(0.5 * f[k], half))
+            peak = distances.shape[1] * growth - 0.5 * n_features * np.log(np.pi * scales[k])
             volumes = np.broadcast_to(np.log(structure.diagonal(factors)), (1, n_features))
             peak += float(volumes.sum())
             tails = half * np.log1p(distances / scales[k]).sum(axis=1)
-            found = np.logaddexp(found, log_weight + peak - tails)
-        return found
+            yield log_weight + peak - tails
 
     def _noise(self) -> Array:
         """Return what rows with such noise are farther from each mean, in expectation, (K,)."""

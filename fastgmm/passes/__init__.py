@@ -1,5 +1,6 @@
 """Passes over a source: rows to sufficient statistics, to scores, to a sub-sample."""
 
+from fastgmm.passes import predictive
 from fastgmm.passes.accumulate import Summary, add, block_statistics, statistics, summarise
 from fastgmm.passes.model import held_bytes, short_blocks
 from fastgmm.passes.scores import (
@@ -9,7 +10,6 @@ from fastgmm.passes.scores import (
     labels,
     log_likelihoods,
     own_rows,
-    predictive_log_densities,
     responsibilities,
     scored,
     total_log_likelihood,
@@ -27,7 +27,7 @@ __all__ = [
     "labels",
     "log_likelihoods",
     "own_rows",
-    "predictive_log_densities",
+    "predictive",
     "responsibilities",
     "scored",
     "short_blocks",

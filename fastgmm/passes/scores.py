@@ -17,7 +17,6 @@ from fastgmm.kernels.scoring import Columns
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.posterior import Posterior
 from fastgmm.passes.model import Model, calls, model, short_blocks, twin, weight_of
 from fastgmm.sources import Block, Source
 
@@ -108,18 +107,6 @@ def labels(source: Source, parameters: Parameters) -> npt.NDArray[np.int64]:
 def responsibilities(source: Source, parameters: Parameters) -> npt.NDArray[Any]:
     """Posterior probability of every component for every row, (n, K), in the dtype of the rows."""
     return _scores(source, parameters, "responsibilities")
-
-
-def predictive_log_densities(source: Source, posterior: Posterior) -> npt.NDArray[Any]:
-    """Log density of every row under the predictive distribution of a posterior, (n,)."""
-    fill, rows = partial(_predict, posterior), block_rows(source.n_features)
-    return source.tabulate(fill, (), source.dtype, rows)
-
-
-def _predict(posterior: Posterior, block: Block, out: npt.NDArray[Any]) -> None:
-    for start in range(0, len(block.rows), CACHED_ROWS):
-        piece = slice(start, start + CACHED_ROWS)
-        out[piece] = posterior.log_predictive(np.asarray(block.rows[piece], dtype=np.float64))
 
 
 def total_log_likelihood(source: Source, parameters: Parameters) -> tuple[float, float, int]:

@@ -97,6 +97,31 @@ def test_predict_and_score_ask_the_posterior(data, rows, fitted, saved, tmp_path
     assert f"{fitted.threshold(rows, 0.05):.9g}" in said
 
 
+@pytest.mark.parametrize("suffix", READ)
+def test_predict_and_score_ask_the_predictive_density(data, rows, fitted, saved, tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
+    run("predict", saved, data, "-o", out, "--proba", "--predictive")
+    found = READ[suffix](out)
+    assert_array_equal(found["label"], fitted.predict(rows, predictive=True))
+    expected = fitted.predict_proba(rows, predictive=True)
+    assert_array_equal(found[[f"p{k}" for k in range(6)]], expected)
+    run("predict", saved, data, "-o", out, "--predictive")
+    assert_array_equal(READ[suffix](out)["label"], fitted.predict(rows, predictive=True))
+    said = run("score", saved, data, "-o", out, "--predictive").stdout
+    expected = fitted.score_samples(rows, predictive=True)
+    assert_array_equal(READ[suffix](out)["log_density"], expected)
+    assert f"mean predictive log density {fitted.score(rows, predictive=True):.9g} of 600" in said
+
+
+def test_the_predictive_density_of_another_mixture_is_refused(data, model, saved, tmp_path):
+    for command in (["score"], ["predict", "-o", tmp_path / "out.npy"]):
+        said = refused(command[0], model, data, *command[1:], "--predictive")
+        assert "--predictive is of Bayesian mixtures, and" in said
+        assert "is none; leave it out" in said
+    said = refused("score", saved, data, "--predictive", "--contamination", 0.1)
+    assert "--contamination marks by likelihoods; leave it or --predictive out" in said
+
+
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_scores_are_not_those_of_the_plain_mixture(rows, tmp_path, covariance_type):
     few = rows[:12]

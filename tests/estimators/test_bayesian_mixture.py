@@ -306,6 +306,35 @@ def test_the_predictive_density_is_a_mixture_of_students(rng, rows):
     assert_array_equal(chunked, model.score_samples(new, predictive=True))
 
 
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_scores_and_labels_follow_from_the_predictive_density(rng, rows, covariance_type):
+    model = fitted(rows[::20], n_components=3, covariance_type=covariance_type)
+    new, weights = rng.normal(scale=6.0, size=(5000, 2)), rng.gamma(1.0, size=5000)
+    new[0] = 1e200  # where there is no density
+    weights[0] = 0.0
+    logs = model.score_samples(new, predictive=True)
+    probabilities = model.predict_proba(new, predictive=True)
+    posterior = model._parameters()
+    parts = np.column_stack([*posterior.log_predictive_parts(new)])
+    assert_allclose(logs[1:], np.logaddexp.reduce(parts[1:], axis=1), rtol=1e-13)
+    assert_allclose(probabilities[1:], np.exp(parts[1:] - logs[1:, None]), atol=1e-13)
+    assert_allclose(probabilities[0], 1.0 / 3.0)
+    assert_array_equal(model.predict(new, predictive=True), parts.argmax(axis=1))
+    # heavier tails change labels of rows far from all: a fit of 15 rows knows little of them
+    assert np.any(model.predict(new, predictive=True) != model.predict(new))
+    plain = model.score(new[1:], predictive=True)
+    assert plain == pytest.approx(logs[1:].mean(), rel=1e-13)
+    expected = np.average(logs[1:], weights=weights[1:])
+    found = model.score(new, sample_weight=weights, predictive=True)
+    assert found == pytest.approx(expected, rel=1e-13)
+    chunks = model.score(lambda: iter(np.split(new[1:], [7])), predictive=True)
+    assert chunks == pytest.approx(plain, rel=1e-15)
+    assert model.score(new[1:], predictive=False) == model.score(new[1:])
+    for method in (model.score, model.predict, model.predict_proba):
+        with pytest.raises(ValueError, match="predictive=1 should be True or False"):
+            method(new, predictive=1)
+
+
 def test_the_predictive_density_integrates_to_one(rng):
     rows = rng.normal(size=(20, 1))
     grid = np.linspace(-4000.0, 4000.0, 800_001)[:, None]

@@ -105,12 +105,18 @@ def test_the_bound_of_one_component_is_the_evidence(rng, structure, n_features):
     assert abs(float((mpmath.mpf(found) - exact) / exact)) < 1e-12
 
 
+@pytest.mark.parametrize("strength", [1.0, 1e12])
 @pytest.mark.parametrize("n_features", [1, 3])
 def test_the_predictive_density_of_one_component_is_a_ratio_of_evidences(
-    rng, structure, n_features
+    rng, structure, n_features, strength
 ):
     rows, new = rng.normal(size=(30, n_features)), rng.normal(scale=4.0, size=(5, n_features))
     prior = prior_of(rng, structure, n_features)
+    prior = replace(
+        prior,
+        degrees_of_freedom=strength * prior.degrees_of_freedom,
+        covariance=strength * prior.covariance,
+    )
     weight, means, scatter = sums_of(prior.structure, rows, np.ones((30, 1)))
     found = prior.posterior(weight, means, scatter).log_predictive(new)
     before = log_evidence(prior, rows)

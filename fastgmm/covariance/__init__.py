@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from fastgmm.covariance.diagonal import VVI
-from fastgmm.covariance.ellipsoidal import EEE, VVV
+from dataclasses import replace
+
+from fastgmm.covariance.common_axes import EVE, VVE
+from fastgmm.covariance.diagonal import EEI, EVI, VEI, VVI
+from fastgmm.covariance.ellipsoidal import EEE, EEV, EVV, VVV
 from fastgmm.covariance.family import Constraint, Family
-from fastgmm.covariance.spherical import VII
+from fastgmm.covariance.one_shape import VEE, VEV
+from fastgmm.covariance.spherical import EII, VII
 from fastgmm.errors import suggestion
 
-__all__ = ["FAMILIES", "Constraint", "Family", "family"]
+__all__ = ["ALL", "FAMILIES", "Constraint", "Family", "called", "family"]
 
-# by covariance_type: whatever stands here is right in estimators, files and the command line
-FAMILIES = {each.covariance_type: each for each in (VII, VVI, EEE, VVV)}
+# of each structure, the one without a constraint stands last
+ALL = (EII, VII, EEI, VEI, EVI, VVI, EEE, VEE, EVE, VVE, EEV, VEV, EVV, VVV)
+# by covariance_type, scikit-learn's word where there is one or the letters: whatever stands here is
+# right in estimators, files and the command line
+FAMILIES = {each.covariance_type: each for each in ALL} | {each.name: each for each in ALL}
 
 
 def family(name: str) -> Family:
@@ -22,10 +29,14 @@ def family(name: str) -> Family:
     ValueError
         If there is none; the message lists the names and suggests the nearest.
     """
-    by_name = FAMILIES | {each.name: each for each in FAMILIES.values()}
-    if name in by_name:
-        return by_name[name]
-    known = ", ".join(map(repr, by_name))
+    if name in FAMILIES:
+        return FAMILIES[name]
+    known = ", ".join(map(repr, FAMILIES))
     raise ValueError(
-        f"no covariance family is named {name!r}{suggestion(name, by_name)}; choose one of {known}"
+        f"no covariance family is named {name!r}{suggestion(name, FAMILIES)}; choose one of {known}"
     )
+
+
+def called(name: str) -> Family:
+    """Return the family of this name, which calls itself by it in tables and messages."""
+    return replace(family(name), covariance_type=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.prior import Prior
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.mixture.structure import Structure
+from fastgmm.parallel.blas import one_blas_thread
 
 
 class Constraint(NamedTuple):
@@ -24,6 +26,8 @@ class Constraint(NamedTuple):
     # structure's shape, and of weights (K,), which may be 0
     maximise: Callable[[Array, Array], Array]
     n_parameters: Callable[[int, int], int]  # free in them, of (n_components, n_features)
+    # the same where it is iterative, from covariances of the family, which it does not fall behind
+    maximise_from: Callable[[Array, Array, Array], Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Family:
         reg_covar: float | Array,
         of_empty: Array | None = None,
         prior: Prior | None = None,
+        start: Array | None = None,
     ) -> Array:
         """Covariances about the means, of highest expected log-likelihood but for `reg_covar`.
 
@@ -73,6 +78,9 @@ class Family:
         prior : Prior, optional
             Whose rows are added to those of each component, before the family's constraint.
             Components without weight then have its covariance.
+        start : ndarray, optional
+            Covariances of the family, such as those of the last M-step, from which a family whose
+            M-step is iterative goes on.
 
         Returns
         -------
@@ -82,23 +90,27 @@ class Family:
         """
         covariances = own_covariances(statistics, means, reg_covar, prior)
         if prior is not None:
-            return self.nearest(covariances, prior.counted(statistics.weight))
+            return self.nearest(covariances, prior.counted(statistics.weight), start)
         empty = ~statistics.occupied
         if of_empty is not None and not self.structure.is_shared:
             covariances[empty] = of_empty[empty]
-        return self.nearest(covariances, np.where(empty, 0.0, statistics.weight))
+        return self.nearest(covariances, np.where(empty, 0.0, statistics.weight), start)
 
-    def nearest(self, covariances: Array, weights: Array) -> Array:
+    def nearest(self, covariances: Array, weights: Array, start: Array | None = None) -> Array:
         """Return the family's covariances where these are those of each component's own rows.
 
         `reg_covar` is in these already: added to the family's, it would break a constraint.
         """
-        if self.constraint is None:
-            return covariances
-        with np.errstate(all="ignore"):  # what is not finite is refused by from_covariances
-            return self.constraint.maximise(covariances, weights)
+        if self.constraint is None or not np.isfinite(covariances).all():
+            return covariances  # what is not finite is refused by from_covariances
+        with np.errstate(all="ignore"):
+            if start is None or self.constraint.maximise_from is None:
+                return self.constraint.maximise(covariances, weights)
+            return self.constraint.maximise_from(covariances, weights, start)
 
-    def parameters(self, weights: Array, means: Array, covariances: Array) -> Parameters:
+    def parameters(
+        self, weights: Array, means: Array, covariances: Array, start: Array | None = None
+    ) -> Parameters:
         """Return parameters with these covariances, or with those of the family nearest to them.
 
         Raises
@@ -106,5 +118,43 @@ class Family:
         DegenerateCovarianceError
             If a covariance is not finite or not positive definite; it names the component.
         """
-        nearest = self.nearest(covariances, weights)
+        nearest = self.nearest(covariances, weights, start)
         return Parameters.from_covariances(self.structure, weights, means, nearest)
+
+
+def constrained(
+    name: str,
+    structure: Structure,
+    maximise: Callable[[Array, Array], Array],
+    *,
+    covariance_type: str | None = None,
+    maximise_from: Callable[[Array, Array, Array], Array] | None = None,
+) -> Family:
+    """Return a family that its letters describe, called by them unless there is another word."""
+    count = partial(degrees_of_freedom, name)
+    constraint = Constraint(maximise, count, maximise_from)
+    return Family(name, covariance_type or name, structure, constraint)
+
+
+def degrees_of_freedom(name: str, n_components: int, n_features: int) -> int:
+    """Count what is free in the covariances of a family by its letters (Celeux and Govaert 1995).
+
+    A volume is one number, a shape d - 1 and an orientation d (d - 1) / 2; E has one for all
+    components, V one for each, and I none.
+    """
+    numbers = 1, n_features - 1, n_features * (n_features - 1) // 2
+    times = {"E": 1, "V": n_components, "I": 0}
+    return sum(times[letter] * count for letter, count in zip(name, numbers, strict=True))
+
+
+def pooled(values: Array, weights: Array) -> Array:
+    """Return the mean over components of values (K, ...)."""
+    return np.asarray(np.einsum("k,k...->...", weights, values) / weights.sum())
+
+
+@one_blas_thread()
+def turned(variances: Array, axes: Array) -> Array:
+    """Return the matrices with these variances (K, d) along axes (..., d, d), their columns."""
+    deviations = axes * np.sqrt(variances)[:, None, :]
+    matrices = deviations @ deviations.swapaxes(1, 2)
+    return np.asarray(0.5 * (matrices + matrices.swapaxes(1, 2)))

@@ -9,6 +9,8 @@ from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.prior import Prior
 from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, SufficientStatistics
 
+ROUNDING = 0.5 * np.finfo(np.float64).eps ** 2  # of twice a squared mean: what its digits leave
+
 
 def own_covariances(
     statistics: SufficientStatistics,
@@ -31,7 +33,11 @@ def own_covariances(
         divisor = structure.divisor(weight, weight.sum(), statistics.first.shape[1])
         variances = structure.diagonal(moments)
         added = structure.diagonal(np.broadcast_to(divisor, moments.shape))
-        # rounding may leave a variance of nothing just below 0
+        # rounding may leave a variance of nothing just below 0, or that of the mean just above
+        if not np.any(reg_covar):
+            at = np.asarray(means)
+            squares = structure.diagonal(structure.products(weight[:, None] * at, at))
+            variances[variances < ROUNDING * squares] = 0.0
         variances[...] = np.maximum(variances, 0.0) + structure.added(reg_covar) * added
         own = np.asarray(moments / divisor)
     if prior is None:

@@ -82,8 +82,10 @@ class Maximisation:
         occupied = statistics.occupied
         weights = np.where(occupied, statistics.weight, 0.0)
         means = statistics.means
-        of_empty = None if previous is None else previous.covariances
-        covariances = self.family.estimate(statistics, means, self.reg_covar, of_empty, self.prior)
+        last = None if previous is None else previous.covariances
+        covariances = self.family.estimate(
+            statistics, means, self.reg_covar, last, self.prior, start=last
+        )
         if previous is not None and not occupied.all():
             means = np.where(occupied[:, None], means, previous.means)
         if self.prior is not None:
@@ -119,7 +121,9 @@ class Maximisation:
         """Return the trial, or the nearest mixture of the family: steps may break a constraint."""
         if self.family.constraint is None:
             return trial
-        return self.family.parameters(trial.weights, trial.means, trial.covariances)
+        return self.family.parameters(
+            trial.weights, trial.means, trial.covariances, start=found.covariances
+        )
 
     def added(self, parameters: Parameters) -> float | Array:
         """Return what is added to the variances of any parameters."""

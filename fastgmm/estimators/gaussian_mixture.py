@@ -13,7 +13,7 @@ from sklearn.base import _fit_context
 from sklearn.utils.metadata_routing import UNUSED
 
 from fastgmm import em, passes
-from fastgmm.covariance import family
+from fastgmm.covariance import called, family
 from fastgmm.estimators import fitting, model_file, partial_fit, priors
 from fastgmm.estimators.base import LikelihoodMixture
 from fastgmm.estimators.callbacks import Verbose
@@ -37,10 +37,14 @@ class GaussianMixture(LikelihoodMixture):
     ----------
     n_components : int, default=1
         Number of components.
-    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+    covariance_type : str, default="full"
         "full": each component has its own covariance matrix; "tied": all components share one;
         "diag": each component has one variance per feature; "spherical": each component has a
-        single variance.
+        single variance; "tied-diagonal", "tied-spherical": all components share these. Or one of
+        mclust's names, whose letters say whether volume, shape and orientation are Equal over
+        components, Variable, or the Identity: EII ("tied-spherical"), VII ("spherical"), EEI
+        ("tied-diagonal"), VEI, EVI, VVI ("diag"), EEE ("tied"), VEE, EVE, VVE, EEV, VEV, EVV, VVV
+        ("full"). See docs/choosing.md.
     tol : float, default=1e-7
         EM stops when the mean log-likelihood per row changes by less. scikit-learn's default,
         1e-3, stops long before EM has found a cluster of a hundredth of its neighbour's size: see
@@ -81,7 +85,8 @@ class GaussianMixture(LikelihoodMixture):
     means_init : array-like of shape (n_components, n_features), optional
         Initial means.
     precisions_init : array-like, optional
-        Initial inverse covariances, in the shape of `precisions_`.
+        Initial inverse covariances, in the shape of `precisions_`. Where their inverses do not
+        have in common what `covariance_type` says, EM starts from the nearest that have.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Controls the random numbers of the starts and of `sample`. The same seed gives the same
         bits.
@@ -103,9 +108,9 @@ class GaussianMixture(LikelihoodMixture):
         Weight of each component; they sum to 1.
     means_ : ndarray of shape (n_components, n_features)
     covariances_ : ndarray
-        The shape depends on `covariance_type`: "full" (n_components, n_features, n_features),
-        "tied" (n_features, n_features), "diag" (n_components, n_features), "spherical"
-        (n_components,).
+        The shape depends on `covariance_type`: "spherical" and EII (n_components,); "diag", EEI,
+        VEI and EVI (n_components, n_features); "tied" (n_features, n_features); "full" and all
+        others (n_components, n_features, n_features).
     precisions_ : ndarray
         Inverses of the covariances, in the same shape.
     precisions_cholesky_ : ndarray
@@ -218,7 +223,8 @@ class GaussianMixture(LikelihoodMixture):
         means : array-like of shape (n_components, n_features)
         covariances : array-like
             Positive definite, in the shape of `covariances_`.
-        covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+        covariance_type : str, default="full"
+            As of the constructor.
 
         Returns
         -------
@@ -432,7 +438,7 @@ class GaussianMixture(LikelihoodMixture):
     def _plan(self, rows: inputs.Rows, is_silent: bool) -> fitting.Plan:
         """Say how to fit to some rows."""
         start = start_of(self, rows.source.n_features, may_be_warm=not is_silent)
-        one = memory.Mixture(self.n_components, family(self.covariance_type))
+        one = memory.Mixture(self.n_components, called(self.covariance_type))
         return fitting.Plan(
             self,
             mixtures=[one] * start.n_starts,

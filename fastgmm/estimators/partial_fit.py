@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import em, passes
-from fastgmm.covariance import Family, family
+from fastgmm.covariance import Family, called, family
 from fastgmm.covariance.regularisation import relative
 from fastgmm.em import stepwise
 from fastgmm.errors import warn
@@ -94,7 +94,7 @@ def learned(
     _check_shape(model, before)
     n_features = int(np.shape(before["means_"])[1])
     source = inputs.to_score(model, X, sample_weight, n_features)
-    one = memory.Mixture(model.n_components, family(model.covariance_type))
+    one = memory.Mixture(model.n_components, called(model.covariance_type))
     memory.demand(source, [one], "given")
     learner = _Learner(model, dict(before), climb)
     block = None

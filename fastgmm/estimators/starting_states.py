@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgmm import em
+from fastgmm.covariance import Family
 from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import priors
@@ -41,16 +42,20 @@ class Given(NamedTuple):
         """Whether all of the start is our own."""
         return all(value is None for value in self)
 
-    def alone(self, structure: str) -> Parameters:
-        """Return the parameters that are given, all of them."""
-        return Parameters.from_precisions(structure, *self)  # type: ignore[arg-type]
+    def alone(self, known: Family) -> Parameters:
+        """Return the parameters that are given, all of them, as far as the family allows."""
+        weights, means, precisions = self
+        found = Parameters.from_precisions(known.structure, weights, means, precisions)  # type: ignore[arg-type]
+        if known.constraint is None:
+            return found
+        return known.parameters(found.weights, found.means, found.covariances)
 
-    def instead_of(self, start: Parameters) -> Parameters:
+    def instead_of(self, start: Parameters, known: Family) -> Parameters:
         """Return a start of our own with what is given in the place of its values."""
         weights = start.weights if self.weights is None else self.weights
         means = start.means if self.means is None else self.means
         if self.precisions is not None:
-            return Parameters.from_precisions(start.structure, weights, means, self.precisions)
+            return Given(weights, means, self.precisions).alone(known)
         return Parameters(
             start.structure, weights, means, start.covariances, start.precisions_cholesky
         )
@@ -134,7 +139,7 @@ class Start(NamedTuple):
         if self.is_warm:
             states = [self._last(rule, prepared.rows.source.n_features)]
         elif prepared.sample is None or prepared.rng is None or not self.is_drawn:
-            given = self.given.alone(rule.family.structure)
+            given = self.given.alone(rule.family)
             if self.strengths is not None:
                 rule = drawn_together(rule, given, self.strengths)
             states = [em.State(rule, given)]
@@ -180,7 +185,9 @@ class Start(NamedTuple):
         if strengths is not None and is_searched and n_components > 1:
             own, prior = regularised_start(sample, n_components, rule, strengths, rng)
             return em.State(rule.under(prior), own)
-        start = self.given.instead_of(start_from(sample, method, n_components, rule, rng))
+        start = self.given.instead_of(
+            start_from(sample, method, n_components, rule, rng), rule.family
+        )
         if strengths is not None and len(strengths) == 1:
             rule = drawn_together(rule, start, strengths)
         return em.State(rule, start)

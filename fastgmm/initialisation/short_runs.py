@@ -386,7 +386,9 @@ def _maximised(
     if rule.family.constraint is not None:
         for c in range(n_candidates):
             each = covariances[0 if structure.is_shared else slice(None), c]
-            each[...] = rule.family.nearest(each, weights[:, c] if priors is None else shown[:, c])
+            counted = weights[:, c] if priors is None else shown[:, c]
+            start = batch.covariances[:, c] if batch.covariances.size else None
+            each[...] = rule.family.nearest(each, counted, start)
     factors, singular = _factors(covariances, structure)
     return Batch(structure, weights, means, covariances, factors), singular
 

@@ -16,7 +16,7 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import em
-from fastgmm.covariance import Family, family
+from fastgmm.covariance import ALL, Family, called, family
 from fastgmm.estimators import fitting, priors
 from fastgmm.estimators.base import LikelihoodMixture
 from fastgmm.estimators.climb import Concluded
@@ -50,7 +50,7 @@ class AutoGaussianMixture(LikelihoodMixture):
     n_components : int or sequence of int, default=1 to 20
         Numbers of components to try.
     covariance_type : str or sequence of str, default=("full", "tied", "diag", "spherical")
-        Covariance types to try.
+        Covariance types to try, see `GaussianMixture`; "all" is mclust's fourteen.
     criterion : {"bic", "aic", "icl", "held-out", "held-out-1se", "evidence"}, default="bic"
         The candidate with the lowest value is chosen, among those without collapsed components if
         there are any. A candidate that can no longer become the best is stopped early. For
@@ -218,6 +218,13 @@ class AutoGaussianMixture(LikelihoodMixture):
                 "max_iter=0 leaves criterion='evidence' nothing to choose by, since the bound is "
                 "known after a pass; give max_iter a number from 1"
             )
+        for each in families:
+            if each.covariance_type not in constructor.CONJUGATE:
+                raise ValueError(
+                    constructor.no_conjugate(
+                        "one of the covariance types for criterion='evidence'", each.covariance_type
+                    )
+                )
         mixtures = [memory.Mixture(count, each) for each in families for count in counts]
         return fitting.Plan(
             self,
@@ -334,7 +341,7 @@ def select(
     n_components : int or sequence of int, default=range(1, 21)
         Numbers of components to try.
     covariance_type : str or sequence of str, default=("full", "tied", "diag", "spherical")
-        Covariance types to try.
+        Covariance types to try, see `GaussianMixture`; "all" is mclust's fourteen.
     criterion : {"bic", "aic", "icl", "held-out", "held-out-1se", "evidence"}, default="bic"
         The candidate with the lowest value is chosen. AIC chooses most components; ICL fewest,
         since it also penalises rows that lie between components. Candidates with a component that
@@ -430,11 +437,19 @@ def _counts(n_components: Any) -> list[int]:
 
 
 def _families(covariance_type: str | Collection[str]) -> list[Family]:
-    """Return the families to try, each once, in the given order."""
+    """Return the families to try, each once, in the given order, and called as there."""
     given = [covariance_type] if isinstance(covariance_type, str) else list(covariance_type)
     if not given:
         raise ValueError("covariance_type is empty; give at least one covariance type to try")
-    return list(dict.fromkeys(family(name) for name in given))
+    names = [
+        each
+        for name in given
+        for each in ([kind.name for kind in ALL] if name == "all" else [name])
+    ]
+    found: dict[str, Family] = {}
+    for name in names:
+        found.setdefault(family(name).name, called(name))
+    return list(found.values())
 
 
 def _unsure(best: Candidate, found: sweep.Sweep) -> ConvergenceWarning | None:

@@ -46,12 +46,15 @@ GAUSSIAN_MIXTURE: Constraints = EM | {
     "verbose": ["verbose"],
     "verbose_interval": [Interval(Integral, 1, None, closed="left")],
 }
+# of whose covariances a prior and the posterior are of one kind
+CONJUGATE = [name for name, each in FAMILIES.items() if each.constraint is None]
 POSITIVE: list[Any] = [Interval(Real, 0.0, None, closed="neither"), None]
 BAYESIAN_GAUSSIAN_MIXTURE: Constraints = {
     name: allowed
     for name, allowed in GAUSSIAN_MIXTURE.items()
     if name not in ("prior", "weights_init", "means_init", "precisions_init")
 } | {
+    "covariance_type": [StrOptions(set(CONJUGATE))],
     "weight_concentration_prior_type": [
         StrOptions({"dirichlet_process", "dirichlet_distribution"})
     ],
@@ -101,10 +104,20 @@ def _check_word(name: str, setting: str, value: str, options: Collection[str]) -
     """Reject a string that is not an option; suggest the nearest."""
     if value in options:
         return
+    if setting == "covariance_type" and value in FAMILIES:
+        raise InvalidParameterError(no_conjugate(f"The {setting!r} parameter of {name}", value))
     known = ", ".join(map(repr, sorted(options)))
     raise InvalidParameterError(
         f"The {setting!r} parameter of {name} must be a str among {{{known}}}. "
         f"Got {value!r} instead{suggestion(value, options)}."
+    )
+
+
+def no_conjugate(which: str, value: str) -> str:
+    """Say that a family is none for variational Bayes, and which are."""
+    return (
+        f"{which} is {value!r}, which has no conjugate prior; those that have are "
+        f"{', '.join(map(repr, CONJUGATE))}."
     )
 
 

@@ -1,8 +1,8 @@
 """One shape for all components, each with a volume of its own: what VEI, VEE and VEV share.
 
 With S_k the covariance of each component's rows and p_k its part of them, Celeux and Govaert (1995)
-alternate between the volumes l_k and the shape, which is C = M / |M|^(1/d), M = sum_k p_k S_k / l_k.
-What is left to minimise once the shape is known,
+alternate between the volumes l_k and what is common, C = M / |M|^(1/d), M = sum_k p_k S_k / l_k.
+What is left to minimise once C is known,
 
     log |M| - d sum_k p_k x_k,    x_k = -log l_k,
 
@@ -61,7 +61,10 @@ def _settled(covariances: Array, parts: Array, logs: Array) -> Array:
         # a common factor changes nothing, nor do others where components' rows share no direction;
         # what is added makes the system regular, and is orthogonal to the gradient or small
         bend += np.outer(parts, parts) + np.diag(FLAT * found.traces)
-        step = -np.linalg.solve(bend, gradient)
+        try:
+            step = -np.linalg.solve(bend, gradient)
+        except np.linalg.LinAlgError:  # components whose rows are all equal have no volume
+            return np.full_like(logs, np.nan)
         gain = -float(gradient @ step)
         if not gain > ENOUGH:
             return np.asarray(found.logs + step) if gain > 0.0 else found.logs
@@ -77,7 +80,7 @@ def _round(covariances: Array, parts: Array, logs: Array) -> _Round:
     scale = over(parts * np.exp(logs), covariances)
     pooled = (scale * covariances).sum(axis=0)
     log_determinant, traces, shares = _whitened(scale * covariances, pooled)
-    value = log_determinant - covariances.shape[-1] * float(parts @ logs)
+    value = log_determinant - covariances.shape[-1] * float((parts * logs).sum())
     return _Round(logs, value, shares, traces)
 
 

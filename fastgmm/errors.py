@@ -86,9 +86,9 @@ class DegenerateCovarianceError(ValueError):
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)", of the known word nearest to this one; "" if none is near."""
     by_small_letters, small = {each.casefold(): each for each in known}, word.casefold()
+    near = difflib.get_close_matches(small, by_small_letters, n=3, cutoff=0.5)
     # "diagonal" is meant for "diag", though "tied-diagonal" has more letters of it
-    short = [each for each in by_small_letters if len(each) > 2 and small.startswith(each)]
-    near = short or difflib.get_close_matches(small, by_small_letters, n=1, cutoff=0.5)
+    near.sort(key=lambda each: not each.startswith(small[:1]))
     return f" (did you mean {by_small_letters[near[0]]!r}?)" if near else ""
 
 

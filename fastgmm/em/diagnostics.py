@@ -29,7 +29,11 @@ DROWNED = 0.25  # of a feature's own variance: more than this was added; 0.1 may
 COARSE = 1.0 / 32.0  # of a deviation: a larger spacing of numbers loses 1e-4 of the variance
 LEAST_WITHIN = 1e-6  # of a feature's total variance: less may be rounding error
 SHOWN = 8  # names in a list
-OTHER_TYPES = {
+OTHER_TYPES = {  # of fewer parameters, by family where it has fewer than its structure
+    "EII": None,
+    "EEI": "covariance_type='tied-spherical'",
+    "VEI": "covariance_type='tied-diagonal'",
+    "EVI": "covariance_type='tied-diagonal'",
     "full": "covariance_type='tied' or 'diag'",
     "tied": "covariance_type='diag'",
     "diagonal": "covariance_type='tied' or 'spherical'",
@@ -48,6 +52,7 @@ class Described(NamedTuple):
     constant: npt.NDArray[np.bool_] | None = None  # (d,) whether the sample has one value alone
     n_different: int | None = None  # rows of the sample
     has_prior: bool = False  # that gives components of few rows a covariance, too
+    family: str | None = None  # the letters of the covariances' family
 
 
 @dataclass(frozen=True)
@@ -269,7 +274,8 @@ def _condition(covariance: Array) -> str:
 def _about_components(
     parameters: Parameters, found: Failing, rows: Described, explained: bool
 ) -> Iterator[str]:
-    others = OTHER_TYPES[parameters.structure]
+    of_structure = OTHER_TYPES[parameters.structure]
+    others = of_structure if rows.family is None else OTHER_TYPES.get(rows.family, of_structure)
     if found.empty and not rows.has_prior:
         least = parameters.weights[list(found.empty)].max()
         yield (
@@ -296,7 +302,9 @@ def _about_components(
         yield f"{which} singular: only reg_covar keeps {what} invertible; {_ways(others)}"
 
 
-def _ways(others: str) -> str:
+def _ways(others: str | None) -> str:
+    if others is None:
+        return "use fewer components, or a larger reg_covar"
     return f"use fewer components, a larger reg_covar, or {others}"
 
 

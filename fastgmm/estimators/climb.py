@@ -301,7 +301,12 @@ def degenerate_warning(
         return None
     has_prior = state.rule.has_prior
     known = diagnostics.Described(
-        n_rows, rows.source.dtype, counts, rows.names, has_prior=has_prior
+        n_rows,
+        rows.source.dtype,
+        counts,
+        rows.names,
+        has_prior=has_prior,
+        family=state.rule.family.name,
     )
     if sample is not None:
         variances = feature_variances(sample)

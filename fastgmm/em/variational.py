@@ -5,6 +5,7 @@ Bishop (2006), Pattern Recognition and Machine Learning, equations 10.57 to 10.6
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.posterior import NO_ROWS, Hyperparameters, Posterior
 from fastgmm.mixture.statistics import SufficientStatistics
 
+Pair = tuple[int, int]  # of components
 # Deviations between means, up to which components may share a cluster. The bound may ask for more:
 # under scikit-learn's default prior it prefers one cluster to two of 400 and 60 rows of 50 features
 # that lie six deviations apart, where everybody sees two.
@@ -74,32 +76,32 @@ class Variational:
         assert isinstance(parameters, Posterior)
         return -self.hyperparameters.divergence(parameters) / row_weight
 
-    def merges(self, found: Posterior, most: int) -> list[Posterior]:
-        """Return posteriors in which two components that share a cluster are one, the other empty.
+    def near(self, found: Posterior) -> list[Pair]:
+        """Return pairs of components that may share a cluster, the nearest first.
 
-        Without them a climb rests for hundreds of passes where there are such components.
-
-        Parameters
-        ----------
-        found : Posterior
-        most : int
-            How many pairs to take, the nearest by their Mahalanobis distances first.
+        Nearest by their Mahalanobis distances, under the covariances of both.
         """
-        seen = self._seen(found)
-        structure, means = found.structure, found.means
-        away = structure.distances(means, means, found.precisions_cholesky).sum(axis=-1)
-        held = seen.weight > NO_ROWS * seen.weight.sum()
+        weight, means = self.hyperparameters.weight(found), found.means
+        away = found.structure.distances(means, means, found.precisions_cholesky).sum(axis=-1)
+        held = weight > NO_ROWS * weight.sum()
         i, j = np.triu_indices(len(means), 1)
         between = 0.5 * (away + away.T)[i, j]
         near = held[i] & held[j] & (between < CLUSTER_WIDTH**2)
-        i, j, between = i[near], j[near], between[near]
-        nearest = np.argsort(between, kind="stable")[:most]
-        found_merges = []
-        for n in nearest:
-            with suppress(DegenerateCovarianceError):  # of statistics that rounding has made so
-                joined = seen.joined(int(i[n]), int(j[n]))
-                found_merges.append(self.estimate(joined, None))
-        return found_merges
+        nearest = np.argsort(between[near], kind="stable")
+        return [(int(i[near][n]), int(j[near][n])) for n in nearest]
+
+    def merged(self, found: Posterior, pairs: Sequence[Pair]) -> Posterior | None:
+        """Return the posterior in which each pair is one component, and another that is empty.
+
+        Without merges a climb rests for hundreds of passes where components share a cluster. None
+        where rounding leaves the rows of a component no covariance.
+        """
+        seen = self._seen(found)
+        for pair in pairs:
+            seen = seen.joined(*pair)
+        with suppress(DegenerateCovarianceError):
+            return self.estimate(seen, None)
+        return None
 
     def admitted(self, trial: Parameters, found: Parameters) -> Posterior:
         """Return the posterior of an extrapolation, for rows of the same weight."""

@@ -137,7 +137,7 @@ class Climb:
         def report(_: int, state: em.State) -> None:
             self.moment = replace(self.moment, repairing=(state,))
 
-        while self.moment.n_repairs < REPAIRS:
+        while self.moment.n_rounds < REPAIRS:
             best = self.best
             passes_left = self.stopping.max_passes - len(best.trace)
             if not best.trace or passes_left < 1:
@@ -154,8 +154,8 @@ class Climb:
             (again,) = em.run(repairing, data_pass, left, report)
             is_another = best.rule.prior is None and again.rule.prior is not None
             is_better = again.failure is None and (is_another or again.trace[-1] > best.trace[-1])
-            n_repairs = self.moment.n_repairs + 1 if is_better else REPAIRS
-            self.moment = replace(self.moment, repairing=(), n_repairs=n_repairs)
+            n_rounds = self.moment.n_rounds + 1 if is_better else REPAIRS
+            self.moment = replace(self.moment, repairing=(), n_rounds=n_rounds)
             if is_better:
                 self._replace(self.states.index(best), again)
 

@@ -49,7 +49,7 @@ class Moment:
 
     states: tuple[em.State, ...]  # of every start, those that have stopped included
     repairing: tuple[em.State, ...] = ()  # what may take the place of some of them
-    n_repairs: int = 0
+    n_rounds: int = 0  # of repairs, or of merges, that were tried
     n_rows: int | None = None  # of positive weight
     row_weight: float | None = None  # of all rows
     failures: Mapping[int, Exception] = field(default_factory=dict)  # of starts, by their number
@@ -208,7 +208,7 @@ def _packed(moment: Moment) -> tuple[Header, Arrays]:
         "states": [_described(state, c, arrays) for c, state in enumerate(states)],
         "n_repairing": len(moment.repairing),
         "failures": {str(c): _told(failure) for c, failure in moment.failures.items()},
-        "n_repairs": moment.n_repairs,
+        "n_rounds": moment.n_rounds,
         "n_rows": moment.n_rows,
         "row_weight": moment.row_weight,
     }
@@ -268,7 +268,7 @@ def _unpacked(header: Header, arrays: Arrays, rule: em.UpdateRule) -> Moment:
     return Moment(
         tuple(states[:n_alone]),
         tuple(states[n_alone:]),
-        header["n_repairs"],
+        header["n_rounds"],
         header["n_rows"],
         header["row_weight"],
         {int(c): _failure(each) for c, each in header["failures"].items()},

@@ -227,11 +227,29 @@ def test_two_components_in_one_cluster_are_merged_where_that_raises_the_bound(rn
     shares = np.eye(2)[labels]
     rule = rule_of(rows, "full", is_process=True)
     found = rule.estimate(statistics_of(rows, shares, "full"), None)
-    (merged,) = rule.merges(found, 8)
+    assert rule.near(found) == [(0, 1)]
+    merged = rule.merged(found, [(0, 1)])
     single = rule.estimate(
         statistics_of(rows, np.eye(2)[np.zeros(300, int)] + 1e-300, "full"), None
     )
     assert_allclose(merged.means[0], single.means[0], rtol=1e-10)
     assert_allclose(merged.covariances[0], single.covariances[0], rtol=1e-10)
     assert_allclose(merged.mean_precision, [301.0, 1.0], rtol=1e-12)
-    assert rule.merges(merged, 8) == []
+    assert rule.near(merged) == []
+
+
+@pytest.mark.parametrize("is_process", [True, False])
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_pairs_that_are_merged_at_once_are_those_merged_in_turn(rng, covariance_type, is_process):
+    rows = rows_of(rng)
+    rule = rule_of(rows, covariance_type, is_process)
+    shares = shares_of(rng)
+    found = rule.estimate(statistics_of(rows, shares, rule.family.structure), None)
+    both = rule.merged(found, [(0, 3), (1, 4)])
+    joined = shares.copy()
+    joined[:, 0], joined[:, 1] = shares[:, 0] + shares[:, 3], shares[:, 1] + shares[:, 4]
+    joined[:, 3:5] = 1e-300
+    expected = rule.estimate(statistics_of(rows, joined, rule.family.structure), None)
+    for name in ("means", "covariances", "mean_precision"):
+        scale = np.abs(getattr(expected, name)).max()
+        assert_allclose(getattr(both, name), getattr(expected, name), atol=1e-10 * scale)

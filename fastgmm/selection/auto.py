@@ -228,7 +228,7 @@ class AutoGaussianMixture(LikelihoodMixture):
         mixtures = [memory.Mixture(count, each) for each in families for count in counts]
         return fitting.Plan(
             self,
-            mixtures=mixtures,
+            mixtures=mixtures * evidence.PRIORS,
             start="auto",
             needs_sample=True,
             settings=partial(self._settings, counts, families),
@@ -351,8 +351,9 @@ def select(
         chooses the highest mean log-likelihood of rows under the fits that have not seen them (of
         those that differ by less than EM's tolerance, the one with the fewest parameters);
         "held-out-1se" the fewest parameters within one standard error of that.
-        "evidence" fits `BayesianGaussianMixture` with its default priors, but the weights from a
-        Dirichlet distribution, where spare components cost something; and chooses the fewest
+        "evidence" fits `BayesianGaussianMixture` with the weights from a Dirichlet distribution,
+        where spare components cost something, and under two priors of the covariances: the default,
+        and one that expects the covariance of all rows. It chooses the fewest
         parameters within one nat of the highest lower bound of the evidence, a difference that is
         "not worth more than a bare mention" (Kass and Raftery 1995); the table has minus twice its
         total, on the scale of BIC.

@@ -6,6 +6,11 @@ section 10.2.4). It stands in the table as minus twice its total over the rows, 
 Weights come from a Dirichlet distribution, under which a component without rows costs something.
 The sticks of a Dirichlet process leave a rest even after the last, and the fewer there are the more
 that rest costs: one Gaussian cluster then has its highest evidence with many empty components.
+
+Each candidate is fitted under two priors of the covariances, and has the higher bound of both.
+scikit-learn's default expects the d-th part S / d of the covariance S of all rows, so that noise of
+many features is told apart: of 150 rows of 100 features as many components as there may be. The
+other prior expects S, and tells too little apart where clusters are far from each other.
 """
 
 from __future__ import annotations
@@ -15,6 +20,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
+
+import numpy as np
+from sklearn.base import clone
 
 from fastgmm import em
 from fastgmm.covariance import Family
@@ -27,13 +35,14 @@ from fastgmm.selection.result import CandidateTable, of_lines
 from fastgmm.storage.checkpoint import Moment
 
 EVIDENCE = "evidence"
+PRIORS = 2  # of the covariances, that each candidate is fitted under
 # Nats, up to which a difference of evidences is "not worth more than a bare mention" (Kass and
 # Raftery 1995, after Jeffreys): the fewest parameters within it are chosen.
 BARE_MENTION = 1.0
 
 
 class Evidence(BayesianClimb):
-    """Climbs of all candidates, by family and then by number of components."""
+    """Climbs of all candidates, by family, number of components and prior."""
 
     def __init__(
         self,
@@ -41,12 +50,14 @@ class Evidence(BayesianClimb):
         prepared: Prepared,
         stopping: em.Stopping,
         models: Sequence[BayesianGaussianMixture],
+        n_candidates: int,
     ) -> None:
         super().__init__(moment, prepared, stopping)
-        self.models = models  # of all candidates, those that have failed included
+        self.models = models  # of all candidates under each prior, those that have failed included
+        self.n_candidates = n_candidates
 
     def states_of_all(self) -> list[em.State | None]:
-        """Return the state of each candidate, None where it has no start or has failed."""
+        """Return the state of each model, None where it has no start or has failed."""
         states = iter(self.states)
         found = [
             None if c in self.moment.failures else next(states) for c in range(len(self.models))
@@ -65,14 +76,15 @@ class Evidence(BayesianClimb):
             for state in self.states
             if state.failure is None and state.trace and state.trace[-1] >= least
         ]
-        return min(
-            close, key=lambda state: state.rule.family.n_parameters(*state.parameters.means.shape)
-        )
+        return min(close, key=_simplicity)
 
     def table(self) -> CandidateTable:
         """Return the table of all candidates."""
         each = zip(self.models, self.states_of_all(), strict=True)
-        return of_lines([_line(model, state, self.weigh_rows()) for model, state in each])
+        lines = [_line(model, state, self.weigh_rows()) for model, state in each]
+        n_priors = len(lines) // self.n_candidates
+        pairs = [lines[first : first + n_priors] for first in range(0, len(lines), n_priors)]
+        return of_lines([max(pair, key=lambda line: line["lower_bound"]) for pair in pairs])
 
     def chosen(self) -> BayesianGaussianMixture:
         """Return the estimator of the best candidate, fitted."""
@@ -89,6 +101,12 @@ class Evidence(BayesianClimb):
             "n_components_": best.parameters.n_components,
             "covariance_type_": best.rule.family.covariance_type,
         }
+
+
+def _simplicity(state: em.State) -> tuple[int, float]:
+    """What is least of the simplest state, and of several the highest."""
+    n_parameters = state.rule.family.n_parameters(*state.parameters.means.shape)
+    return n_parameters, -state.trace[-1]
 
 
 def _line(
@@ -115,19 +133,21 @@ def begin(
     Exception
         The error of the first candidate, if none has a start.
     """
-    models = [_model(estimator, *each) for each in product(families, counts)]
     is_axis_parallel = all(each.structure.is_axis_parallel for each in families)
     everything = hyperparameters.of_all_rows(prepared.rows.source, prepared.drawn, is_axis_parallel)
-    rules = [
-        em.Variational(
-            model_family,
-            prepared.reg_covar,
-            hyperparameters.hyperparameters(
-                model, everything, prepared.reg_covar, prepared.rows.names
-            ),
+    candidates = list(product(families, counts))
+    models, rules = list[BayesianGaussianMixture](), list[em.Variational]()
+    for its, count in candidates:
+        model = _model(estimator, its, count)
+        known = hyperparameters.hyperparameters(
+            model, everything, prepared.reg_covar, prepared.rows.names
         )
-        for model, (model_family, _) in zip(models, product(families, counts), strict=True)
-    ]
+        wide = replace(known, covariance=np.asarray(known.degrees_of_freedom * known.covariance))
+        # of one feature both priors are one
+        for prior in (known, wide)[: everything.means.shape[1]]:
+            given = None if prior is known else np.array(prior.covariance)
+            models.append(clone(model).set_params(covariance_prior=given))
+            rules.append(em.Variational(its, prepared.reg_covar, prior))
     if prepared.record is None:
         moment = _moment(models, rules, prepared, everything.row_weight)
     else:
@@ -141,7 +161,7 @@ def begin(
     stopping = em.Stopping(
         estimator.tol / everything.row_weight, estimator.max_iter, estimator.stopping
     )
-    return Evidence(moment, prepared, stopping, models)
+    return Evidence(moment, prepared, stopping, models, len(candidates))
 
 
 def _model(estimator: Any, its: Family, count: int) -> BayesianGaussianMixture:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.datasets import load_iris, make_blobs
+from sklearn.metrics import adjusted_rand_score
 
 import fastgmm
 from fastgmm import AutoGaussianMixture, BayesianGaussianMixture, select
@@ -32,6 +34,42 @@ def test_one_cluster_has_one_component_and_no_empty_ones(rng, n_rows):
     found = select(rng.normal(size=(n_rows, 2)), range(1, 6), "full", criterion="evidence")
     assert found.best_estimator_.n_components == 1
     assert found.table["evidence"].argmin() == 0
+
+
+@pytest.mark.parametrize(("n_rows", "n_features"), [(150, 100), (300, 50), (2000, 30)])
+@pytest.mark.parametrize("types", [["full", "tied", "diag", "spherical"], ["full"], ["diag"]])
+def test_noise_of_many_features_has_one_component(rng, n_rows, n_features, types):
+    # under the default prior alone "full" took as many as there were of 150 x 100
+    rows = rng.normal(size=(n_rows, n_features))
+    found = select(rows, range(1, 4), types, criterion="evidence", random_state=0)
+    assert found.best_estimator_.n_components == 1
+    assert found.table["n_components"].tolist() == [1, 2, 3] * len(types)
+
+
+@pytest.mark.parametrize("n_features", [2, 5, 20, 50])
+def test_blobs_of_any_number_of_features_are_counted(n_features):
+    rows, labels = make_blobs(300, centers=3, n_features=n_features, random_state=1)
+    for types in (["full", "tied", "diag", "spherical"], ["diag"]):
+        model = select(
+            rows, range(1, 6), types, criterion="evidence", random_state=0
+        ).best_estimator_
+        assert model.n_components == 3
+        assert adjusted_rand_score(labels, model.predict(rows)) > 0.95
+
+
+def test_clusters_in_a_line_are_found_that_the_wide_prior_misses(rng):
+    rows = rng.normal(size=(600, 10))
+    rows[:, 0] += np.repeat([0.0, 8.0, 16.0], 200)
+    found = select(rows, range(1, 5), "full", criterion="evidence", random_state=0)
+    assert found.best_estimator_.n_components == 3
+
+
+def test_the_chosen_estimator_fits_the_same_again(rng):
+    rows = rng.normal(size=(60, 20))
+    model = select(rows, [1, 2], "full", criterion="evidence", random_state=0).best_estimator_
+    assert_allclose(model.covariance_prior, 20 * np.cov(rows.T), rtol=1e-10)
+    again = clone(model).fit(rows)
+    assert again.lower_bound_ == pytest.approx(model.lower_bound_, rel=1e-12)
 
 
 def test_what_is_wrong_with_the_best_is_said(blobs):

@@ -14,6 +14,7 @@ from scipy.stats import multivariate_t
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 
 import fastgmm
@@ -375,6 +376,28 @@ def test_small_clusters_of_many_features_are_found(rng):
     small = np.bincount(labels[400:]).argmax()
     assert np.mean(labels[400:] == small) > 0.8
     assert np.mean(labels[:400] == small) < 0.05
+
+
+@pytest.mark.parametrize("seed", range(4, 8))
+def test_of_many_features_the_prior_decides_and_not_the_climb(seed):
+    # 400 and 60 rows six deviations apart: the bound itself prefers one cluster by 2300 nats
+    rng = np.random.default_rng(seed)
+    rows, labels = rng.normal(size=(460, 50)), np.repeat([0, 1], [400, 60])
+    rows[400:] += 6.0 / np.sqrt(50)
+    variances = rows.var(axis=0, ddof=1)
+
+    def bound_and_rand(prior, n_components):
+        settings = {"covariance_type": "diag", "covariance_prior": prior}
+        model = fitted(rows, n_components=n_components, **settings)
+        return 460 * model.lower_bound_, adjusted_rand_score(labels, model.predict(rows))
+
+    (one, _), (two, found) = (bound_and_rand(50 * variances, count) for count in (1, 2))
+    assert two > one + 500.0
+    assert found > 0.98
+    (one, _), (two, found) = (bound_and_rand(variances, count) for count in (1, 2))
+    assert two < one + 3.0  # an empty component besides, or 2300 less
+    if found > 0.5:
+        assert two < one - 2000.0
 
 
 INVALID = [

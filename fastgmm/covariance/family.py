@@ -101,8 +101,10 @@ class Family:
 
         `reg_covar` is in these already: added to the family's, it would break a constraint.
         """
-        if self.constraint is None or not np.isfinite(covariances).all():
-            return covariances  # what is not finite is refused by from_covariances
+        if self.constraint is None or len(covariances) == 1:
+            return covariances  # one component has nothing to share: the same bits in each family
+        if not np.isfinite(covariances).all():
+            return covariances  # which from_covariances refuses
         with np.errstate(all="ignore"):
             if start is None or self.constraint.maximise_from is None:
                 return self.constraint.maximise(covariances, weights)

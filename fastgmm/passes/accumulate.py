@@ -38,6 +38,11 @@ def statistics(
 
     ``prune=False`` computes every pair of row and component, for measurements and tests.
     """
+    if len(candidates) > 1:
+        places, distinct = _distinct(candidates)
+        if len(distinct) < len(candidates):
+            found_once = statistics(source, distinct, prune=prune)
+            return [found_once[place] for place in places]
     models = [model(parameters, source.dtype) for parameters in candidates]
     rows = block_rows(source.n_features)
     found = source.fold(partial(summarise, models, prune=prune), add, rows)
@@ -48,6 +53,32 @@ def statistics(
         named(*each, found.n_rows, found.row_weight)
         for each in zip(candidates, models, found.moments, found.log_likelihoods, strict=True)
     ]
+
+
+def _distinct(candidates: Sequence[Parameters]) -> tuple[list[int], list[Parameters]]:
+    """Return where each is among those that differ, and these.
+
+    Of one component, all families of a structure have the same covariance.
+    """
+    distinct: list[Parameters] = []
+    alike: dict[tuple[str, bytes, bytes], list[int]] = {}
+    places = []
+    for each in candidates:
+        others = alike.setdefault(
+            (each.structure, each.log_weights.tobytes(), each.means.tobytes()), []
+        )
+        factors = each.precisions_cholesky
+        same = (
+            place
+            for place in others
+            if np.array_equal(distinct[place].precisions_cholesky, factors)
+        )
+        place = next(same, len(distinct))
+        if place == len(distinct):
+            others.append(place)
+            distinct.append(each)
+        places.append(place)
+    return places, distinct
 
 
 def without_cancellation(models: Sequence[Model], found: Summary) -> list[Model]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import naive
@@ -225,3 +226,23 @@ def test_many_calls_a_block_are_summed_alike(rng, structure, monkeypatch):
     (found,) = passes.statistics(open_source(rows), [parameters])
     assert_allclose(found.second, expected.second, rtol=1e-12, atol=1e-11)
     assert_allclose(found.weight, expected.weight, rtol=1e-13)
+
+
+def test_candidates_of_equal_parameters_share_their_sums(make_case, structure, monkeypatch):
+    rows, _, parameters = make_case(structure, 400, 3, 2)
+    other = replace(parameters, means=parameters.means + 1.0)
+    again = replace(parameters, means=parameters.means.copy())
+    expected = [accumulate.statistics(open_source(rows), [each])[0] for each in (parameters, other)]
+    summed = []
+    summarise = accumulate.summarise
+
+    def counting(models, block, **options):
+        summed.append(len(models))
+        return summarise(models, block, **options)
+
+    monkeypatch.setattr(accumulate, "summarise", counting)
+    found = accumulate.statistics(open_source(rows), [parameters, other, again, other])
+    assert set(summed) == {2}
+    for each, place in zip(found, [0, 1, 0, 1], strict=True):
+        assert_array_equal(each.second, expected[place].second)
+        assert each.log_likelihood == expected[place].log_likelihood

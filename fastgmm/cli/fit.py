@@ -9,7 +9,7 @@ import typer
 
 from fastgmm.cli import inputs, options, output, tables
 from fastgmm.cli.progress import fitted
-from fastgmm.covariance import FAMILIES, family
+from fastgmm.covariance import family
 from fastgmm.errors import DataError, suggestion
 from fastgmm.estimators import criteria
 from fastgmm.estimators.base import Mixture
@@ -34,7 +34,7 @@ class Settings(options.Fitting):
 
     covariance_type: Annotated[
         str,
-        typer.Option("--covariance", metavar="TYPE", help=f"One of {', '.join(FAMILIES)}."),
+        typer.Option("--covariance", metavar="TYPE", help=f"One of {options.COVARIANCE_TYPES}."),
     ] = DEFAULT["covariance_type"]
     tol: Annotated[
         float,

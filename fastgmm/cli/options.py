@@ -16,8 +16,13 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from fastgmm import em
+from fastgmm.covariance import ALL, FAMILIES
 from fastgmm.errors import DataError
 
+COVARIANCE_TYPES = (
+    f"{', '.join(name for name, each in FAMILIES.items() if name != each.name)}; or by mclust's "
+    f"letters {', '.join(each.name for each in ALL)}"
+)
 WRITTEN = {r"\t": "\t", "tab": "\t", "space": " "}  # separators that a shell has no letter for
 
 Data = Annotated[

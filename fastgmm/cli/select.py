@@ -16,7 +16,6 @@ from rich.table import Table
 
 from fastgmm.cli import inputs, options, output, pictures, tables
 from fastgmm.cli.progress import fitted
-from fastgmm.covariance import FAMILIES
 from fastgmm.errors import DataError
 from fastgmm.selection import AutoGaussianMixture, Selection
 from fastgmm.selection.held_out import is_held_out as check_criterion
@@ -40,6 +39,8 @@ Picture = Annotated[
     ),
 ]
 
+MOST_COLUMNS = 5  # of a table: more are wider than a terminal
+
 
 @dataclass(frozen=True)
 class Settings(options.Fitting):
@@ -59,7 +60,8 @@ class Settings(options.Fitting):
         typer.Option(
             "--covariance",
             metavar="TYPES",
-            help=f"Of {', '.join(FAMILIES)}; may be given several times.",
+            help=f"Of {options.COVARIANCE_TYPES}; or all, which is mclust's fourteen. May be given "
+            "several times.",
         ),
     ] = DEFAULT["covariance_type"]
     tol: Annotated[
@@ -133,7 +135,7 @@ def counts_of(text: str) -> list[int]:
 def _show(model: AutoGaussianMixture, seconds: float) -> None:
     """Print the criterion of every candidate, and the best mixture."""
     table = model.selection_.table
-    Console().print(_criterion_table(model.selection_))
+    Console().print(*_criterion_tables(model.selection_))
     # the sample and the criteria, and both once more by folds
     n_passes = int(table["n_passes"].max()) + (4 if "held_out" in table else 2)
     tables.show(
@@ -147,8 +149,8 @@ def _show(model: AutoGaussianMixture, seconds: float) -> None:
     )
 
 
-def _criterion_table(selection: Selection) -> Table:
-    """Return a table: a line per number of components, a column per covariance type."""
+def _criterion_tables(selection: Selection) -> list[Table]:
+    """Return tables: a line per number of components, a column per covariance type."""
     table = selection.table
     types = list(dict.fromkeys(table["covariance_type"]))
     places = list(zip(table["n_components"].tolist(), table["covariance_type"], strict=True))
@@ -164,21 +166,22 @@ def _criterion_table(selection: Selection) -> Table:
     if not all(arrived.values()):
         stopped = "out of passes" if "held_out" in table else "because it cannot become the best"
         notes.append(f"~: stopped early, {stopped}")
-    shown = Table(
-        box=box.SIMPLE_HEAD,
-        title=title,
-        caption="\n".join(notes) or None,
-    )
-    shown.add_column("components", justify="right")
-    for kind in types:
-        shown.add_column(kind, justify="right")
-    for count in sorted({count for count, _ in values}):
-        cells = [
-            _cell(values[at], at == chosen, collapsed[at], arrived[at])
-            for at in ((count, kind) for kind in types)
-        ]
-        shown.add_row(str(count), *cells)
-    return shown
+    found = []
+    for first in range(0, len(types), MOST_COLUMNS):
+        its = types[first : first + MOST_COLUMNS]
+        shown = Table(box=box.SIMPLE_HEAD, title=title if first == 0 else None)
+        shown.add_column("components", justify="right")
+        for kind in its:
+            shown.add_column(kind, justify="right")
+        for count in sorted({count for count, _ in values}):
+            cells = [
+                _cell(values[at], at == chosen, collapsed[at], arrived[at])
+                for at in ((count, kind) for kind in its)
+            ]
+            shown.add_row(str(count), *cells)
+        found.append(shown)
+    found[-1].caption = "\n".join(notes) or None
+    return found
 
 
 def _criteria(selection: Selection) -> tuple[str, list[str | None]]:

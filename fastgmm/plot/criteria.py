@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STYLES = ["-", "--", "-.", ":"]
+MARKERS = [".", "^", "s", "x"]  # of the first four curves, of the next four ...
 HIGHEST = 10.0  # times as far above the least value as three quarters of them are; cut above it
 
 
@@ -46,13 +47,18 @@ def criteria(
         least = int(np.nanargmin(values))
         style = {"color": colours[index], "linestyle": STYLES[index % len(STYLES)]}
         label = f"{name}, least at {n_components[least]}"
-        ax.plot(n_components, values, marker=".", label=label, **style)
+        ax.plot(n_components, values, marker=marker_of(index), label=label, **style)
         ring(ax, n_components[least], values[least], colours[index], index)
     name_axes(ax, "number of components", "criterion (lower is better)")
     _cut(np.concatenate([np.ravel(values) for values in curves.values()]), ax)
     count_across(ax)
     legend(ax)
     return ax
+
+
+def marker_of(index: int) -> str:
+    """Return a marker with which a curve differs from others of its line style."""
+    return MARKERS[index // len(STYLES) % len(MARKERS)]
 
 
 def ring(ax: Axes, across: float, up: float, colour: np.ndarray, index: int) -> None:

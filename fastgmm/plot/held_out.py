@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from fastgmm.plot.axes import count_across, legend, line_of, name_axes, new_axes
 from fastgmm.plot.colours import INK, component_colours
-from fastgmm.plot.criteria import STYLES, ring, visible
+from fastgmm.plot.criteria import STYLES, marker_of, ring, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-APART = 0.12  # components, between the error bars of one curve and the next
+APART, WIDE = 0.12, 0.7  # components: between error bars of neighbouring curves, and of all
 
 
 def held_out(
@@ -41,15 +41,16 @@ def held_out(
     """
     ax = ax or new_axes()
     colours = component_colours(len(curves) + 1)  # the lightest is too light for a line
+    apart = min(APART, WIDE / len(curves))
     known = {name: np.array(its, np.float64) for name, its in curves.items()}
     for index, (name, (means, errors)) in enumerate(known.items()):
         best = int(np.nanargmax(means))
-        places = np.asarray(n_components) + APART * (index - 0.5 * (len(known) - 1))
+        places = np.asarray(n_components) + apart * (index - 0.5 * (len(known) - 1))
         ax.errorbar(
             places,
             means,
             yerr=np.where(np.isfinite(errors), errors, 0.0),
-            marker=".",
+            marker=marker_of(index),
             capsize=2.0,
             elinewidth=0.8,
             color=colours[index],

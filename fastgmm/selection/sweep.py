@@ -236,7 +236,8 @@ def starts_of(
     grown: list[tuple[Growth, dict[int, Grown]]] = []
     best = math.inf
     for rule in _richest_first(rules, prepared):
-        growth = Growth(prepared.drawn, rule, contest, rng, strengths, best)
+        others = [starts for _, starts in grown]
+        growth = Growth(prepared.drawn, rule, contest, rng, strengths, best, others)
         grown.append((growth, growth.starts(possible)))
         best = growth.best
     if not contest.is_patient:  # held-out rows compare candidates that are made alike

@@ -88,7 +88,7 @@ class Growth:
         best: float = math.inf,
         others: Sequence[dict[int, Grown]] = (),
     ) -> None:
-        self.others = others if rule.family.constraint is not None else ()
+        self.others = others
         self.sample = sample._replace(origin=np.zeros_like(sample.origin))
         self.origin = sample.origin
         self.source = source_of(self.sample)
@@ -215,6 +215,8 @@ class Growth:
 
     def _neighbours(self, count: int, fewer: Sample, rule: em.Maximisation) -> list[Parameters]:
         """Return the M-steps from the components that other families have ended in."""
+        if self.rule.family.constraint is None:
+            return []
         known = [each[count] for each in self.others if count in each]
         ended = [each.parameters for each in known if isinstance(each, Regularised)]
         source = source_of(fewer)

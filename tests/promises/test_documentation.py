@@ -25,6 +25,7 @@ SHOWN = [
     "pictures",
     "choosing",
     "from-scikit-learn",
+    "from-mclust",
     "streaming",
     "online",
     "convergence",
@@ -109,10 +110,11 @@ def test_links_lead_somewhere(name):
         assert (PAGES[name].parent / target).exists(), target
 
 
-def test_every_difference_from_scikit_learn_names_a_test_that_exists():
+@pytest.mark.parametrize(("name", "least"), [("from-scikit-learn", 40), ("from-mclust", 6)])
+def test_every_difference_from_others_names_a_test_that_exists(name, least):
     """A file is in `tests/`, and a function behind the file's name and a colon is in it."""
-    named = NAMED.findall(PAGES["from-scikit-learn"].read_text("utf-8"))
-    assert len(named) > 40
+    named = NAMED.findall(PAGES[name].read_text("utf-8"))
+    assert len(named) > least
     for path, functions in named:
         text = (ROOT / "tests" / path).read_text("utf-8")
         for function in re.findall(r"`(\w+)`", functions):

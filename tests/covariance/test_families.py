@@ -12,6 +12,7 @@ from scipy.stats import ortho_group
 from fastgmm.covariance import ALL, FAMILIES, called, family
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.parallel.blas import one_blas_thread
 
 NAMES = [each.name for each in ALL]
 ITERATIVE = ["VEI", "VEE", "VEV", "EVE", "VVE"]
@@ -32,6 +33,13 @@ WITHIN = {
     "VEV": ["VVV"],
     "EVV": ["VVV"],
 }
+
+
+@pytest.fixture(autouse=True)
+def on_one_thread():
+    """Thousands of small matrices, for which two threads took ten times as long."""
+    with one_blas_thread():
+        yield
 
 
 def problem(seed, n_components=3, n_features=3):

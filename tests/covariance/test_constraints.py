@@ -155,6 +155,17 @@ def test_weights_files_streams_and_warm_starts_keep_it(kind, rows, rng, tmp_path
 
 
 @some
+def test_dask_collections_keep_it(kind, rows):
+    array = pytest.importorskip("dask.array")
+    of_chunks = array.from_array(rows, chunks=(150, 2))
+    found = mixture(kind, init_params="kmeans").fit(of_chunks)
+    assert_of(kind, found.covariances_)
+    assert_allclose(
+        found.covariances_, mixture(kind, init_params="kmeans").fit(rows).covariances_, rtol=1e-6
+    )
+
+
+@some
 def test_many_components_keep_it(kind, rows):
     assert_of(kind, mixture(kind, 25).fit(rows).covariances_)
 

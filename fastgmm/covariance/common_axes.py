@@ -21,8 +21,8 @@ from fastgmm.parallel.blas import one_blas_thread
 TRIALS = 3  # starts of the axes that are followed to their end
 # Sweeps, of K d^3 turns of numbers each (a nanosecond), of a first step and of one that the next
 # pass goes on from: with 300 for 5 components of 100 features, a first step took 4 s
-FIRST = 20, 300, 1e8  # the least, the most, and the turns between
-LATER = 3, 20, 1e6
+FIRST = 10, 300, 3e7  # the least, the most, and the turns between
+LATER = 3, 12, 1e6
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 
 

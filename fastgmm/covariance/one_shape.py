@@ -23,7 +23,9 @@ from fastgmm.mixture.structure import FULL
 from fastgmm.parallel.blas import one_blas_thread
 
 MOST_ROUNDS = 100
-ENOUGH = 1e-12  # nats per row to gain by one more step, after which 1e-24 or so are left
+# Nats per row to gain by one more step, after which the square of it or so is left: in a first
+# M-step, whose volumes are then right to 1e-12, and in one that the next pass goes on from
+FIRST, LATER = 1e-12, 1e-8
 FLAT = 1e-12
 
 
@@ -44,16 +46,18 @@ def with_one_shape(covariances: Array, weights: Array, start: Array | None = Non
     """
     held = weights > 0.0
     parts, own = weights[held] / weights[held].sum(), covariances[held]
-    begun = own if start is None or len(start) != len(covariances) else start[held]
-    logs = _settled(own, parts, -np.log(_traces(begun)))
+    begun, enough = own, FIRST
+    if start is not None and len(start) == len(covariances):
+        begun, enough = start[held], LATER
+    logs = _settled(own, parts, -np.log(_traces(begun)), enough)
     shape = (over(parts * np.exp(logs), own) * own).sum(axis=0)
     volumes = _whitened(covariances, shape)[1] / covariances.shape[-1]
     return np.asarray(over(volumes, covariances) * shape)
 
 
 @one_blas_thread()
-def _settled(covariances: Array, parts: Array, logs: Array) -> Array:
-    """Return x where the objective is least."""
+def _settled(covariances: Array, parts: Array, logs: Array, enough: float) -> Array:
+    """Return x where the objective is least, but for little."""
     found, n_features = _round(covariances, parts, logs), covariances.shape[-1]
     for _ in range(MOST_ROUNDS):
         gradient = found.traces - n_features * parts
@@ -66,7 +70,7 @@ def _settled(covariances: Array, parts: Array, logs: Array) -> Array:
         except np.linalg.LinAlgError:  # components whose rows are all equal have no volume
             return np.full_like(logs, np.nan)
         gain = -float(gradient @ step)
-        if not gain > ENOUGH:
+        if not gain > enough:
             return np.asarray(found.logs + step) if gain > 0.0 else found.logs
         trial = _round(covariances, parts, found.logs + step)
         if not trial.value < found.value:

@@ -63,8 +63,10 @@ class BayesianGaussianMixture(Mixture):
     ----------
     n_components : int, default=1
         Number of components, at most; `n_active_` counts those that hold rows in the end.
-    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
-        As for `GaussianMixture`. The precisions of "diag" and "spherical" are gamma variables of
+    covariance_type : str, default="full"
+        As for `GaussianMixture`, of the types that have a conjugate prior: "full", "tied", "diag",
+        "spherical", "tied-diagonal" and "tied-spherical", or mclust's names of these, VVV, EEE,
+        VVI, VII, EEI and EII. The precisions of "diag" and "spherical" are gamma variables of
         their own, and "tied" has one Wishart matrix of all rows; scikit-learn differs there, see
         docs/from-scikit-learn.md.
     tol : float, default=1e-7
@@ -548,6 +550,7 @@ default="dirichlet_process"
             np.asarray(attributes["mean_prior_"], dtype=np.float64),
             float(attributes["degrees_of_freedom_prior_"]),
             np.asarray(attributes["covariance_prior_"], dtype=np.float64),
+            known.constraint is not None,
         )
         return em.Variational(known, reg_covar, prior)
 

@@ -132,6 +132,7 @@ class Hyperparameters:
     mean: Array  # (d,)
     degrees_of_freedom: float
     covariance: Array  # inverse scale of a precision, in the structure's shape for one component
+    is_common: bool = False  # one precision for all components, of which each keeps a copy
 
     def posterior(
         self, weight: Array, means: Array, scatter: Array, reg_covar: float | Array = 0.0
@@ -155,18 +156,20 @@ class Hyperparameters:
             If a covariance is not finite or not positive definite.
         """
         structure, (_, n_features) = self.structure, means.shape
-        mass = np.asarray(structure.mass(weight))
+        mass = self._mass(weight)
         mean_precision = self.mean_precision + weight
         degrees_of_freedom = self.degrees_of_freedom + mass
         away = means - self.mean
         part = self.mean_precision * (weight / mean_precision)
-        own = self.covariance + scatter / structure.divisor(np.ones_like(weight), 1.0, n_features)
+        own = self.covariance + self._pooled(scatter) / structure.divisor(
+            np.ones_like(weight), 1.0, n_features
+        )
         own = own / over(degrees_of_freedom, own)
         if np.any(reg_covar):
             variances = structure.diagonal(own)
             variances += (mass / degrees_of_freedom)[..., None] * structure.added(reg_covar)
         steps = np.sqrt(part / degrees_of_freedom)[:, None] * away
-        between = structure.products(0.5 * steps, steps)
+        between = self._pooled(structure.products(0.5 * steps, steps))
         covariances = own + between / structure.divisor(np.ones_like(weight), 1.0, n_features)
         concentration = self._concentration(weight)
         return Posterior(
@@ -191,11 +194,14 @@ class Hyperparameters:
         away = found.means - self.mean
         total = over(found.degrees_of_freedom, found.covariances) * found.covariances
         added = np.broadcast_to(structure.added(reg_covar), n_features)
-        mass = np.asarray(structure.mass(weight))[..., None]
+        mass = self._mass(weight)[..., None]
         total = total - self.covariance - _diagonal(structure, mass * added)
         total = total * structure.divisor(np.ones_like(weight), 1.0, n_features)
         between = structure.products(0.5 * self.mean_precision * away, away)
-        return weight, self.mean_precision * away, total - between
+        within = total - self._pooled(between)
+        if self.is_common:  # what each has of it, nothing asks
+            within *= over(weight / max(weight.sum(), np.finfo(float).tiny), within)
+        return weight, self.mean_precision * away, within
 
     def moved(self, found: Posterior, trial: Parameters) -> Posterior:
         """Return a posterior with the means and covariances of a trial.
@@ -206,15 +212,19 @@ class Hyperparameters:
         weight = np.maximum(trial.weights * total - self.mean_precision, 0.0)
         weight *= (total - self.mean_precision * len(weight)) / weight.sum()
         concentration = self._concentration(weight)
+        covariances, factors = trial.covariances, trial.precisions_cholesky
+        if self.is_common:
+            covariances = np.broadcast_to(covariances.mean(axis=0), covariances.shape)
+            factors = self.structure.factors(covariances)
         return replace(
             found,
             weights=expected_weights(concentration),
             means=trial.means,
-            covariances=trial.covariances,
-            precisions_cholesky=trial.precisions_cholesky,
+            covariances=covariances,
+            precisions_cholesky=factors,
             weight_concentration=concentration,
             mean_precision=self.mean_precision + weight,
-            degrees_of_freedom=self.degrees_of_freedom + np.asarray(self.structure.mass(weight)),
+            degrees_of_freedom=self.degrees_of_freedom + self._mass(weight),
         )
 
     def weight(self, found: Posterior) -> Array:
@@ -233,10 +243,18 @@ class Hyperparameters:
         share = found.mean_precision[has_rows] / weight[has_rows]
         steps = np.sqrt(share)[:, None] * (found.means[has_rows] - self.mean)
         steps = np.sqrt(self.mean_precision) * steps
-        squares = self.structure.mass(steps**2)
+        squares = self._pooled(self.structure.mass(steps**2))
         total = (found.degrees_of_freedom[..., None] * found.variances)[has_rows]
         is_far = squares > (1.0 - 1.0 / OUTWEIGHING) * total
         return bool(has_rows.any() and is_far.any(axis=1).all())
+
+    def _mass(self, weight: Array) -> Array:
+        """Return the weight of the rows behind each covariance, from weights (K,)."""
+        return self._pooled(np.asarray(self.structure.mass(weight)))
+
+    def _pooled(self, sums: Array) -> Array:
+        """Return sums of all components in the place of each, where they have one precision."""
+        return np.broadcast_to(sums.sum(axis=0), sums.shape).copy() if self.is_common else sums
 
     def _concentration(self, weight: Array) -> Array:
         if not self.is_process:
@@ -285,8 +303,11 @@ class Hyperparameters:
         before, found = np.asarray(self.degrees_of_freedom), posterior.degrees_of_freedom
         factors = posterior.precisions_cholesky
         each = factors[None] if structure.is_shared else factors
+        after = posterior.gamma_shapes
+        if self.is_common:
+            each, found, after = each[:1], found[:1], after[:1]
         loss = structure.loss(self.covariance / before, each, n_features).sum()
-        shapes = structure.gamma_shapes(before, n_features), posterior.gamma_shapes
+        shapes = structure.gamma_shapes(before, n_features), after
         ratio = (found - before) / before
         volume = n_features * before * (ratio - np.log1p(ratio))
         terms = above_tangent(*shapes).sum(axis=-1) - 0.5 * volume

@@ -213,7 +213,8 @@ def test_going_on_from_other_covariances_never_falls_behind_them(name, seed):
         reached = objective(own, parts, found)
         assert reached <= before + 1e-12
         if name[1] == "E":  # whose minimum is the only one
-            assert_allclose(found, estimated(name, own, parts), rtol=1e-10, atol=1e-13)
+            # a step that would gain less than 1e-8 was the last, and volumes go with its root
+            assert_allclose(found, estimated(name, own, parts), rtol=1e-7, atol=1e-9)
         kept = np.array([structure.narrowed(each) for each in found])
         again = estimated(name, own, parts, kept)
         assert objective(own, parts, again) <= reached + 1e-13 * abs(reached)

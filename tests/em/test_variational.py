@@ -15,7 +15,7 @@ from fastgmm.mixture.posterior import Hyperparameters, Posterior
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.sources import open_source
 
-TYPES = ("full", "tied", "diag", "spherical")
+TYPES = ("full", "tied", "diag", "spherical", "tied-diagonal", "tied-spherical")
 PROCESS = {True: "dirichlet_process", False: "dirichlet_distribution"}
 ROUNDING = 1e-13  # of a bound: sums of the same terms in another order
 
@@ -31,7 +31,14 @@ def rule_of(rows, covariance_type, is_process, reg_covar=0.0):
     covariance = np.array(known.structure.narrowed(np.cov(rows.T)))
     d = rows.shape[1]
     prior = Hyperparameters(
-        known.structure, 0.2, is_process, 1.0, rows.mean(axis=0), float(d), covariance
+        known.structure,
+        0.2,
+        is_process,
+        1.0,
+        rows.mean(axis=0),
+        float(d),
+        covariance,
+        known.constraint is not None,
     )
     return em.Variational(known, reg_covar, prior)
 
@@ -185,7 +192,8 @@ def test_sticks_come_in_the_order_of_their_sizes_where_that_raises_the_bound(rng
 
 
 @pytest.mark.parametrize("is_process", [True, False])
-@pytest.mark.parametrize("covariance_type", TYPES)
+# balls of one size on these rows have several places to end in
+@pytest.mark.parametrize("covariance_type", TYPES[:-1])
 def test_extrapolations_lead_to_the_same_place_in_fewer_passes(rng, covariance_type, is_process):
     # overlapping components and a process of many: slow
     rows = rng.normal(size=(300, 3)) * [1.0, 2.0, 3.0]

@@ -7,8 +7,9 @@ from dataclasses import replace
 import mpmath
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
-from scipy.special import digamma, logsumexp
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.integrate import quad
+from scipy.special import digamma, gammaln, logsumexp
 
 from fastgmm import passes
 from fastgmm.mixture.posterior import Hyperparameters, expected_log_weights, expected_weights
@@ -291,3 +292,72 @@ def test_what_components_hold_is_told_beside_priors_of_any_size(rng, structure):
             prior = prior_of(rng, structure, 2, is_process=is_process, mean_precision=size)
             found = prior.posterior(*sums)
             assert_allclose(prior.weight(found), sums[0], rtol=1e-13)
+
+
+def log_evidence_of_labels(prior, rows, labels):
+    """Log density of rows whose components are known and share precisions, by quadrature.
+
+    Given a precision, the means are integrated out in closed form; it is gamma distributed.
+    """
+    n_features = rows.shape[1]
+    covariance = np.broadcast_to(prior.covariance, n_features)
+    shared = prior.structure == SPHERICAL
+    groups = [slice(None)] if shared else [slice(j, j + 1) for j in range(n_features)]
+    total = 0.0
+    for its in groups:
+        size = n_features if shared else 1
+        shape, rate = 0.5 * size * prior.degrees_of_freedom, 0.5 * covariance[its].sum()
+        squares, logs = 0.0, 0.0
+        for k in range(labels.max() + 1):
+            own = rows[labels == k][:, its]
+            n, mean = len(own), own.mean(axis=0)
+            share = prior.mean_precision * n / (prior.mean_precision + n)
+            squares += ((own - mean) ** 2).sum() + share * ((mean - prior.mean[its]) ** 2).sum()
+            logs += 0.5 * size * np.log(prior.mean_precision / (prior.mean_precision + n))
+
+        def log_joint(log_precision, shape=shape, rate=rate, squares=squares, size=size):
+            """Of the rows and of the logarithm of the precision, but for constants."""
+            power = shape + 0.5 * size * len(rows)
+            return power * log_precision - (rate + 0.5 * squares) * np.exp(log_precision)
+
+        mode = np.log((shape + 0.5 * size * len(rows)) / (rate + 0.5 * squares))
+        peak = log_joint(mode)
+        area, _ = quad(
+            lambda at, top=peak: np.exp(log_joint(at) - top), mode - 8.0, mode + 8.0, epsabs=1e-13
+        )
+        constant = (
+            shape * np.log(rate) - gammaln(shape) - 0.5 * size * len(rows) * np.log(2 * np.pi)
+        )
+        total += peak + np.log(area) + constant + logs
+    return total
+
+
+@pytest.mark.parametrize("structure", [SPHERICAL, DIAGONAL])
+def test_one_precision_of_all_components_has_the_evidence_of_an_integral(rng, structure):
+    """EII and EEI: with known labels the posterior is exact, and so is the bound."""
+    prior = prior_of(rng, structure, 3, is_common=True)
+    labels = np.arange(40) % 3
+    rows = rng.normal(size=(40, 3)) * [1.0, 2.0, 0.5] + labels[:, None]
+    posterior = prior.posterior(*sums_of(structure, rows, np.eye(3)[labels]))
+    covariances = posterior.variances
+    assert_array_equal(covariances, np.broadcast_to(covariances[0], covariances.shape))
+    away = (rows - posterior.means[labels]) ** 2 / covariances[labels]
+    volumes = np.log(covariances).sum(axis=1) + 3 * np.log(2 * np.pi)
+    constants = posterior.log_weights - expected_log_weights(posterior.weight_concentration)
+    of_rows = (constants - 0.5 * volumes)[labels].sum() - 0.5 * away.sum()
+    weights = prior._of_weights(posterior.weight_concentration)
+    found = of_rows - (prior.divergence(posterior) - weights)
+    assert found == pytest.approx(log_evidence_of_labels(prior, rows, labels), rel=1e-11)
+
+
+def test_one_precision_of_one_feature_is_that_of_tied_components(rng):
+    rows, shares = rng.normal(size=(50, 1)), rng.dirichlet(np.ones(4), size=50)
+    tied = prior_of(rng, TIED, 1)
+    expected = tied.posterior(*sums_of(TIED, rows, shares))
+    for structure in (DIAGONAL, SPHERICAL):
+        covariance = tied.covariance[0] if structure == DIAGONAL else tied.covariance[0, 0]
+        prior = replace(tied, structure=structure, covariance=covariance, is_common=True)
+        found = prior.posterior(*sums_of(structure, rows, shares))
+        assert_allclose(np.ravel(found.covariances), expected.covariances[0, 0], rtol=1e-13)
+        bounds = bound_of(prior, found, rows), bound_of(tied, expected, rows)
+        assert bounds[0] == pytest.approx(bounds[1], rel=1e-12)

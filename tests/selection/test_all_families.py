@@ -96,6 +96,11 @@ def test_families_without_a_conjugate_prior_are_refused_with_those_that_have(row
         BayesianGaussianMixture(n_components=2, covariance_type="VEE").fit(rows)
     with pytest.raises(ValueError, match=r"evidence.*has no conjugate prior; .*'full'"):
         fastgmm.select(rows, [2], "all", "evidence")
+    for name in ("EEI", "EII"):
+        found = BayesianGaussianMixture(n_components=4, covariance_type=name, random_state=0)
+        covariances = found.fit(rows).covariances_
+        assert_allclose(covariances, np.broadcast_to(covariances[0], covariances.shape))
+        assert found.prune().covariance_type == name
     letters = BayesianGaussianMixture(n_components=2, covariance_type="VVV", random_state=0).fit(
         rows
     )

@@ -47,7 +47,11 @@ GAUSSIAN_MIXTURE: Constraints = EM | {
     "verbose_interval": [Interval(Integral, 1, None, closed="left")],
 }
 # of whose covariances a prior and the posterior are of one kind
-CONJUGATE = [name for name, each in FAMILIES.items() if each.constraint is None]
+CONJUGATE = [
+    name
+    for name, each in FAMILIES.items()
+    if each.constraint is None or each.name in ("EII", "EEI")  # whose precision all share
+]
 POSITIVE: list[Any] = [Interval(Real, 0.0, None, closed="neither"), None]
 BAYESIAN_GAUSSIAN_MIXTURE: Constraints = {
     name: allowed

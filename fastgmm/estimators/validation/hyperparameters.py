@@ -105,6 +105,7 @@ def hyperparameters(
         everything.means[0] if mean is None else mean,
         float(n_features if degrees is None else degrees),
         covariance,
+        known.constraint is not None,
     )
     _check_expected_covariance(estimator, found)
     if mean is not None and not known.structure.is_axis_parallel:

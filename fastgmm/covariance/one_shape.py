@@ -38,6 +38,7 @@ class _Round(NamedTuple):
     traces: Array  # (K,) of these shares; their sum is d
 
 
+@one_blas_thread()
 def with_one_shape(covariances: Array, weights: Array, start: Array | None = None) -> Array:
     """Return covariances of one shape, diagonals (K, d) or matrices (K, d, d).
 

@@ -94,7 +94,7 @@ def select(
         counts_of(",".join(n_components)), **settings.parameters() | {"covariance_type": types}
     )
     source = inputs.rows(data, reading)
-    doing = "growing starts, compiling if it is the first time"
+    doing = "making starts, compiling if it is the first time"
     seconds = fitted(model, source, written.checkpoint, doing)
     if written.output_path is not None:
         model.best_estimator_.save(written.output_path)

@@ -147,8 +147,7 @@ class AutoGaussianMixture(LikelihoodMixture):
         X : array-like of shape (n_samples, n_features), or a source
             As for `GaussianMixture.fit`. It is read once for the starts, as often as the slowest
             candidate needs passes, and once for the criteria; and a few more times if a curve
-            dips, or if the best might do as well with fewer components. Held-out rows take two
-            passes more.
+            dips. Held-out rows take two passes more.
         y : Ignored
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
@@ -199,7 +198,7 @@ class AutoGaussianMixture(LikelihoodMixture):
         return fitting.Plan(
             self,
             mixtures=mixtures * n_fits,
-            start="grown",
+            start="merged",
             needs_sample=True,
             settings=partial(self._settings, counts, families),
             begin=partial(begin, self, counts, families),
@@ -278,7 +277,7 @@ class AutoGaussianMixture(LikelihoodMixture):
             "prior": priors.said(self.prior),
             "n_components": ", ".join(map(str, counts)),
             "covariance_type": ", ".join(each.covariance_type for each in families),
-            "the start": "grown on a sample",
+            "the start": "merged on a sample",
         }
 
     def _estimator(
@@ -329,10 +328,10 @@ def select(
 ) -> Selection:
     """Fit mixtures of several sizes and covariance types, and choose by a criterion.
 
-    Starts are grown on a sample of the rows, one component at a time. All candidates share each
-    pass over the rows until they have converged or can no longer become the best. So the rows are
-    read as often as the slowest candidate needs passes, plus twice for the sample and the criteria,
-    plus a few times if a curve dips or the best might do as well with fewer components.
+    Starts are made on a sample of the rows, by merging components of more. All candidates share
+    each pass over the rows until they have converged or can no longer become the best. So the rows
+    are read as often as the slowest candidate needs passes, plus twice for the sample and the
+    criteria, plus a few times if a curve dips.
 
     Parameters
     ----------
@@ -390,9 +389,9 @@ def select(
     Notes
     -----
     Within a covariance type no candidate has a lower log-likelihood than one with fewer components:
-    a candidate that EM leaves below restarts from the smaller one with one component split. The
-    best is compared with what EM reaches after two of its components are merged; and up to 4000
-    rows, before the first pass, with what two or three default starts lead to.
+    a candidate that EM leaves below restarts from the smaller one with one component split, or has
+    one of its components twice. Before the first pass the best is compared with what other default
+    starts lead to, of as many components and of more, two of which are merged at a time.
 
     A tolerance per row does not work here: BIC charges p log(n) / 2n per row for p parameters,
     1.3e-4 for a component of two features at 300 000 rows. Candidates that are stopped early have

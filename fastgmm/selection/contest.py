@@ -138,8 +138,10 @@ class Contest:
 
     def _is_sound(self, state: em.State) -> bool:
         """Whether the state could be chosen, as `Candidate.has_collapsed` decides."""
-        if state.failure is not None:
-            return False
+        return state.failure is None and not self.collapsed(state)
+
+    def collapsed(self, state: em.State) -> Sequence[int]:
+        """Return the components that have collapsed beside others that have not."""
         counts = state.parameters.weights * self.n_rows  # exact for equal weights; see `revive`
         found = diagnostics.failing(state.parameters, counts, state.rule.reg_covar)
-        return not 0 < len(found.components) < state.parameters.n_components
+        return found.components if len(found.components) < state.parameters.n_components else ()

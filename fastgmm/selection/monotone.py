@@ -80,7 +80,9 @@ def _climbed(
     found = dict(starts)
     for at, start in starts.items():
         before = _state(start)
-        if not before.trace or len(before.trace) >= contest.max_passes:
+        # else it cannot win, and would take some 20 passes; it is kept twice, below
+        is_of_use = _state(candidates[at]).outcome is not em.Outcome.OUTDONE
+        if not before.trace or len(before.trace) >= contest.max_passes or not is_of_use:
             del found[at]
     states = [
         replace(

@@ -21,8 +21,7 @@ from fastgmm.estimators.criteria import Criterion, named
 from fastgmm.initialisation.prior_strength import Regularised
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
-from fastgmm.selection.growth import Grown, Growth
-from fastgmm.selection.merging import challenged
+from fastgmm.selection.descent import Descent, holds_all, refine
 from fastgmm.selection.monotone import mended
 from fastgmm.storage.checkpoint import Moment
 
@@ -58,7 +57,7 @@ class Sweep(Climb):
         self.n_again = 0  # repeated runs so far, including those in the checkpoint
 
     def run(self, progress: Progress) -> None:
-        """Fit until no candidate can win any more, mend dips, then try merges of the best."""
+        """Fit until no candidate can win any more, then mend dips."""
         going_on = True
         while going_on:
             super().run(progress)
@@ -68,10 +67,8 @@ class Sweep(Climb):
             self.candidates = self.improved(self.candidates)
 
     def improved(self, candidates: list[Candidate]) -> list[Candidate]:
-        """Mend dips, then try merges of the best."""
-        source, sample = self.rows.source, self.prepared.drawn
-        found = mended(candidates, source, self.contest, self.again)
-        return challenged(found, sample, source, self.contest, self.again)
+        """Mend dips."""
+        return mended(candidates, self.rows.source, self.contest, self.again)
 
     def chosen(self) -> Candidate:
         """Return the candidate of lowest criterion."""
@@ -232,17 +229,22 @@ def starts_of(
     possible = [count for count in contest.counts if count <= prepared.drawn.n_rows]
     rng: Any = prepared.rng  # a generator, because no checkpoint holds the starts
     strengths = priors.strengths(estimator.prior, True, estimator.reg_covar) or ()
-    found: Begun = {}
-    grown: list[tuple[Growth, dict[int, Grown]]] = []
+    descents: list[Descent] = []
     best = math.inf
     for rule in _richest_first(rules, prepared):
-        others = [starts for _, starts in grown]
-        growth = Growth(prepared.drawn, rule, contest, rng, strengths, best, others)
-        grown.append((growth, growth.starts(possible)))
-        best = growth.best
+        others = [descent.found for descent in descents]
+        descent = Descent(prepared.drawn, rule, contest, rng, strengths, best, others)
+        descent.descend(possible)
+        descents.append(descent)
+        best = descent.best
     if not contest.is_patient:  # held-out rows compare candidates that are made alike
-        _refine(grown)
-    of_family = {growth.rule.family: starts for growth, starts in grown}
+        refine(descents, possible)
+    if not holds_all(prepared.drawn):
+        best = math.inf
+        for descent in descents:
+            best = descent.settle(best)
+    of_family = {descent.rule.family: descent.found for descent in descents}
+    found: Begun = {}
     for rule in rules:
         for count in contest.counts:
             start = of_family[rule.family].get(count, _too_many(count))
@@ -255,7 +257,7 @@ def starts_of(
 
 
 def _richest_first(rules: Sequence[em.Maximisation], prepared: Prepared) -> list[em.Maximisation]:
-    """Return the rules in the order in which they grow.
+    """Return the rules in the order in which their starts are made.
 
     The likeliest families set a mark that spares others most of their passes: all 14 families of
     20 000 x 5 took 0.46 and 0.62 of the time of the given order.
@@ -264,23 +266,6 @@ def _richest_first(rules: Sequence[em.Maximisation], prepared: Prepared) -> list
         return list(rules)
     n_features = prepared.rows.source.n_features
     return sorted(rules, key=lambda rule: -rule.family.n_parameters(2, n_features))
-
-
-def _refine(grown: Sequence[tuple[Growth, dict[int, Grown]]]) -> None:
-    """Let default starts compete with the best of all that have grown."""
-    values = [
-        (value, at, count)
-        for at, (growth, starts) in enumerate(grown)
-        for count, value in growth.values.items()
-        if count in starts
-    ]
-    if not values:
-        return
-    _, at, count = min(values)
-    growth, starts = grown[at]
-    better = growth.refined(count)
-    if better is not None:
-        starts[count] = better
 
 
 def _state(

@@ -154,7 +154,7 @@ def test_a_terminal_is_told_of_starts_and_compiling_before_there_are_any(data, m
     run("select", data, "-k", "5:1", code=2)
     assert told == []
     run("select", data, "-k", "1:2", "--covariance", "diag", "--seed", 0)
-    assert told == ["growing starts, compiling if it is the first time", "starts"]
+    assert told == ["making starts, compiling if it is the first time", "starts"]
 
 
 def test_candidates_that_have_collapsed_are_in_brackets(tmp_path):

@@ -12,7 +12,7 @@ from selection.contests import contest_of
 from fastgmm import GaussianMixture
 from fastgmm.passes import subsample as sampling
 from fastgmm.passes.subsample import by_priority, feature_variances, sample_of
-from fastgmm.selection.growth import Growth
+from fastgmm.selection.descent import Descent
 from fastgmm.sources import open_source, with_weights
 
 MOST = 400
@@ -145,13 +145,13 @@ def test_a_part_of_a_sample_is_drawn_by_priority(rng):
     assert set(by_priority(weights, rng)[1][:3]) == {0, 1, 2}
 
 
-def test_growth_tries_its_cuts_on_rows_that_count_what_they_stand_for(rng, monkeypatch):
-    monkeypatch.setattr("fastgmm.selection.growth.FEWEST_ROWS", 200)
+def test_merges_are_tried_on_rows_that_count_what_they_stand_for(rng, monkeypatch):
+    monkeypatch.setattr("fastgmm.selection.descent.FEWEST_ROWS", 200)
     rows = np.concatenate([rng.normal(size=(3000, 1)), rng.normal(9.0, 0.5, (4, 1))])
     weights = np.repeat([1.0, 2000.0], [3000, 4])
     monkeypatch.setattr(sampling, "SAMPLE_ROWS", 5000)
     sample = sample_of(with_weights(open_source(rows), weights), 0)
-    fewer = Growth(sample, None, contest_of(), rng)._fewer(1)
+    fewer = Descent(sample, None, contest_of(), rng)._fewer(1)
     heavy = fewer.rows[:, 0] + sample.origin[0] > 5.0
     assert len(fewer.rows) == 200
     assert fewer.weights[heavy].sum() == pytest.approx(8000 / 11_000, abs=0.05)

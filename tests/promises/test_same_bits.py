@@ -19,7 +19,7 @@ from fastgmm.mixture import sampling
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.model import model
 from fastgmm.passes.subsample import Sample
-from fastgmm.selection.splitting import best_cuts, divided
+from fastgmm.selection.descent import unions
 from fastgmm.sources import open_source
 
 # enough rows for several blocks, and work enough for a block to be shared among threads
@@ -255,9 +255,7 @@ def test_threads_of_blas_change_no_bit_of_what_moves_components():
     of_any_blas(lambda: [[each.gain, each.leaving] for each in split_merge.splits(sample, held)])
     of_any_blas(lambda: [each() for each in split_merge.exchanges(sample, parameters, shares)])
     assert of_any_blas(lambda: repaired(parameters, [1], sample, rule)) != as_bytes(None)
-    cuts = best_cuts(sample.rows, sample.weights, shares.T, parameters)
-    of_any_blas(lambda: divided(parameters, cuts[:1], rule))
-    of_any_blas(lambda: [[*cut.halves[0], cut.gain] for cut in cuts])
+    of_any_blas(lambda: list(unions(parameters, 1, rule.family)))
 
 
 @pytest.mark.slow

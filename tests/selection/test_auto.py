@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import naive
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -16,10 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 import fastgmm
 from fastgmm import GaussianMixture, em, passes
 from fastgmm.covariance import family
-from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.subsample import draw_sample
-from fastgmm.selection.growth import Growth, _path
-from fastgmm.selection.splitting import best_cuts, divided
+from fastgmm.selection.descent import Descent
 from fastgmm.sources import Source, open_source
 
 COLUMNS = [
@@ -129,7 +124,10 @@ def test_a_candidate_is_a_mixture_fitted_from_the_same_start(blobs, name):
     sample = draw_sample(open_source(blobs), rng)
     rule = em.Maximisation(family(name), 1e-6)
     contest = contest_of(len(blobs), counts=[3], families=[family(name)])
-    start, _ = Growth(sample, rule, contest, rng).starts([3])[3]
+    descent = Descent(sample, rule, contest, rng)
+    descent.descend([3])
+    descent.refine([3])
+    start = descent.found[3].parameters
     model = fastgmm.select(blobs, 3, name, random_state=0, prior=None).best_estimator_
     alone = clone(model).set_params(
         weights_init=start.weights,
@@ -194,16 +192,6 @@ def test_default_starts_compete_with_the_best_that_has_grown(kind, most, seed):
     alone = GaussianMixture(found.n_components, covariance_type=kind, n_init=5, random_state=0)
     assert found.n_components == {"full": 2, "diag": 4}[kind]
     assert found.bic(rows) < alone.fit(rows).bic(rows) + 2.0
-
-
-def test_no_starts_compete_with_one_component_or_where_rows_are_many(blobs):
-    for rows, count in ((blobs, 1), (np.tile(blobs, (1 + 4_000 // len(blobs), 1)), 3)):
-        rng = np.random.default_rng(0)
-        sample = draw_sample(open_source(rows), rng)
-        contest = contest_of(len(rows), counts=[count], families=[family("full")])
-        growth = Growth(sample, em.Maximisation(family("full"), 1e-6), contest, rng)
-        growth.starts([count])
-        assert growth.refined(count) is None
 
 
 def test_a_feature_without_width_collapses_nothing(blobs):
@@ -363,37 +351,3 @@ def test_the_plot_has_a_curve_for_each_type(found):
     assert [label.partition(",")[0] for label in labels] == list(TYPES)
     assert "BIC" in ax.get_ylabel()
     pyplot.close("all")
-
-
-# Growth
-
-
-@pytest.mark.parametrize(
-    ("counts", "path"),
-    [([1, 2, 3], [1, 2, 3]), ([5], [1, 2, 4, 5]), ([3, 7], [1, 2, 3, 6, 7]), ([1], [1])],
-)
-def test_growth_reaches_every_count_and_never_more_than_doubles(counts, path):
-    assert list(_path(counts)) == path
-
-
-@pytest.mark.parametrize("structure", ["full", "tied", "diagonal", "spherical"])
-def test_the_component_of_two_clusters_is_cut_between_them(structure, rng):
-    rows = rng.normal(size=(600, 2)) * 0.3
-    rows += np.repeat([[0, 0], [0, 5], [20, 0]], 200, axis=0)
-    covariances = {
-        "full": np.stack([np.diag([0.1, 6.0]), np.diag([0.1, 0.1])]),
-        "tied": np.diag([0.1, 4.1]),
-        "diagonal": np.array([[0.1, 6.0], [0.1, 0.1]]),
-        "spherical": np.array([3.0, 0.1]),
-    }[structure]
-    two = Parameters.from_covariances(structure, [2 / 3, 1 / 3], [[0, 2.5], [20, 0]], covariances)
-    responsibilities = np.repeat([[1.0, 0.0], [0.0, 1.0]], [400, 200], axis=0)
-    best = best_cuts(rows, np.full(600, 1 / 600), responsibilities, two)[0]
-    assert best.component == 0
-    assert best.gain > 0.0
-    rule = em.Maximisation(family(naive.COVARIANCE_TYPES[structure]), 1e-6)
-    three = divided(two, [best], rule)
-    assert three.n_components == 3
-    assert_allclose(three.weights, 1 / 3)
-    assert_allclose(np.sort(three.means[:, 1]), [0.0, 0.0, 5.0], atol=0.1)
-    assert math.isclose(three.weights.sum(), 1.0)

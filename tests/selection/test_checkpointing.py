@@ -58,37 +58,21 @@ def test_a_search_that_is_ended_again_and_again_ends_with_the_same_bits(rows, pa
     assert not disturbed(again, 1, monkeypatch)  # no pass of EM at all
 
 
-@pytest.mark.parametrize("kind", [pytest.param("outdone", marks=pytest.mark.slow), "merged"])
-def test_a_contest_goes_on_where_it_was(kind, path, monkeypatch):
-    """Candidates that were stopped stay so, and the best is compared with what it leads to."""
+@pytest.mark.slow
+def test_a_contest_goes_on_where_it_was(path, monkeypatch):
+    """Candidates that were stopped stay so."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(3000, 2))
-    rows[:1000, 0] += 5.0 if kind == "merged" else 2.5
+    rows[:1000, 0] += 2.5
     settings = {"n_components": range(1, 5), "covariance_type": "full", "random_state": 0}
-    settings["tol"], length = (0.01, 2) if kind == "merged" else (1e-6, 50)
-    starts = sweep.starts_of
-
-    def poor(*arguments):
-        begun = starts(*arguments)
-        (_, one), (key, two), *_ = begun.items()
-        if kind == "outdone":
-            return begun
-        twice = [
-            np.repeat(each, 2, axis=0)
-            for each in (one.parameters.means, one.parameters.covariances)
-        ]
-        parameters = type(one.parameters).from_covariances("full", [0.5, 0.5], *twice)
-        return begun | {key: sweep.replace(two, parameters=parameters)}
-
-    monkeypatch.setattr(sweep, "starts_of", poor)
+    settings["tol"] = 1e-6
     expected = select(rows, **settings)
     assert not expected.table["converged"].all()
     ended = 0
-    while disturbed(lambda: select(rows, **settings, checkpoint=path), length, monkeypatch):
+    while disturbed(lambda: select(rows, **settings, checkpoint=path), 20, monkeypatch):
         ended += 1
         assert ended < 100
     assert ended > 1
-    assert kind == "outdone" or archive.read(path)[0]["n_repairing"] == 1
     assert_same(select(rows, **settings, checkpoint=path), expected)
 
 

@@ -16,7 +16,6 @@ from fastgmm import GaussianMixture, em
 from fastgmm.covariance import family
 from fastgmm.estimators.criteria import aic, icl
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.selection import sweep
 from fastgmm.selection.contest import SAFETY
 
 FULL, SPHERICAL = family("full"), family("spherical")
@@ -202,7 +201,10 @@ def test_the_doubt_is_about_what_is_left():
 def test_what_cannot_win_is_not_climbed_to_its_end():
     rows = two_clusters(20_000, 3)
     table = fastgmm.select(rows, range(1, 6), "full", random_state=0).table
-    to_the_end = fastgmm.select(rows, range(1, 6), "full", random_state=0, tol=1e-6).table
+    with pytest.warns(ConvergenceWarning, match="did not converge"):  # nobody stops early
+        to_the_end = fastgmm.select(
+            rows, range(1, 6), "full", random_state=0, tol=0.0, max_iter=100
+        ).table
     assert not table["converged"].all()
     assert table["n_passes"].sum() < to_the_end["n_passes"].sum()
     # and it had lost: by more than it gained on its way to the end
@@ -213,31 +215,3 @@ def test_passes_that_run_out_are_told_where_another_may_be_better():
     rows = three_in_a_row(20_000, 100)
     with pytest.warns(ConvergenceWarning, match=r"did not converge"):
         fastgmm.select(rows, range(1, 5), "full", random_state=0, max_iter=3)
-
-
-def test_a_start_at_a_saddle_is_left_by_merging_the_best(monkeypatch):
-    """Two components in one place stay there, so that three seem to be needed."""
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(3000, 2))
-    rows[:1000, 0] += 5.0
-    starts = sweep.starts_of
-
-    def poor(*arguments):
-        begun = starts(*arguments)
-        (_, one), (key, two), *_ = begun.items()
-        twice = {
-            name: np.repeat(getattr(one.parameters, name), 2, axis=0)
-            for name in ("means", "covariances")
-        }
-        parameters = Parameters.from_covariances("full", [0.5, 0.5], *twice.values())
-        return begun | {key: replace(two, parameters=parameters)}
-
-    monkeypatch.setattr(sweep, "starts_of", poor)
-    found = fastgmm.select(rows, range(1, 4), "full", random_state=0)
-    assert found.best_estimator_.n_components == 2
-    alone = GaussianMixture(2, random_state=0).fit(rows)
-    assert_allclose(found.table["bic"][1], alone.bic(rows), atol=2.0 * 0.01 * 6 * math.log(3000))
-    monkeypatch.setattr(sweep, "challenged", lambda candidates, *_: candidates)
-    assert (
-        fastgmm.select(rows, range(1, 4), "full", random_state=0).best_estimator_.n_components == 3
-    )

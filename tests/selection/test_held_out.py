@@ -17,7 +17,7 @@ from fastgmm import AutoGaussianMixture, GaussianMixture, select
 from fastgmm.covariance import family
 from fastgmm.errors import DataError
 from fastgmm.passes.folds import N_FOLDS, HeldOut, rows_by_fold
-from fastgmm.selection import growth, held_out
+from fastgmm.selection import descent, held_out
 from fastgmm.selection.candidate import Candidate
 from fastgmm.sources import Source, open_source
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge")
 @pytest.fixture(autouse=True)
 def short_polishing(monkeypatch):
     """Starts that are polished for a few passes: with tol=0 all of them are made."""
-    monkeypatch.setattr(growth, "POLISHING_PASSES", 10)
+    monkeypatch.setattr(descent, "POLISHING_PASSES", 10)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from fastgmm.sources import Source
 # kernels read, moments. A fit at d = 600 took 5.5 times its covariances beside its partials; the
 # candidates of a default start, whose first parameters stay, 7.8 each
 COPIES, COPIES_IN_A_START = 6, 8
-GROWN = 5  # alternatives for each number of components of a search
+ALTERNATIVES = 16  # of three pairs and thirteen other families, for each number of a search
 SAMPLE_COPIES = 5  # the sample, the sub-sample, and their coordinates
 SHARES = 4  # arrays of what components have of a sub-sample
 ALWAYS_FITS = 100_000_000  # bytes that are not worth a look
@@ -46,8 +46,8 @@ def demand(source: Source, mixtures: Sequence[Mixture], start: str) -> None:
     mixtures : sequence of Mixture
         That share the passes: one, one for each restart, or the candidates of a search; those
         of more components than rows are never begun.
-    start : {"auto", "grown", "given"} or other
-        Where they start from: the default, what a search grows, parameters, or another method.
+    start : {"auto", "merged", "given"} or other
+        Where they start from: the default, what a search merges, parameters, or another method.
 
     Raises
     ------
@@ -79,12 +79,12 @@ def needed(source: Source, mixtures: Sequence[Mixture], start: str) -> int:
         return of_pass + COPIES * sum(each)
     n_components = max(mixture.n_components for mixture in mixtures)
     n_rows = min(most_rows(n_features), source.n_rows or SAMPLE_ROWS)
-    n_starts = most_candidates(n_components, n_rows) if start in ("auto", "grown") else 1
-    if start == "grown":
-        n_starts = max(n_starts, GROWN)
-    # responsibilities for cuts, and those for unions with a copy
-    shares = 3 * n_components * n_rows if start == "grown" else 0
-    if start in ("auto", "grown"):
+    n_starts = most_candidates(n_components, n_rows) if start in ("auto", "merged") else 1
+    if start == "merged":
+        n_starts = max(n_starts, ALTERNATIVES)
+    # responsibilities of the components of other families, and those for unions with a copy
+    shares = 3 * n_components * n_rows if start == "merged" else 0
+    if start in ("auto", "merged"):
         shares += SHARES * min(n_components * n_rows, MOST_RESPONSIBILITIES)
     rows = SAMPLE_COPIES * n_rows * n_features
     begun = 2 * sum(each) + COPIES_IN_A_START * n_starts * max(each)
@@ -94,7 +94,7 @@ def needed(source: Source, mixtures: Sequence[Mixture], start: str) -> int:
 def _what(mixtures: Sequence[Mixture], n_features: int, start: str) -> str:
     n_components = max(mixture.n_components for mixture in mixtures)
     names = list(dict.fromkeys(mixture.family.covariance_type for mixture in mixtures))
-    is_search = start == "grown" and len(mixtures) > 1  # of one candidate, with rows held out
+    is_search = start == "merged" and len(mixtures) > 1  # of one candidate, with rows held out
     if len({mixture.n_components for mixture in mixtures}) > 1 or len(names) > 1 or is_search:
         kinds = ", ".join(map(repr, names))
         return (

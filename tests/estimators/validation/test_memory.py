@@ -64,12 +64,12 @@ def test_where_only_the_candidates_of_the_default_start_do_not_fit_another_start
 
 def test_what_fits_is_begun(free):
     mixtures = [Mixture(count, family("diag")) for count in (1, 3)]
-    free(needed(open_source(ROWS), mixtures, "grown"))
+    free(needed(open_source(ROWS), mixtures, "merged"))
     assert select(ROWS, [1, 3], "diag", random_state=0).best_estimator_.n_components in (1, 3)
 
 
 def test_more_components_than_rows_are_not_counted(free):
-    free(needed(open_source(ROWS), [Mixture(2, family("diag"))], "grown"))
+    free(needed(open_source(ROWS), [Mixture(2, family("diag"))], "merged"))
     assert select(ROWS, [2, 5000], "diag", random_state=0).best_estimator_.n_components == 2
 
 

@@ -34,10 +34,14 @@ class _OneThread:
     def __enter__(self) -> None:
         with self.lock:
             self.found = self.found or {pool: pool.num_threads for pool in _pools(True)}
-            for pool in self.found:
-                if pool.num_threads != 1:  # to ask is a third of the time of setting it
-                    _set(pool, 1)
+            self.limit()
             self.inside += 1
+
+    def limit(self) -> None:
+        """Limit the pools, which somebody else may have set meanwhile."""
+        for pool in self.found:
+            if pool.num_threads != 1:  # to ask is a third of the time of setting it
+                _set(pool, 1)
 
     def __exit__(self, *_: object) -> None:
         with self.lock:
@@ -67,7 +71,7 @@ if hasattr(os, "register_at_fork"):
 class _Guard(ContextDecorator):
     """What `one_blas_thread` returns: a block, or a decorator, that counts for this Python thread.
 
-    A thread that is inside already has nothing to limit.
+    A thread that is inside already only looks whether somebody else has set the number since.
     """
 
     def __enter__(self) -> None:
@@ -77,6 +81,8 @@ class _Guard(ContextDecorator):
                 pool.set_num_threads(1)
             _one_thread.__enter__()
             _here.own = own
+        else:
+            _one_thread.limit()
         _here.depth += 1
 
     def __exit__(self, *_: object) -> None:
@@ -104,7 +110,7 @@ def one_blas_thread() -> _Guard:
     """Limit BLAS to one thread: from d = 128 on, OpenBLAS's dpotrf rounds differently with two.
 
     Every call of BLAS is inside such a block, or in a function decorated with it (16 microseconds,
-    1 if nested); `tests/test_layers.py` checks that.
+    4 if nested); `tests/test_layers.py` checks that.
     """
     return _guard
 

@@ -69,7 +69,7 @@ def test_a_contest_goes_on_where_it_was(path, monkeypatch):
     expected = select(rows, **settings)
     assert not expected.table["converged"].all()
     ended = 0
-    while disturbed(lambda: select(rows, **settings, checkpoint=path), 20, monkeypatch):
+    while disturbed(lambda: select(rows, **settings, checkpoint=path), 3, monkeypatch):
         ended += 1
         assert ended < 100
     assert ended > 1

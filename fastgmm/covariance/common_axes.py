@@ -52,6 +52,9 @@ def _common_axes(
 
     held = weights > 0.0
     own, parts = covariances[held], weights[held] / weights[held].sum()
+    if not np.einsum("kii->ki", own).all():
+        # the likelihood has no bound; turned to their end, the axes had a variance of 1e-154 here
+        return np.eye(own.shape[-1])
 
     def objective(axes: Array) -> float:
         variances = _along(axes, own)

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from scipy.stats import ortho_group
 
+from fastgmm import GaussianMixture
 from fastgmm.covariance import ALL, FAMILIES, called, family
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.mixture.parameters import Parameters
@@ -252,6 +253,15 @@ def test_families_of_own_shapes_refuse_them(name):
     given = np.array([chosen.structure.narrowed(each) for each in own])
     with pytest.raises(DegenerateCovarianceError):
         chosen.parameters(parts, np.zeros((3, 3)), given)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("EII", "VII")])
+def test_a_constant_feature_without_reg_covar_is_refused(name, rng):
+    # common axes turned to within 1e-77 of the feature's, which a fit took for its deviation
+    rows = np.c_[rng.normal(size=(200, 2)) @ [[2.0, 1.0], [0.0, 1.0]], np.full(200, 7.0)]
+    rows[:100, 0] += 6.0
+    with pytest.raises(DegenerateCovarianceError):
+        GaussianMixture(2, covariance_type=name, reg_covar=0.0, random_state=0).fit(rows)
 
 
 @pytest.mark.parametrize("name", NAMES)

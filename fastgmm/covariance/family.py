@@ -43,6 +43,11 @@ class Family:
     structure: Structure  # how its covariances are stored, and what a kernel sums for them
     constraint: Constraint | None = None
 
+    @property
+    def has_one_size(self) -> bool:
+        """Whether volume and shape are equal: a component of one row has the width of others."""
+        return self.name[0] == "E" and self.name[1] in "EI"
+
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         """Count what is free in the covariances."""
         free = self.structure if self.constraint is None else self.constraint

@@ -11,7 +11,7 @@ variance is mostly `reg_covar`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +83,22 @@ def failing(parameters: Parameters, counts: Array, added: float | Array) -> Fail
     """
     shape = parameters.means.shape[1:]
     return _failing(parameters, counts, np.broadcast_to(added, shape), np.ones(shape, bool))
+
+
+def collapsed(
+    parameters: Parameters, counts: Array, added: float | Array, has_one_size: bool
+) -> tuple[int, ...]:
+    """Return the components whose density is as high as what is added to variances lets it be.
+
+    That lowers every criterion, and says nothing of clusters. Where no component has a width, the
+    data has none there, unless one of them is one row. Components of one size, as in a family of
+    one volume and one shape, have that of all rows, and may be one row.
+    """
+    found = failing(parameters, counts, added)
+    if has_one_size:
+        found = replace(found, single=())
+    is_some = len(found.components) < parameters.n_components
+    return found.components if is_some or (found.single and parameters.n_components > 1) else ()
 
 
 def complaints(parameters: Parameters, added: float | Array, rows: Described) -> list[str]:

@@ -82,16 +82,12 @@ class Candidate:
 
     @property
     def has_collapsed(self) -> bool:
-        """Whether some components, but not all, hold no rows of their own or have no width.
-
-        A component of one row, or of rows that are equal in a feature, has a density as high as
-        `reg_covar` lets it: that lowers every criterion, and says nothing of clusters. Where all
-        components have no width, the data has none there.
-        """
+        """Whether components have collapsed, as `diagnostics.collapsed` tells."""
         if self.totals is None or self.state is None or not self.state.trace:
             return False
-        found = diagnostics.failing(self.state.parameters, self.counts, self.state.rule.reg_covar)
-        return 0 < len(found.components) < self.n_components
+        added = self.state.rule.reg_covar
+        has_one_size = self.family.has_one_size
+        return bool(diagnostics.collapsed(self.state.parameters, self.counts, added, has_one_size))
 
     def attributes(self, rows: Rows) -> dict[str, Any]:
         """Return what `GaussianMixture.fit` publishes, had it climbed from the same start."""

@@ -141,7 +141,9 @@ class Contest:
         return state.failure is None and not self.collapsed(state)
 
     def collapsed(self, state: em.State) -> Sequence[int]:
-        """Return the components that have collapsed beside others that have not."""
+        """Return the components that have collapsed."""
         counts = state.parameters.weights * self.n_rows  # exact for equal weights; see `revive`
-        found = diagnostics.failing(state.parameters, counts, state.rule.reg_covar)
-        return found.components if len(found.components) < state.parameters.n_components else ()
+        rule = state.rule
+        return diagnostics.collapsed(
+            state.parameters, counts, rule.reg_covar, rule.family.has_one_size
+        )

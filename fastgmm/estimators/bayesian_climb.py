@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.estimators.callbacks import Progress, StopRequestedError
 from fastgmm.estimators.climb import Climb
 from fastgmm.estimators.fitted_attributes import attributes_of_posterior
+from fastgmm.initialisation.split_merge import Pair, apart
 from fastgmm.mixture.posterior import Posterior
 
 # Nats per row that the last pass has gained, when merges are tried: once as soon as clusters are
@@ -26,7 +27,7 @@ BEFORE_MERGES = (5e-2, 1e-5)
 MERGES, APART, TRIAL_PASSES = 2, 4, 5
 STAGE = 2**31  # rounds of merges, in a checkpoint, that each stage counts as when it is over
 
-Pairs = tuple[tuple[int, int], ...]  # of components, that are merged at once
+Pairs = tuple[Pair, ...]  # of components, that are merged at once
 Outcomes = dict[Pairs, em.State]  # of trials
 
 
@@ -129,12 +130,14 @@ class BayesianClimb(Climb):
         near = rule.near(found)
         if not near:
             return
-        apart = _apart(near)[:APART]
+        separate = apart(near)[:APART]
         yield (), found
-        single = dict.fromkeys([*near[:MERGES], *apart])
+        single = dict.fromkeys([*near[:MERGES], *separate])
         sets: list[Pairs] = [(pair,) for pair in single]
-        sizes = [2**n for n in range(1, len(apart).bit_length())]
-        sets += [tuple(apart[:size]) for size in dict.fromkeys([*sizes, len(apart)]) if size > 1]
+        sizes = [2**n for n in range(1, len(separate).bit_length())]
+        sets += [
+            tuple(separate[:size]) for size in dict.fromkeys([*sizes, len(separate)]) if size > 1
+        ]
         for pairs in sets:
             posterior = rule.merged(found, pairs)
             if posterior is not None:
@@ -163,16 +166,6 @@ class BayesianClimb(Climb):
         return super().attributes() | attributes_of_posterior(
             found, rule.hyperparameters, self.count_rows(), self.weigh_rows()
         )
-
-
-def _apart(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the first of these pairs that have no component in common."""
-    taken, found = set[int](), list[tuple[int, int]]()
-    for pair in pairs:
-        if taken.isdisjoint(pair):
-            taken.update(pair)
-            found.append(pair)
-    return found
 
 
 def _after(before: em.State, merged: em.State) -> em.State:

@@ -134,6 +134,16 @@ def merged(parameters: Parameters, pairs: Iterable[Pair], family: Family) -> Par
     return family.parameters(weights, means, covariances)
 
 
+def apart(pairs: Iterable[Pair]) -> list[Pair]:
+    """Return the first of these pairs that have no component in common."""
+    taken, found = set[int](), list[Pair]()
+    for pair in pairs:
+        if taken.isdisjoint(pair):
+            taken.update(pair)
+            found.append(pair)
+    return found
+
+
 @one_blas_thread()
 def merges(parameters: Parameters) -> list[Merge]:
     """Rank pairs of components by the bound of what a merge loses, the least first."""

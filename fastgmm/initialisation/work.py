@@ -6,6 +6,7 @@ They decide how much is tried, so they are constants: what is tried may not foll
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from fastgmm.mixture.structure import Structure
@@ -47,6 +48,8 @@ MOST_PRODUCTS = 2_000_000  # of rows and their squares: 16 MB
 # parts of what is affordable
 FOR_SEEDS, FOR_RUNS, FOR_AXES, FOR_PASSES, FOR_JUDGING = 0.12, 0.2, 0.06, 0.35, 0.1
 FOR_EXCHANGES = 0.1
+# components above the best of a search, from where others come down, as a part of it and at least
+MORE, FEWEST_MORE = 0.4, 2
 LEAST_FOR_TIED_EXCHANGES = 0.45 * LEAST  # no passes with the covariances of the fit are there
 
 
@@ -161,6 +164,11 @@ def cost(plan: Plan, shape: Shape, n_sampled: int) -> float:
     of_judging = plan.scored_rows * _of_scored(shape) + shape.n_matrices * OF_INVERSE * d**3
     found += plan.n_judged * of_judging
     return found + plan.n_passes * shape._replace(n_rows=plan.passing_rows).dense_pass
+
+
+def from_above(n_components: int) -> int:
+    """Return how many components a start has that is merged down to so many."""
+    return n_components + max(FEWEST_MORE, math.ceil(MORE * n_components))
 
 
 def _of_a_row(shape: Shape, n_systems: int) -> float:

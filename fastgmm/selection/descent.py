@@ -3,9 +3,9 @@
 A default start of the most components has a part in every cluster. Merging two of them at a time,
 those that lose least after some passes of EM, leads to the best mixtures of fewer (Figueiredo and
 Jain 2002 let components die out likewise). Mixtures that grow by one component at a time keep what
-they did wrong: of ten overlapping clusters in five features they had thirteen components, and 240
-to 530 of BIC too much. From a few more components than the best, other default starts come down,
-until some in turn find nothing better.
+they did wrong: of ten overlapping clusters in five features they had eleven to thirteen components,
+and 190 to 530 of BIC too much. From a few more components than the best, other default starts come
+down, until some in turn find nothing better.
 
 Passes over a sample are cheap, so EM runs as far as the criterion can tell: past saddles that would
 cost hundreds of passes over all rows. A start that cannot become the best stops earlier.
@@ -14,7 +14,7 @@ cost hundreds of passes over all rows. A start that cannot become the best stops
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -29,7 +29,8 @@ from fastgmm.initialisation.auto import regularised_start
 from fastgmm.initialisation.methods import start_from
 from fastgmm.initialisation.prior_strength import Regularised, has_many_rows, regularised_from
 from fastgmm.initialisation.short_runs import ShortRuns
-from fastgmm.initialisation.split_merge import Pair, merged, merges
+from fastgmm.initialisation.split_merge import Pair, apart, merged, merges
+from fastgmm.initialisation.work import from_above
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.prior import Prior
@@ -48,10 +49,8 @@ FIRST, POLISHING_PASSES = em.Stopping(1e-4, 20), 300
 # Up to so many rows, a merged mixture gets a prior of its own. Under that of eight components, two
 # of wine were 57 of BIC above what a fit of two finds
 FEW_ROWS = 4_000
-# From how many more components than the best starts come down, as a part of it and at least; and to
-# how many fewer
-MORE, FEWEST_MORE, FEWER = 0.4, 2, 2
 DESCENTS = 8  # at most
+FEWER = 2  # components than the best, where they end
 IN_VAIN, IN_VAIN_OF_FEW = 2, 3  # in turn that find nothing better; of few rows, which take 0.1 s
 AGREEING = 1.0  # of the criterion: closer than this, a start has led to the same
 
@@ -100,6 +99,7 @@ class Descent:
         self.origin = sample.origin
         self.source = _source_of(self.sample)
         self.rule, self.rng, self.strengths = rule, rng, strengths
+        # among mixtures of all rows, and of the sample alone
         self.whole = replace(contest, max_passes=POLISHING_PASSES, rule="aitken")
         self.contest, self.best = _of_sample(self.whole, sample), best
         self.priorities, self.order = by_priority(sample.weights, rng)
@@ -121,7 +121,7 @@ class Descent:
         for at in range(len(counts), 0, -1):
             # what has failed or collapsed on the way is begun anew
             if not self.values.get(counts[at - 1], math.inf) < math.inf:
-                self._down(counts[:at], counts, FIRST, self._near)
+                self._down(counts[:at], counts, FIRST, self.others)
 
     def refine(self, counts: Collection[int]) -> None:
         """Let others come down, from above the best and from itself, until some are in vain."""
@@ -129,8 +129,8 @@ class Descent:
         in_vain = 0
         for turn in range(DESCENTS if self.least < math.inf else 0):
             before, best = self.best, self.best_count
-            more = 0 if turn % 2 else max(FEWEST_MORE, math.ceil(MORE * best))
-            most = min(best + more, max(best, self.sample.n_rows))
+            above = best if turn % 2 else from_above(best)
+            most = min(above, max(best, self.sample.n_rows))
             if most == 1:
                 return
             path = range(max(1, best - FEWER), most + 1)
@@ -163,38 +163,36 @@ class Descent:
         path: Sequence[int],
         counts: Collection[int],
         stopping: em.Stopping,
-        near: Callable[[int, ShortRuns], list[Parameters]] = lambda *_: [],
+        others: Sequence[Mapping[int, Found]] = (),
     ) -> None:
         """Come down from a default start, and keep what is better of these counts.
 
-        What is `near` competes with what is merged, and with the default start is in its place.
+        What other families have found stands in the place of the default start, and competes with
+        what is merged, if this family has a constraint.
         """
         with one_blas_thread():  # else the bits of its products follow the number of threads
-            start = self._near_start(path[-1], near) or self._start(path[-1])
+            start = self._near_start(path[-1], others) or self._start(path[-1])
             if isinstance(start, Exception):
-                self._failed(path[-1], start)
+                self.found.setdefault(path[-1], start)
                 return
             own, prior = start
             state = em.State(self._under(prior, self.sample), own)
             for count in reversed(path):
                 while state.failure is None and state.parameters.n_components > count:
-                    state, prior = self._merged(state, prior, count, near)
+                    state, prior = self._merged(state, prior, count, others)
                 if state.failure is None:
                     state = self._polished(state, stopping, self.contest, self.best)
                 if state.failure is not None:
-                    self._failed(count, state.failure)
+                    self.found.setdefault(count, state.failure)
                     return
                 if count in counts:
                     self._keep(state, prior)
-
-    def _failed(self, count: int, failure: Exception) -> None:
-        self.found.setdefault(count, failure)
 
     def _keep(self, state: em.State, prior: Prior | None) -> None:
         """Keep a state if it is the best of its number of components."""
         own, value = state.parameters, self.contest.reached([state])
         count = own.n_components
-        if not value < self.values.get(count, math.inf) and count in self.values:
+        if count in self.values and not value < self.values[count]:
             return
         own = replace(own, means=own.means + self.origin)
         self.found[count], self.values[count] = Regularised(own, prior), value
@@ -214,7 +212,7 @@ class Descent:
         state: em.State,
         prior: Prior | None,
         least: int,
-        near: Callable[[int, ShortRuns], list[Parameters]],
+        others: Sequence[Mapping[int, Found]],
     ) -> tuple[em.State, Prior | None]:
         """Return the best of some mixtures with fewer components, at least so many.
 
@@ -225,7 +223,7 @@ class Descent:
         short = self._short(at, prior)
         collapsed = self.contest.collapsed(state)
         found = [*unions(state.parameters, n_merged, self.rule.family, collapsed)]
-        best = _best_of([*found, *near(at - n_merged, short)], short)
+        best = _best_of([*found, *self._near(at - n_merged, short, others)], short)
         if best.failure is not None:
             return best, prior
         own = best.parameters
@@ -233,12 +231,10 @@ class Descent:
             own, prior = regularised_from([own], self.sample, self.rule, self.strengths)
         return em.State(self._under(prior, self.sample), own), prior
 
-    def _near_start(
-        self, count: int, near: Callable[[int, ShortRuns], list[Parameters]]
-    ) -> Regularised | None:
+    def _near_start(self, count: int, others: Sequence[Mapping[int, Found]]) -> Regularised | None:
         """Return the best of what is near, with a prior of its own where rows are not many."""
         short = self._short(count, None)
-        found = near(count, short)
+        found = self._near(count, short, others)
         best = _best_of(found, short) if found else None
         if best is None or best.failure is not None:
             return None
@@ -247,11 +243,13 @@ class Descent:
             return Regularised(best.parameters, None)
         return regularised_from([best.parameters], self.sample, self.rule, self.strengths)
 
-    def _near(self, count: int, short: ShortRuns) -> list[Parameters]:
+    def _near(
+        self, count: int, short: ShortRuns, others: Sequence[Mapping[int, Found]]
+    ) -> list[Parameters]:
         """Return the M-steps from the components that other families have ended in."""
         if self.rule.family.constraint is None:
             return []
-        known = [each[count] for each in self.others if count in each]
+        known = [each[count] for each in others if count in each]
         ended = [each.parameters for each in known if isinstance(each, Regularised)]
         source = _source_of(short.sample)
         here = [replace(each, means=each.means - self.origin) for each in ended]
@@ -314,18 +312,7 @@ def unions(
         for pair in pairs[:TRIED_PAIRS]:
             yield _united(parameters, [pair], family)
     else:
-        yield _united(parameters, _apart(pairs)[:n_merged], family)
-
-
-def _apart(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return pairs that share no component, the first ones first."""
-    taken: set[int] = set()
-    found = []
-    for pair in pairs:
-        if taken.isdisjoint(pair):
-            taken.update(pair)
-            found.append(pair)
-    return found
+        yield _united(parameters, apart(pairs)[:n_merged], family)
 
 
 def _united(parameters: Parameters, pairs: Sequence[Pair], family: Family) -> Parameters:

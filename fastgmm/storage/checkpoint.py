@@ -268,7 +268,7 @@ def _unpacked(header: Header, arrays: Arrays, rule: em.UpdateRule) -> Moment:
     return Moment(
         tuple(states[:n_alone]),
         tuple(states[n_alone:]),
-        header["n_rounds"],
+        header["n_rounds" if "n_rounds" in header else "n_repairs"],  # until 2026-11-30
         header["n_rows"],
         header["row_weight"],
         {int(c): _failure(each) for c, each in header["failures"].items()},

@@ -65,6 +65,16 @@ def check(X, path, monkeypatch, every=5, **settings):
     return found
 
 
+def test_a_checkpoint_with_the_former_name_of_its_rounds_is_read(rows, path, monkeypatch, tmp_path):
+    expected = GaussianMixture(**SETTINGS).fit(rows)
+    found = GaussianMixture(**SETTINGS)
+    assert disturbed(lambda: found.fit(rows, checkpoint=path), 5, monkeypatch)
+    header, arrays = archive.read(path)
+    header["n_repairs"] = header.pop("n_rounds")
+    archive.write(path, header, arrays)
+    assert_same(found.fit(rows, checkpoint=path), expected, tmp_path)
+
+
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_type_ends_with_the_same_bits(rows, path, monkeypatch, kind):
     check(rows, path, monkeypatch, covariance_type=kind)

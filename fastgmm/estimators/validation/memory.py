@@ -11,6 +11,7 @@ from fastgmm import passes
 from fastgmm.covariance import Family
 from fastgmm.initialisation.auto import most_candidates
 from fastgmm.initialisation.short_runs import MOST_RESPONSIBILITIES
+from fastgmm.initialisation.work import from_above
 from fastgmm.passes.subsample import SAMPLE_ROWS, most_rows
 from fastgmm.sources import Source
 
@@ -74,11 +75,16 @@ def needed(source: Source, mixtures: Sequence[Mixture], start: str) -> int:
     n_features = source.n_features
     each = [mixture.n_bytes(n_features) for mixture in mixtures]
     largest = max(mixtures, key=lambda mixture: mixture.n_bytes(n_features))
-    of_pass = passes.held_bytes(source, largest.n_bytes(n_features))
+    most_bytes = largest.n_bytes(n_features)
+    of_pass = passes.held_bytes(source, most_bytes)
     if start == "given":
         return of_pass + COPIES * sum(each)
     n_components = max(mixture.n_components for mixture in mixtures)
     n_rows = min(most_rows(n_features), source.n_rows or SAMPLE_ROWS)
+    if start == "merged":
+        n_components = from_above(n_components)
+        above = largest._replace(n_components=from_above(largest.n_components))
+        most_bytes = above.n_bytes(n_features)
     n_starts = most_candidates(n_components, n_rows) if start in ("auto", "merged") else 1
     if start == "merged":
         n_starts = max(n_starts, ALTERNATIVES)
@@ -87,7 +93,7 @@ def needed(source: Source, mixtures: Sequence[Mixture], start: str) -> int:
     if start in ("auto", "merged"):
         shares += SHARES * min(n_components * n_rows, MOST_RESPONSIBILITIES)
     rows = SAMPLE_COPIES * n_rows * n_features
-    begun = 2 * sum(each) + COPIES_IN_A_START * n_starts * max(each)
+    begun = 2 * sum(each) + COPIES_IN_A_START * n_starts * most_bytes
     return of_pass + begun + 8 * (rows + shares)
 
 

@@ -68,6 +68,16 @@ def test_what_fits_is_begun(free):
     assert select(ROWS, [1, 3], "diag", random_state=0).best_estimator_.n_components in (1, 3)
 
 
+def test_a_search_begins_with_more_components_than_it_is_asked_for():
+    source, asked, begun = (
+        open_source(ROWS),
+        Mixture(20, family("full")),
+        Mixture(28, family("full")),
+    )
+    of_a_start = needed(source, [begun], "auto") - 2 * begun.n_bytes(20)
+    assert needed(source, [asked], "merged") >= of_a_start + 2 * asked.n_bytes(20)
+
+
 def test_more_components_than_rows_are_not_counted(free):
     free(needed(open_source(ROWS), [Mixture(2, family("diag"))], "merged"))
     assert select(ROWS, [2, 5000], "diag", random_state=0).best_estimator_.n_components == 2

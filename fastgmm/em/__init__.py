@@ -1,5 +1,6 @@
 """Expectation-maximisation: the loop, when it stops, how it is accelerated, what can go wrong."""
 
+from fastgmm.em.fixed import Fixed, FreeMaximisation
 from fastgmm.em.loop import DataPass, State, run, step
 from fastgmm.em.outcome import Outcome
 from fastgmm.em.stopping import MAX_PASSES, ROUNDING, STOPPING_RULES, TOLERANCE, Stopping, aitken
@@ -12,6 +13,8 @@ __all__ = [
     "STOPPING_RULES",
     "TOLERANCE",
     "DataPass",
+    "Fixed",
+    "FreeMaximisation",
     "Maximisation",
     "Outcome",
     "State",

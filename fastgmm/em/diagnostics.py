@@ -53,6 +53,7 @@ class Described(NamedTuple):
     n_different: int | None = None  # rows of the sample
     has_prior: bool = False  # that gives components of few rows a covariance, too
     family: str | None = None  # the letters of the covariances' family
+    given: npt.NDArray[np.bool_] | None = None  # (K,) whose covariance is the user's own
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,9 @@ def complaints(parameters: Parameters, added: float | Array, rows: Described) ->
         return ["all rows are the same, so reg_covar is the only variance: give rows that differ"]
     sound = ~(constant | drowned)
     found = _failing(parameters, rows.counts, added, sound)
+    if rows.given is not None:
+        estimated = tuple(k for k in found.singular if not rows.given[k])
+        found = replace(found, singular=estimated)
     common = [*_few_different(parameters, rows)]
     if not common:
         common += _about_dependence(parameters, found, total, added, sound, rows)

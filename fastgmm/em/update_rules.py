@@ -79,21 +79,30 @@ class Maximisation:
         DegenerateCovarianceError
             If a covariance is not finite or not positive definite.
         """
-        occupied = statistics.occupied
-        weights = np.where(occupied, statistics.weight, 0.0)
-        means = statistics.means
-        last = None if previous is None else previous.covariances
-        covariances = self.family.estimate(
-            statistics, means, self.reg_covar, last, self.prior, start=last
-        )
-        if previous is not None and not occupied.all():
-            means = np.where(occupied[:, None], means, previous.means)
+        weights = np.where(statistics.occupied, statistics.weight, 0.0)
+        covariances = self.covariances(statistics, previous)
+        means = self.means(statistics, previous)
         if self.prior is not None:
-            means = self.prior.means(weights, means)
             weights = self.prior.weights(weights)
         with np.errstate(over="ignore", invalid="ignore"):  # seen in the covariances, above
             weights /= weights.sum()
         return Parameters.from_covariances(self.family.structure, weights, means, covariances)
+
+    def covariances(self, statistics: SufficientStatistics, previous: Parameters | None) -> Array:
+        """Covariances of highest expected log-likelihood or posterior density."""
+        last = None if previous is None else previous.covariances
+        return self.family.estimate(
+            statistics, statistics.means, self.reg_covar, last, self.prior, start=last
+        )
+
+    def means(self, statistics: SufficientStatistics, previous: Parameters | None) -> Array:
+        """Means, likewise; a component without weight stays where it was."""
+        occupied, means = statistics.occupied, statistics.means
+        if previous is not None and not occupied.all():
+            means = np.where(occupied[:, None], means, previous.means)
+        if self.prior is None:
+            return means
+        return self.prior.means(np.where(occupied, statistics.weight, 0.0), means)
 
     def remembered(self, parameters: Parameters, row_weight: float) -> SufficientStatistics:
         """Return statistics of this weight whose M-step returns these parameters.

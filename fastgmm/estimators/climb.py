@@ -307,6 +307,7 @@ def degenerate_warning(
         rows.names,
         has_prior=has_prior,
         family=state.rule.family.name,
+        given=state.rule.fixed.covariances if isinstance(state.rule, em.FreeMaximisation) else None,
     )
     if sample is not None:
         variances = feature_variances(sample)

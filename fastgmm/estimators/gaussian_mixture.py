@@ -21,8 +21,9 @@ from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.fit_guards import fitted_once
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of, parameters_of
 from fastgmm.estimators.priors import ConjugatePrior, fixed_prior
-from fastgmm.estimators.starting_states import Start, start_of
+from fastgmm.estimators.starting_states import Start, kept_by, start_of
 from fastgmm.estimators.validation import constructor, inputs, memory, mixture_arrays
+from fastgmm.estimators.validation.fixed import fixed_of
 from fastgmm.estimators.validation.random_state import RandomState
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
@@ -87,6 +88,12 @@ class GaussianMixture(LikelihoodMixture):
     precisions_init : array-like, optional
         Initial inverse covariances, in the shape of `precisions_`. Where their inverses do not
         have in common what `covariance_type` says, EM starts from the nearest that have.
+    fixed : dict, optional
+        Parameters that stay as they are: ``{"means": [0, 2], "covariances": "all", "weights":
+        True}``, with the numbers of components or "all" for each kind. Their values are those of
+        `weights_init`, `means_init` and `precisions_init`, or of the mixture that `warm_start` or
+        `partial_fit` goes on from. Free weights sum to what the fixed ones leave. Criteria count
+        what is free. Covariances with something in common, as of "tied", are all fixed or none.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Controls the random numbers of the starts and of `sample`. The same seed gives the same
         bits.
@@ -179,6 +186,7 @@ class GaussianMixture(LikelihoodMixture):
         weights_init: npt.ArrayLike | None = None,
         means_init: npt.ArrayLike | None = None,
         precisions_init: npt.ArrayLike | None = None,
+        fixed: Mapping[str, Any] | None = None,
         random_state: RandomState = None,
         warm_start: bool = False,
         step_power: float = 0.9,
@@ -199,6 +207,7 @@ class GaussianMixture(LikelihoodMixture):
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
+        self.fixed = fixed
         self.random_state = random_state
         self.warm_start = warm_start
         self.step_power = step_power
@@ -401,10 +410,19 @@ class GaussianMixture(LikelihoodMixture):
         """Fit anew to the first rows; of too few of them, nothing is said yet."""
         return self._fitted(X, sample_weight=sample_weight, is_silent=is_first)[1]
 
-    def _rule(self, attributes: Mapping[str, Any], reg_covar: float | Array) -> em.Maximisation:
+    def _rule(self, attributes: Mapping[str, Any], reg_covar: float | Array) -> em.UpdateRule:
         """Return the rule of a fit with these attributes, for rows that go on from there."""
         prior = priors.again(self.prior, attributes)
-        return em.Maximisation(family(self.covariance_type), reg_covar, prior)
+        return kept_by(
+            em.Maximisation(family(self.covariance_type), reg_covar, prior), fixed_of(self)
+        )
+
+    def _n_parameters(self) -> int:
+        """Count the free parameters of the model."""
+        fixed = fixed_of(self)
+        if fixed is None:
+            return super()._n_parameters()
+        return fixed.n_free(family(self.covariance_type), len(self.means_[0]))
 
     def _beyond(self, *_: Any) -> dict[str, Any]:
         """Return nothing: all that `partial_fit` finds is any mixture's."""

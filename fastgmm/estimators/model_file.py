@@ -14,6 +14,7 @@ from fastgmm.errors import ModelFileError
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of, parameters_of
 from fastgmm.estimators.priors import ConjugatePrior
 from fastgmm.estimators.validation import mixture_arrays
+from fastgmm.estimators.validation.fixed import fixed_of, said
 from fastgmm.storage import archive
 from fastgmm.version import __version__
 
@@ -53,6 +54,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     given = {name: settings.pop(name) for name in ARRAYS if np.ndim(settings.get(name)) > 0}
     if isinstance(settings.get("prior"), ConjugatePrior):
         settings["prior"] = settings["prior"].settings()
+    if settings.get("fixed") is not None:
+        settings["fixed"] = said(fixed_of(model))
     if not isinstance(settings["random_state"], Integral):
         settings["random_state"] = None
     header = {

@@ -16,6 +16,7 @@ from fastgmm.estimators import priors
 from fastgmm.estimators.climb import Prepared
 from fastgmm.estimators.fitted_attributes import is_fitted, parameters_of
 from fastgmm.estimators.validation import inputs, mixture_arrays
+from fastgmm.estimators.validation.fixed import demand_values, fixed_of, said
 from fastgmm.initialisation.auto import regularised_start
 from fastgmm.initialisation.methods import start_from
 from fastgmm.mixture.arrays import Array
@@ -87,6 +88,7 @@ class Start(NamedTuple):
     estimator: Any
     given: Given
     is_warm: bool  # where the last fit ended, whatever is given
+    fixed: em.Fixed | None = None  # what stays as it is there
 
     @property
     def is_drawn(self) -> bool:
@@ -118,6 +120,7 @@ class Start(NamedTuple):
         """Return what a fit follows from, besides the rows: arguments, and where it begins."""
         arguments = self.estimator.get_params(deep=False)
         arguments["prior"] = priors.said(self.estimator.prior)
+        arguments["fixed"] = str(said(self.fixed))
         if not self.is_warm:
             return arguments | {"the start": "of its own"}
         names = ("weights_", "means_", "covariances_")
@@ -135,7 +138,7 @@ class Start(NamedTuple):
             If the rows are fewer than the components, or the last fit was of another shape.
         """
         if prepared.record is not None:
-            return prepared.record.moment(rule)
+            return prepared.record.moment(kept_by(rule, self.fixed))
         if self.is_warm:
             states = [self._last(rule, prepared.rows.source.n_features)]
         elif prepared.sample is None or prepared.rng is None or not self.is_drawn:
@@ -149,6 +152,8 @@ class Start(NamedTuple):
         name = self.estimator.acceleration
         if name is not None and (self.is_ours or name != "auto"):
             states = [replace(state, acceleration=Acceleration(name)) for state in states]
+        if self.fixed is not None:
+            states = [replace(state, rule=kept_by(state.rule, self.fixed)) for state in states]
         return Moment(tuple(states))
 
     def _drawn(
@@ -216,7 +221,15 @@ class Start(NamedTuple):
 def start_of(estimator: Any, n_features: int, may_be_warm: bool = True) -> Start:
     """Return where an estimator's fit begins; what is given for it is checked."""
     is_warm = may_be_warm and estimator.warm_start and is_fitted(vars(estimator))
-    return Start(estimator, checked(estimator, n_features), is_warm)
+    given, fixed = checked(estimator, n_features), fixed_of(estimator)
+    if fixed is not None and not is_warm:
+        demand_values(fixed, dict(zip(fixed._fields, given, strict=True)))
+    return Start(estimator, given, is_warm, fixed)
+
+
+def kept_by(rule: Any, fixed: em.Fixed | None) -> Any:
+    """Return the rule under which what is fixed stays."""
+    return rule if fixed is None else em.FreeMaximisation(rule, fixed)
 
 
 def drawn_together(

@@ -59,6 +59,7 @@ OUR_SETTINGS = {
     "stopping": "change",
     "acceleration": "auto",
     "prior": "auto",
+    "fixed": None,
     "step_power": 0.9,
 }
 

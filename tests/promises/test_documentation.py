@@ -31,6 +31,7 @@ SHOWN = [
     "convergence",
     "regularisation",
     "bayesian",
+    "labels",
 ]
 PAGES = {path.stem: path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

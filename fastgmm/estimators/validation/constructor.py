@@ -41,6 +41,7 @@ GAUSSIAN_MIXTURE: Constraints = EM | {
     "weights_init": ["array-like", None],
     "means_init": ["array-like", None],
     "precisions_init": ["array-like", None],
+    "fixed": [Mapping, None],
     "warm_start": ["boolean"],
     "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
     "verbose": ["verbose"],
@@ -56,7 +57,7 @@ POSITIVE: list[Any] = [Interval(Real, 0.0, None, closed="neither"), None]
 BAYESIAN_GAUSSIAN_MIXTURE: Constraints = {
     name: allowed
     for name, allowed in GAUSSIAN_MIXTURE.items()
-    if name not in ("prior", "weights_init", "means_init", "precisions_init")
+    if name not in ("prior", "weights_init", "means_init", "precisions_init", "fixed")
 } | {
     "covariance_type": [StrOptions(set(CONJUGATE))],
     "weight_concentration_prior_type": [

@@ -88,6 +88,11 @@ class GaussianMixture(LikelihoodMixture):
     precisions_init : array-like, optional
         Initial inverse covariances, in the shape of `precisions_`. Where their inverses do not
         have in common what `covariance_type` says, EM starts from the nearest that have.
+    responsibilities_init : array-like of shape (n_samples, n_components), or a source, optional
+        Responsibilities that the first M-step is taken from, read block by block beside the rows;
+        or the number of a component for each row, (n_samples,). Also the path of a .npy file, and
+        what `fastgmm.open_source` reads. `weights_init`, `means_init` and `precisions_init` take
+        the place of what that finds. A model file does not keep them.
     fixed : dict, optional
         Parameters that stay as they are: ``{"means": [0, 2], "covariances": "all", "weights":
         True}``, with the numbers of components or "all" for each kind. Their values are those of
@@ -186,6 +191,7 @@ class GaussianMixture(LikelihoodMixture):
         weights_init: npt.ArrayLike | None = None,
         means_init: npt.ArrayLike | None = None,
         precisions_init: npt.ArrayLike | None = None,
+        responsibilities_init: Any = None,
         fixed: Mapping[str, Any] | None = None,
         random_state: RandomState = None,
         warm_start: bool = False,
@@ -207,6 +213,7 @@ class GaussianMixture(LikelihoodMixture):
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
+        self.responsibilities_init = responsibilities_init
         self.fixed = fixed
         self.random_state = random_state
         self.warm_start = warm_start
@@ -408,6 +415,11 @@ class GaussianMixture(LikelihoodMixture):
 
     def _begun(self, X: Any, sample_weight: Any, is_first: bool) -> dict[str, Any]:
         """Fit anew to the first rows; of too few of them, nothing is said yet."""
+        if self.responsibilities_init is not None:
+            raise ValueError(
+                "responsibilities_init is for all rows of a fit, and partial_fit begins with those "
+                "that come first; fit these, and go on with partial_fit"
+            )
         return self._fitted(X, sample_weight=sample_weight, is_silent=is_first)[1]
 
     def _rule(self, attributes: Mapping[str, Any], reg_covar: float | Array) -> em.UpdateRule:
@@ -432,7 +444,7 @@ class GaussianMixture(LikelihoodMixture):
         """Write the model to a file that `fastgmm.load` reads.
 
         The file holds arrays and a header, no pickle, and replaces an older file atomically. A
-        `random_state` that is not an integer is not kept.
+        `random_state` that is not an integer and `responsibilities_init` are not kept.
 
         Parameters
         ----------

@@ -54,6 +54,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     given = {name: settings.pop(name) for name in ARRAYS if np.ndim(settings.get(name)) > 0}
     if isinstance(settings.get("prior"), ConjugatePrior):
         settings["prior"] = settings["prior"].settings()
+    if "responsibilities_init" in settings:  # as long as the rows
+        settings["responsibilities_init"] = None
     if settings.get("fixed") is not None:
         settings["fixed"] = said(fixed_of(model))
     if not isinstance(settings["random_state"], Integral):

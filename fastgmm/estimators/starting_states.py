@@ -17,12 +17,18 @@ from fastgmm.estimators.climb import Prepared
 from fastgmm.estimators.fitted_attributes import is_fitted, parameters_of
 from fastgmm.estimators.validation import inputs, mixture_arrays
 from fastgmm.estimators.validation.fixed import demand_values, fixed_of, said
+from fastgmm.estimators.validation.responsibilities import (
+    responsibilities_of,
+    responsibilities_said,
+)
 from fastgmm.initialisation.auto import regularised_start
 from fastgmm.initialisation.methods import start_from
+from fastgmm.initialisation.responsibilities import maximised
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.prior import Prior, common_covariance
 from fastgmm.passes.subsample import Sample
+from fastgmm.sources import Source
 from fastgmm.storage.checkpoint import Moment
 
 
@@ -93,7 +99,8 @@ class Start(NamedTuple):
     @property
     def is_drawn(self) -> bool:
         """Whether starts are drawn, in which what is given may take its place."""
-        return not (self.is_warm or self.given.is_complete)
+        has_responsibilities = self.estimator.responsibilities_init is not None
+        return not (self.is_warm or self.given.is_complete or has_responsibilities)
 
     @property
     def is_ours(self) -> bool:
@@ -121,6 +128,7 @@ class Start(NamedTuple):
         arguments = self.estimator.get_params(deep=False)
         arguments["prior"] = priors.said(self.estimator.prior)
         arguments["fixed"] = str(said(self.fixed))
+        arguments["responsibilities_init"] = responsibilities_said(arguments)
         if not self.is_warm:
             return arguments | {"the start": "of its own"}
         names = ("weights_", "means_", "covariances_")
@@ -142,7 +150,7 @@ class Start(NamedTuple):
         if self.is_warm:
             states = [self._last(rule, prepared.rows.source.n_features)]
         elif prepared.sample is None or prepared.rng is None or not self.is_drawn:
-            given = self.given.alone(rule.family)
+            given = self._given(rule, prepared.rows.source)
             if self.strengths is not None:
                 rule = drawn_together(rule, given, self.strengths)
             states = [em.State(rule, given)]
@@ -155,6 +163,16 @@ class Start(NamedTuple):
         if self.fixed is not None:
             states = [replace(state, rule=kept_by(state.rule, self.fixed)) for state in states]
         return Moment(tuple(states))
+
+    def _given(self, rule: em.Maximisation, source: Source) -> Parameters:
+        """Return what the user gives, by an M-step of responsibilities where these are given."""
+        responsibilities = self.estimator.responsibilities_init
+        if responsibilities is None or self.given.is_complete:
+            return self.given.alone(rule.family)
+        n_components = self.estimator.n_components
+        given = responsibilities_of(responsibilities, source, n_components)
+        start = maximised(source, given, n_components, rule)
+        return self.given.instead_of(start, rule.family)
 
     def _drawn(
         self, rule: em.Maximisation, sample: Sample, rng: np.random.Generator

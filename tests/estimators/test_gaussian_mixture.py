@@ -59,6 +59,7 @@ OUR_SETTINGS = {
     "stopping": "change",
     "acceleration": "auto",
     "prior": "auto",
+    "responsibilities_init": None,
     "fixed": None,
     "step_power": 0.9,
 }

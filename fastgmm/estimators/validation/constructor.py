@@ -41,6 +41,7 @@ GAUSSIAN_MIXTURE: Constraints = EM | {
     "weights_init": ["array-like", None],
     "means_init": ["array-like", None],
     "precisions_init": ["array-like", None],
+    "responsibilities_init": [object],
     "fixed": [Mapping, None],
     "warm_start": ["boolean"],
     "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
@@ -54,10 +55,16 @@ CONJUGATE = [
     if each.constraint is None or each.name in ("EII", "EEI")  # whose precision all share
 ]
 POSITIVE: list[Any] = [Interval(Real, 0.0, None, closed="neither"), None]
+OF_LIKELIHOOD = (
+    "prior",
+    "weights_init",
+    "means_init",
+    "precisions_init",
+    "responsibilities_init",
+    "fixed",
+)
 BAYESIAN_GAUSSIAN_MIXTURE: Constraints = {
-    name: allowed
-    for name, allowed in GAUSSIAN_MIXTURE.items()
-    if name not in ("prior", "weights_init", "means_init", "precisions_init", "fixed")
+    name: allowed for name, allowed in GAUSSIAN_MIXTURE.items() if name not in OF_LIKELIHOOD
 } | {
     "covariance_type": [StrOptions(set(CONJUGATE))],
     "weight_concentration_prior_type": [

@@ -107,7 +107,7 @@ def _norm(vector: Array) -> float:
 
 
 def coordinates(parameters: Parameters) -> Array:
-    """Return a mixture as a vector (p,): log shares, means, and factors of the precisions.
+    """Return a mixture as a vector (p,): log shares, means, factors of the precisions, and others.
 
     Of a factor the logarithm of the diagonal counts. A component of weight 0 is left out: it has no
     logarithm, and EM does not move it.
@@ -117,7 +117,8 @@ def coordinates(parameters: Parameters) -> Array:
     factors = parameters.precisions_cholesky[structure.places(alive)]
     logs = np.log(structure.diagonal(factors))
     parts = np.log(parameters.shares[alive]), parameters.means[alive], logs
-    return np.concatenate([*map(np.ravel, parts), structure.above(factors).ravel()])
+    above = structure.above(factors).ravel()
+    return np.concatenate([*map(np.ravel, parts), above, parameters.free])
 
 
 def metric(parameters: Parameters) -> Array:
@@ -135,10 +136,10 @@ def metric(parameters: Parameters) -> Array:
     logs = np.broadcast_to(np.sqrt(2.0 * shares * n_each)[..., None], deviations.shape)
     parts = np.sqrt(weights), means, logs
     if structure.is_axis_parallel:
-        return np.concatenate([*map(np.ravel, parts)])
+        return np.concatenate([*map(np.ravel, parts), parameters.free_metric])
     variances = structure.diagonal(parameters.covariances[places])
     above = np.sqrt(shares[..., None] * variances)[..., upper_triangle(n_features, 1)[0]]
-    return np.concatenate([*map(np.ravel, parts), above.ravel()])
+    return np.concatenate([*map(np.ravel, parts), above.ravel(), parameters.free_metric])
 
 
 def moved(parameters: Parameters, step: Array) -> Parameters | None:
@@ -153,8 +154,10 @@ def moved(parameters: Parameters, step: Array) -> Parameters | None:
     deviations = structure.diagonal(moving)
     n_alive, n_means = int(alive.sum()), parameters.means[alive].size
     ends = np.cumsum([n_alive, n_means, deviations.size])
-    log_weights, means, logs, above = np.split(step, ends)
-    change = max(np.max(np.abs(log_weights)), np.max(np.abs(logs)))
+    log_weights, means, logs, rest = np.split(step, ends)
+    n_above = len(rest) - len(parameters.free)
+    above, free = rest[:n_above], rest[n_above:]
+    change = max(np.max(np.abs(each), initial=0.0) for each in (log_weights, logs, free))
     if not np.isfinite(change):
         return None
     part = min(1.0, LARGEST_CHANGE / change) if change > 0.0 else 1.0
@@ -172,4 +175,4 @@ def moved(parameters: Parameters, step: Array) -> Parameters | None:
         found = Parameters.from_precisions(structure, weights, all_means, precisions)
     except DegenerateCovarianceError:
         return None
-    return found if np.all(np.isfinite(all_means)) else None
+    return parameters.freed(found, part * free) if np.all(np.isfinite(all_means)) else None

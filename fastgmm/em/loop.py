@@ -71,6 +71,8 @@ def step(state: State, statistics: SufficientStatistics, stopping: Stopping) -> 
     objective = statistics.mean_log_likelihood + log_prior
     if state.trial is not None and not state.trace[-1] <= objective < math.inf:
         return _without_trial(state, stopping)
+    if _dared_too_much(state, objective, stopping):
+        return _safer(state, stopping)
     if not math.isfinite(objective):
         return _degenerate(state, _overflow(objective, len(state.trace) + 1))
     trace = (*state.trace, objective)
@@ -116,6 +118,25 @@ def _admitted(trial: Parameters | None, found: State) -> Parameters | None:
         return None if trial is None else found.rule.admitted(trial, found.parameters)
     except DegenerateCovarianceError:
         return None
+
+
+def _dared_too_much(state: State, objective: float, stopping: Stopping) -> bool:
+    """Whether an update that EM alone would not make has lowered the objective."""
+    dares = state.trial is None and state.parameters.safer is not None and bool(state.trace)
+    return dares and not objective >= state.trace[-1] - stopping.tolerance
+
+
+def _safer(state: State, stopping: Stopping) -> State:
+    """Go on from what EM alone would have kept."""
+    trace = (*state.trace, state.trace[-1])
+    out = len(trace) >= stopping.max_passes
+    return replace(
+        state,
+        parameters=state.parameters.safer or state.parameters,
+        trace=trace,
+        outcome=Outcome.OUT_OF_PASSES if out else Outcome.RUNNING,
+        start=len(trace),
+    )
 
 
 def _without_trial(state: State, stopping: Stopping) -> State:

@@ -45,4 +45,5 @@ def faded(
         log_likelihood=arriving.log_likelihood,
         n_rows=past.n_rows + arriving.n_rows,
         row_weight=total,
+        extra=None if past.extra is None else old * past.extra + new * arriving.extra,
     )

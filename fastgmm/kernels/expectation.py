@@ -5,7 +5,7 @@ from numba import get_num_threads, prange
 from fastgmm.kernels.jit import chosen_by_type, inline, kernel, parallel, view
 from fastgmm.kernels.simd.vecmath import exp_of_normal, log
 from fastgmm.kernels.simd.vectors import fma, load, splat, store, total, where_less
-from fastgmm.kernels.structures.dispatch import add_moments, log_densities
+from fastgmm.kernels.structures.dispatch import add_moments, log_densities, n_densities
 from fastgmm.kernels.tiles import (
     TILE,
     hide_unweighted,
@@ -61,6 +61,9 @@ def normalise(n_components, densities, weights, alike):
     return log_likelihood
 
 
+SPARE = {}  # by type of factors, arrays of pairs that its kernel needs besides the densities
+
+
 def new_workspaces(count, rows, factors):
     """Make workspaces for some threads: arrays (count, size), all zeros.
 
@@ -68,7 +71,9 @@ def new_workspaces(count, rows, factors):
     each made its own, the pages that the system hands out and takes back cost 80 microseconds a
     slice, twice what its rows took at d = 2.
     """
-    return new_tiles(count, 3 * rows.shape[1] + factors.log_scale.size + 33, rows)
+    n_components = n_densities(factors)
+    spare = SPARE.get(type(factors), 0) * n_components
+    return new_tiles(count, 3 * rows.shape[1] + n_components + 33 + spare, rows)
 
 
 @view

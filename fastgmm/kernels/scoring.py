@@ -14,7 +14,7 @@ from fastgmm.kernels.expectation import divide, new_workspaces
 from fastgmm.kernels.jit import chosen_by_type, inline, kernel, parallel, subroutine
 from fastgmm.kernels.simd.vecmath import exp, log
 from fastgmm.kernels.simd.vectors import load, splat, store, where_less
-from fastgmm.kernels.structures.dispatch import log_densities
+from fastgmm.kernels.structures.dispatch import log_densities, n_densities
 from fastgmm.kernels.tiles import TILE, load_tile
 from fastgmm.kernels.work_queue import new_queue, take_next
 
@@ -127,7 +127,7 @@ def _write(n_components, densities, tile, begin, live, out):
 @kernel
 def score_slice(rows, start, stop, factors, workspace, out):
     """Score rows[start:stop], tile by tile."""
-    n_components, n_features = factors.log_scale.size, rows.shape[1]
+    n_components, n_features = n_densities(factors), rows.shape[1]
     tile, scratch, densities, _ = divide(workspace, n_features, n_components)
     for begin in range(start, stop, TILE):
         live = min(TILE, stop - begin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fastgmm.mixture.heavy_tails import Tailed
 from fastgmm.mixture.parameters import Parameters
 
 
@@ -12,4 +13,7 @@ def marginal(parameters: Parameters, features: Sequence[int]) -> Parameters:
     structure, means = parameters.structure, parameters.means[:, list(features)]
     covariances = structure.of_features(parameters.covariances, list(features))
     matrices = structure.matrices(covariances, *means.shape)
-    return Parameters.from_covariances("full", parameters.weights, means, matrices)
+    found = Parameters.from_covariances("full", parameters.weights, means, matrices)
+    if isinstance(parameters, Tailed):  # of a t-distribution, with the same degrees of freedom
+        return Tailed.of(found, parameters.degrees_of_freedom)
+    return found

@@ -109,6 +109,25 @@ class Parameters:
         """What an extrapolation of EM moves in the place of the weights, (K,) of sum 1."""
         return self.weights
 
+    @property
+    def free(self) -> Array:
+        """What an extrapolation of EM moves besides shares, means and covariances, (p,)."""
+        return read_only([])
+
+    @property
+    def free_metric(self) -> Array:
+        """What a unit of each of these weighs in a norm, (p,)."""
+        return read_only([])
+
+    def freed(self, found: Parameters, step: Array) -> Parameters:
+        """Return a mixture of this kind, with what is free of this one moved by a step."""
+        return found
+
+    @property
+    def safer(self) -> Parameters | None:
+        """What EM alone would keep, where an update dared more."""
+        return None
+
     @cached_property
     def log_weights(self) -> Array:
         """What is added to the log density of each component, (K,); -inf for a weight of 0."""

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.heavy_tails import Tailed
+from fastgmm.mixture.noise import WithNoise
 from fastgmm.mixture.parameters import Parameters
 
 
@@ -49,7 +51,8 @@ def _sample(
     parameters: Parameters, n_samples: int, random_state: np.random.RandomState
 ) -> tuple[Array, npt.NDArray[np.int64]]:
     # weights that were rounded to float32 may sum to more than multinomial() takes
-    weights = parameters.weights / max(1.0, parameters.weights.sum())
+    weights = parameters.shares if isinstance(parameters, WithNoise) else parameters.weights
+    weights = weights / max(1.0, weights.sum())
     counts = random_state.multinomial(n_samples, weights)
     rows = np.vstack([_draw(parameters, k, count, random_state) for k, count in enumerate(counts)])
     return rows, np.repeat(np.arange(parameters.n_components, dtype=np.int64), counts)
@@ -57,4 +60,9 @@ def _sample(
 
 def _draw(parameters: Parameters, k: int, count: int, random_state: np.random.RandomState) -> Array:
     covariance = parameters.covariances[parameters.structure.places(k)]
-    return parameters.structure.draw(parameters.means[k], covariance, count, random_state)
+    rows = parameters.structure.draw(parameters.means[k], covariance, count, random_state)
+    if not isinstance(parameters, Tailed) or parameters.is_normal[k]:
+        return rows
+    degrees = parameters.degrees_of_freedom[k]
+    far = np.sqrt(degrees / random_state.chisquare(degrees, count))
+    return np.asarray(parameters.means[k] + (rows - parameters.means[k]) * far[:, None])

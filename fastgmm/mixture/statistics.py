@@ -36,12 +36,15 @@ class SufficientStatistics:
     row_weight: float  # summed weights of the rows
     origin: Array  # (K, d)
     structure: Structure  # or its name
+    extra: Array | None = None  # further sums: of heavy tails (K, 3), of noise (1,)
 
     def __post_init__(self) -> None:
         """Make the arrays float64 and read-only."""
         object.__setattr__(self, "structure", STRUCTURES[self.structure])
         for name in ("weight", "first", "second", "origin"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
+        if self.extra is not None:
+            object.__setattr__(self, "extra", read_only(self.extra))
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         """Rebuild through the constructor: NumPy forgets on the way that arrays are read-only."""
@@ -90,6 +93,7 @@ class SufficientStatistics:
             log_likelihood=self.log_likelihood + other.log_likelihood,
             n_rows=self.n_rows + other.n_rows,
             row_weight=self.row_weight + other.row_weight,
+            extra=None if self.extra is None else self.extra + other.extra,
         )
 
     def rebased(self, origin: npt.ArrayLike) -> SufficientStatistics:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fastgmm.kernels.block_sizes import block_rows
 from fastgmm.kernels.expectation import expectation, expectation_serial
 from fastgmm.kernels.pruned import choose as choose_factors
+from fastgmm.mixture.heavy_tails import Tailed
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.passes.model import Model, calls, model, twin, weight_of
@@ -61,11 +62,17 @@ def _distinct(candidates: Sequence[Parameters]) -> tuple[list[int], list[Paramet
     Of one component, all families of a structure have the same covariance.
     """
     distinct: list[Parameters] = []
-    alike: dict[tuple[str, bytes, bytes], list[int]] = {}
+    alike: dict[tuple[str, bytes, bytes, bytes], list[int]] = {}
     places = []
     for each in candidates:
         others = alike.setdefault(
-            (each.structure, each.log_weights.tobytes(), each.means.tobytes()), []
+            (
+                each.structure,
+                each.log_weights.tobytes(),
+                each.means.tobytes(),
+                _beyond(each).tobytes(),
+            ),
+            [],
         )
         factors = each.precisions_cholesky
         same = (
@@ -81,6 +88,11 @@ def _distinct(candidates: Sequence[Parameters]) -> tuple[list[int], list[Paramet
     return places, distinct
 
 
+def _beyond(parameters: Parameters) -> npt.NDArray[np.float64]:
+    """Return what a mixture is besides normal components."""
+    return parameters.inverses if isinstance(parameters, Tailed) else parameters.free
+
+
 def without_cancellation(models: Sequence[Model], found: Summary) -> list[Model]:
     """Return the models, those whose sums have lost too many digits with moments about the means.
 
@@ -88,7 +100,7 @@ def without_cancellation(models: Sequence[Model], found: Summary) -> list[Model]
     clusters.
     """
     return [
-        each.about_means() if each.structure.cancels(moments, each.factors) else each
+        each.about_means() if each.cancels(moments) else each
         for each, moments in zip(models, found.moments, strict=True)
     ]
 
@@ -114,7 +126,7 @@ def named(
 ) -> SufficientStatistics:
     """Give the sums of a candidate their names."""
     n_features = parameters.n_features
-    weight, first, second = each.structure.unpack(moments, each.factors, n_features)
+    weight, first, second, extra = each.unpack(moments, n_features)
     return SufficientStatistics(
         weight=weight,
         first=first,
@@ -124,6 +136,7 @@ def named(
         row_weight=row_weight,
         origin=parameters.means,
         structure=parameters.structure,
+        extra=extra,
     )
 
 
@@ -151,7 +164,7 @@ def add(a: Summary, b: Summary) -> Summary:
 
 def _expectation(each: Model, block: Block, prune: bool) -> tuple[npt.NDArray[np.float64], float]:
     """Sum the slices of a block in order, one call after another."""
-    moments, log_likelihood = np.zeros(each.structure.n_moments(each.factors)), 0.0
+    moments, log_likelihood = np.zeros(each.n_sums), 0.0
     for call in calls(each.plan, len(block.rows)):
         rows = block.rows[call]
         given = UNWEIGHTED if block.weights is None else block.weights[call]

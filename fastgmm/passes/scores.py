@@ -20,6 +20,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes.model import Model, calls, model, short_blocks, twin, weight_of
 from fastgmm.sources import Block, Source
 
+NOISE = -1  # the label of rows of noise, whose probabilities are in the last column
 CACHED_ROWS = 2048  # of responsibilities: 320 kB of 20 components
 
 
@@ -40,12 +41,16 @@ def _score(each: Model, block: Block, out: npt.NDArray[Any] | Columns) -> None:
         run = twin(each.plan, len(rows), scoring.score, scoring.score_serial)
         its = out._replace(first=call.start) if isinstance(out, Columns) else out[call]
         run(rows, each.factors, each.plan.slice_rows(len(rows)), its)
+    if each.has_noise:
+        labels = out.labels if isinstance(out, Columns) else out
+        if labels.dtype == np.int64:
+            labels[labels == len(each.factors.log_scale)] = NOISE
 
 
 def _shape(kind: str, n_rows: int, each: Model, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Make room for the scores of ``n_rows``."""
     if kind == "responsibilities":
-        return np.empty((n_rows, len(each.factors.log_scale)), dtype)
+        return np.empty((n_rows, each.n_densities), dtype)
     return np.empty(n_rows, np.int64 if kind == "labels" else dtype)
 
 
@@ -66,7 +71,7 @@ def each_block(
     scores : ndarray of shape (rows of the block,) or (rows of the block, K)
     """
     scorer = model(parameters, source.dtype)
-    most = pieces(parameters.n_components if kind == "responsibilities" else 1)
+    most = pieces(scorer.n_densities if kind == "responsibilities" else 1)
     with closing(short_blocks(source, most)) as walk:
         for block in walk:
             yield block, scored(kind, scorer, block)
@@ -76,7 +81,8 @@ def each_block_by_columns(
     source: Source, parameters: Parameters
 ) -> Iterator[tuple[Block, Columns]]:
     """Find labels and responsibilities block after block, each component's in a column."""
-    scorer, n_components = model(parameters, source.dtype), parameters.n_components
+    scorer = model(parameters, source.dtype)
+    n_components = scorer.n_densities
     with closing(short_blocks(source, pieces(n_components))) as walk:
         for block in walk:
             n_rows = len(block.rows)
@@ -139,7 +145,7 @@ def _totals(models: Sequence[Model], block: Block) -> list[Totals]:
     for each in models:
         densities = scored("log_likelihoods", each, block)
         certainties = np.empty(len(block.rows), block.rows.dtype)
-        counts = None if block.weights is None else np.zeros(len(each.factors.log_scale))
+        counts = None if block.weights is None else np.zeros(each.n_densities)
         for piece, responsibilities in _responsible(each, block):
             certainties[piece.start : piece.start + len(piece.rows)] = _largest(responsibilities)
             if counts is not None:
@@ -154,7 +160,7 @@ def _responsible(each: Model, block: Block) -> Iterator[tuple[Block, npt.NDArray
 
     The start of a piece is its place in the block.
     """
-    n_components, n_rows = len(each.factors.log_scale), len(block.rows)
+    n_components, n_rows = each.n_densities, len(block.rows)
     n_piece = min(pieces(n_components), n_rows)
     room = np.empty((n_piece, n_components), block.rows.dtype)  # new pages cost 2 ms
     for start in range(0, n_rows, max(n_piece, 1)):
@@ -198,11 +204,12 @@ def _add_totals(a: Sequence[Totals], b: Sequence[Totals]) -> list[Totals]:
 def own_rows(source: Source, parameters: Parameters) -> Array:
     """Count the rows of positive weight by component, each by its responsibilities alone, (K,)."""
     scorer = model(parameters, source.dtype)
-    return source.fold(partial(_own_rows, scorer), operator.add, block_rows(source.n_features))
+    found = source.fold(partial(_own_rows, scorer), operator.add, block_rows(source.n_features))
+    return found[: parameters.n_components]
 
 
 def _own_rows(scorer: Model, block: Block) -> Array:
-    found = np.zeros(len(scorer.factors.log_scale))
+    found = np.zeros(scorer.n_densities)
     for piece, responsibilities in _responsible(scorer, block):
         found += _counted(responsibilities, piece)
     return found

@@ -1,7 +1,8 @@
 """Gaussian mixtures with scikit-learn's API: fast, and for data larger than memory.
 
 `GaussianMixture` is the estimator, `ConjugatePrior` a prior for it; `BayesianGaussianMixture` finds
-a posterior, and how many components the rows ask for; `load` reads a saved model.
+a posterior, and how many components the rows ask for; `StudentTMixture` has components with heavy
+tails, which outliers do not move; `load` reads a saved model.
 `open_source` selects columns and weights of data. `select` chooses the number of components,
 `AutoGaussianMixture` does so in a pipeline. `plot` draws.
 """
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         BayesianGaussianMixture,
         ConjugatePrior,
         GaussianMixture,
+        StudentTMixture,
         load,
     )
     from fastgmm.selection import AutoGaussianMixture, select
@@ -48,6 +50,7 @@ __all__ = [
     "MissingDependencyError",
     "ModelFileError",
     "SourceChangedError",
+    "StudentTMixture",
     "WeightsWarning",
     "__version__",
     "load",
@@ -63,6 +66,7 @@ ROOMS = {
     "BayesianGaussianMixture": "fastgmm.estimators",
     "ConjugatePrior": "fastgmm.estimators",
     "GaussianMixture": "fastgmm.estimators",
+    "StudentTMixture": "fastgmm.estimators",
     "load": "fastgmm.estimators",
     "open_source": "fastgmm.sources",
     "plot": "fastgmm.plot",

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from fastgmm import em
 from fastgmm.cli import inputs, options, output, tables
 from fastgmm.cli.progress import fitted
-from fastgmm.covariance import family
 from fastgmm.errors import DataError, suggestion
 from fastgmm.estimators import criteria
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
+from fastgmm.estimators.student_mixture import StudentTMixture
 from fastgmm.sources import Source
 
 DEFAULT = GaussianMixture().get_params()
@@ -88,18 +89,49 @@ class Bayesian:
     ] = None
 
 
+@dataclass(frozen=True)
+class HeavyTails:
+    """What `StudentTMixture` is told besides."""
+
+    student_t: Annotated[
+        bool,
+        typer.Option("--student-t", help="Student's t-distributions, which outliers do not move."),
+    ] = False
+    degrees_of_freedom: Annotated[
+        str | None,
+        typer.Option(
+            metavar="V",
+            help="With --student-t: each, shared, or a number from 1 on, which stays.",
+            show_default="each",
+        ),
+    ] = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of the estimator."""
+        given = self.degrees_of_freedom
+        if given is None or given in (em.EACH, em.SHARED):
+            return {} if given is None else {"degrees_of_freedom": given}
+        try:
+            return {"degrees_of_freedom": float(given)}
+        except ValueError:
+            raise DataError(
+                f"--degrees-of-freedom {given!r} is neither each, shared nor a number"
+            ) from None
+
+
 def fit(
     data: options.Data,
     n_components: Components,
     settings: Settings,
     bayesian: Bayesian,
+    tails: HeavyTails,
     reading: options.WeightedReading,
     written: options.Written,
 ) -> None:
     """Fit a mixture to the rows of a file, and show its components."""
     if written.output_path is not None:
         output.check(written.output_path, [".npz"], read=data)
-    model = _model(n_components, settings, bayesian)
+    model = _model(n_components, settings, bayesian, tails)
     source = inputs.rows(data, reading)
     doing = "starting, compiling if it is the first time"
     seconds = fitted(model, source, written.checkpoint, doing)
@@ -110,14 +142,20 @@ def fit(
         print(f" model written to {written.output_path}")
 
 
-def _model(n_components: int, settings: Settings, bayesian: Bayesian) -> Any:
+def _model(n_components: int, settings: Settings, bayesian: Bayesian, tails: HeavyTails) -> Any:
     """Return the estimator that the options describe."""
     acceleration = None if settings.acceleration == "none" else settings.acceleration
     parameters = settings.parameters() | {"acceleration": acceleration}
+    if tails.degrees_of_freedom is not None and not tails.student_t:
+        raise DataError("--degrees-of-freedom is of --student-t; add that, or leave it out")
+    if tails.student_t and bayesian.bayesian:
+        raise DataError("--student-t and --bayesian are two kinds of mixtures; leave one out")
     if not bayesian.bayesian:
         for name in ("concentration", "dirichlet"):
             if getattr(bayesian, name) is not None:
                 raise DataError(f"--{name} is of --bayesian; add that, or leave --{name} out")
+        if tails.student_t:
+            return StudentTMixture(n_components, **parameters, **tails.parameters())
         return GaussianMixture(n_components, **parameters)
     if parameters.pop("prior") != Settings.prior:
         raise DataError(
@@ -146,13 +184,16 @@ def _figures(model: Mixture, source: Source) -> dict[str, str]:
             "passes": tables.n_passes(model),
             **tables.of_posterior(model),
         }
-    return _criteria(model, source)
+    found = _criteria(model, source)
+    if isinstance(model, StudentTMixture):
+        found["degrees of freedom"] = ", ".join(f"{v:.3g}" for v in model.degrees_of_freedom_[:8])
+    return found
 
 
-def _criteria(model: Mixture, source: Source) -> dict[str, str]:
+def _criteria(model: GaussianMixture, source: Source) -> dict[str, str]:
     """Score the final parameters on the rows of the fit, which takes one more pass."""
     totals = criteria.totals_of(source, inputs.parameters(model))
-    n_parameters = family(model.covariance_type).n_parameters(*model.means_.shape)
+    n_parameters = model._n_parameters()
     return {
         "rows": f"{totals.n_rows:,}",
         "passes": tables.n_passes(model),

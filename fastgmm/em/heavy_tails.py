@@ -118,12 +118,14 @@ class HeavyTails:
         if self.prior is not None:
             return np.ones(())
         if self.family.name[0] == "V":
-            return np.where((rows > 0.0) & (weight > 0.0), weight / np.where(rows > 0.0, rows, 1.0), 1.0)
+            return np.where(
+                (rows > 0.0) & (weight > 0.0), weight / np.where(rows > 0.0, rows, 1.0), 1.0
+            )
         held = rows > 0.0
         if np.any(held & previous.is_normal) or not held.any():
             return np.ones(())
         degrees = previous.degrees_of_freedom[held]
-        return np.asarray((degrees @ weight[held]) / (degrees @ rows[held]))
+        return np.asarray((degrees * weight[held]).sum() / (degrees * rows[held]).sum())
 
     def remembered(self, parameters: Parameters, row_weight: float) -> SufficientStatistics:
         """Return statistics of this weight whose estimate is these parameters.
@@ -163,31 +165,21 @@ class _Tails:
     weight: Array  # (K,) summed r u
     lengths: Array  # (K,) summed r log(1 + D / v); of a normal component r D
     squares: Array  # (K,) summed r (v / (v + D))^2; of a normal component r D^2
-    shrinkage: Array  # (K,) scale of u
+    scaled: Array  # (K,) summed r u, over the scale of u
+    log_scales: Array  # (K,) summed r, times the logarithm of that scale
 
     @classmethod
     def of(cls, statistics: SufficientStatistics, previous: Tailed, shrinkage: Array) -> _Tails:
         assert statistics.extra is not None
         rows, lengths, squares = statistics.extra.T
         degrees, weight = previous.degrees_of_freedom, statistics.weight
-        return cls(
-            degrees,
-            previous.n_features,
-            rows,
-            weight,
-            lengths,
-            squares,
-            np.broadcast_to(shrinkage, rows.shape),
-        )
+        scaled, log_scales = weight / shrinkage, rows * np.log(shrinkage)
+        return cls(degrees, previous.n_features, rows, weight, lengths, squares, scaled, log_scales)
 
     def pooled(self) -> _Tails:
         """Return what all components say together, whose degrees of freedom are the same."""
-        total = {name: np.array([getattr(self, name).sum()]) for name in _SUMMED}
-        # the scale of u that makes the sum of all what each component has by its own
-        part = np.divide(self.rows, self.rows.sum())
-        common = np.array([float(np.exp(part @ np.log(self.shrinkage)))])
-        total["weight"] = np.array([float((self.weight / self.shrinkage).sum())]) * common
-        return replace(self, degrees=self.degrees[:1], shrinkage=common, **total)
+        sums = self.rows, self.weight, self.lengths, self.squares, self.scaled, self.log_scales
+        return _Tails(self.degrees[:1], self.n_features, *(np.array([e.sum()]) for e in sums))
 
     def expected(self) -> Array:
         """Return degrees of freedom of highest expected likelihood: EM's."""
@@ -195,8 +187,7 @@ class _Tails:
         finite = np.isfinite(v)
         half = 0.5 * (np.where(finite, v, 1.0) + d)
         logs = np.log1p(d / v) - self.lengths / self.rows + digamma(half) - np.log(half)
-        scaled = self.weight / self.rows / self.shrinkage
-        found = _root(scaled - 1.0 - logs + np.log(self.shrinkage))
+        found = _root(self.scaled / self.rows - 1.0 - logs + self.log_scales / self.rows)
         return np.where(finite, _kept_within(found), np.inf)
 
     def likeliest(self) -> Array:
@@ -233,16 +224,16 @@ class _Tails:
         return np.where(inverse > 1.0 / MOST, np.maximum(1.0 / inverse, NEAREST), np.inf)
 
 
-_SUMMED = ("rows", "weight", "lengths", "squares")
-
-
 def _kept_within(degrees: Array) -> Array:
     return np.where(degrees > MOST, np.inf, np.maximum(degrees, LEAST))
 
 
 def _root(excess: Array) -> Array:
     """Return the v at which log(v / 2) - digamma(v / 2) is this, by halving an interval."""
-    low, high = np.full(excess.shape, np.log(0.5 * LEAST)), np.full(excess.shape, np.log(2.0 * MOST))
+    low, high = (
+        np.full(excess.shape, np.log(0.5 * LEAST)),
+        np.full(excess.shape, np.log(2.0 * MOST)),
+    )
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
         half = 0.5 * np.exp(middle)

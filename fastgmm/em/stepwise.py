@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from fastgmm.mixture.statistics import SufficientStatistics
+from fastgmm.mixture.statistics import SufficientStatistics, added
 
 
 def retained(before: float, arriving: float, power: float) -> float:
@@ -45,5 +45,5 @@ def faded(
         log_likelihood=arriving.log_likelihood,
         n_rows=past.n_rows + arriving.n_rows,
         row_weight=total,
-        extra=None if past.extra is None else old * past.extra + new * arriving.extra,
+        extra=added(past.extra, arriving.extra, old, new),
     )

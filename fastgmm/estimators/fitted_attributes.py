@@ -12,10 +12,13 @@ from fastgmm import em
 from fastgmm.covariance import family
 from fastgmm.errors import DataError
 from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.heavy_tails import Tailed, covariances_of
+from fastgmm.mixture.noise import WithNoise
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.posterior import Hyperparameters, Posterior, held
 
 POSTERIOR = ("weight_concentration_", "mean_precision_", "degrees_of_freedom_")
+LARGEST_LOG = 709.0  # of a number that float64 can hold
 HELD = 0.5  # rows, from which on a component is active
 ARRAYS = ("weights", "means", "covariances", "precisions_cholesky")
 FITTED = (
@@ -52,10 +55,27 @@ def attributes_of(
     with np.errstate(over="ignore"):
         attributes["precisions_"] = rounded.precisions.astype(dtype)
     _refuse_overflow(attributes, dtype)
+    if isinstance(parameters, Tailed):
+        found = attributes_of_tails(rounded, parameters.degrees_of_freedom)
+        attributes |= found | {
+            name: found[name].astype(dtype) for name in ("scales_", "covariances_")
+        }
+    if isinstance(parameters, WithNoise):
+        attributes["noise_weight_"] = parameters.noise_weight
+        attributes["noise_volume_"] = math.exp(min(parameters.log_volume, LARGEST_LOG))
     attributes["n_features_in_"] = parameters.n_features
     if names is not None:
         attributes["feature_names_in_"] = np.asarray(names, dtype=object)
     return attributes
+
+
+def attributes_of_tails(mixture: Parameters, degrees_of_freedom: Array) -> dict[str, Any]:
+    """Return what describes t-distributions besides: their scales, and what these are not."""
+    return {
+        "scales_": np.array(mixture.covariances),
+        "degrees_of_freedom_": np.array(degrees_of_freedom, np.float64),
+        "covariances_": covariances_of(mixture, degrees_of_freedom),
+    }
 
 
 def _refuse_overflow(attributes: Mapping[str, Any], dtype: np.dtype[Any]) -> None:
@@ -103,6 +123,11 @@ def parameters_of(attributes: Mapping[str, Any], covariance_type: str) -> Parame
     Either of `covariances_` and `precisions_cholesky_` may be missing. Shapes are checked, since
     compiled loops would read past the end of an array that is too short.
     """
+    if "scales_" in attributes:
+        normal = {name: value for name, value in attributes.items() if name != "scales_"}
+        mixture = parameters_of(normal | {"covariances_": attributes["scales_"]}, covariance_type)
+        degrees = _attribute(attributes, "degrees_of_freedom_", (mixture.n_components,))
+        return Tailed.of(mixture, degrees)
     structure = family(covariance_type).structure
     means = np.asarray(attributes["means_"], dtype=np.float64)
     if means.ndim != 2:

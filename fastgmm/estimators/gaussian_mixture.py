@@ -19,9 +19,9 @@ from fastgmm.estimators.base import LikelihoodMixture
 from fastgmm.estimators.callbacks import Verbose
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.fit_guards import fitted_once
-from fastgmm.estimators.fitted_attributes import attributes_of, history_of, parameters_of
+from fastgmm.estimators.fitted_attributes import attributes_of, history_of
 from fastgmm.estimators.priors import ConjugatePrior, fixed_prior
-from fastgmm.estimators.starting_states import Start, kept_by, start_of
+from fastgmm.estimators.starting_states import Around, Start, kept_by, start_of
 from fastgmm.estimators.validation import constructor, inputs, memory, mixture_arrays
 from fastgmm.estimators.validation.fixed import fixed_of
 from fastgmm.estimators.validation.random_state import RandomState
@@ -353,7 +353,7 @@ class GaussianMixture(LikelihoodMixture):
         """
         with fitted_once(self):
             source, attributes = self._fitted(X, y, sample_weight, checkpoint)
-        labels = passes.labels(source, parameters_of(attributes, self.covariance_type))
+        labels = passes.labels(source, self._known(attributes))
         self._publish(attributes)
         return labels
 
@@ -484,7 +484,12 @@ class GaussianMixture(LikelihoodMixture):
         known, added = family(self.covariance_type), prepared.reg_covar
         prior = fixed_prior(self.prior, known, self.n_components, prepared.sample, added)
         rule = em.Maximisation(known, added, prior)
+        start = start._replace(around=self._around(prepared))
         moment = start.moment(rule, prepared)
         stopping = em.Stopping(self.tol, self.max_iter, self.stopping)
         verbose = Verbose(self.verbose, self.verbose_interval, len(moment.states))
         return Climb(moment, prepared, stopping, verbose, start.is_ours, start.strengths)
+
+    def _around(self, prepared: Prepared) -> Around | None:
+        """Return what makes the rule of a fit of that of normal components, if it is another."""
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from numbers import Integral
@@ -15,6 +16,7 @@ from fastgmm.estimators.fitted_attributes import attributes_of, history_of, para
 from fastgmm.estimators.priors import ConjugatePrior
 from fastgmm.estimators.validation import mixture_arrays
 from fastgmm.estimators.validation.fixed import fixed_of, said
+from fastgmm.mixture.heavy_tails import Tailed
 from fastgmm.storage import archive
 from fastgmm.version import __version__
 
@@ -30,6 +32,7 @@ HISTORY = (
     "n_active_",
 )
 BOUNDS = ("lower_bound_", "lower_bounds_")  # kept as arrays, since JSON has no infinity
+INFINITE = "inf"  # as JSON has it
 Class = TypeVar("Class", bound=type)
 CLASSES: dict[str, Any] = {}  # that are written, by the name that a file has for them
 ARRAYS = (  # among the constructor's parameters
@@ -61,13 +64,15 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     if not isinstance(settings["random_state"], Integral):
         settings["random_state"] = None
     header = {
-        "class": next(name for name, known in CLASSES.items() if isinstance(model, known)),
+        "class": next(e.__name__ for e in type(model).__mro__ if e in CLASSES.values()),
         "fastgmm": __version__,
         "settings": {name: _plain(value) for name, value in settings.items()},
         "history": {name: _plain(fitted[name]) for name in HISTORY if name in model._fitted_names},
         "feature_names": _names(fitted),
     }
     arrays = {name: fitted[name] for name in MODEL}
+    if "scales_" in fitted:  # what covariances of t-distributions follow from
+        arrays["covariances_"] = fitted["scales_"]
     numbers = (*BOUNDS, *(name for name in model._numbers if name in fitted))
     arrays |= {name: np.asarray(fitted[name], dtype=np.float64) for name in numbers}
     if fitted.get("prior_covariance_") is not None:
@@ -119,7 +124,8 @@ def _complete(model: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return NumPy's numbers as Python's, which JSON can hold."""
-    return value.item() if isinstance(value, np.generic) else value
+    value = value.item() if isinstance(value, np.generic) else value
+    return INFINITE if isinstance(value, float) and math.isinf(value) else value
 
 
 def _names(attributes: Mapping[str, Any]) -> list[str] | None:
@@ -132,6 +138,7 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
         known = ", ".join(map(repr, CLASSES))
         raise ValueError(f"its class is {header['class']!r}, and those that are read are {known}")
     settings = header["settings"] | {name: arrays[name] for name in ARRAYS if name in arrays}
+    settings = {name: math.inf if _is_infinite(each) else each for name, each in settings.items()}
     if isinstance(settings.get("prior"), Mapping):
         settings["prior"] = ConjugatePrior(**settings["prior"])
     model = CLASSES[header["class"]](**settings)
@@ -141,6 +148,8 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
     _check_mixture(arrays, model.covariance_type)
     attributes = {name: arrays[name] for name in MODEL}
     parameters = parameters_of(attributes, model.covariance_type)
+    if "scales_" in model._fitted_names:
+        parameters = Tailed.of(parameters, arrays["degrees_of_freedom_"])
     names = header["feature_names"]
     if names is not None and len(names) != parameters.n_features:
         raise ValueError(f"it names {len(names)} of {parameters.n_features} features")
@@ -161,6 +170,10 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
     model._publish({name: attributes[name] for name in attributes if name in model._fitted_names})
     model._parameters()  # refused if they do not belong together
     return model
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, str) and value == INFINITE
 
 
 def _one_or_many(array: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import priors
 from fastgmm.estimators.climb import Prepared
-from fastgmm.estimators.fitted_attributes import is_fitted, parameters_of
+from fastgmm.estimators.fitted_attributes import is_fitted
 from fastgmm.estimators.validation import inputs, mixture_arrays
 from fastgmm.estimators.validation.fixed import demand_values, fixed_of, said
 from fastgmm.estimators.validation.responsibilities import (
@@ -24,7 +24,10 @@ from fastgmm.estimators.validation.responsibilities import (
 from fastgmm.initialisation.auto import regularised_start
 from fastgmm.initialisation.methods import start_from
 from fastgmm.initialisation.responsibilities import maximised
+from fastgmm.initialisation.robust import Robust, robust_start
 from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.heavy_tails import Tailed
+from fastgmm.mixture.noise import WithNoise
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.prior import Prior, common_covariance
 from fastgmm.passes.subsample import Sample
@@ -88,6 +91,9 @@ def checked(estimator: Any, n_features: int) -> Given:
     return Given(weights, means, precisions)
 
 
+Around = Callable[[em.Maximisation], Robust]
+
+
 class Start(NamedTuple):
     """Where the fit of one mixture begins."""
 
@@ -95,6 +101,7 @@ class Start(NamedTuple):
     given: Given
     is_warm: bool  # where the last fit ended, whatever is given
     fixed: em.Fixed | None = None  # what stays as it is there
+    around: Around | None = None  # makes the rule with tails or noise of that of normal components
 
     @property
     def is_drawn(self) -> bool:
@@ -146,7 +153,8 @@ class Start(NamedTuple):
             If the rows are fewer than the components, or the last fit was of another shape.
         """
         if prepared.record is not None:
-            return prepared.record.moment(kept_by(rule, self.fixed))
+            whole = rule if self.around is None else self.around(rule)
+            return prepared.record.moment(kept_by(whole, self.fixed))
         if self.is_warm:
             states = [self._last(rule, prepared.rows.source.n_features)]
         elif prepared.sample is None or prepared.rng is None or not self.is_drawn:
@@ -157,6 +165,8 @@ class Start(NamedTuple):
         else:
             inputs.check_known_count(prepared.rows.source, self.estimator.n_components)
             states = self._drawn(rule, prepared.sample, prepared.rng)
+        if self.around is not None:
+            states = [self._robust(state, self.around) for state in states]
         name = self.estimator.acceleration
         if name is not None and (self.is_ours or name != "auto"):
             states = [replace(state, acceleration=Acceleration(name)) for state in states]
@@ -204,6 +214,9 @@ class Start(NamedTuple):
     ) -> em.State:
         """Return one start, and if strengths are given the prior that goes with it."""
         method, n_components = self.estimator.init_params, self.estimator.n_components
+        if self.around is not None and method == "auto" and self.given.is_nothing:
+            begun = robust_start(sample, n_components, self.around(rule), strengths, rng)
+            return em.State(rule.under(begun.prior), begun.parameters)
         is_searched = strengths is not None and method == "auto" and self.given.is_nothing
         if strengths is not None and is_searched and n_components > 1:
             own, prior = regularised_start(sample, n_components, rule, strengths, rng)
@@ -214,6 +227,13 @@ class Start(NamedTuple):
         if strengths is not None and len(strengths) == 1:
             rule = drawn_together(rule, start, strengths)
         return em.State(rule, start)
+
+    def _robust(self, state: em.State, around: Around) -> em.State:
+        """Return a state of normal components as one with tails or noise."""
+        rule, parameters = around(state.rule), state.parameters  # type: ignore[arg-type]
+        if not isinstance(parameters, Tailed | WithNoise):
+            parameters = rule.begun(parameters)
+        return replace(state, rule=rule, parameters=parameters)
 
     def _last(self, rule: em.Maximisation, n_features: int) -> em.State:
         """Return the state in which the last fit ended."""
@@ -226,7 +246,7 @@ class Start(NamedTuple):
                 f"{shape[0]} components of {shape[1]} features; fit with warm_start=False"
             )
         try:
-            parameters = parameters_of(attributes, kind)
+            parameters = self.estimator._known(attributes)
         except ValueError as error:
             raise ValueError(
                 f"warm_start cannot go on with covariance_type={kind!r}: {error}; "

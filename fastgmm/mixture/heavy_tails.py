@@ -104,12 +104,12 @@ def covariances_of(mixture: Parameters, degrees_of_freedom: Array) -> Array:
     scales = mixture.covariances
     if mixture.structure.is_shared:
         if np.all(times == times[0]):
-            return np.asarray(_times(times[0], scales))
+            return np.asarray(_times(float(times[0]), scales))
         scales = np.broadcast_to(scales, (len(times), *scales.shape))
     return np.asarray(_times(over(times, scales), scales))
 
 
-def _times(factor: npt.ArrayLike, scales: Array) -> Array:
+def _times(factor: Array | float, scales: Array) -> Array:
     """Multiply, with 0 times infinity 0: features that do not go together still do not."""
     with np.errstate(invalid="ignore"):
         found = factor * scales

@@ -93,7 +93,7 @@ class SufficientStatistics:
             log_likelihood=self.log_likelihood + other.log_likelihood,
             n_rows=self.n_rows + other.n_rows,
             row_weight=self.row_weight + other.row_weight,
-            extra=None if self.extra is None else self.extra + other.extra,
+            extra=added(self.extra, other.extra),
         )
 
     def rebased(self, origin: npt.ArrayLike) -> SufficientStatistics:
@@ -192,3 +192,8 @@ class SufficientStatistics:
                 f"the weights of the rows sum to {self.row_weight:g}, too much to multiply rows "
                 "by; divide them by their maximum"
             )
+
+
+def added(a: Array | None, b: Array | None, of_a: float = 1.0, of_b: float = 1.0) -> Array | None:
+    """Return parts of two sums, where there are any."""
+    return None if a is None or b is None else of_a * a + of_b * b

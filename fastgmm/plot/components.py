@@ -8,6 +8,7 @@ import numpy as np
 
 from fastgmm.estimators.active import active
 from fastgmm.estimators.base import Mixture
+from fastgmm.mixture.heavy_tails import Tailed
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.plot.axes import line_of
 
@@ -23,13 +24,16 @@ def shown(model: Mixture) -> np.ndarray:
 
 def only(mixture: Parameters, numbers: np.ndarray) -> Parameters:
     """Return some components of a mixture of structure full, with the weights they have in it."""
-    return Parameters(
+    found = Parameters(
         mixture.structure,
         mixture.weights[numbers],
         mixture.means[numbers],
         mixture.covariances[numbers],
         mixture.precisions_cholesky[numbers],
     )
+    if isinstance(mixture, Tailed):
+        return Tailed.of(found, mixture.degrees_of_freedom[numbers])
+    return found
 
 
 def empty_lines(model: Mixture, numbers: np.ndarray) -> list[Any]:

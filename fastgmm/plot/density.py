@@ -10,6 +10,7 @@ from fastgmm import passes
 from fastgmm.errors import require
 from fastgmm.estimators.base import Mixture
 from fastgmm.mixture import sampling
+from fastgmm.mixture.heavy_tails import Tailed
 from fastgmm.mixture.marginal import marginal
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.plot.axes import (
@@ -117,7 +118,8 @@ def _wide_enough(mixture: Parameters, ends: np.ndarray) -> Parameters:
     aslant = (np.diagonal(squares, axis1=1, axis2=2) > 1.0).all(axis=1)
     thin = aslant & (np.array([shape_of(each).shorter for each in squares]) < 1.0)
     wider = mixture.covariances + thin[:, None, None] * np.diag(cell**2)
-    return Parameters.from_covariances("full", mixture.weights, mixture.means, wider)
+    found = Parameters.from_covariances("full", mixture.weights, mixture.means, wider)
+    return Tailed.of(found, mixture.degrees_of_freedom) if isinstance(mixture, Tailed) else found
 
 
 def _draw_contours(mixture: Parameters, ends: np.ndarray, ax: Axes) -> list[Any]:

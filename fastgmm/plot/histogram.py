@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastgmm.estimators.base import Mixture
+from fastgmm.mixture.heavy_tails import Tailed
 from fastgmm.mixture.marginal import marginal
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.plot.axes import (
@@ -104,8 +105,7 @@ def _draw_components(
     inside = near[(near > ends[0]) & (near < ends[1])]
     at = np.unique(np.concatenate([np.linspace(ends[0], ends[1], LINES), inside]))
     standardised = (at - means[:, None]) / deviations[:, None]
-    scales = mixture.weights / (deviations * np.sqrt(2.0 * np.pi))
-    heights = scales[:, None] * np.exp(-0.5 * standardised**2)
+    heights = _peaks(mixture)[:, None] * np.exp(log_profiles(mixture, standardised**2))
     inks = DARKER * component_colours(len(numbers))
     named = len(numbers) <= MOST_NAMED
     for k, ink in zip(numbers, inks, strict=True):
@@ -117,10 +117,26 @@ def _draw_components(
 
 
 def _number_peaks(mixture: Parameters, ax: Axes, numbers: np.ndarray) -> None:
-    peaks = mixture.weights / np.sqrt(2.0 * np.pi * mixture.covariances[:, 0, 0])
+    peaks = _peaks(mixture)
     seen = np.minimum(peaks, ax.get_ylim()[1])
     inks = DARKER * component_colours(len(peaks))
     draw_numbers(np.column_stack([mixture.means[:, 0], seen]), inks, ax, numbers)
+
+
+def _peaks(mixture: Parameters) -> np.ndarray:
+    """Height of each component at its centre."""
+    peaks = mixture.weights / np.sqrt(2.0 * np.pi * mixture.covariances[:, 0, 0])
+    return peaks * np.exp(mixture.log_heights) if isinstance(mixture, Tailed) else peaks
+
+
+def log_profiles(mixture: Parameters, squares: np.ndarray) -> np.ndarray:
+    """Log density of each component below its peak, at squared distances (K, n)."""
+    if not isinstance(mixture, Tailed):
+        return -0.5 * squares
+    finite = ~mixture.is_normal[:, None]
+    degrees = np.where(finite, mixture.degrees_of_freedom[:, None], 1.0)
+    tails = -0.5 * (degrees + 1.0) * np.log1p(squares / degrees)
+    return np.where(finite, tails, -0.5 * squares)
 
 
 def _n_bars(n_rows: int) -> int:

@@ -37,8 +37,7 @@ KIND = "checkpoint"
 NO_NUMBERS = ("rule", "trace", "outcome", "failure")  # fields of a state with a form of their own
 # what the other fields may be: frozen dataclasses of numbers, texts and arrays
 CLASSES: dict[str, Any] = {
-    each.__name__: each
-    for each in (Parameters, Posterior, Tailed, WithNoise, Acceleration, Prior)
+    each.__name__: each for each in (Parameters, Posterior, Tailed, WithNoise, Acceleration, Prior)
 }
 # A write is safe from the end of its process at once: 1.2 ms for six components. The disk is waited
 # for in this share of the time at most, since some take 20 ms; a crash of the machine then loses a

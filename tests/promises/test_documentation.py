@@ -31,6 +31,7 @@ SHOWN = [
     "convergence",
     "regularisation",
     "bayesian",
+    "robust",
     "labels",
 ]
 PAGES = {path.stem: path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}

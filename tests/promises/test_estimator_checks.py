@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastgmm.estimators import BayesianGaussianMixture, GaussianMixture
+from fastgmm.estimators import BayesianGaussianMixture, GaussianMixture, StudentTMixture
 
 
 # some checks give the estimator so few rows, or so few passes, that EM cannot converge
@@ -15,7 +15,7 @@ from fastgmm.estimators import BayesianGaussianMixture, GaussianMixture
 @parametrize_with_checks(
     [
         estimator(covariance_type=covariance_type)
-        for estimator in (GaussianMixture, BayesianGaussianMixture)
+        for estimator in (GaussianMixture, BayesianGaussianMixture, StudentTMixture)
         for covariance_type in ("full", "tied", "diag", "spherical")
     ]
 )

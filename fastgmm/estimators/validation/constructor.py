@@ -9,7 +9,12 @@ from operator import index
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+)
 
 from fastgmm import em
 from fastgmm.covariance import FAMILIES
@@ -17,9 +22,12 @@ from fastgmm.em.acceleration import ACCELERATIONS
 from fastgmm.errors import suggestion
 from fastgmm.estimators.priors import AUTO, ConjugatePrior
 from fastgmm.initialisation.methods import METHODS
+from fastgmm.mixture import heavy_tails
 
 LARGEST_REG_COVAR = 1e290  # the square of sources.checks.LARGEST: a larger variance overflows
 
+
+NORMAL_ALONE = ("fixed",)  # parameters of GaussianMixture that StudentTMixture does not have
 
 Constraints = dict[str, list[Any]]
 
@@ -47,6 +55,15 @@ GAUSSIAN_MIXTURE: Constraints = EM | {
     "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
     "verbose": ["verbose"],
     "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+}
+STUDENT_T_MIXTURE: Constraints = {
+    name: allowed for name, allowed in GAUSSIAN_MIXTURE.items() if name not in NORMAL_ALONE
+} | {
+    "degrees_of_freedom": [
+        Interval(Real, heavy_tails.LEAST, None, closed="left"),
+        Options(Real, {np.inf}),
+        StrOptions({em.SHARED, em.EACH}),
+    ],
 }
 # of whose covariances a prior and the posterior are of one kind
 CONJUGATE = [

@@ -275,3 +275,9 @@ def test_pictures_show_the_tails(rows):
     assert_allclose(height, np.sum(one, axis=0), rtol=1e-10)
     plot.density(model, rows)
     plot.clusters(model, rows)
+
+
+def test_a_start_may_be_given_by_labels(rows):
+    nearest = ((rows[:, None] - CENTRES) ** 2).sum(axis=-1).argmin(axis=1)
+    model = model_of(responsibilities_init=nearest).fit(rows)
+    assert_allclose(model.means_, CENTRES, atol=0.5)

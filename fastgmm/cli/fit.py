@@ -90,6 +90,30 @@ class Bayesian:
 
 
 @dataclass(frozen=True)
+class Noise:
+    """What `GaussianMixture` is told of noise."""
+
+    noise: Annotated[
+        bool,
+        typer.Option("--noise", help="Rows may be noise from anywhere: their label is -1."),
+    ] = False
+    noise_volume: Annotated[
+        float | None,
+        typer.Option(
+            metavar="V",
+            help="With --noise: the volume that it comes from.",
+            show_default="of the rows' box",
+        ),
+    ] = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of the estimator."""
+        if not self.noise and self.noise_volume is not None:
+            raise DataError("--noise-volume is of --noise; add that, or leave it out")
+        return {"noise": self.noise_volume or True} if self.noise else {}
+
+
+@dataclass(frozen=True)
 class HeavyTails:
     """What `StudentTMixture` is told besides."""
 
@@ -125,13 +149,14 @@ def fit(
     settings: Settings,
     bayesian: Bayesian,
     tails: HeavyTails,
+    noise: Noise,
     reading: options.WeightedReading,
     written: options.Written,
 ) -> None:
     """Fit a mixture to the rows of a file, and show its components."""
     if written.output_path is not None:
         output.check(written.output_path, [".npz"], read=data)
-    model = _model(n_components, settings, bayesian, tails)
+    model = _model(n_components, settings, bayesian, tails, noise)
     source = inputs.rows(data, reading)
     doing = "starting, compiling if it is the first time"
     seconds = fitted(model, source, written.checkpoint, doing)
@@ -142,12 +167,16 @@ def fit(
         print(f" model written to {written.output_path}")
 
 
-def _model(n_components: int, settings: Settings, bayesian: Bayesian, tails: HeavyTails) -> Any:
+def _model(
+    n_components: int, settings: Settings, bayesian: Bayesian, tails: HeavyTails, noise: Noise
+) -> Any:
     """Return the estimator that the options describe."""
     acceleration = None if settings.acceleration == "none" else settings.acceleration
     parameters = settings.parameters() | {"acceleration": acceleration}
     if tails.degrees_of_freedom is not None and not tails.student_t:
         raise DataError("--degrees-of-freedom is of --student-t; add that, or leave it out")
+    if noise.parameters() and (tails.student_t or bayesian.bayesian):
+        raise DataError("--noise is of Gaussian mixtures; leave out --student-t and --bayesian")
     if tails.student_t and bayesian.bayesian:
         raise DataError("--student-t and --bayesian are two kinds of mixtures; leave one out")
     if not bayesian.bayesian:
@@ -156,7 +185,7 @@ def _model(n_components: int, settings: Settings, bayesian: Bayesian, tails: Hea
                 raise DataError(f"--{name} is of --bayesian; add that, or leave --{name} out")
         if tails.student_t:
             return StudentTMixture(n_components, **parameters, **tails.parameters())
-        return GaussianMixture(n_components, **parameters)
+        return GaussianMixture(n_components, **parameters, **noise.parameters())
     if parameters.pop("prior") != Settings.prior:
         raise DataError(
             f"--prior {settings.prior} is not of --bayesian, which has priors of its own; leave "
@@ -187,6 +216,8 @@ def _figures(model: Mixture, source: Source) -> dict[str, str]:
     found = _criteria(model, source)
     if isinstance(model, StudentTMixture):
         found["degrees of freedom"] = ", ".join(f"{v:.3g}" for v in model.degrees_of_freedom_[:8])
+    if hasattr(model, "noise_weight_"):
+        found["noise"] = f"{model.noise_weight_:.4f}"
     return found
 
 

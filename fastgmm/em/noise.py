@@ -75,8 +75,7 @@ class Noise:
         """Return statistics of this weight whose estimate is these parameters."""
         assert isinstance(parameters, WithNoise)
         noise = row_weight * parameters.noise_weight
-        alone = replace(parameters, weights=parameters.shares)
-        base = self.normal.remembered(alone, row_weight - noise)
+        base = self.normal.remembered(parameters.alone, row_weight - noise)
         return replace(base, row_weight=row_weight, extra=np.array([noise]))
 
     def log_prior(self, parameters: Parameters, row_weight: float) -> float:

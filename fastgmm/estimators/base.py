@@ -48,6 +48,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
+            Of rows that are noise, -1.
         """
         return passes.labels(*self._scoring(X))
 
@@ -61,8 +62,9 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components)
-            Each row sums to 1.
+        ndarray of shape (n_samples, n_components), with noise (n_samples, n_components + 1)
+            Each row sums to 1. The last column is that of noise, so that labels index the columns,
+            -1 among them.
         """
         return passes.responsibilities(*self._scoring(X))
 
@@ -77,7 +79,9 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Natural logarithm of the density per unit volume of the feature space.
+            Natural logarithm of the density per unit volume of the feature space. With noise, its
+            density is added everywhere, also outside of its box, where it is none: there the
+            numbers rank rows, and do not integrate to 1.
         """
         return passes.log_likelihoods(*self._scoring(X))
 
@@ -147,7 +151,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         return quantiles.threshold(*self._scoring(X, sample_weight), float(contamination))
 
     def sample(self, n_samples: int = 1) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Draw rows from the fitted mixture, ordered by component.
+        """Draw rows from the fitted mixture, ordered by component; of noise, none.
 
         Parameters
         ----------

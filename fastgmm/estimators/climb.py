@@ -317,7 +317,7 @@ def degenerate_warning(
             constant=constant,
             n_different=1 if constant.all() else len(sample.rows),
         )
-    said = diagnostics.complaints(state.parameters, state.rule.added(state.parameters), known)
+    said = diagnostics.complaints(state.parameters.alone, state.rule.added(state.parameters), known)
     if not said:
         return None
     return DegenerateComponentWarning(f"The fit is degenerate: {'; '.join(said)}.")

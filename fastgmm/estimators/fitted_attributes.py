@@ -18,7 +18,6 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.posterior import Hyperparameters, Posterior, held
 
 POSTERIOR = ("weight_concentration_", "mean_precision_", "degrees_of_freedom_")
-LARGEST_LOG = 709.0  # of a number that float64 can hold
 HELD = 0.5  # rows, from which on a component is active
 ARRAYS = ("weights", "means", "covariances", "precisions_cholesky")
 FITTED = (
@@ -62,7 +61,9 @@ def attributes_of(
         }
     if isinstance(parameters, WithNoise):
         attributes["noise_weight_"] = parameters.noise_weight
-        attributes["noise_volume_"] = math.exp(min(parameters.log_volume, LARGEST_LOG))
+        attributes["noise_log_volume_"] = parameters.log_volume
+        with np.errstate(over="ignore"):
+            attributes["noise_volume_"] = float(np.exp(parameters.log_volume))
     attributes["n_features_in_"] = parameters.n_features
     if names is not None:
         attributes["feature_names_in_"] = np.asarray(names, dtype=object)
@@ -128,6 +129,11 @@ def parameters_of(attributes: Mapping[str, Any], covariance_type: str) -> Parame
         mixture = parameters_of(normal | {"covariances_": attributes["scales_"]}, covariance_type)
         degrees = _attribute(attributes, "degrees_of_freedom_", (mixture.n_components,))
         return Tailed.of(mixture, degrees)
+    if "noise_weight_" in attributes:
+        normal = {name: value for name, value in attributes.items() if name != "noise_weight_"}
+        mixture = parameters_of(normal, covariance_type)
+        noise = float(attributes["noise_weight_"]), float(attributes["noise_log_volume_"])
+        return WithNoise.beside(mixture, *noise)
     structure = family(covariance_type).structure
     means = np.asarray(attributes["means_"], dtype=np.float64)
     if means.ndim != 2:

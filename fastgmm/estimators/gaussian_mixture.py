@@ -14,12 +14,12 @@ from sklearn.utils.metadata_routing import UNUSED
 
 from fastgmm import em, passes
 from fastgmm.covariance import called, family
-from fastgmm.estimators import fitting, model_file, partial_fit, priors
+from fastgmm.estimators import fitting, model_file, noises, partial_fit, priors
 from fastgmm.estimators.base import LikelihoodMixture
 from fastgmm.estimators.callbacks import Verbose
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.fit_guards import fitted_once
-from fastgmm.estimators.fitted_attributes import attributes_of, history_of
+from fastgmm.estimators.fitted_attributes import FITTED, attributes_of, history_of
 from fastgmm.estimators.priors import ConjugatePrior, fixed_prior
 from fastgmm.estimators.starting_states import Around, Start, kept_by, start_of
 from fastgmm.estimators.validation import constructor, inputs, memory, mixture_arrays
@@ -99,6 +99,11 @@ class GaussianMixture(LikelihoodMixture):
         `weights_init`, `means_init` and `precisions_init`, or of the mixture that `warm_start` or
         `partial_fit` goes on from. Free weights sum to what the fixed ones leave. Criteria count
         what is free. Covariances with something in common, as of "tied", are all fixed or none.
+    noise : bool or float, default=False
+        Whether rows may be noise: beside the components there is a density that is the same
+        everywhere, one over the volume of a box. True: of the rows along the features or, if that
+        is smaller, along their principal axes; a few rows at its ends do not count. A number: that
+        volume. See docs/robust.md.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Controls the random numbers of the starts and of `sample`. The same seed gives the same
         bits.
@@ -117,7 +122,7 @@ class GaussianMixture(LikelihoodMixture):
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
-        Weight of each component; they sum to 1.
+        Weight of each component; they sum to 1, or with noise to ``1 - noise_weight_``.
     means_ : ndarray of shape (n_components, n_features)
     covariances_ : ndarray
         The shape depends on `covariance_type`: "spherical" and EII (n_components,); "diag", EEI,
@@ -142,6 +147,11 @@ class GaussianMixture(LikelihoodMixture):
         Rows that the prior counts as in each covariance; 0 without a prior.
     prior_covariance_ : ndarray or None
         Covariance of these rows, in the shape of one component's.
+    noise_weight_ : float
+        Weight of the noise, if `noise` is not False.
+    noise_volume_, noise_log_volume_ : float
+        Volume of its box, and the logarithm, which is finite in any number of dimensions. After
+        `partial_fit` it is that of the first rows.
     n_rows_ : int
         Number of rows with positive weight in the fit, or in all calls of `partial_fit`.
     row_weight_ : float
@@ -173,6 +183,8 @@ class GaussianMixture(LikelihoodMixture):
     __metadata_request__fit: ClassVar[dict[str, str]] = {"checkpoint": UNUSED}
 
     _parameter_constraints: ClassVar[constructor.Constraints] = constructor.GAUSSIAN_MIXTURE
+    _numbers: tuple[str, ...] = noises.NUMBERS
+    _fitted_names: tuple[str, ...] = (*FITTED, *noises.ATTRIBUTES)
 
     def __init__(
         self,
@@ -193,6 +205,7 @@ class GaussianMixture(LikelihoodMixture):
         precisions_init: npt.ArrayLike | None = None,
         responsibilities_init: Any = None,
         fixed: Mapping[str, Any] | None = None,
+        noise: bool | float = False,
         random_state: RandomState = None,
         warm_start: bool = False,
         step_power: float = 0.9,
@@ -215,6 +228,7 @@ class GaussianMixture(LikelihoodMixture):
         self.precisions_init = precisions_init
         self.responsibilities_init = responsibilities_init
         self.fixed = fixed
+        self.noise = noise
         self.random_state = random_state
         self.warm_start = warm_start
         self.step_power = step_power
@@ -425,15 +439,16 @@ class GaussianMixture(LikelihoodMixture):
     def _rule(self, attributes: Mapping[str, Any], reg_covar: float | Array) -> em.UpdateRule:
         """Return the rule of a fit with these attributes, for rows that go on from there."""
         prior = priors.again(self.prior, attributes)
-        return kept_by(
-            em.Maximisation(family(self.covariance_type), reg_covar, prior), fixed_of(self)
-        )
+        rule = em.Maximisation(family(self.covariance_type), reg_covar, prior)
+        if "noise_log_volume_" in attributes:
+            return em.Noise(rule, float(attributes["noise_log_volume_"]))
+        return kept_by(rule, fixed_of(self))
 
     def _n_parameters(self) -> int:
         """Count the free parameters of the model."""
         fixed = fixed_of(self)
         if fixed is None:
-            return super()._n_parameters()
+            return super()._n_parameters() + noises.n_parameters(self)
         return fixed.n_free(family(self.covariance_type), len(self.means_[0]))
 
     def _beyond(self, *_: Any) -> dict[str, Any]:
@@ -468,12 +483,15 @@ class GaussianMixture(LikelihoodMixture):
     def _plan(self, rows: inputs.Rows, is_silent: bool) -> fitting.Plan:
         """Say how to fit to some rows."""
         start = start_of(self, rows.source.n_features, may_be_warm=not is_silent)
+        noises.check(self)
         one = memory.Mixture(self.n_components, called(self.covariance_type))
         return fitting.Plan(
             self,
             mixtures=[one] * start.n_starts,
             start=start.method,
-            needs_sample=start.is_drawn or isinstance(self.prior, ConjugatePrior),
+            needs_sample=start.is_drawn
+            or isinstance(self.prior, ConjugatePrior)
+            or noises.has_box(self),
             settings=start.settings,
             begin=partial(self._begin, start),
             is_silent=is_silent,
@@ -492,4 +510,5 @@ class GaussianMixture(LikelihoodMixture):
 
     def _around(self, prepared: Prepared) -> Around | None:
         """Return what makes the rule of a fit of that of normal components, if it is another."""
-        return None
+        volume = noises.log_volume_of(self, prepared)
+        return None if volume is None else partial(em.Noise, log_volume=volume)

@@ -33,6 +33,7 @@ HISTORY = (
 )
 BOUNDS = ("lower_bound_", "lower_bounds_")  # kept as arrays, since JSON has no infinity
 INFINITE = "inf"  # as JSON has it
+NOISE = ("noise_weight_", "noise_log_volume_")
 Class = TypeVar("Class", bound=type)
 CLASSES: dict[str, Any] = {}  # that are written, by the name that a file has for them
 ARRAYS = (  # among the constructor's parameters
@@ -145,8 +146,9 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
     if "prior" not in settings and "prior" in model.get_params():  # from before there were priors
         model.set_params(prior=None)
     model._validate_params()
-    _check_mixture(arrays, model.covariance_type)
-    attributes = {name: arrays[name] for name in MODEL}
+    _check_mixture(arrays, model.covariance_type, float(arrays.get("noise_weight_", 0.0)))
+    needed = (*MODEL, *(name for name in NOISE if name in arrays))
+    attributes = {name: arrays[name] for name in needed}
     parameters = parameters_of(attributes, model.covariance_type)
     if "scales_" in model._fitted_names:
         parameters = Tailed.of(parameters, arrays["degrees_of_freedom_"])
@@ -180,7 +182,7 @@ def _one_or_many(array: Any) -> Any:
     return float(array) if array.ndim == 0 else array
 
 
-def _check_mixture(arrays: Mapping[str, Any], covariance_type: str) -> None:
+def _check_mixture(arrays: Mapping[str, Any], covariance_type: str, noise: float) -> None:
     """Refuse arrays that are no mixture.
 
     Definiteness is asked of the factors: a covariance that was rounded to single precision may
@@ -189,7 +191,8 @@ def _check_mixture(arrays: Mapping[str, Any], covariance_type: str) -> None:
     for name in MODEL:
         if not np.all(np.isfinite(arrays[name])):
             raise ValueError(f"{name!r} holds numbers that are not finite")
-    mixture_arrays.checked_weights(arrays["weights_"], len(arrays["means_"]))
+    shares = np.append(arrays["weights_"], noise).astype(arrays["weights_"].dtype)
+    mixture_arrays.checked_weights(shares, len(arrays["means_"]) + 1)
     covariances, factors = arrays["covariances_"], arrays["precisions_cholesky_"]
     if not family(covariance_type).structure.is_axis_parallel:
         if not np.array_equal(covariances, covariances.swapaxes(-1, -2)):

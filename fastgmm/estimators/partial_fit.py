@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from fastgmm.estimators.fitted_attributes import (
 )
 from fastgmm.estimators.validation import inputs, memory
 from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.noise import WithNoise
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.posterior import Posterior
 from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT, SufficientStatistics
@@ -303,6 +305,10 @@ class _Learner:
         """Fit all first rows from a new start; keep what was there if sound and likelier."""
         begun = self.climb(whole.rows, whole.weights, is_first)
         found = self.model._known(begun)
+        if isinstance(found, WithNoise) and isinstance(self.parameters, WithNoise):
+            # both in the box of more rows: the smaller one of fewer would look likelier
+            self.parameters = replace(self.parameters, log_volume=found.log_volume)
+            self.before["noise_log_volume_"] = found.log_volume
 
         def is_sound(parameters: Parameters) -> bool:
             if isinstance(parameters, Posterior):  # whose components may be empty
@@ -374,6 +380,6 @@ def _is_sound(counts: Array, n_features: int) -> bool:
 
 def variances_of(parameters: Parameters) -> Array:
     """Return the variance of each feature under a mixture, (d,)."""
-    weights, means = parameters.weights[:, None], parameters.means
+    weights, means = parameters.alone.weights[:, None], parameters.means
     centre = (weights * means).sum(axis=0)
     return np.asarray((weights * (parameters.variances + (means - centre) ** 2)).sum(axis=0))

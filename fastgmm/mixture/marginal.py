@@ -13,7 +13,8 @@ def marginal(parameters: Parameters, features: Sequence[int]) -> Parameters:
     structure, means = parameters.structure, parameters.means[:, list(features)]
     covariances = structure.of_features(parameters.covariances, list(features))
     matrices = structure.matrices(covariances, *means.shape)
-    found = Parameters.from_covariances("full", parameters.weights, means, matrices)
+    # without noise, whose box has no side to leave out
+    found = Parameters.from_covariances("full", parameters.alone.weights, means, matrices)
     if isinstance(parameters, Tailed):  # of a t-distribution, with the same degrees of freedom
         return Tailed.of(found, parameters.degrees_of_freedom)
     return found

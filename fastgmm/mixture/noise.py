@@ -7,7 +7,7 @@ Biometrics 49, 803-821, section 4.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,14 +25,27 @@ class WithNoise(Parameters):
     @classmethod
     def of(cls, mixture: Parameters, noise_weight: float, log_volume: float) -> WithNoise:
         """Return a mixture, whose weights sum to 1, with noise of this weight."""
+        found = cls.beside(mixture, noise_weight, log_volume)
+        return replace(found, weights=mixture.weights * (1.0 - noise_weight))
+
+    @classmethod
+    def beside(cls, mixture: Parameters, noise_weight: float, log_volume: float) -> WithNoise:
+        """Return a mixture with noise, whose weights sum to 1 with the noise's."""
         return cls(
             mixture.structure,
-            mixture.weights * (1.0 - noise_weight),
+            mixture.weights,
             mixture.means,
             mixture.covariances,
             mixture.precisions_cholesky,
             float(noise_weight),
             float(log_volume),
+        )
+
+    @property
+    def alone(self) -> Parameters:
+        """The components without noise, whose weights sum to 1."""
+        return Parameters(
+            self.structure, self.shares, self.means, self.covariances, self.precisions_cholesky
         )
 
     @property

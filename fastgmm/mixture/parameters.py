@@ -124,6 +124,11 @@ class Parameters:
         return found
 
     @property
+    def alone(self) -> Parameters:
+        """The components without noise beside them, whose weights sum to 1."""
+        return self
+
+    @property
     def safer(self) -> Parameters | None:
         """What EM alone would keep, where an update dared more."""
         return None

@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.heavy_tails import Tailed
-from fastgmm.mixture.noise import WithNoise
 from fastgmm.mixture.parameters import Parameters
 
 
@@ -51,8 +50,7 @@ def _sample(
     parameters: Parameters, n_samples: int, random_state: np.random.RandomState
 ) -> tuple[Array, npt.NDArray[np.int64]]:
     # weights that were rounded to float32 may sum to more than multinomial() takes
-    weights = parameters.shares if isinstance(parameters, WithNoise) else parameters.weights
-    weights = weights / max(1.0, weights.sum())
+    weights = parameters.alone.weights / max(1.0, parameters.alone.weights.sum())
     counts = random_state.multinomial(n_samples, weights)
     rows = np.vstack([_draw(parameters, k, count, random_state) for k, count in enumerate(counts)])
     return rows, np.repeat(np.arange(parameters.n_components, dtype=np.int64), counts)

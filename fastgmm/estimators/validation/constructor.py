@@ -27,7 +27,10 @@ from fastgmm.mixture import heavy_tails
 LARGEST_REG_COVAR = 1e290  # the square of sources.checks.LARGEST: a larger variance overflows
 
 
-NORMAL_ALONE = ("fixed",)  # parameters of GaussianMixture that StudentTMixture does not have
+NORMAL_ALONE = (
+    "fixed",
+    "noise",
+)  # parameters of GaussianMixture that StudentTMixture does not have
 
 Constraints = dict[str, list[Any]]
 
@@ -51,6 +54,7 @@ GAUSSIAN_MIXTURE: Constraints = EM | {
     "precisions_init": ["array-like", None],
     "responsibilities_init": [object],
     "fixed": [Mapping, None],
+    "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
     "warm_start": ["boolean"],
     "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
     "verbose": ["verbose"],
@@ -79,6 +83,7 @@ OF_LIKELIHOOD = (
     "precisions_init",
     "responsibilities_init",
     "fixed",
+    "noise",
 )
 BAYESIAN_GAUSSIAN_MIXTURE: Constraints = {
     name: allowed for name, allowed in GAUSSIAN_MIXTURE.items() if name not in OF_LIKELIHOOD
@@ -107,7 +112,8 @@ def check(name: str, settings: Mapping[str, Any], constraints: Mapping[str, Any]
     """
     for setting, value in settings.items():
         kinds = constraints.get(setting, ())
-        if isinstance(value, bool | np.bool_) and any(map(_is_count, kinds)):
+        is_count = any(map(_is_count, kinds)) and "boolean" not in kinds
+        if isinstance(value, bool | np.bool_) and is_count:
             raise InvalidParameterError(
                 f"The {setting!r} parameter of {name} must be a number. Got {value!r} instead."
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastgmm.cli import options, tables
-from fastgmm.covariance import family
 from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 from fastgmm.estimators.model_file import load
 
@@ -20,8 +19,7 @@ def describe(model: options.Model) -> None:
     if isinstance(mixture, BayesianGaussianMixture):
         figures |= tables.of_posterior(mixture)
     else:
-        n_parameters = family(mixture.covariance_type).n_parameters(n_components, n_features)
-        figures["parameters"] = f"{n_parameters:,}"
+        figures["parameters"] = f"{mixture._n_parameters():,}"
     if mixture.n_rows_:  # a model that was made from its parameters has seen no row
         figures["fitted rows"] = f"{mixture.n_rows_:,}"
         figures["passes"] = tables.n_passes(mixture)

@@ -150,13 +150,16 @@ def fit(
     bayesian: Bayesian,
     tails: HeavyTails,
     noise: Noise,
-    reading: options.WeightedReading,
+    reading: options.LabelledReading,
     written: options.Written,
 ) -> None:
     """Fit a mixture to the rows of a file, and show its components."""
     if written.output_path is not None:
         output.check(written.output_path, [".npz"], read=data)
     model = _model(n_components, settings, bayesian, tails, noise)
+    if reading.label is not None and (bayesian.bayesian or tails.student_t):
+        kind = "--bayesian" if bayesian.bayesian else "--student-t"
+        raise DataError(f"--label is not of {kind}; leave one of the two out")
     source = inputs.rows(data, reading)
     doing = "starting, compiling if it is the first time"
     seconds = fitted(model, source, written.checkpoint, doing)
@@ -223,7 +226,7 @@ def _figures(model: Mixture, source: Source) -> dict[str, str]:
 
 def _criteria(model: GaussianMixture, source: Source) -> dict[str, str]:
     """Score the final parameters on the rows of the fit, which takes one more pass."""
-    totals = criteria.totals_of(source, inputs.parameters(model))
+    totals = model._totals(source, inputs.parameters(model))
     n_parameters = model._n_parameters()
     return {
         "rows": f"{totals.n_rows:,}",

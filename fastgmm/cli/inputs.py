@@ -20,7 +20,9 @@ def rows(data: Sequence[str], reading: WeightedReading) -> Source:
     """Open the rows of a file for a fit."""
     is_array, weight = has_numbered_columns(data), reading.weight
     columns = _columns_of(reading.columns, is_array)
-    return _opened(data, columns, reading, None if weight is None else _column_of(weight, is_array))
+    label = getattr(reading, "label", None)
+    found = [None if each is None else _column_of(each, is_array) for each in (weight, label)]
+    return _opened(data, columns, reading, *found)
 
 
 def _opened(
@@ -28,9 +30,12 @@ def _opened(
     columns: Sequence[str | int] | None,
     reading: Reading,
     weight: str | int | None = None,
+    label: str | int | None = None,
 ) -> Source:
     """Open the rows of a file; say how a text is written that is not as most are."""
-    source = open_source(data, columns, weight, dataset=reading.dataset, **reading.text)
+    source = open_source(
+        data, columns, weight, label=label, dataset=reading.dataset, **reading.text
+    )
     if source.read_as not in (None, PLAIN):
         print(f" {source.name}: {source.read_as}")
     return source

@@ -156,6 +156,20 @@ class WeightedReading(Reading):
 
 
 @dataclass(frozen=True)
+class LabelledReading(WeightedReading):
+    """How a file of rows with weights and classes is read."""
+
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Column of the rows' classes, where they are known; -k has a component for each.",
+            show_default=False,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class Fitting:
     """Parameters that all estimators share, by their names there."""
 

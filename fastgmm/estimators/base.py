@@ -23,6 +23,7 @@ from fastgmm.estimators.validation import random_state as random_states
 from fastgmm.mixture import sampling
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes import quantiles
+from fastgmm.passes.scores import Totals
 from fastgmm.sources import Source
 
 
@@ -291,13 +292,22 @@ class LikelihoodMixture(Mixture):
         """
         return self._criterion("icl", X, sample_weight)
 
-    def _criterion(self, name: str, X: Any, sample_weight: npt.ArrayLike | None) -> float:
+    def _criterion(
+        self, name: str, X: Any, sample_weight: npt.ArrayLike | None, labels: Any = None
+    ) -> float:
         source, parameters = self._scoring(X, sample_weight)
-        totals = criteria.totals_of(source, parameters, certainty=name == "icl")
+        if name == "icl":
+            totals = criteria.totals_of(source, parameters, certainty=True)
+        else:
+            totals = self._totals(source, parameters, labels)
         warning = criteria.weights_warning(name, totals.row_weight, totals.n_rows)
         if warning is not None:
             warn(warning)
         return criteria.named(name)(totals, self._n_parameters())
+
+    def _totals(self, source: Source, parameters: Parameters, labels: Any = None) -> Totals:
+        """Sum what AIC and BIC need over the rows."""
+        return criteria.totals_of(source, parameters)
 
     def _n_parameters(self) -> int:
         """Count the free parameters of the model."""

@@ -38,6 +38,7 @@ FITTED = (
     "read_as_",
     "n_features_in_",
     "feature_names_in_",
+    "classes_",
     "_first_rows",  # of partial_fit
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -14,19 +15,30 @@ from sklearn.utils.metadata_routing import UNUSED
 
 from fastgmm import em, passes
 from fastgmm.covariance import called, family
+from fastgmm.errors import DataError
 from fastgmm.estimators import fitting, model_file, noises, partial_fit, priors
 from fastgmm.estimators.base import LikelihoodMixture
 from fastgmm.estimators.callbacks import Verbose
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.fit_guards import fitted_once
 from fastgmm.estimators.fitted_attributes import FITTED, attributes_of, history_of
+from fastgmm.estimators.labelled_climb import LabelledClimb
 from fastgmm.estimators.priors import ConjugatePrior, fixed_prior
 from fastgmm.estimators.starting_states import Around, Start, kept_by, start_of
 from fastgmm.estimators.validation import constructor, inputs, memory, mixture_arrays
 from fastgmm.estimators.validation.fixed import fixed_of
+from fastgmm.estimators.validation.labels import (
+    Classes,
+    classes_of,
+    classes_said,
+    demand_components,
+    numbered,
+)
 from fastgmm.estimators.validation.random_state import RandomState
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.passes.labelled import LabelledRows
+from fastgmm.passes.scores import Totals
 from fastgmm.sources import Source
 
 
@@ -104,6 +116,9 @@ class GaussianMixture(LikelihoodMixture):
         everywhere, one over the volume of a box. True: of the rows along the features or, if that
         is smaller, along their principal axes; a few rows at its ends do not count. A number: that
         volume. See docs/robust.md.
+    components_per_class : int, default=1
+        Components of each class, where `fit` is given labels: those of class c are
+        ``c * components_per_class`` and the next. Further components belong to no class.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Controls the random numbers of the starts and of `sample`. The same seed gives the same
         bits.
@@ -163,6 +178,8 @@ class GaussianMixture(LikelihoodMixture):
         Number of features of the rows.
     feature_names_in_ : ndarray of str
         Names of the features, if the rows had them.
+    classes_ : ndarray
+        The classes among the labels, sorted; only after a fit with labels.
 
     Notes
     -----
@@ -206,6 +223,7 @@ class GaussianMixture(LikelihoodMixture):
         responsibilities_init: Any = None,
         fixed: Mapping[str, Any] | None = None,
         noise: bool | float = False,
+        components_per_class: int = 1,
         random_state: RandomState = None,
         warm_start: bool = False,
         step_power: float = 0.9,
@@ -229,6 +247,7 @@ class GaussianMixture(LikelihoodMixture):
         self.responsibilities_init = responsibilities_init
         self.fixed = fixed
         self.noise = noise
+        self.components_per_class = components_per_class
         self.random_state = random_state
         self.warm_start = warm_start
         self.step_power = step_power
@@ -280,6 +299,7 @@ class GaussianMixture(LikelihoodMixture):
         y: Any = None,
         sample_weight: npt.ArrayLike | None = None,
         *,
+        labels: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Estimate the mixture by EM.
@@ -298,6 +318,11 @@ class GaussianMixture(LikelihoodMixture):
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
             Weight of each row: 0 leaves it out, 2 is the same as repeating it.
+        labels : array-like of shape (n_samples,), optional
+            The class of each row, where it is known: integers, strings or booleans, and -1, None,
+            NaN or NA where it is not. A labelled row belongs to the components of its class. Rows
+            opened with ``fastgmm.open_source(..., label="species")`` have theirs. See
+            docs/labels.md.
         checkpoint : str or path-like, optional
             File that keeps the state of the fit, besides the state before it in
             ``<checkpoint>.previous``. It is written between passes, in at most 2% of the time.
@@ -334,7 +359,7 @@ class GaussianMixture(LikelihoodMixture):
             is first moved elsewhere if that raises `lower_bound_`.
         """
         with fitted_once(self):
-            _, attributes = self._fitted(X, y, sample_weight, checkpoint)
+            _, attributes = self._fitted(X, y, sample_weight, checkpoint, labels=labels)
         self._publish(attributes)
         return self
 
@@ -345,6 +370,7 @@ class GaussianMixture(LikelihoodMixture):
         y: Any = None,
         sample_weight: npt.ArrayLike | None = None,
         *,
+        labels: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> npt.NDArray[np.int64]:
         """Estimate the mixture by EM and return the most probable component of each row.
@@ -357,6 +383,8 @@ class GaussianMixture(LikelihoodMixture):
             Here for scikit-learn's convention.
         sample_weight : array-like of shape (n_samples,), optional
             Weight of each row in the fit.
+        labels : array-like of shape (n_samples,), optional
+            As for `fit`; what is returned is the most probable component of labelled rows, too.
         checkpoint : str or path-like, optional
             As for `fit`.
 
@@ -366,10 +394,10 @@ class GaussianMixture(LikelihoodMixture):
             What `predict` returns after `fit`.
         """
         with fitted_once(self):
-            source, attributes = self._fitted(X, y, sample_weight, checkpoint)
-        labels = passes.labels(source, self._known(attributes))
+            source, attributes = self._fitted(X, y, sample_weight, checkpoint, labels=labels)
+        found = passes.labels(source, self._known(attributes))
         self._publish(attributes)
-        return labels
+        return found
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -455,6 +483,74 @@ class GaussianMixture(LikelihoodMixture):
         """Return nothing: all that `partial_fit` finds is any mixture's."""
         return {}
 
+    def aic(self, X: Any, sample_weight: npt.ArrayLike | None = None, labels: Any = None) -> float:
+        """Akaike's information criterion on the rows of X; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+        sample_weight : array-like of shape (n_samples,), optional
+            Weight of each row.
+        labels : array-like of shape (n_samples,), optional
+            Classes of `classes_`, as for `fit`: the likelihood is then that of rows and labels.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        DataError
+            If labels hold a class that the fit did not know.
+
+        Warns
+        -----
+        WeightsWarning
+            If the weights sum to less than the number of rows.
+        """
+        return self._criterion("aic", X, sample_weight, labels)
+
+    def bic(self, X: Any, sample_weight: npt.ArrayLike | None = None, labels: Any = None) -> float:
+        """Bayesian information criterion on the rows of X; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a source
+        sample_weight : array-like of shape (n_samples,), optional
+            Weight of each row; their sum replaces the number of rows.
+        labels : array-like of shape (n_samples,), optional
+            As for `aic`.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        DataError
+            If labels hold a class that the fit did not know.
+
+        Warns
+        -----
+        WeightsWarning
+            If the weights sum to less than the number of rows.
+        """
+        return self._criterion("bic", X, sample_weight, labels)
+
+    def _totals(self, source: Source, parameters: Parameters, labels: Any = None) -> Totals:
+        """Sum what AIC and BIC need over the rows, and over what is known of their classes."""
+        names = vars(self).get("classes_")
+        if names is None:
+            if labels is not None:
+                raise DataError("labels are for a model that was fitted with labels")
+            return super()._totals(source, parameters)
+        labelled = self._labelled(source, numbered(labels, names, source))
+        if labelled is None:
+            return super()._totals(source, parameters)
+        (found,) = labelled.statistics([parameters])
+        found.check_weight()
+        return Totals(found.log_likelihood, math.nan, found.row_weight, found.n_rows, None)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file that `fastgmm.load` reads.
 
@@ -475,40 +571,62 @@ class GaussianMixture(LikelihoodMixture):
         sample_weight: npt.ArrayLike | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         is_silent: bool = False,
+        labels: Any = None,
     ) -> tuple[Source, dict[str, Any]]:
         """Fit, and return the rows and the attributes to publish."""
         rows = inputs.to_fit(self, X, y, sample_weight, self.n_components)
-        return rows.source, fitting.fit(self._plan(rows, is_silent), rows, checkpoint)
+        if labels is not None and not hasattr(self, "components_per_class"):
+            raise DataError(
+                f"{type(self).__name__} takes no labels; fit a GaussianMixture to these"
+            )
+        classes = classes_of(labels, rows.source)
+        if classes is not None:
+            demand_components(classes, self.components_per_class, self.n_components)
+        plan = self._plan(rows, classes, is_silent)
+        return rows.source, fitting.fit(plan, rows, checkpoint)
 
-    def _plan(self, rows: inputs.Rows, is_silent: bool) -> fitting.Plan:
+    def _plan(self, rows: inputs.Rows, classes: Classes | None, is_silent: bool) -> fitting.Plan:
         """Say how to fit to some rows."""
         start = start_of(self, rows.source.n_features, may_be_warm=not is_silent)
         noises.check(self)
         one = memory.Mixture(self.n_components, called(self.covariance_type))
+        n_starts = start.n_starts + (classes is not None)
         return fitting.Plan(
             self,
-            mixtures=[one] * start.n_starts,
+            mixtures=[one] * n_starts,
             start=start.method,
             needs_sample=start.is_drawn
             or isinstance(self.prior, ConjugatePrior)
             or noises.has_box(self),
-            settings=start.settings,
-            begin=partial(self._begin, start),
+            settings=lambda: start.settings() | {"labels": classes_said(classes)},
+            begin=partial(self._begin, start, classes),
             is_silent=is_silent,
         )
 
-    def _begin(self, start: Start, prepared: Prepared) -> Climb:
+    def _begin(self, start: Start, classes: Classes | None, prepared: Prepared) -> Climb:
         """Return the climb of EM from a start."""
         known, added = family(self.covariance_type), prepared.reg_covar
         prior = fixed_prior(self.prior, known, self.n_components, prepared.sample, added)
         rule = em.Maximisation(known, added, prior)
         start = start._replace(around=self._around(prepared))
-        moment = start.moment(rule, prepared)
+        if classes is not None and start.around is not None:
+            raise DataError("labels are for normal components and no noise; leave one of these out")
+        labelled = self._labelled(prepared.rows.source, classes)
+        moment = start.moment(rule, prepared, labelled)
         stopping = em.Stopping(self.tol, self.max_iter, self.stopping)
         verbose = Verbose(self.verbose, self.verbose_interval, len(moment.states))
+        if labelled is not None and classes is not None:
+            return LabelledClimb(labelled, classes.names, moment, prepared, stopping, verbose)
         return Climb(moment, prepared, stopping, verbose, start.is_ours, start.strengths)
 
     def _around(self, prepared: Prepared) -> Around | None:
         """Return what makes the rule of a fit of that of normal components, if it is another."""
         volume = noises.log_volume_of(self, prepared)
         return None if volume is None else partial(em.Noise, log_volume=volume)
+
+    def _labelled(self, source: Source, classes: Classes | None) -> LabelledRows | None:
+        """Return rows with their classes; None where no class is known."""
+        if classes is None:
+            return None
+        structure, n_classes = family(self.covariance_type).structure, len(classes.names)
+        return LabelledRows(source, classes.labels, n_classes, self.components_per_class, structure)

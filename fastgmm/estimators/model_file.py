@@ -70,6 +70,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         "settings": {name: _plain(value) for name, value in settings.items()},
         "history": {name: _plain(fitted[name]) for name in HISTORY if name in model._fitted_names},
         "feature_names": _names(fitted),
+        "classes": _classes(model),
     }
     arrays = {name: fitted[name] for name in MODEL}
     if "scales_" in fitted:  # what covariances of t-distributions follow from
@@ -134,6 +135,12 @@ def _names(attributes: Mapping[str, Any]) -> list[str] | None:
     return None if names is None else [str(name) for name in names]
 
 
+def _classes(model: Any) -> list[Any] | None:
+    """Return the classes that rows were labelled with, if they were."""
+    classes = vars(model).get("classes_")
+    return None if classes is None else np.asarray(classes).tolist()
+
+
 def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
     if header["class"] not in CLASSES:
         known = ", ".join(map(repr, CLASSES))
@@ -169,6 +176,8 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
         | {"prior_covariance_": arrays.get("prior_covariance_")}
         | {name: _one_or_many(arrays[name]) for name in model._numbers if name in arrays}
     )
+    if header.get("classes") is not None:
+        attributes["classes_"] = _checked_classes(header["classes"], len(parameters.weights))
     model._publish({name: attributes[name] for name in attributes if name in model._fitted_names})
     model._parameters()  # refused if they do not belong together
     return model
@@ -176,6 +185,14 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
 
 def _is_infinite(value: Any) -> bool:
     return isinstance(value, str) and value == INFINITE
+
+
+def _checked_classes(classes: Any, n_components: int) -> Any:
+    """Return classes as an array, or refuse what are none."""
+    kinds = {type(name) for name in classes}
+    if len(kinds) != 1 or not kinds <= {int, str, bool} or len(classes) > n_components:
+        raise ValueError(f"its classes are {classes!r}")
+    return np.array(classes)
 
 
 def _one_or_many(array: Any) -> Any:

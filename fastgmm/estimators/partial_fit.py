@@ -17,7 +17,7 @@ from fastgmm import em, passes
 from fastgmm.covariance import Family, called, family
 from fastgmm.covariance.regularisation import relative
 from fastgmm.em import stepwise
-from fastgmm.errors import warn
+from fastgmm.errors import DataError, warn
 from fastgmm.estimators.fitted_attributes import (
     attributes_of,
     history_of,
@@ -94,6 +94,7 @@ def learned(
     if not is_fitted(before):
         return _begun(model, X, sample_weight, climb)
     _check_shape(model, before)
+    _refuse_label(X)
     n_features = int(np.shape(before["means_"])[1])
     source = inputs.to_score(model, X, sample_weight, n_features)
     one = memory.Mixture(model.n_components, called(model.covariance_type))
@@ -138,6 +139,7 @@ def _begun(
     model: Any, X: Any, sample_weight: Any, climb: Callable[[Any, Any, bool], Attributes]
 ) -> Attributes:
     """Fit the rows of the first calls once they are enough, and keep them if they are few."""
+    _refuse_label(X)
     before = vars(model)
     waiting: FirstRows = before.get("_first_rows", FirstRows((), 0, 0, 0))
     if waiting.parts:
@@ -208,6 +210,15 @@ def _copied(block: Block) -> Part:
     """Copy a block, because its memory is reused; without weights, each is one."""
     weights = np.ones(len(block.rows)) if block.weights is None else np.array(block.weights)
     return Part(np.array(block.rows), weights)
+
+
+def _refuse_label(X: Any) -> None:
+    """Refuse rows that bring their classes, of which a step knows nothing."""
+    if isinstance(X, Source) and X.label is not None:
+        raise DataError(
+            f"partial_fit takes no labels, and {X.name} has them in column {X.label!r}: open it "
+            "with that column left out, or fit all rows"
+        )
 
 
 def _check_shape(model: Any, before: Mapping[str, Any]) -> None:
@@ -369,6 +380,8 @@ class _Learner:
             "n_rows_": self.n_rows,
             "row_weight_": self.row_weight,
         }
+        if "classes_" in self.before:
+            found["classes_"] = self.before["classes_"]
         found |= self.model._beyond(self.parameters, rule, self.n_rows, self.row_weight)
         return found if self.first is None else found | {"_first_rows": self.first}
 

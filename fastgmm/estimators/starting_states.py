@@ -22,6 +22,11 @@ from fastgmm.estimators.validation.responsibilities import (
     responsibilities_said,
 )
 from fastgmm.initialisation.auto import regularised_start
+from fastgmm.initialisation.labelled import (
+    from_labels,
+    given_to_classes,
+    prior_beside_labels,
+)
 from fastgmm.initialisation.methods import start_from
 from fastgmm.initialisation.responsibilities import maximised
 from fastgmm.initialisation.robust import Robust, robust_start
@@ -30,6 +35,7 @@ from fastgmm.mixture.heavy_tails import Tailed
 from fastgmm.mixture.noise import WithNoise
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.prior import Prior, common_covariance
+from fastgmm.passes.labelled import LabelledRows
 from fastgmm.passes.subsample import Sample
 from fastgmm.sources import Source
 from fastgmm.storage.checkpoint import Moment
@@ -142,7 +148,9 @@ class Start(NamedTuple):
         ended = [np.ravel(getattr(self.estimator, name)) for name in names]
         return arguments | {"the start": np.concatenate(ended)}
 
-    def moment(self, rule: em.Maximisation, prepared: Prepared) -> Moment:
+    def moment(
+        self, rule: em.Maximisation, prepared: Prepared, labelled: LabelledRows | None = None
+    ) -> Moment:
         """Return the first states, or those that an earlier call has left.
 
         Raises
@@ -165,6 +173,8 @@ class Start(NamedTuple):
         else:
             inputs.check_known_count(prepared.rows.source, self.estimator.n_components)
             states = self._drawn(rule, prepared.sample, prepared.rng)
+            if labelled is not None:
+                states = self._labelled(rule, states, labelled, prepared.sample, prepared.rng)
         if self.around is not None:
             states = [self._robust(state, self.around) for state in states]
         name = self.estimator.acceleration
@@ -204,6 +214,28 @@ class Start(NamedTuple):
         if not states:
             raise failures[0]
         return states
+
+    def _labelled(
+        self,
+        rule: em.Maximisation,
+        states: list[em.State],
+        labelled: LabelledRows,
+        sample: Sample,
+        rng: np.random.Generator,
+    ) -> list[em.State]:
+        """Return a start from labelled rows, and those drawn, in the order of the classes."""
+        starts = [state.parameters for state in states]
+        if self.given.is_nothing:
+            starts = [given_to_classes(start, labelled) for start in starts]
+        try:
+            own = from_labels(starts[0], labelled, sample, rule, rng)
+            starts = [self.given.instead_of(own, rule.family), *starts]
+        except DegenerateCovarianceError:
+            pass
+        if self.strengths is not None:
+            prior = prior_beside_labels(starts, labelled, sample, rule, self.strengths)
+            rule = rule.under(prior)
+        return [em.State(rule, start) for start in starts]
 
     def _started(
         self,

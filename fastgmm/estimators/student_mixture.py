@@ -246,14 +246,14 @@ class StudentTMixture(GaussianMixture):
         degrees = self.degrees_of_freedom
         return not isinstance(degrees, str) and math.isinf(degrees)
 
-    def _plan(self, rows: inputs.Rows, is_silent: bool) -> Any:
+    def _plan(self, rows: inputs.Rows, classes: Any, is_silent: bool) -> Any:
         prior = self.prior
         if isinstance(prior, ConjugatePrior) and prior.mean_precision > 0.0:
             raise ValueError(
                 f"a prior with mean_precision={prior.mean_precision:g} is none of StudentTMixture, "
                 "in whose centres rows count in part; take a ConjugatePrior with mean_precision=0"
             )
-        return super()._plan(rows, is_silent)
+        return super()._plan(rows, classes, is_silent)
 
     def _around(self, prepared: Prepared) -> Around | None:
         if self._is_normal:

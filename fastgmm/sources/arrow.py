@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import closing
 from typing import Any
+
+import numpy.typing as npt
 
 from fastgmm.errors import DataError, SourceChangedError, require
 from fastgmm.sources.arrow_types import lengths, needs_rows, spread
@@ -13,7 +16,7 @@ from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Chosen, Reading, choose
 from fastgmm.sources.rows import Buffer, rows_per_chunk, rows_per_piece
 from fastgmm.sources.source import Source
-from fastgmm.sources.tables import ArrowTable
+from fastgmm.sources.tables import ArrowTable, as_objects
 from fastgmm.sources.types import Chunk, Poured
 
 
@@ -68,6 +71,13 @@ class BatchSource(Source):
             for start in range(0, table.n_rows, step):
                 rows = slice(start, start + step)
                 yield table.chunk(chosen, rows, place.further(start))
+
+    def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:
+        """Walk the cells of one column, read by itself."""
+        alone = copy.copy(self)
+        alone.names = [str(label)]
+        for _, batch in alone.batches():
+            yield as_objects(batch.column(0).to_pylist())
 
     def pour(self, buffer: Buffer) -> Iterator[Poured]:
         """Walk the rows straight into a block, from the columns as Arrow holds them."""

@@ -37,6 +37,7 @@ class Reading(NamedTuple):
     chunk_rows: int | None = None  # None: as many as suit the reader
     dataset: str | None = None  # of an HDF5 file or a Zarr store; None: the only one
     text: Text | None = None  # None: nothing is told of it
+    label: Hashable | None = None  # the column of classes
 
     def refuse_options(self, name: str, known: Sequence[str] = ()) -> None:
         """Refuse options that say nothing of this data: all but the known of OPTIONS."""
@@ -70,15 +71,30 @@ def choose(
     by_label = {} if numbered else {label: at for at, label in enumerate(labels)}
     positions = _Positions(labels, by_label, groups or {}, numbered, name)
     weight_at = None if weight is None else positions.of(weight)
+    label_at = None if reading.label is None else positions.of(reading.label)
     if columns is None:
-        features = tuple(at for at in range(len(labels)) if at != weight_at)
+        features = tuple(at for at in range(len(labels)) if at not in (weight_at, label_at))
     else:
         features = _asked(columns, positions)
     if weight_at in features:
         raise DataError(f"column {weight!r} of {name} cannot be a feature and the weight at once")
+    if label_at is not None and label_at in (*features, weight_at):
+        raise DataError(
+            f"column {reading.label!r} of {name} cannot hold labels and be a feature or the weight "
+            "at once"
+        )
     if not features:
         raise DataError(f"{name} has no column that could be a feature (0 feature(s))")
     return Chosen(features, weight_at, features == tuple(range(len(labels))))
+
+
+def position_of(
+    label: Hashable, labels: Sequence[Hashable], name: str, groups: Groups | None = None
+) -> int:
+    """Return where a column stands among the labels of all, or say which there are."""
+    numbered = isinstance(labels, range)
+    by_label = {} if numbered else {each: at for at, each in enumerate(labels)}
+    return _Positions(labels, by_label, groups or {}, numbered, name).of(label)
 
 
 def _asked(columns: Sequence[Hashable], positions: _Positions) -> tuple[int, ...]:

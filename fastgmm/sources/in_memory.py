@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fastgmm.errors import SourceChangedError
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import ALL, Reading, choose
+from fastgmm.sources.columns import ALL, Reading, choose, position_of
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable, Table
 from fastgmm.sources.types import Chunk
@@ -43,6 +44,11 @@ class TableSource(Source):
         for start in range(0, self._table.n_rows, self._chunk_rows):
             rows = slice(start, start + self._chunk_rows)
             yield self._table.chunk(self._chosen, rows, Place(self.name, start))
+
+    def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:
+        """Return the cells of one column."""
+        table = self._table
+        yield table.cells(position_of(label, table.labels, self.name, table.groups))
 
     @property
     def is_mapped(self) -> bool:

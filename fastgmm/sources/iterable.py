@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import ALL, Chosen, Reading, choose
+from fastgmm.sources.columns import ALL, Chosen, Reading, choose, position_of
 from fastgmm.sources.loaders import batches, is_map_style, rows_of
 from fastgmm.sources.queries import Asked
 from fastgmm.sources.source import Source
@@ -73,6 +74,18 @@ class IterableSource(Source):
                 table, chosen = self._table(item, number, start)
                 yield from self._chunks_of(table, chosen, start, number)
                 start += table.n_rows
+        finally:
+            if isinstance(self._data, Asked):
+                self._data.close()
+
+    def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:
+        """Walk the column of one chunk after the other."""
+        items, self._opened = self._opened or self._iterator(self.name), None
+        try:
+            for number, item in enumerate(items):
+                place = _chunk(self.name, number)
+                table = as_table(rows_of(item), place)
+                yield table.cells(position_of(label, table.labels, place.name, table.groups))
         finally:
             if isinstance(self._data, Asked):
                 self._data.close()

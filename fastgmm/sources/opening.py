@@ -43,6 +43,7 @@ def open_source(
     weight: Hashable | None = None,
     chunk_rows: int | None = None,
     *,
+    label: Hashable | None = None,
     dataset: str | None = None,
     delimiter: str | None = None,
     decimal: str | None = None,
@@ -84,6 +85,8 @@ def open_source(
         ``embedding[0]`` and so on, and its own name means all of them.
     weight : str or int, optional
         The column that holds the weights of the rows; it is no feature.
+    label : str or int, optional
+        The column that holds the classes of the rows, for the fit of a mixture; it is no feature.
     chunk_rows : int, optional
         The most rows to take from the data at a time. Changes the use of memory, never a result.
     dataset : str, optional
@@ -122,12 +125,15 @@ def open_source(
         raise DataError(f"chunk_rows is {chunk_rows}; at least one row must be taken at a time")
     text = Text(delimiter, decimal, header, encoding)
     told = None if text == Text() else text
-    reader, reading = reader_of(data), Reading(columns, weight, chunk_rows, dataset, told)
+    reader, reading = reader_of(data), Reading(columns, weight, chunk_rows, dataset, told, label)
     if reader is not open_path:
         reading.refuse_options(
             data.name if isinstance(data, Source) else f"the {type(data).__name__}"
         )
-    return reader(data, reading)
+    source = reader(data, reading)
+    if label is not None:
+        source.label = label
+    return source
 
 
 def reader_of(data: Any) -> Reader:

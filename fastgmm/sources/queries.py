@@ -20,7 +20,7 @@ from fastgmm.sources.cells import SHOWN, Place, real
 from fastgmm.sources.columns import ALL, Reading
 from fastgmm.sources.lazy import OPENED
 from fastgmm.sources.source import Source
-from fastgmm.sources.tables import FRAMES, Table, is_instance
+from fastgmm.sources.tables import FRAMES, Table, as_objects, is_instance
 from fastgmm.sources.unsupported import refuse_stranger
 
 ITSELF = (("polars", "LazyFrame"), ("h5py", "Dataset"), ("zarr", "Array"))
@@ -43,6 +43,10 @@ class AnswerTable(Table):
         found = np.empty(len(cells), dtype=object)
         found[:] = cells
         return real(found[:, None], [self.labels[position]], place)[:, 0]
+
+    def cells(self, position: int) -> npt.NDArray[Any]:
+        """Return all cells of one column."""
+        return as_objects(self._columns[position])
 
 
 class Asked:

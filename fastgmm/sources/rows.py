@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.errors import SourceChangedError
+from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources.types import Chunk, Poured
 
 Buffer = Callable[[], npt.NDArray[Any]]  # gives the free part of the block that is being filled
@@ -36,6 +36,8 @@ class Rows(ABC):
         None until a pass has counted them, where the source cannot tell.
     weight : str, int or None
         The column that holds the weights of the rows.
+    label : str, int or None
+        The column that holds the classes of the rows.
     heaviest : float or None
         The largest weight of a row, once a pass has seen all.
     checked : bool
@@ -72,6 +74,7 @@ class Rows(ABC):
         self.dtype = np.dtype(dtype)
         self.n_rows = n_rows
         self.weight = weight
+        self.label: Hashable | None = None
         self.heaviest: float | None = None
         self.checked = False
         self._fingerprint: int | None = None
@@ -95,6 +98,12 @@ class Rows(ABC):
             What each writing came to; None where there are only `chunks`.
         """
         return None
+
+    def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:
+        """Walk the cells of a column of labels as they stand there: texts, numbers, None."""
+        raise DataError(
+            f"no column of {self.name} can hold labels; give them beside the rows, labels=..."
+        )
 
     @property
     def n_features(self) -> int:

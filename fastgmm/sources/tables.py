@@ -46,6 +46,12 @@ class Table(ABC):
         weights = None if chosen.weight is None else self.column(chosen.weight, rows, place)
         return Chunk(_stacked(columns), weights)
 
+    def cells(self, position: int) -> npt.NDArray[Any]:
+        """Return all cells of one column as they are, whatever they hold."""
+        raise DataError(
+            f"column {self.labels[position]!r} can hold no labels here; give them beside the rows"
+        )
+
     def rows_per_chunk(self, chosen: Chosen) -> int:
         """Return the default number of rows per chunk."""
         return rows_per_chunk(len(chosen.features))
@@ -71,6 +77,10 @@ class ArrayTable(Table):
         found = self.array[rows]
         weights = None if chosen.weight is None else found[:, chosen.weight]
         return Chunk(found if chosen.all else found[:, list(chosen.features)], weights)
+
+    def cells(self, position: int) -> npt.NDArray[Any]:
+        """Return all cells of one column."""
+        return self.array[:, position]
 
     def rows_per_chunk(self, chosen: Chosen) -> int:
         """Return all rows where a chunk is a view: blocks then need no copy."""
@@ -109,6 +119,13 @@ class FrameTable(Table):
             )
         numbers = np.asarray(values[rows].to_numpy())
         return real(numbers[:, None], [label], place)[:, 0]
+
+    def cells(self, position: int) -> npt.NDArray[Any]:
+        """Return all cells of one column; what is missing is None, NaN or NA."""
+        at, element = self._parts[position]
+        if element is not None:
+            return super().cells(position)
+        return np.asarray(self._columns[at][1].to_numpy())
 
 
 class ArrowTable(Table):
@@ -159,6 +176,13 @@ class ArrowTable(Table):
         shown = self._whole(position)
         return self._converted(leaf, rows, place) if shown is None else shown[rows]
 
+    def cells(self, position: int) -> npt.NDArray[Any]:
+        """Return all cells of one column; nulls are None."""
+        leaf = self._leaves[position]
+        if leaf.length or len(leaf.path) > 1:
+            return super().cells(position)
+        return as_objects(self.table.column(leaf.path[0]).to_pylist())
+
     def _lists(self, position: int, rows: slice, place: Place) -> npt.NDArray[Any]:
         """Return some rows of a column of lists, (n, length); asked for once for each element."""
         leaf = self._leaves[position]
@@ -202,6 +226,13 @@ def _side_by_side(addresses: npt.NDArray[np.int64], start: int, out: npt.NDArray
     from fastgmm.kernels.interleave import interleave
 
     return bool(np.isfinite(interleave(addresses, start, out)))
+
+
+def as_objects(cells: Sequence[Any]) -> npt.NDArray[Any]:
+    """Return cells of any kind as an array of one dimension."""
+    found = np.empty(len(cells), object)
+    found[:] = cells
+    return found
 
 
 def as_table(data: object, place: Place) -> Table:

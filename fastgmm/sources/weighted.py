@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ class WeightedSource(Source):
     def __init__(self, source: Source, weights: npt.NDArray[np.float64]) -> None:
         refuse_second_weights(source.weight, source.name)
         super().__init__(source.name, source.labels, source.dtype, source.n_rows, "sample_weight")
+        self.label = source.label
         self._source = source
         self._weights = weights
         self.checked, self.guarded = source.checked, source.guarded
@@ -49,6 +51,10 @@ class WeightedSource(Source):
             yield Chunk(rows, self._weights[start:stop])
             start = stop
         check_weights_length(len(self._weights), start, self.name)
+
+    def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:
+        """Walk the labels of the other source."""
+        return self._source.label_cells(label)
 
     @property
     def read_as(self) -> str | None:

@@ -37,6 +37,23 @@ def test_fit_takes_weights_from_a_column(data, frame, tmp_path):
     assert f"{expected.bic(rows, sample_weight=weights):.2f}" in result.stdout
 
 
+def test_fit_takes_classes_from_a_column(frame, tmp_path):
+    known = np.where(np.arange(len(frame)) % 5 == 0, np.where(frame["a"] > 0, "high", "low"), None)
+    labelled = frame[["a", "b"]].assign(kind=known)
+    labelled.to_csv(tmp_path / "points.csv", index=False)
+    arguments = ["--label", "kind", "--seed", 0, "-o", tmp_path / "m.npz"]
+    result = run("fit", tmp_path / "points.csv", "-k", 2, *arguments)
+    rows = frame[["a", "b"]]
+    expected = GaussianMixture(2, random_state=0).fit(rows, labels=known)
+    found = load(tmp_path / "m.npz")
+    assert found.classes_.tolist() == ["high", "low"]
+    assert_allclose(found.means_, expected.means_, rtol=1e-12)
+    assert f"{expected.bic(rows, labels=known):.2f}" in result.stdout
+    assert "--bayesian" in refused(
+        "fit", tmp_path / "points.csv", "-k", 2, "--label", "kind", "--bayesian"
+    )
+
+
 def test_every_option_of_fit_reaches_the_estimator(data, tmp_path):
     options = "--covariance diag --tol 0.01 --max-iter 7 --reg-covar 0.5 --init random --n-init 3"
     options += " --stopping aitken --acceleration squarem"

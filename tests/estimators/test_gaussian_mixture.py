@@ -60,6 +60,7 @@ OUR_SETTINGS = {
     "acceleration": "auto",
     "prior": "auto",
     "responsibilities_init": None,
+    "components_per_class": 1,
     "fixed": None,
     "step_power": 0.9,
 }

@@ -30,6 +30,7 @@ LARGEST_REG_COVAR = 1e290  # the square of sources.checks.LARGEST: a larger vari
 NORMAL_ALONE = (
     "fixed",
     "noise",
+    "components_per_class",
 )  # parameters of GaussianMixture that StudentTMixture does not have
 
 Constraints = dict[str, list[Any]]
@@ -53,6 +54,7 @@ GAUSSIAN_MIXTURE: Constraints = EM | {
     "means_init": ["array-like", None],
     "precisions_init": ["array-like", None],
     "responsibilities_init": [object],
+    "components_per_class": [Interval(Integral, 1, None, closed="left")],
     "fixed": [Mapping, None],
     "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
     "warm_start": ["boolean"],
@@ -82,6 +84,7 @@ OF_LIKELIHOOD = (
     "means_init",
     "precisions_init",
     "responsibilities_init",
+    "components_per_class",
     "fixed",
     "noise",
 )

@@ -49,6 +49,11 @@ def to_fit(
     else:
         source = reader(X)
         names = source.feature_names
+    if source.label is not None and not hasattr(estimator, "components_per_class"):
+        raise DataError(
+            f"{type(estimator).__name__} takes no labels, and {source.name} has them in column "
+            f"{source.label!r}; fit a GaussianMixture, or open it without label=..."
+        )
     check_known_count(source, n_components)
     given = {"X": X, "y": y, "metadata": None}
     if sample_weight is not None:

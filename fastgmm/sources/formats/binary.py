@@ -6,7 +6,8 @@ that was cut short is an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from fastgmm.errors import DataError
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import Reading, choose
+from fastgmm.sources.columns import Chosen, Reading, choose, position_of
 from fastgmm.sources.formats.file import File
 from fastgmm.sources.rows import Buffer, rows_per_chunk, rows_per_piece
 from fastgmm.sources.source import Source
@@ -62,6 +63,14 @@ class PlainSource(Source):
         super().__init__(file.name, self._chosen.features, dtype, n_rows, reading.weight)
         at_a_time = rows_per_chunk if layout.fortran else rows_per_piece
         self._chunk_rows = reading.chunk_rows or at_a_time(width)
+
+    def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:
+        """Walk the numbers of one column."""
+        alone = copy.copy(self)
+        columns = range(self._layout.shape[1])
+        alone._chosen = Chosen((position_of(label, columns, self.name),), None, False)
+        for chunk in alone.chunks():
+            yield np.array(chunk.rows[:, 0])
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows, each chunk in the buffer of the one before."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.sources.arrays import refuse_shape
 from fastgmm.sources.cells import REAL_KINDS, Place, real
-from fastgmm.sources.columns import ALL, Reading, choose
+from fastgmm.sources.columns import ALL, Chosen, Reading, choose, position_of
 from fastgmm.sources.rows import rows_per_chunk
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable
@@ -46,6 +48,14 @@ class StoredSource(Source):
         super().__init__(name, self._chosen.features, dtype, n_rows, reading.weight)
         # what is compressed is unpacked whole: reading half of it would unpack it twice
         self._chunk_rows = reading.chunk_rows or along * max(1, rows_per_chunk(width) // along)
+
+    def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:
+        """Walk the numbers of one column."""
+        alone = copy.copy(self)
+        columns = range(self._shape[1])
+        alone._chosen = Chosen((position_of(label, columns, self.name),), None, False)
+        for chunk in alone.chunks():
+            yield np.array(chunk.rows[:, 0])
 
     def chunks(self) -> Iterator[Chunk]:
         """Walk the rows, a whole number of stored chunks at a time."""

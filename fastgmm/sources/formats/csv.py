@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
+
+import numpy.typing as npt
 
 from fastgmm.errors import DataError, require
 from fastgmm.sources.arrow import BatchSource
@@ -38,6 +41,7 @@ class CsvSource(BatchSource):
         pyarrow = require("pyarrow", "io")
         self._file = file
         self._block_bytes = BLOCK_BYTES
+        self._is_label = False  # one column, of texts
         with file.reading(pyarrow.ArrowException, *text.DAMAGED):
             self._dialect = dialect_of(file, reading)
         _refuse_open_quote(file, self._dialect)
@@ -62,7 +66,8 @@ class CsvSource(BatchSource):
         if columns is not None and not isinstance(columns, str | bytes):
             columns = [_known(column, known, is_numbered) for column in columns]
         weight = _known(reading.weight, known, is_numbered)
-        reading = reading._replace(columns=columns, weight=weight)
+        self._label = _known(reading.label, known, is_numbered)
+        reading = reading._replace(columns=columns, weight=weight, label=self._label)
         labels: Sequence[Hashable] = range(len(names)) if is_numbered else names
         try:
             chosen = choose(labels, reading, self._file.name)
@@ -71,7 +76,15 @@ class CsvSource(BatchSource):
         return reading._replace(
             columns=[names[at] for at in chosen.features],
             weight=None if chosen.weight is None else names[chosen.weight],
+            label=None,
         )
+
+    def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:
+        """Walk the texts of one column, and None where there is none."""
+        alone, names = copy.copy(self), self._dialect.names
+        alone._is_label = True
+        known = self._label if isinstance(self._label, str) else names[int(self._label)]
+        return super(CsvSource, alone).label_cells(known)
 
     def batches(self) -> Iterator[tuple[Place, Any]]:
         """Walk the file; it is begun anew where a row shows that it is written otherwise."""
@@ -110,7 +123,7 @@ class CsvSource(BatchSource):
         pyarrow, csv = require("pyarrow", "io"), require("pyarrow.csv", "io")
         dialect = self._dialect
         types = {
-            name: pyarrow.string() if name in dialect.spelt else pyarrow.float64()
+            name: pyarrow.string() if self._is_label or name in dialect.spelt else pyarrow.float64()
             for name in self.names
         }
         return csv.open_csv(
@@ -137,7 +150,7 @@ class CsvSource(BatchSource):
     def _as_numbers(self, batch: Any, place: Place) -> Any:
         """Make numbers of the columns that pyarrow has read as text."""
         pyarrow = require("pyarrow", "io")
-        if not self._dialect.spelt.intersection(self.names):
+        if self._is_label or not self._dialect.spelt.intersection(self.names):
             return batch
         columns = [
             numerals.numbers(column, self._dialect.decimal, name, place)

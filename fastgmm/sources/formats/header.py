@@ -133,7 +133,8 @@ def refuse_title(split: Split, by_commas: Split, reading: Reading, name: str) ->
 def _asked(reading: Reading) -> list[Any]:
     """The columns that are asked for, features and weight."""
     columns = [] if isinstance(reading.columns, str | bytes) else list(reading.columns or [])
-    return columns if reading.weight is None else [*columns, reading.weight]
+    others = (reading.weight, reading.label)
+    return [*columns, *(other for other in others if other is not None)]
 
 
 def number_of(label: Any) -> Any:

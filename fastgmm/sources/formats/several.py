@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import accumulate, chain
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from fastgmm.errors import DataError
 from fastgmm.sources.columns import Reading, Text
@@ -48,6 +49,10 @@ class SeveralSource(Source):
             for chunk in part.chunks():
                 start += len(chunk.rows)
                 yield chunk
+
+    def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:
+        """Walk the column of one file after the other."""
+        return chain.from_iterable(part.label_cells(label) for part in self._parts)
 
     def pour(self, buffer: Buffer) -> Iterator[Poured] | None:
         """Walk the files straight into a block, if all of them can."""

@@ -61,6 +61,7 @@ OUR_SETTINGS = {
     "prior": "auto",
     "responsibilities_init": None,
     "components_per_class": 1,
+    "noise": False,
     "fixed": None,
     "step_power": 0.9,
 }

@@ -47,7 +47,7 @@ import numpy as np, torch
 from tgmm import StudentTMixture as Theirs
 rows = torch.tensor(np.loadtxt(sys.argv[1], delimiter=","))
 torch.manual_seed(0)
-model = Theirs(n_features=rows.shape[1], n_components=3, n_init=5)
+model = Theirs(n_features=rows.shape[1], n_components=3, n_init=1)
 model.fit(rows)
 np.savetxt(sys.argv[2], np.asarray(model.predict(rows)))
 np.savetxt(sys.argv[3], np.asarray(model.means_))

@@ -111,6 +111,8 @@ default="dirichlet_process"
         Whether `fit` continues from the last solution. `n_init` is then ignored.
     step_power : float, default=0.9
         How fast `partial_fit` forgets, as for `GaussianMixture`.
+    missing : {"error", "em"}, default="error"
+        What a missing value is: an error, or to be expected, see `GaussianMixture`.
     verbose : int, default=0
         1 prints the passes, 2 also their time and gain.
     verbose_interval : int, default=10
@@ -220,6 +222,7 @@ default="dirichlet_process"
         random_state: RandomState = None,
         warm_start: bool = False,
         step_power: float = 0.9,
+        missing: str = "error",
         verbose: int = 0,
         verbose_interval: int = 10,
     ) -> None:
@@ -242,6 +245,7 @@ default="dirichlet_process"
         self.random_state = random_state
         self.warm_start = warm_start
         self.step_power = step_power
+        self.missing = missing
         self.verbose = verbose
         self.verbose_interval = verbose_interval
 

@@ -129,6 +129,10 @@ class GaussianMixture(LikelihoodMixture):
         How fast `partial_fit` forgets: the t-th row, counted by weight, takes a step of
         ``t ** -step_power``. 1 counts all rows equally; smaller values, above 0.5, follow drifting
         data sooner and make the mixture noisier.
+    missing : {"error", "em"}, default="error"
+        What a missing value is (NaN, a null of Arrow or pandas, an empty cell): an error, or, with
+        "em", a value to be expected: EM is exact if values are missing at random. Such rows are
+        scored by the density of what is observed. See docs/missing.md.
     verbose : int, default=0
         1 prints the passes, 2 also their time and gain.
     verbose_interval : int, default=10
@@ -227,6 +231,7 @@ class GaussianMixture(LikelihoodMixture):
         random_state: RandomState = None,
         warm_start: bool = False,
         step_power: float = 0.9,
+        missing: str = "error",
         verbose: int = 0,
         verbose_interval: int = 10,
     ) -> None:
@@ -251,6 +256,7 @@ class GaussianMixture(LikelihoodMixture):
         self.random_state = random_state
         self.warm_start = warm_start
         self.step_power = step_power
+        self.missing = missing
         self.verbose = verbose
         self.verbose_interval = verbose_interval
 

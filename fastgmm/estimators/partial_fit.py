@@ -247,6 +247,7 @@ class _Learner:
         self.pending: SufficientStatistics | None = None  # of blocks since the last step
         self.trace: list[float] = []
         self.dtype = np.asarray(before["means_"]).dtype
+        self.may_lack = model.missing == "em"
 
     def learn(self, block: Block) -> None:
         """Add a block, and take a step once there are enough rows."""
@@ -254,7 +255,7 @@ class _Learner:
             self.first = self.first.and_more(_copied(block))
             if self._learned_anew(self.first):
                 return
-        found = passes.block_statistics(block, self.parameters)
+        found = passes.block_statistics(block, self.parameters, may_lack=self.may_lack)
         self.pending = found if self.pending is None else self.pending + found
         if self.pending.n_rows >= self.step_rows:
             self.step()
@@ -288,7 +289,8 @@ class _Learner:
             return False
         first = first.joined()._replace(n_at_step=first.n_rows)
         (whole,) = first.parts
-        source = with_weights(open_source(whole.rows), whole.weights)
+        opened = open_source(whole.rows, missing=self.may_lack)
+        source = with_weights(opened, whole.weights)
         self._go_on(source)
         if begins:
             self._begin_anew(whole, source, is_first=not is_enough)

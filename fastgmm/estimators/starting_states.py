@@ -22,6 +22,7 @@ from fastgmm.estimators.validation.responsibilities import (
     responsibilities_said,
 )
 from fastgmm.initialisation.auto import regularised_start
+from fastgmm.initialisation.completion import best_of_draws
 from fastgmm.initialisation.labelled import (
     from_labels,
     given_to_classes,
@@ -252,7 +253,8 @@ class Start(NamedTuple):
         is_searched = strengths is not None and method == "auto" and self.given.is_nothing
         if strengths is not None and is_searched and n_components > 1:
             own, prior = regularised_start(sample, n_components, rule, strengths, rng)
-            return em.State(rule.under(prior), own)
+            rule = rule.under(prior)
+            return em.State(rule, best_of_draws(own, sample, rule, rng))
         start = self.given.instead_of(
             start_from(sample, method, n_components, rule, rng), rule.family
         )

@@ -5,8 +5,10 @@ from numba import get_num_threads, prange
 from fastgmm.kernels.jit import chosen_by_type, inline, kernel, parallel, view
 from fastgmm.kernels.simd.vecmath import exp_of_normal, log
 from fastgmm.kernels.simd.vectors import fma, load, splat, store, total, where_less
+from fastgmm.kernels.structures import completed
 from fastgmm.kernels.structures.dispatch import add_moments, log_densities, n_densities
 from fastgmm.kernels.tiles import (
+    FAR,
     TILE,
     hide_unweighted,
     load_tile,
@@ -16,11 +18,6 @@ from fastgmm.kernels.tiles import (
 )
 from fastgmm.kernels.work_queue import new_queue, take_next
 
-# Nats below the best density of a row: what lies lower counts as zero, here and where `pruned`
-# leaves pairs out, so that a component far from all rows is dead in both. No sum can tell a
-# responsibility under 2e-22 from zero; scikit-learn adds 2e-15 to the weight of every component,
-# which hides it.
-FAR = 50.0
 # Registers whose masses are multiplied before one logarithm is taken: a mass is at most K, so even
 # in float32 their product overflows only from 4e9 components on.
 REGISTERS_PER_LOGARITHM = 4
@@ -110,7 +107,8 @@ def dense_slice(rows, row_weights, start, stop, factors, workspace, moments):
     return log_likelihood
 
 
-KERNELS = {}  # by type of factors, filled by `pruned`; all other types have the dense kernel
+# By type of factors, `pruned` adds its own; all other types have the dense kernel
+KERNELS = {completed.Factors: completed.completed_slice}
 
 
 def sum_slice(rows, row_weights, start, stop, factors, workspace, moments):

@@ -23,7 +23,7 @@ from fastgmm.kernels.bounds import (
     most_likely,
     upper_bounds,
 )
-from fastgmm.kernels.expectation import FAR, KERNELS, divide, new_workspaces, normalise
+from fastgmm.kernels.expectation import KERNELS, divide, new_workspaces, normalise
 from fastgmm.kernels.jit import inline, kernel, subroutine
 from fastgmm.kernels.simd.vecmath import exp_of_normal, log
 from fastgmm.kernels.simd.vectors import (
@@ -41,6 +41,7 @@ from fastgmm.kernels.structures.full import (
     log_densities_of,
 )
 from fastgmm.kernels.tiles import (
+    FAR,
     TILE,
     gather_tile,
     hide_unweighted,

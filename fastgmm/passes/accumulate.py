@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,22 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.kernels.block_sizes import block_rows
-from fastgmm.kernels.expectation import expectation, expectation_serial
-from fastgmm.kernels.pruned import choose as choose_factors
 from fastgmm.mixture.heavy_tails import Tailed
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
-from fastgmm.passes.model import Model, calls, model, twin, weight_of
+from fastgmm.passes.incomplete import AnyModel, model_for, model_of
+from fastgmm.passes.model import weight_of
 from fastgmm.sources import Block, Source
-
-UNWEIGHTED = np.empty(0)
-BAND = 60  # binary exponents of weights that are summed together in float32, which has 252
 
 
 class Summary(NamedTuple):
     """What a pass leaves of some rows, before it is given names: arrays that add."""
 
-    moments: list[npt.NDArray[np.float64]]  # a candidate's sums, in its structure's own order
+    moments: list[Any]  # a candidate's sums, in the order of its model
     log_likelihoods: npt.NDArray[np.float64]  # (candidates,)
     n_rows: int
     row_weight: float
@@ -44,7 +39,7 @@ def statistics(
         if len(distinct) < len(candidates):
             found_once = statistics(source, distinct, prune=prune)
             return [found_once[place] for place in places]
-    models = [model(parameters, source.dtype) for parameters in candidates]
+    models = [model_of(source, parameters) for parameters in candidates]
     rows = block_rows(source.n_features)
     found = source.fold(partial(summarise, models, prune=prune), add, rows)
     careful = without_cancellation(models, found)
@@ -93,7 +88,7 @@ def _beyond(parameters: Parameters) -> npt.NDArray[np.float64]:
     return parameters.inverses if isinstance(parameters, Tailed) else parameters.free
 
 
-def without_cancellation(models: Sequence[Model], found: Summary) -> list[Model]:
+def without_cancellation(models: Sequence[AnyModel], found: Summary) -> list[AnyModel]:
     """Return the models, those whose sums have lost too many digits with moments about the means.
 
     That takes deviations which shrink a thousandfold in one pass, as where a poor start meets tight
@@ -105,9 +100,11 @@ def without_cancellation(models: Sequence[Model], found: Summary) -> list[Model]
     ]
 
 
-def block_statistics(block: Block, parameters: Parameters) -> SufficientStatistics:
-    """Sufficient statistics of one block, which has been checked."""
-    each = model(parameters, block.rows.dtype)
+def block_statistics(
+    block: Block, parameters: Parameters, *, may_lack: bool = False
+) -> SufficientStatistics:
+    """Sufficient statistics of one block, which has been checked; its rows may lack values."""
+    each = model_for(parameters, block.rows.dtype, may_lack)
     found = summarise([each], block)
     careful = without_cancellation([each], found)
     if careful != [each]:
@@ -118,15 +115,14 @@ def block_statistics(block: Block, parameters: Parameters) -> SufficientStatisti
 
 def named(
     parameters: Parameters,
-    each: Model,
-    moments: npt.NDArray[np.float64],
+    each: AnyModel,
+    moments: Any,
     log_likelihood: float,
     n_rows: int,
     row_weight: float,
 ) -> SufficientStatistics:
     """Give the sums of a candidate their names."""
-    n_features = parameters.n_features
-    weight, first, second, extra = each.unpack(moments, n_features)
+    weight, first, second, extra = each.unpack(moments, parameters.n_features)
     return SufficientStatistics(
         weight=weight,
         first=first,
@@ -140,9 +136,10 @@ def named(
     )
 
 
-def summarise(models: Sequence[Model], block: Block, prune: bool = True) -> Summary:
+def summarise(models: Sequence[AnyModel], block: Block, prune: bool = True) -> Summary:
     """Sum a block for every candidate; a pure function of its arguments."""
-    sums = [_expectation(each, block, prune) for each in models]
+    block = models[0].counted(block)
+    sums = [each.sums(block, prune) for each in models]
     n_rows, row_weight = weight_of(block)
     return Summary(
         [moments for moments, _ in sums],
@@ -160,53 +157,3 @@ def add(a: Summary, b: Summary) -> Summary:
         a.n_rows + b.n_rows,
         a.row_weight + b.row_weight,
     )
-
-
-def _expectation(each: Model, block: Block, prune: bool) -> tuple[npt.NDArray[np.float64], float]:
-    """Sum the slices of a block in order, one call after another."""
-    moments, log_likelihood = np.zeros(each.n_sums), 0.0
-    for call in calls(each.plan, len(block.rows)):
-        rows = block.rows[call]
-        given = UNWEIGHTED if block.weights is None else block.weights[call]
-        slice_rows = each.plan.slice_rows(len(rows))
-        partials = np.empty((each.plan.n_slices(len(rows)), len(moments)))
-        log_likelihoods = np.zeros(len(partials))
-        factors = choose_factors(rows, each.factors) if prune else each.factors
-        run = twin(each.plan, len(rows), expectation, expectation_serial)
-        for weights, unit in _bands(given, rows.dtype):
-            run(rows, weights, factors, slice_rows, partials, log_likelihoods)
-            with np.errstate(over="ignore"):  # seen in the statistics
-                moments += unit * partials.sum(axis=0)
-            log_likelihood += unit * float(log_likelihoods.sum())
-    return moments, log_likelihood
-
-
-def _bands(
-    weights: npt.NDArray[np.float64], dtype: np.dtype[Any]
-) -> Iterator[tuple[npt.NDArray[np.float64], float]]:
-    """Walk weights that float32 can hold, each time with the power of two that they are in.
-
-    They become float32 in a kernel, where sums of weights at 1e38 were infinite, and weights at
-    1e-44 had lost all digits but two. Powers of two lose nothing. Where weights of one call are
-    farther apart than a band, each band is summed by itself, with the other rows left out.
-    """
-    if dtype != np.float32 or not weights.any():
-        yield weights, 1.0
-        return
-    least = weights.min() or np.min(weights, where=weights > 0.0, initial=np.inf)
-    top = math.frexp(weights.max())[1] - 1
-    if top - math.frexp(least)[1] + 1 < BAND:
-        yield _divided(weights, top), math.ldexp(1.0, top)
-        return
-    held = weights > 0.0
-    bands = np.where(held, (top + 1 - np.frexp(weights)[1]) // BAND, -1)
-    for band in np.unique(bands[held]):
-        shift = top - int(band) * BAND
-        yield _divided(np.where(bands == band, weights, 0.0), shift), math.ldexp(1.0, shift)
-
-
-def _divided(weights: npt.NDArray[np.float64], exponent: int) -> npt.NDArray[np.float64]:
-    """Divide by a power of two, or by two of which each is a number."""
-    half = exponent if abs(exponent) < 1000 else exponent // 2
-    divided = weights * math.ldexp(1.0, -half)
-    return divided if half == exponent else divided * math.ldexp(1.0, half - exponent)

@@ -24,7 +24,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.passes.accumulate import Summary, add, named, summarise, without_cancellation
 from fastgmm.passes.accumulate import statistics as of_all_rows
-from fastgmm.passes.model import Model, model
+from fastgmm.passes.incomplete import AnyModel, model_of
 from fastgmm.passes.scores import scored
 from fastgmm.passes.subsample import Sample, draw_rows, most_rows, sample_from
 from fastgmm.sources import Block, Source
@@ -105,7 +105,7 @@ def statistics(
     """
     if all(fold is None for fold in left_out):
         return of_all_rows(source, candidates)
-    models = [model(parameters, source.dtype) for parameters in candidates]
+    models = [model_of(source, parameters) for parameters in candidates]
     found = _fold(source, partial(_summaries, models, left_out), _add)
     careful = [
         without_cancellation([each], its)[0] for each, its in zip(models, found, strict=True)
@@ -119,7 +119,7 @@ def statistics(
 
 
 def _summaries(
-    models: Sequence[Model], left_out: Sequence[int | None], parted: Parted
+    models: Sequence[AnyModel], left_out: Sequence[int | None], parted: Parted
 ) -> list[Summary]:
     """Sum a block for every candidate, each over the rows that it sees."""
     return [
@@ -151,13 +151,13 @@ def held_out(
     unit : float
         What weights are divided by, so that their squares are numbers.
     """
-    models = [[model(each, source.dtype) for each in its] for its in fitted]
+    models = [[model_of(source, each) for each in its] for its in fitted]
     sums = _fold(source, partial(_sums, models, near, unit), np.add)
     return [_mean(*its, about=about) for its, about in zip(sums.tolist(), near, strict=True)]
 
 
 def _sums(
-    models: Sequence[Sequence[Model]], near: Sequence[float], unit: float, parted: Parted
+    models: Sequence[Sequence[AnyModel]], near: Sequence[float], unit: float, parted: Parted
 ) -> Array:
     """Sum powers of weights and log densities over a block, (candidates, 6)."""
     found = np.zeros((len(models), 6))

@@ -1,7 +1,8 @@
-"""Parameters as the kernels want them, and how a pass is cut into calls."""
+"""Parameters as the kernels want them, and the kernels over one block, call by call."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,9 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.kernels import scoring
 from fastgmm.kernels.block_sizes import Plan, block_rows, partial_bytes, plan
+from fastgmm.kernels.expectation import expectation, expectation_serial
 from fastgmm.kernels.heavy_tails import SUMS, TAILS
 from fastgmm.kernels.noise import NOISY
+from fastgmm.kernels.pruned import choose as choose_factors
+from fastgmm.kernels.scoring import Columns
 from fastgmm.kernels.structures.dispatch import STRUCTURES, n_densities, normal_of
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
@@ -21,6 +26,10 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.threads import allowed_threads, run_in_parallel
 from fastgmm.sources import Block, Source, blocks
 from fastgmm.sources.prefetch import TURNS
+
+NOISE = -1  # the label of rows of noise, whose probabilities are in the last column
+UNWEIGHTED = np.empty(0)
+BAND = 60  # binary exponents of weights that are summed together in float32, which has 252
 
 
 class Model(NamedTuple):
@@ -38,7 +47,7 @@ class Model(NamedTuple):
     @property
     def has_noise(self) -> bool:
         """Whether the last of them is noise."""
-        return isinstance(self.factors, NOISY[self.structure])
+        return isinstance(self.factors, NOISY.get(self.structure, ()))
 
     @property
     def n_moments(self) -> int:
@@ -48,7 +57,7 @@ class Model(NamedTuple):
     @property
     def n_sums(self) -> int:
         """Count all sums."""
-        if isinstance(self.factors, TAILS[self.structure]):
+        if isinstance(self.factors, TAILS.get(self.structure, ())):
             return self.n_moments + SUMS * len(self.factors.log_scale)
         return self.n_moments + int(self.has_noise)
 
@@ -68,6 +77,43 @@ class Model(NamedTuple):
         """Return the same model, with moments taken about each component's own mean."""
         return self._replace(factors=self.factors._replace(about_origin=False))
 
+    def sums(self, block: Block, prune: bool = True) -> tuple[npt.NDArray[np.float64], float]:
+        """Sum the slices of a block in order, one call after another; return the log-likelihood."""
+        moments, log_likelihood = np.zeros(self.n_sums), 0.0
+        for call in calls(self.plan, len(block.rows)):
+            rows = block.rows[call]
+            given = UNWEIGHTED if block.weights is None else block.weights[call]
+            slice_rows = self.plan.slice_rows(len(rows))
+            partials = np.empty((self.plan.n_slices(len(rows)), len(moments)))
+            log_likelihoods = np.zeros(len(partials))
+            factors = choose_factors(rows, self.factors) if prune else self.factors
+            run = twin(self.plan, len(rows), expectation, expectation_serial)
+            for weights, unit in _bands(given, rows.dtype):
+                run(rows, weights, factors, slice_rows, partials, log_likelihoods)
+                with np.errstate(over="ignore"):  # seen in the statistics
+                    moments += unit * partials.sum(axis=0)
+                log_likelihood += unit * float(log_likelihoods.sum())
+        return moments, log_likelihood
+
+    def score(self, block: Block, out: npt.NDArray[Any] | Columns) -> None:
+        """Fill ``out`` for every row of a block."""
+        for call in calls(self.plan, len(block.rows)):
+            rows = block.rows[call]
+            run = twin(self.plan, len(rows), scoring.score, scoring.score_serial)
+            slice_rows = self.plan.slice_rows(len(rows))
+            if isinstance(out, Columns):
+                run(rows, self.factors, slice_rows, out._replace(first=out.first + call.start))
+            else:
+                run(rows, self.factors, slice_rows, out[call])
+        if self.has_noise:
+            labels = out.labels if isinstance(out, Columns) else out
+            if labels.dtype == np.int64:
+                labels[labels == len(self.factors.log_scale)] = NOISE
+
+    def counted(self, block: Block) -> Block:
+        """Return the rows of a block that say anything: all of them."""
+        return block
+
     def __reduce__(self) -> tuple[Callable[..., Model], tuple[Any, ...]]:
         """Send the structure by its name: a module is not pickled."""
         name = next(name for name, each in STRUCTURES.items() if each is self.structure)
@@ -76,20 +122,25 @@ class Model(NamedTuple):
 
 
 def model(parameters: Parameters, dtype: npt.DTypeLike) -> Model:
-    """Make the factors of some parameters, for rows of one dtype."""
+    """Make the factors of some parameters, for complete rows of one dtype."""
     structure, dtype = STRUCTURES[parameters.structure], np.dtype(dtype)
     factors = structure.factors(
         parameters.log_weights, parameters.means, parameters.precisions_cholesky, dtype
     )
-    operations, n_moments = structure.row_operations(factors), structure.n_moments(factors)
-    cut = plan(operations, n_moments, parameters.n_features)
     further: tuple[Any, ...] = ()
+    found = planned(structure, factors, parameters.n_features)
     if isinstance(parameters, Tailed):
         further = _tails(factors.log_scale, parameters, dtype)
         factors = factors._replace(log_scale=np.zeros_like(factors.log_scale))
     elif isinstance(parameters, WithNoise):
         further = (np.array([parameters.log_noise], dtype),)
-    return Model(structure, _extended(structure, factors, further), cut)
+    return found._replace(factors=_extended(structure, factors, further))
+
+
+def planned(structure: Any, factors: Any, n_features: int) -> Model:
+    """Return the model of some factors, with the plan that follows from their shapes."""
+    operations, n_moments = structure.row_operations(factors), structure.n_moments(factors)
+    return Model(structure, factors, plan(operations, n_moments, n_features))
 
 
 def _tails(log_scale: Array, parameters: Tailed, dtype: np.dtype[Any]) -> tuple[Any, ...]:
@@ -145,3 +196,34 @@ def weight_of(block: Block) -> tuple[int, float]:
     if block.weights is None:
         return len(block.rows), float(len(block.rows))
     return int(np.count_nonzero(block.weights)), float(block.weights.sum())
+
+
+def _bands(
+    weights: npt.NDArray[np.float64], dtype: np.dtype[Any]
+) -> Iterator[tuple[npt.NDArray[np.float64], float]]:
+    """Walk weights that float32 can hold, each time with the power of two that they are in.
+
+    They become float32 in a kernel, where sums of weights at 1e38 were infinite, and weights at
+    1e-44 had lost all digits but two. Powers of two lose nothing. Where weights of one call are
+    farther apart than a band, each band is summed by itself, with the other rows left out.
+    """
+    if dtype != np.float32 or not weights.any():
+        yield weights, 1.0
+        return
+    least = weights.min() or np.min(weights, where=weights > 0.0, initial=np.inf)
+    top = math.frexp(weights.max())[1] - 1
+    if top - math.frexp(least)[1] + 1 < BAND:
+        yield _divided(weights, top), math.ldexp(1.0, top)
+        return
+    held = weights > 0.0
+    bands = np.where(held, (top + 1 - np.frexp(weights)[1]) // BAND, -1)
+    for band in np.unique(bands[held]):
+        shift = top - int(band) * BAND
+        yield _divided(np.where(bands == band, weights, 0.0), shift), math.ldexp(1.0, shift)
+
+
+def _divided(weights: npt.NDArray[np.float64], exponent: int) -> npt.NDArray[np.float64]:
+    """Divide by a power of two, or by two of which each is a number."""
+    half = exponent if abs(exponent) < 1000 else exponent // 2
+    divided = weights * math.ldexp(1.0, -half)
+    return divided if half == exponent else divided * math.ldexp(1.0, half - exponent)

@@ -21,7 +21,7 @@ from fastgmm.errors import DataError, SourceChangedError
 from fastgmm.kernels.block_sizes import block_rows
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.passes.model import Model, model
+from fastgmm.passes.incomplete import AnyModel, model_of
 from fastgmm.sources import Block, Source
 
 HELD_ROWS = 2**21  # 16 MB, and as much for their weights
@@ -68,7 +68,7 @@ def threshold(source: Source, parameters: Parameters, share: float) -> float:
     "inverted_cdf", the one for which NumPy defines them: the least log density at or below which
     lies that share of the weight.
     """
-    scorer = model(parameters, source.dtype)
+    scorer = model_of(source, parameters)
     whole = Bracket(0, 2**64 - 1, 0.0)
     (everything,) = _inside(source, scorer, [whole])
     total = _weight(everything)
@@ -86,7 +86,7 @@ def threshold(source: Source, parameters: Parameters, share: float) -> float:
 
 
 def _sought(
-    source: Source, scorer: Model, whole: Bracket, everything: Inside, ranks: list[Reached]
+    source: Source, scorer: AnyModel, whole: Bracket, everything: Inside, ranks: list[Reached]
 ) -> list[float]:
     """Find the least log density that reaches each rank; all of them share the passes."""
     brackets = [_narrowed(whole, everything, reached) for reached in ranks]
@@ -126,7 +126,7 @@ def _first(reached_by: Array, reached: Reached) -> int:
     return int(enough.argmax()) if enough.any() else len(reached_by) - 1
 
 
-def _inside(source: Source, scorer: Model, brackets: Sequence[Bracket]) -> list[Inside]:
+def _inside(source: Source, scorer: AnyModel, brackets: Sequence[Bracket]) -> list[Inside]:
     """Find what lies in each bracket, in one pass."""
     return source.fold(
         partial(_of_block, scorer, brackets),
@@ -135,7 +135,7 @@ def _inside(source: Source, scorer: Model, brackets: Sequence[Bracket]) -> list[
     )
 
 
-def _of_block(scorer: Model, brackets: Sequence[Bracket], block: Block) -> list[Inside]:
+def _of_block(scorer: AnyModel, brackets: Sequence[Bracket], block: Block) -> list[Inside]:
     """Keep the rows of a block that lie in each bracket."""
     keys = _keys(passes.scored("log_likelihoods", scorer, block))
     weights = np.ones(len(keys)) if block.weights is None else block.weights

@@ -11,16 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.kernels import scoring
 from fastgmm.kernels.block_sizes import BLOCK_BYTES, block_rows
 from fastgmm.kernels.scoring import Columns
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.passes.model import Model, calls, model, short_blocks, twin, weight_of
+from fastgmm.passes.incomplete import AnyModel, model_of
+from fastgmm.passes.model import short_blocks, weight_of
 from fastgmm.sources import Block, Source
 
-NOISE = -1  # the label of rows of noise, whose probabilities are in the last column
 CACHED_ROWS = 2048  # of responsibilities: 320 kB of 20 components
 
 
@@ -34,20 +33,7 @@ class Totals(NamedTuple):
     counts: Array | None  # (K,) rows that each component holds; None where they are not weighed
 
 
-def _score(each: Model, block: Block, out: npt.NDArray[Any] | Columns) -> None:
-    """Fill ``out`` for every row of a block."""
-    for call in calls(each.plan, len(block.rows)):
-        rows = block.rows[call]
-        run = twin(each.plan, len(rows), scoring.score, scoring.score_serial)
-        its = out._replace(first=call.start) if isinstance(out, Columns) else out[call]
-        run(rows, each.factors, each.plan.slice_rows(len(rows)), its)
-    if each.has_noise:
-        labels = out.labels if isinstance(out, Columns) else out
-        if labels.dtype == np.int64:
-            labels[labels == len(each.factors.log_scale)] = NOISE
-
-
-def _shape(kind: str, n_rows: int, each: Model, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+def _shape(kind: str, n_rows: int, each: AnyModel, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Make room for the scores of ``n_rows``."""
     if kind == "responsibilities":
         return np.empty((n_rows, each.n_densities), dtype)
@@ -70,7 +56,7 @@ def each_block(
     block : Block
     scores : ndarray of shape (rows of the block,) or (rows of the block, K)
     """
-    scorer = model(parameters, source.dtype)
+    scorer = model_of(source, parameters)
     most = pieces(scorer.n_densities if kind == "responsibilities" else 1)
     with closing(short_blocks(source, most)) as walk:
         for block in walk:
@@ -81,23 +67,23 @@ def each_block_by_columns(
     source: Source, parameters: Parameters
 ) -> Iterator[tuple[Block, Columns]]:
     """Find labels and responsibilities block after block, each component's in a column."""
-    scorer = model(parameters, source.dtype)
+    scorer = model_of(source, parameters)
     n_components = scorer.n_densities
     with closing(short_blocks(source, pieces(n_components))) as walk:
         for block in walk:
             n_rows = len(block.rows)
             found = np.empty((n_components, n_rows), source.dtype)
             columns = Columns(np.empty(n_rows, np.int64), found, first=0)
-            _score(scorer, block, columns)
+            scorer.score(block, columns)
             yield block, columns
 
 
 def _scores(source: Source, parameters: Parameters, kind: str) -> npt.NDArray[Any]:
     """Score every row."""
-    scorer = model(parameters, source.dtype)
+    scorer = model_of(source, parameters)
     like = _shape(kind, 0, scorer, source.dtype)
     rows = block_rows(source.n_features)
-    return source.tabulate(partial(_score, scorer), like.shape[1:], like.dtype, rows)
+    return source.tabulate(scorer.score, like.shape[1:], like.dtype, rows)
 
 
 def log_likelihoods(source: Source, parameters: Parameters) -> npt.NDArray[Any]:
@@ -117,11 +103,12 @@ def responsibilities(source: Source, parameters: Parameters) -> npt.NDArray[Any]
 
 def total_log_likelihood(source: Source, parameters: Parameters) -> tuple[float, float, int]:
     """Sum of weighted log densities, sum of weights, and count of rows of positive weight."""
-    scorer = model(parameters, source.dtype)
+    scorer = model_of(source, parameters)
     return source.fold(partial(_total, scorer), _add_total, block_rows(source.n_features))
 
 
-def _total(scorer: Model, block: Block) -> tuple[float, float, int]:
+def _total(scorer: AnyModel, block: Block) -> tuple[float, float, int]:
+    block = scorer.counted(block)
     n_rows, row_weight = weight_of(block)
     return _summed(scored("log_likelihoods", scorer, block), block), row_weight, n_rows
 
@@ -134,12 +121,13 @@ def _add_total(
 
 def totals(source: Source, candidates: Sequence[Parameters]) -> list[Totals]:
     """Log-likelihood and certainty of every candidate, in one pass over the rows."""
-    models = [model(parameters, source.dtype) for parameters in candidates]
+    models = [model_of(source, parameters) for parameters in candidates]
     return source.fold(partial(_totals, models), _add_totals, block_rows(source.n_features))
 
 
-def _totals(models: Sequence[Model], block: Block) -> list[Totals]:
+def _totals(models: Sequence[AnyModel], block: Block) -> list[Totals]:
     """Sum a block for every candidate; its responsibilities are gone before the next."""
+    block = models[0].counted(block)
     n_rows, row_weight = weight_of(block)
     found = []
     for each in models:
@@ -155,7 +143,7 @@ def _totals(models: Sequence[Model], block: Block) -> list[Totals]:
     return found
 
 
-def _responsible(each: Model, block: Block) -> Iterator[tuple[Block, npt.NDArray[Any]]]:
+def _responsible(each: AnyModel, block: Block) -> Iterator[tuple[Block, npt.NDArray[Any]]]:
     """Walk the responsibilities of a few rows at a time, always in the same memory.
 
     The start of a piece is its place in the block.
@@ -168,7 +156,7 @@ def _responsible(each: Model, block: Block) -> Iterator[tuple[Block, npt.NDArray
         weights = None if block.weights is None else block.weights[its]
         piece = Block(block.rows[its], weights, start)
         responsibilities = room[: len(piece.rows)]
-        _score(each, piece, responsibilities)
+        each.score(piece, responsibilities)
         yield piece, responsibilities
 
 
@@ -203,7 +191,7 @@ def _add_totals(a: Sequence[Totals], b: Sequence[Totals]) -> list[Totals]:
 
 def own_rows(source: Source, parameters: Parameters) -> Array:
     """Count the rows of positive weight by component, each by its responsibilities alone, (K,)."""
-    scorer = model(parameters, source.dtype)
+    scorer = model_of(source, parameters)
     found = source.fold(partial(_own_rows, scorer), operator.add, block_rows(source.n_features))
     return found[: parameters.n_components]
 
@@ -223,10 +211,10 @@ def _counted(responsibilities: npt.NDArray[Any], block: Block) -> Array:
     return np.einsum("ik,i->k", responsibilities, held).astype(np.float64)
 
 
-def scored(kind: str, each: Model, block: Block) -> npt.NDArray[Any]:
+def scored(kind: str, each: AnyModel, block: Block) -> npt.NDArray[Any]:
     """Make the scores of a block, in the dtype of its rows."""
     out = _shape(kind, len(block.rows), each, block.rows.dtype)
-    _score(each, block, out)
+    each.score(block, out)
     return out
 
 

@@ -40,6 +40,8 @@ class Sample(NamedTuple):
     n_rows: int = 0  # of positive weight, of the source
     row_weight: float = 0.0  # of them all
     mark: int = 0  # of all rows of the source, if that was asked for
+    incomplete: Sample | None = None  # the same rows with missing values, if these are drawn
+    draws: tuple[Sample, ...] = ()  # the same rows with other values drawn
     own_weight: float = 1.0  # of the rows it holds, on average of `row_weight`
 
 
@@ -83,10 +85,20 @@ def sample_from(
     if len(rows) <= SORTED_ROWS:
         rows, weights = merge_equal_rows(rows, weights)
     weights = weights / weights.sum()
-    origin = np.einsum("i,ij->j", weights, rows)  # no BLAS, whose bits may follow its threads
+    origin = _means(rows, weights)
     # in place, but where they came from another process
     rows = np.subtract(rows, origin, out=rows if rows.flags.writeable else None)
     return Sample(rows, weights, origin, n_rows, row_weight, own_weight=own_weight)
+
+
+def _means(rows: Array, weights: Array) -> Array:
+    """Return the mean of each feature, of what is observed."""
+    means = np.einsum("i,ij->j", weights, rows)  # no BLAS, whose bits may follow its threads
+    if not np.isnan(means).any():
+        return np.asarray(means)
+    observed = ~np.isnan(rows)
+    sums = np.einsum("i,ij->j", weights, np.where(observed, rows, 0.0))
+    return np.asarray(sums / np.einsum("i,ij->j", weights, observed))
 
 
 def draw_rows(
@@ -242,10 +254,19 @@ def _kept(
         if look is not None:
             kept.mark = (kept.mark + look(source, block)) % 2**64
         rows = block.rows if columns is None else columns(source, block)
-        kept.offer(rows, block.weights, source.first_row + block.start)
+        weights = weights_of_observed(block) if source.may_lack else block.weights
+        kept.offer(rows, weights, source.first_row + block.start)
     if kept.parts:
         kept.shrink()
     return kept
+
+
+def weights_of_observed(block: Block) -> Array | None:
+    """Return the weights of a block, 0 for rows in which nothing is observed: they say nothing."""
+    if not np.isnan(block.rows[:, 0]).any():
+        return block.weights
+    weights = np.ones(len(block.rows)) if block.weights is None else block.weights
+    return np.where(np.isnan(block.rows).all(axis=1), 0.0, weights)
 
 
 def _merged(a: _Reservoir, b: _Reservoir) -> _Reservoir:
@@ -261,7 +282,7 @@ def _merged(a: _Reservoir, b: _Reservoir) -> _Reservoir:
 
 def merge_equal_rows(rows: Array, weights: Array) -> tuple[Array, Array]:
     """Sort the rows and sum the weights of equal ones."""
-    rows = rows + 0.0  # -0.0 becomes 0.0
+    rows = np.where(np.isnan(rows), np.inf, rows + 0.0)  # -0.0 becomes 0.0; NaN equals nothing
     order = _sorted(rows)
     rows, weights = rows[order], weights[order]
     new = np.ones(len(rows), bool)
@@ -269,7 +290,9 @@ def merge_equal_rows(rows: Array, weights: Array) -> tuple[Array, Array]:
     # equal rows are summed smallest weight first, so that their order cannot show
     group = np.cumsum(new) - 1
     weights = weights[np.lexsort((weights, group))]
-    return rows[new], np.add.reduceat(weights, np.flatnonzero(new))
+    found = rows[new]
+    found[found == np.inf] = np.nan
+    return found, np.add.reduceat(weights, np.flatnonzero(new))
 
 
 def _sorted(rows: Array) -> npt.NDArray[np.intp]:

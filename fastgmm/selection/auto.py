@@ -70,6 +70,8 @@ class AutoGaussianMixture(LikelihoodMixture):
         The criteria take the log-likelihood without the prior, as Fraley and Raftery (2007) do.
     max_iter : int, default=1000
         Maximum number of EM passes over the rows.
+    missing : {"error", "em"}, default="error"
+        What a missing value is: an error, or to be expected, see `GaussianMixture`.
     random_state : int, RandomState, Generator, SeedSequence or None, default=None
         Controls the random numbers of the starts and of `sample`.
 
@@ -115,6 +117,7 @@ class AutoGaussianMixture(LikelihoodMixture):
         reg_covar_relative: bool = False,
         prior: float | str | ConjugatePrior | None = "auto",
         max_iter: int = em.MAX_PASSES,
+        missing: str = "error",
         random_state: RandomState = None,
     ) -> None:
         self.n_components = n_components
@@ -126,6 +129,7 @@ class AutoGaussianMixture(LikelihoodMixture):
         self.reg_covar_relative = reg_covar_relative
         self.prior = prior
         self.max_iter = max_iter
+        self.missing = missing
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -294,6 +298,7 @@ class AutoGaussianMixture(LikelihoodMixture):
             prior=self.prior,
             max_iter=self.max_iter,
             acceleration=None,
+            missing=self.missing,
             random_state=self.random_state,
         )
         model._publish(dict(attributes))
@@ -323,6 +328,7 @@ def select(
     reg_covar_relative: bool = False,
     prior: float | str | ConjugatePrior | None = "auto",
     max_iter: int = em.MAX_PASSES,
+    missing: str = "error",
     sample_weight: npt.ArrayLike | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Selection:
@@ -363,7 +369,7 @@ def select(
         between neighbouring numbers of components: see `AutoGaussianMixture`.
     stopping : {"change", "aitken"}, default="aitken"
         What `tol` bounds: the estimated distance to the limit ("aitken"), or the last change.
-    reg_covar, reg_covar_relative, prior, max_iter
+    reg_covar, reg_covar_relative, prior, max_iter, missing
         As for `GaussianMixture`, for every candidate.
     sample_weight : array-like of shape (n_samples,), optional
         Weight of each row; their sum replaces the number of rows.
@@ -418,6 +424,7 @@ def select(
         reg_covar_relative=reg_covar_relative,
         prior=prior,
         max_iter=max_iter,
+        missing=missing,
         random_state=random_state,
     )
     return chooser.fit(data, sample_weight=sample_weight, checkpoint=checkpoint).selection_

@@ -103,16 +103,13 @@ def numbers(values: Any, leaf: Leaf, place: Place) -> npt.NDArray[Any]:
     kind, values = values.type, _decoded(values)
     if not leaf.length and not _is_number(values.type):
         _refuse_type(kind, leaf.column, place)
-    _refuse_null(values, leaf.column, place)
     if not leaf.length:
         return _scalars(values)
+    _refuse_null(values, leaf.column, place)
     _refuse_ragged(values, leaf, place)
     inner = _decoded(values.flatten())
     if not _is_number(inner.type):
         _refuse_type(kind, leaf.column, place)
-    if inner.null_count:
-        row, element = divmod(_first_null(inner), leaf.length)
-        refuse_cell(None, place.row(row), f"{leaf.column}[{element}]")
     return _scalars(inner).reshape(-1, leaf.length)
 
 
@@ -146,9 +143,11 @@ def _is_number(kind: Any) -> bool:
 
 
 def _scalars(values: Any) -> npt.NDArray[Any]:
-    """Return numbers without a null."""
+    """Return numbers; a null becomes NaN, which is refused or taken where all rows are."""
     if str(values.type) == "null":
-        return np.empty(len(values))  # of length 0: each is a null
+        return np.full(len(values), np.nan)
+    if values.null_count and str(values.type) == "bool":
+        values = values.cast("uint8")  # else NumPy makes objects of them
     if str(values.type).startswith("decimal"):
         return _decimals(values)
     return np.asarray(values.to_numpy(zero_copy_only=False))
@@ -160,7 +159,8 @@ def _decimals(values: Any) -> npt.NDArray[np.float64]:
     scale = values.type.scale
     if values.type.bit_width < 128:
         values = values.cast(pyarrow.decimal128(38, scale))
-    if values.type.bit_width == 128 and 0 <= scale <= EXACT_POWER and len(values):
+    is_short = values.type.bit_width == 128 and 0 <= scale <= EXACT_POWER
+    if is_short and len(values) and not values.null_count:
         words = np.frombuffer(values.buffers()[1], np.int64).reshape(-1, 2)
         low, high = words[values.offset : values.offset + len(values)].T
         if ((high == low >> 63) & (low >= -EXACT) & (low <= EXACT)).all():

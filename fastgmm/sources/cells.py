@@ -52,7 +52,8 @@ class Place(NamedTuple):
 def real(values: npt.NDArray[Any], labels: Sequence[Hashable], place: Place) -> npt.NDArray[Any]:
     """Return the values (n, d) as bools, ints or floats, of any width and layout.
 
-    Objects are taken if each is a number, and become float64. Nothing is parsed from text.
+    Objects are taken if each is a number or missing, and become float64; what is missing becomes
+    NaN, which is refused or taken where all rows are. Nothing is parsed from text.
     """
     kind = values.dtype.kind
     if kind in REAL_KINDS:
@@ -77,6 +78,9 @@ def _of_objects(
             pass  # which cell it is, the loop tells
     numbers = np.empty(values.shape)
     for (row, column), cell in np.ndenumerate(values):
+        if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+            numbers[row, column] = np.nan
+            continue
         if not isinstance(cell, NUMBERS) or (isinstance(cell, Decimal) and cell.is_snan()):
             refuse_cell(cell, place.row(row), labels[column])
         try:
@@ -98,7 +102,7 @@ def refuse_cell(cell: object, place: str, label: Hashable) -> NoReturn:
             f"{place} holds the text {shown} in column {label!r}; make it a number, or "
             "leave the column out"
         )
-    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+    if cell is None:  # of a column of lists
         raise DataError(f"{place} {NO_VALUE} in column {label!r}; drop or impute it")
     if isinstance(cell, date | time | timedelta):
         raise DataError(f"{place} holds {cell!r} in column {label!r}; {TO_SECONDS}")

@@ -20,17 +20,20 @@ LOOP_NUMBERS = 512  # in one of NumPy's loops: fewer cost more to begin than to 
 
 
 def check_finite(source: Rows, block: Block) -> None:
-    """Refuse the first number that is not finite."""
+    """Refuse the first number that is not finite; NaN is one where values may be missing."""
     if sum_is_finite(block.rows):
         return
-    finite = np.isfinite(block.rows)
-    if finite.all():
+    good = np.isfinite(block.rows)
+    if source.may_lack:
+        good |= np.isnan(block.rows)
+    if good.all():
         return
-    row, column = divmod(int(finite.argmin()), source.n_features)
-    found = NO_VALUE if np.isnan(block.rows[row, column]) else "holds infinity"
+    row, column = divmod(int(good.argmin()), source.n_features)
+    is_missing = np.isnan(block.rows[row, column])
     raise DataError(
-        f"{source.place(block.start + row)} {found} in column {source.labels[column]!r}; "
-        "drop or impute it"
+        f"{source.place(block.start + row)} {NO_VALUE if is_missing else 'holds infinity'} in "
+        f"column {source.labels[column]!r}; drop or impute it"
+        + (", or expect it: GaussianMixture(missing='em')" if is_missing else "")
     )
 
 
@@ -71,6 +74,8 @@ def check_extents(source: Rows, rows: npt.NDArray[np.float64]) -> None:
     """
     smallest = SMALLEST[source.dtype]
     extents = _extents(rows)  # exactly 0 for a constant, which may be of any size
+    if np.isnan(extents).any():
+        extents = _observed_extents(source, rows)
     tiny = (extents > 0.0) & (extents < smallest)
     if tiny.any():
         column = int(tiny.argmax())
@@ -79,6 +84,19 @@ def check_extents(source: Rows, rows: npt.NDArray[np.float64]) -> None:
             f"most; a fit squares its numbers, which must vary by {smallest:g} or more in "
             f"{source.dtype}: scale the feature, or leave it out"
         )
+
+
+def _observed_extents(source: Rows, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Largest less smallest value of each feature, of those that are not missing."""
+    observed = ~np.isnan(rows)
+    if not observed.any(axis=0).all():
+        column = int(observed.any(axis=0).argmin())
+        raise DataError(
+            f"column {source.labels[column]!r} of {source.name} holds no value in any row that was "
+            "looked at; leave it out"
+        )
+    largest = np.max(rows, axis=0, where=observed, initial=-np.inf)
+    return np.asarray(largest - np.min(rows, axis=0, where=observed, initial=np.inf))
 
 
 def _extents(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -38,6 +38,7 @@ class Reading(NamedTuple):
     dataset: str | None = None  # of an HDF5 file or a Zarr store; None: the only one
     text: Text | None = None  # None: nothing is told of it
     label: Hashable | None = None  # the column of classes
+    may_lack: bool | None = None  # whether values may be missing
 
     def refuse_options(self, name: str, known: Sequence[str] = ()) -> None:
         """Refuse options that say nothing of this data: all but the known of OPTIONS."""

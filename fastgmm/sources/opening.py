@@ -49,6 +49,7 @@ def open_source(
     decimal: str | None = None,
     header: bool | None = None,
     encoding: str | None = None,
+    missing: bool = False,
 ) -> Source:
     """Open rows from memory, from files or from code, to be read block by block.
 
@@ -104,6 +105,9 @@ def open_source(
         it could be either.
     encoding : str, optional
         Of a text file, as Python names it. If not given, UTF-8, UTF-16 or Latin-1.
+    missing : bool, default=False
+        Whether values may be missing, for an estimator with ``missing="em"``: NaN, nulls, empty
+        cells and what a mask hides. Otherwise they are refused.
 
     Returns
     -------
@@ -125,7 +129,8 @@ def open_source(
         raise DataError(f"chunk_rows is {chunk_rows}; at least one row must be taken at a time")
     text = Text(delimiter, decimal, header, encoding)
     told = None if text == Text() else text
-    reader, reading = reader_of(data), Reading(columns, weight, chunk_rows, dataset, told, label)
+    reader = reader_of(data)
+    reading = Reading(columns, weight, chunk_rows, dataset, told, label, may_lack=missing or None)
     if reader is not open_path:
         reading.refuse_options(
             data.name if isinstance(data, Source) else f"the {type(data).__name__}"
@@ -133,7 +138,7 @@ def open_source(
     source = reader(data, reading)
     if label is not None:
         source.label = label
-    return source
+    return source.lacking() if missing and not source.may_lack else source
 
 
 def reader_of(data: Any) -> Reader:
@@ -218,16 +223,18 @@ def _is_chunk(item: Any) -> bool:
 
 
 def _as_it_is(source: Source, reading: Reading = ALL) -> Source:
-    if any(choice is not None for choice in reading):
+    if any(choice is not None for choice in reading._replace(may_lack=None)):
         raise DataError(
             f"{source.name} is open already; choose its columns, weight and chunks when opening it"
         )
-    return source
+    return source.lacking() if reading.may_lack else source
 
 
 def open_array(data: Any, reading: Reading = ALL) -> Source:
     """Open an array-like: what scikit-learn's checks are for."""
     name = "the array" if hasattr(data, "__array__") else f"the {type(data).__name__}"
+    if reading.may_lack and np.ma.is_masked(data):
+        data = data.astype(np.result_type(data.dtype, np.float32)).filled(np.nan)
     return _in_memory(ArrayTable(as_array(data, Place(name))), name, reading)
 
 
@@ -261,6 +268,7 @@ def _open_masked(data: Any, reading: Reading = ALL) -> Source:
 def _in_memory(table: Table, name: str, reading: Reading = ALL) -> Source:
     """Open rows that are in memory, and check them now; mapped files are checked in every pass."""
     source = TableSource(table, name, reading)
+    source.may_lack = bool(reading.may_lack)
     if not source.is_mapped:
         verify(source)
     return source

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,8 @@ class Rows(ABC):
     read_as : str or None
         How a text file is written, as far as it was found in the file or told: its separator,
         decimal point, header and encoding.
+    may_lack : bool
+        Whether NaN is a value that is missing; else it is refused.
     first_row : int
         A number of the first row: 0, but in a part of another source, whose parts do not overlap.
     """
@@ -59,6 +62,7 @@ class Rows(ABC):
     reads_ahead = False
     guarded = False
     lasting = False
+    may_lack = False
     first_row = 0
 
     def __init__(
@@ -104,6 +108,12 @@ class Rows(ABC):
         raise DataError(
             f"no column of {self.name} can hold labels; give them beside the rows, labels=..."
         )
+
+    def lacking(self) -> Self:
+        """Return the same rows, of which values may be missing."""
+        found = copy.copy(self)
+        found.may_lack = True
+        return found
 
     @property
     def n_features(self) -> int:

@@ -31,6 +31,7 @@ class WeightedSource(Source):
         self._weights = weights
         self.checked, self.guarded = source.checked, source.guarded
         self.reads_ahead, self.lasting = source.reads_ahead, source.lasting
+        self.may_lack = source.may_lack
         self._check()
 
     def _check(self) -> None:

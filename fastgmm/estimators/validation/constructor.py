@@ -42,6 +42,7 @@ EM: Constraints = {  # shared by all estimators
     "reg_covar_relative": ["boolean"],
     "prior": [Interval(Real, 0.0, None, closed="left"), StrOptions({AUTO}), ConjugatePrior, None],
     "max_iter": [Interval(Integral, 0, None, closed="left")],
+    "missing": [StrOptions({"error", "em"})],
     "random_state": ["random_state", np.random.Generator, np.random.SeedSequence],
 }
 GAUSSIAN_MIXTURE: Constraints = EM | {

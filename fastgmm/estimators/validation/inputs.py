@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from fastgmm.errors import DataError, warn
 from fastgmm.sources import Source, with_weights
+from fastgmm.sources.columns import ALL, Reading
 from fastgmm.sources.dask.collection import is_dask
 from fastgmm.sources.opening import open_array, reader_of
 
@@ -36,24 +37,25 @@ def to_fit(
     least_rows: int = 2,
 ) -> Rows:
     """Return the rows of X with their weights, for a fit of at least so many components."""
-    reader, names = reader_of(X), None
+    reader, names, reading = reader_of(X), None, _reading(estimator)
     if _is_pandas(X):
         # scikit-learn notes names on the estimator that it is given
-        source, noted = reader(X), copy.copy(estimator)
+        source, noted = reader(X, reading), copy.copy(estimator)
         validate_data(noted, X, skip_check_array=True)
         names = getattr(noted, "feature_names_in_", None)
         if source.n_features != X.shape[1]:  # a column of arrays is several features
             names = source.feature_names
     elif reader is open_array:
-        source = _open_array(estimator, X, least_rows)
+        source = _open_array(estimator, X, least_rows, reading)
     else:
-        source = reader(X)
+        source = reader(X, reading)
         names = source.feature_names
     if source.label is not None and not hasattr(estimator, "components_per_class"):
         raise DataError(
             f"{type(estimator).__name__} takes no labels, and {source.name} has them in column "
             f"{source.label!r}; fit a GaussianMixture, or open it without label=..."
         )
+    source = _as_allowed(estimator, source, reading)
     check_known_count(source, n_components)
     given = {"X": X, "y": y, "metadata": None}
     if sample_weight is not None:
@@ -66,12 +68,12 @@ def to_score(
     estimator: Any, X: Any, sample_weight: npt.ArrayLike | None, n_features: int
 ) -> Source:
     """Return the rows of X with their weights, for a model of so many features."""
-    reader = reader_of(X)
+    reader, reading = reader_of(X), _reading(estimator)
     if reader is open_array and not _is_pandas(X):
         _check_names(estimator, None)
-        source = _open_array(estimator, X, least_rows=0)
+        source = _open_array(estimator, X, 0, reading)
     else:
-        source = reader(X)
+        source = reader(X, reading)
         is_frame = _is_pandas(X) and source.n_features == X.shape[1]
         if is_frame and hasattr(estimator, "feature_names_in_"):
             validate_data(estimator, X, reset=False, skip_check_array=True)  # for the names alone
@@ -82,7 +84,24 @@ def to_score(
             f"X has {source.n_features} features, but {type(estimator).__name__} is expecting "
             f"{n_features} features as input."
         )
-    return _weighted(source, sample_weight)
+    return _weighted(_as_allowed(estimator, source, reading), sample_weight)
+
+
+def _reading(estimator: Any) -> Reading:
+    """Say how to read rows for an estimator: whether they may lack values."""
+    return Reading(may_lack=True) if estimator.missing == "em" else ALL
+
+
+def _as_allowed(estimator: Any, source: Source, reading: Reading) -> Source:
+    """Return rows that may lack values where the estimator takes these, and only there."""
+    if reading.may_lack:
+        return source if source.may_lack else source.lacking()
+    if source.may_lack:
+        raise DataError(
+            f"{source.name} was opened with missing=True, and missing={estimator.missing!r} of "
+            f"{type(estimator).__name__} takes complete rows alone; give missing='em'"
+        )
+    return source
 
 
 def check_known_count(source: Source, n_components: int) -> None:
@@ -105,7 +124,7 @@ def _is_pandas(X: Any) -> bool:
     return hasattr(X, "iloc") and not is_dask(X) and X.ndim == 2
 
 
-def _open_array(estimator: Any, X: Any, least_rows: int) -> Source:
+def _open_array(estimator: Any, X: Any, least_rows: int, reading: Reading) -> Source:
     """Open an array-like that scikit-learn has checked, but for its numbers."""
     array = check_array(
         X,
@@ -116,7 +135,8 @@ def _open_array(estimator: Any, X: Any, least_rows: int) -> Source:
         ensure_min_samples=least_rows,
     )
     # a list with one text in it has become an array of nothing but text: which one, the list knows
-    return open_array(X if array.dtype.kind in "US" and isinstance(X, list | tuple) else array)
+    is_text = array.dtype.kind in "US" and isinstance(X, list | tuple)
+    return open_array(X if is_text else array, reading)
 
 
 def _weighted(source: Source, sample_weight: npt.ArrayLike | None) -> Source:

@@ -8,9 +8,10 @@ not fields in a field, since threads take tuples of arrays alone.
 from collections import namedtuple
 
 from fastgmm.kernels.jit import chosen_by_type
-from fastgmm.kernels.structures import diagonal, full, spherical, tied
+from fastgmm.kernels.structures import completed, diagonal, full, masked, spherical, tied
 
 STRUCTURES = {"spherical": spherical, "diagonal": diagonal, "tied": tied, "full": full}
+INCOMPLETE = {"spherical": masked, "diagonal": masked, "tied": completed, "full": completed}
 EXTENDED = {}  # by type of factors with further fields, the structure whose fields come first
 DENSITIES = {}  # by the same type, what writes log densities
 ADDED = {}  # by the same type, how many log densities a row has besides those of components
@@ -27,7 +28,8 @@ def add_moments(tile, responsibilities, factors, scratch, out):
 def structure_of(factors):
     """Return the module whose Factors have this Numba type."""
     kind = factors.instance_class
-    return EXTENDED.get(kind) or next(s for s in STRUCTURES.values() if s.Factors is kind)
+    known = (*STRUCTURES.values(), *INCOMPLETE.values())
+    return EXTENDED.get(kind) or next(s for s in known if s.Factors is kind)
 
 
 def extended(name, fields, densities, added, module):

@@ -78,6 +78,12 @@ class DaskSource(Source):
         self._weights: list[Any] | None = None
         self._weighed_by: Any = None  # as is what weights are persisted
 
+    def lacking(self) -> DaskSource:
+        """Return the same rows, of which values may be missing."""
+        found = super().lacking()
+        found._layout = found._layout._replace(may_lack=True)
+        return found
+
     def weighted(self, weights: Any) -> DaskSource:
         """Return a source with row weights, from an array or a Dask collection cut alike."""
         refuse_second_weights(self.weight, self.name)

@@ -33,6 +33,7 @@ class Layout(NamedTuple):
     dtype: np.dtype[Any]
     block_rows: int
     n_rows: int | None  # of all partitions, if it is known
+    may_lack: bool = False  # whether values may be missing
 
 
 class Found(NamedTuple):
@@ -68,7 +69,7 @@ class Partition(Source):
         self._table, self._chosen = _table_of(rows, layout, place), layout.chosen
         self._given = weights
         self.first_row = stand.number * APART if stand.start is None else stand.start
-        self.row_weight = 0.0
+        self.row_weight, self.may_lack = 0.0, layout.may_lack
         self._whole_rows = layout.n_rows
         super().__init__(place.name, layout.labels, layout.dtype, self._table.n_rows)
         if stand.n_rows not in (None, self.n_rows):

@@ -33,6 +33,7 @@ class SeveralSource(Source):
         self.reads_ahead = all(part.reads_ahead for part in parts)
         self.guarded = all(part.guarded for part in parts)
         self.lasting = all(part.lasting for part in parts)
+        self.may_lack = any(part.may_lack for part in parts)
         for part in parts:
             part.dtype = self.dtype  # of the block that a part pours its rows into
 

@@ -160,7 +160,7 @@ def fit(
     if reading.label is not None and (bayesian.bayesian or tails.student_t):
         kind = "--bayesian" if bayesian.bayesian else "--student-t"
         raise DataError(f"--label is not of {kind}; leave one of the two out")
-    source = inputs.rows(data, reading)
+    source = inputs.rows(data, reading, settings.missing)
     doing = "starting, compiling if it is the first time"
     seconds = fitted(model, source, written.checkpoint, doing)
     if written.output_path is not None:

@@ -16,25 +16,32 @@ from fastgmm.sources.formats import has_numbered_columns
 from fastgmm.sources.formats.dialect import PLAIN
 
 
-def rows(data: Sequence[str], reading: WeightedReading) -> Source:
-    """Open the rows of a file for a fit."""
-    is_array, weight = has_numbered_columns(data), reading.weight
+def rows(data: Sequence[str], reading: WeightedReading, missing: str) -> Source:
+    """Open the rows of a file for a fit that takes missing values or not."""
+    is_array = has_numbered_columns(data)
     columns = _columns_of(reading.columns, is_array)
-    label = getattr(reading, "label", None)
-    found = [None if each is None else _column_of(each, is_array) for each in (weight, label)]
-    return _opened(data, columns, reading, *found)
+    given = reading.weight, getattr(reading, "label", None)
+    found = [None if each is None else _column_of(each, is_array) for each in given]
+    return _opened(data, columns, reading, missing, *found)
 
 
 def _opened(
     data: Sequence[str],
     columns: Sequence[str | int] | None,
     reading: Reading,
+    missing: str,
     weight: str | int | None = None,
     label: str | int | None = None,
 ) -> Source:
     """Open the rows of a file; say how a text is written that is not as most are."""
     source = open_source(
-        data, columns, weight, label=label, dataset=reading.dataset, **reading.text
+        data,
+        columns,
+        weight,
+        label=label,
+        dataset=reading.dataset,
+        missing=missing == "em",
+        **reading.text,
     )
     if source.read_as not in (None, PLAIN):
         print(f" {source.name}: {source.read_as}")
@@ -83,7 +90,7 @@ def rows_for(model: Mixture, model_path: Path, data: Sequence[str], reading: Rea
     chosen = _columns_of(reading.columns, is_array)
     if chosen is None and names is not None and not is_array:
         chosen = [str(name) for name in names]
-    source = _opened(data, chosen, reading)
+    source = _opened(data, chosen, reading, model.missing)
     expected = model.means_.shape[1]
     if source.n_features != expected:
         raise DataError(

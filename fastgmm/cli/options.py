@@ -191,6 +191,12 @@ class Fitting:
             help="Draws covariances together: auto, none, or a number of rows.",
         ),
     ] = "auto"
+    missing: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT", help="Missing values: error, or em, which expects them while it fits."
+        ),
+    ] = "error"
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of the estimator."""

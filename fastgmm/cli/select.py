@@ -93,7 +93,7 @@ def select(
     model = AutoGaussianMixture(
         counts_of(",".join(n_components)), **settings.parameters() | {"covariance_type": types}
     )
-    source = inputs.rows(data, reading)
+    source = inputs.rows(data, reading, settings.missing)
     doing = "making starts, compiling if it is the first time"
     seconds = fitted(model, source, written.checkpoint, doing)
     if written.output_path is not None:

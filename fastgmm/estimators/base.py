@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import passes
@@ -34,6 +35,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     """
 
     covariance_type: str
+    missing: str
     random_state: random_states.RandomState
     _fitted_names: tuple[str, ...] = FITTED  # of the attributes that a fit replaces
     _numbers: tuple[str, ...] = ()  # of those beyond any mixture's that a model file keeps
@@ -195,6 +197,12 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickle, and warn if another fastgmm wrote it."""
         super().__setstate__(pickling.checked(state, type(self).__name__))
+
+    def __sklearn_tags__(self) -> Tags:
+        """Say that values may be missing, where they may."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "em"
+        return tags
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether the attributes of a mixture are set."""

@@ -20,7 +20,7 @@ from fastgmm.estimators.fit_guards import last_iteration_kept
 from fastgmm.estimators.validation import memory
 from fastgmm.estimators.validation.inputs import Rows
 from fastgmm.estimators.validation.random_state import generator
-from fastgmm.initialisation.completion import completed, is_complete
+from fastgmm.initialisation.completion import completed
 from fastgmm.mixture.arrays import Array
 from fastgmm.passes.subsample import Sample, draw_seed, feature_variances, sample_of
 
@@ -94,7 +94,7 @@ def _prepared(
         seed = draw_seed(rng) if rng is not None else kept.seed
         sample = sample_of(rows.source, seed, kept.compares)
     kept = kept.compared(seed, sample)
-    if sample is not None and not is_complete(sample):
+    if sample is not None:
         most = max(each.n_components for each in plan.mixtures)
         sample = completed(sample, most, np.random.default_rng(seed))
     added = _regularisation(estimator, sample)

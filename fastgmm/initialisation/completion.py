@@ -40,13 +40,8 @@ MOST_DRAWS, DRAWN_ROWS = 6, 4_000
 OPERATIONS = 3e9  # that drawing may take, a second or two: of more rows, some are left out
 
 
-def is_complete(sample: Sample) -> bool:
-    """Whether no value of a sample is missing."""
-    return not np.isnan(sample.rows).any()
-
-
 def completed(sample: Sample, n_components: int, rng: np.random.Generator) -> Sample:
-    """Draw the missing values of a sample.
+    """Draw the missing values of a sample; one that lacks none stays as it is.
 
     Parameters
     ----------
@@ -62,6 +57,8 @@ def completed(sample: Sample, n_components: int, rng: np.random.Generator) -> Sa
         Of the same rows, or of some of them where drawing would take too long: where nearly all
         lack other values, and features are many. Of few rows with further draws.
     """
+    if not np.isnan(sample.rows).any():
+        return sample
     with one_blas_thread():  # else the bits of a product may follow the number of threads
         about_origin = sample._replace(origin=np.zeros_like(sample.origin))
         _, order = by_priority(sample.weights, rng)

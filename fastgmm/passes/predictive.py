@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.errors import DataError
 from fastgmm.kernels.block_sizes import block_rows
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.posterior import Posterior
@@ -91,7 +92,14 @@ def _fill(posterior: Posterior, kind: str, block: Block, out: npt.NDArray[Any]) 
 def _pieces(block: Block) -> Iterator[tuple[slice, Array]]:
     for start in range(0, len(block.rows), CACHED_ROWS):
         piece = slice(start, start + CACHED_ROWS)
-        yield piece, np.asarray(block.rows[piece], dtype=np.float64)
+        rows = np.asarray(block.rows[piece], dtype=np.float64)
+        if np.isnan(rows).any():
+            row = block.start + start + int(np.isnan(rows).any(axis=1).argmax())
+            raise DataError(
+                f"row {row} lacks a value, and the predictive density is of complete rows; leave "
+                "out predictive=True, or these rows"
+            )
+        yield piece, rows
 
 
 def _shares(logs: Array) -> Array:

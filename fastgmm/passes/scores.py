@@ -196,8 +196,8 @@ def own_rows(source: Source, parameters: Parameters) -> Array:
     return found[: parameters.n_components]
 
 
-def _own_rows(scorer: Model, block: Block) -> Array:
-    found = np.zeros(scorer.n_densities)
+def _own_rows(scorer: AnyModel, block: Block) -> Array:
+    found, block = np.zeros(scorer.n_densities), scorer.counted(block)
     for piece, responsibilities in _responsible(scorer, block):
         found += _counted(responsibilities, piece)
     return found

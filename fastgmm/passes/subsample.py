@@ -72,6 +72,8 @@ def sample_of(source: Source, seed: int, marked: bool = False) -> Sample:
     if kept is None or not kept.parts:
         raise DataError(f"{source.name} has no rows; a mixture is fitted to at least two")
     rows, weights = kept.rows_and_weights()
+    if not len(rows) and source.may_lack:
+        raise DataError(f"{source.name} has no row that holds a value; give at least two")
     check_extents(source, rows)
     own_weight = kept.row_weight * min(1.0, most / kept.n_rows)
     found = sample_from(rows, weights, kept.n_rows, kept.row_weight, own_weight)

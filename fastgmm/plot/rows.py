@@ -32,9 +32,13 @@ def sample(source: Source, n_rows: int) -> np.ndarray:
 def weighed_sample(source: Source, n_rows: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw the same rows, with what each stands for; None where rows are not weighed.
 
-    Heavy rows are drawn once at most, so counts alone would show too little of them.
+    Heavy rows are drawn once at most, so counts alone would show too little of them. Of rows that
+    may lack values those that lack none are drawn: a picture has no place for the others.
     """
     rows, counts = draw_rows(source, n_rows, seed=0)
+    if source.may_lack:
+        whole = ~np.isnan(rows).any(axis=1)
+        rows, counts = rows[whole], counts[whole]
     # in the order of a sorted file, the rows of one cluster would hide those of the others
     order = np.random.default_rng(0).permutation(len(rows))
     return rows[order], None if source.weight is None else counts[order]
@@ -71,9 +75,11 @@ def _of_block(
 ) -> np.ndarray:
     cells = np.array(shape)
     weights = np.ones(len(block.rows)) if block.weights is None else block.weights
+    observed = ~np.isnan(block.rows[:, features]).any(axis=1)
     # rows far outside are put at the nearest end first: a whole number would overflow
     clipped = np.clip(block.rows[:, features].astype(np.float64), *(ends + _beyond(ends)))
-    place = np.floor((clipped - ends[0]) / (ends[1] - ends[0]) * cells).astype(np.int64)
+    place = np.floor((clipped - ends[0]) / (ends[1] - ends[0]) * cells)
+    place = np.where(observed[:, None], place, -1.0).astype(np.int64)
     inside = ((place >= 0) & (place < cells)).all(axis=1)
     index = np.ravel_multi_index(tuple(place[inside].T), shape)
     found = np.bincount(index, weights[inside], minlength=int(cells.prod()))

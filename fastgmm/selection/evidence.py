@@ -173,6 +173,7 @@ def _model(estimator: Any, its: Family, count: int) -> BayesianGaussianMixture:
         reg_covar_relative=estimator.reg_covar_relative,
         max_iter=estimator.max_iter,
         weight_concentration_prior_type=hyperparameters.DISTRIBUTION,
+        missing=estimator.missing,
         random_state=estimator.random_state,
     )
 

@@ -24,6 +24,7 @@ from fastgmm.errors import DataError
 from fastgmm.estimators.callbacks import Progress
 from fastgmm.estimators.climb import Prepared
 from fastgmm.estimators.criteria import bic, named
+from fastgmm.initialisation.completion import completed
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.passes import folds
@@ -79,7 +80,7 @@ def begin(
     check_folds(drawn.fewest, whole.n_rows, counts[0], estimator.criterion)
     begun: list[em.State | Exception] = []
     for fold in (None, *range(N_FOLDS)):
-        sample = whole if fold is None else drawn.seen(fold, whole)
+        sample = whole if fold is None else completed(drawn.seen(fold, whole), counts[-1], rng)
         seen = prepared._replace(sample=sample)
         begun += sweep.starts_of(estimator, seen, rules, contest).values()
     moment = sweep.moment_of(begun)

@@ -1,0 +1,125 @@
+"""Passes over incomplete rows beside passes over complete ones; and what is found of them.
+
+    python -m bench.tables.missing --rows 1000000
+    python -m bench.tables.missing --found
+
+The first times one pass over rows of which one value in twenty is missing, in few patterns or
+in a pattern of almost every row's own, beside a pass over the same rows with nothing missing, in
+turn. The second removes values of public sets at random, and compares fits of what is left with a
+fit of all: by the log-likelihood of the complete rows per row, and the distance of means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from functools import partial
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.decomposition import PCA
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer, SimpleImputer
+from sklearn.preprocessing import StandardScaler
+
+from bench.tools import data, table, timing
+from fastgmm import GaussianMixture, open_source, passes
+from fastgmm.mixture.parameters import Parameters
+
+SHARE = 0.05  # of the values, which are missing
+FOUND_SHARES, SEEDS = (0.2, 0.35, 0.5), 4
+
+
+def main() -> None:
+    """Time passes, or compare what is found."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--features", type=int, default=10)
+    parser.add_argument("--components", type=int, default=10)
+    parser.add_argument("--found", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.found:
+        _found()
+    else:
+        _passes(arguments.rows, arguments.features, arguments.components)
+
+
+def holes(rows: np.ndarray, n_patterns: int | None, rng: np.random.Generator) -> np.ndarray:
+    """Return rows of which one value in twenty is missing, in so many patterns."""
+    if n_patterns is None:
+        missing = rng.random(rows.shape) < SHARE
+    else:
+        patterns = rng.random((n_patterns, rows.shape[1])) < SHARE
+        patterns[0] = False
+        missing = patterns[rng.integers(n_patterns, size=len(rows))]
+    return np.where(missing, np.nan, rows)
+
+
+def _passes(n_rows: int, n_features: int, n_components: int) -> None:
+    truth = data.mixture(n_features, n_components)
+    rows, rng = data.rows(truth, n_rows), np.random.default_rng(0)
+    cases = {
+        "20 patterns": holes(rows, 20, rng),
+        "50 patterns": holes(rows, 50, rng),
+        "any of them": holes(rows, None, rng),
+        "half of the values, any": np.where(rng.random(rows.shape) < 0.5, np.nan, rows),
+    }
+    found = table.Table({"type": "", "missing": "", "of a complete pass": ".2f"})
+    for kind in ("full", "tied", "diag"):
+        model = GaussianMixture(n_components, covariance_type=kind, max_iter=1, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            start: Parameters = model.fit(rows[:50_000])._parameters()
+        for name, incomplete in cases.items():
+            one = partial(passes.statistics, open_source(rows), [start])
+            other = partial(passes.statistics, open_source(incomplete, missing=True), [start])
+            ratios = timing.in_turn(one, other, turns=6).ratios
+            found.add(kind, name, float(np.median(ratios[:, 1])))
+
+
+def _sets() -> dict[str, tuple[np.ndarray, int]]:
+    digits = PCA(6, random_state=0).fit_transform(load_digits().data)
+    sets = {
+        "iris": (load_iris().data, 3),
+        "wine": (load_wine().data, 3),
+        "cancer, 10 features": (load_breast_cancer().data[:, :10], 2),
+        "digits, 6 axes": (digits, 10),
+    }
+    return {name: (StandardScaler().fit_transform(rows), k) for name, (rows, k) in sets.items()}
+
+
+def _found() -> None:
+    warnings.simplefilter("ignore")
+    ways = ("em", "mean", "iterative")
+    heads = [f"{way}: {what}" for what in ("score", "means") for way in ways]
+    found = table.Table({"set": "", "type": "", "missing": ".0%"} | dict.fromkeys(heads, ".2f"))
+    for name, (rows, n_components) in _sets().items():
+        for kind in ("full", "tied", "diag"):
+            plain = partial(GaussianMixture, n_components, covariance_type=kind, random_state=0)
+            whole = plain().fit(rows)
+            for share in FOUND_SHARES:
+                scores = [_compared(rows, share, seed, plain, whole) for seed in range(SEEDS)]
+                found.add(name, kind, share, *np.median(scores, axis=0))
+
+
+def _compared(rows, share, seed, plain, whole) -> list[float]:
+    """Return how far each way's fit is from that of all values."""
+    lost = np.random.default_rng(seed).random(rows.shape) < share
+    lost[lost.all(axis=1), 0] = False
+    incomplete = np.where(lost, np.nan, rows)
+    fits = [plain(missing="em").fit(incomplete)]
+    for imputer in (SimpleImputer(), IterativeImputer(random_state=0)):
+        fits.append(plain().fit(imputer.fit_transform(incomplete)))
+    below = [fit.score(rows) - whole.score(rows) for fit in fits]
+    return [*below, *(_apart(fit.means_, whole.means_) for fit in fits)]
+
+
+def _apart(means: np.ndarray, others: np.ndarray) -> float:
+    """Return the root mean square distance of means, each with its own counterpart."""
+    squares = np.square(means[:, None] - others).sum(axis=2)
+    return float(np.sqrt(squares[linear_sum_assignment(squares)].mean()))
+
+
+if __name__ == "__main__":
+    main()

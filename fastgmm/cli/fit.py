@@ -187,6 +187,8 @@ def _model(
             if getattr(bayesian, name) is not None:
                 raise DataError(f"--{name} is of --bayesian; add that, or leave --{name} out")
         if tails.student_t:
+            if parameters.pop("missing") != "error":
+                raise DataError("--missing em is of normal components; leave it or --student-t out")
             return StudentTMixture(n_components, **parameters, **tails.parameters())
         return GaussianMixture(n_components, **parameters, **noise.parameters())
     if parameters.pop("prior") != Settings.prior:

@@ -144,6 +144,7 @@ class StudentTMixture(GaussianMixture):
     """
 
     _parameter_constraints: ClassVar[constructor.Constraints] = constructor.STUDENT_T_MIXTURE
+    missing = "error"  # what is observed of a row of t-distributions weighs it by fewer features
     _numbers = ("degrees_of_freedom_",)
     _fitted_names = (*FITTED, "scales_", *_numbers)
 

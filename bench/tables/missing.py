@@ -75,7 +75,7 @@ def _passes(n_rows: int, n_features: int, n_components: int) -> None:
             one = partial(passes.statistics, open_source(rows), [start])
             other = partial(passes.statistics, open_source(incomplete, missing=True), [start])
             ratios = timing.in_turn(one, other, turns=6).ratios
-            found.add(kind, name, float(np.median(ratios[:, 1])))
+            found.row(kind, name, float(np.median(ratios[:, 1])))
 
 
 def _sets() -> dict[str, tuple[np.ndarray, int]]:
@@ -100,7 +100,7 @@ def _found() -> None:
             whole = plain().fit(rows)
             for share in FOUND_SHARES:
                 scores = [_compared(rows, share, seed, plain, whole) for seed in range(SEEDS)]
-                found.add(name, kind, share, *np.median(scores, axis=0))
+                found.row(name, kind, share, *np.median(scores, axis=0))
 
 
 def _compared(rows, share, seed, plain, whole) -> list[float]:

@@ -21,12 +21,12 @@ from fastgmm.covariance import family
 from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation.auto import auto_start, regularised_start
+from fastgmm.kernels.patterns import grouped
 from fastgmm.kernels.structures import completed as kernels
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.prior import Prior
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.passes.incomplete import by_pattern
 from fastgmm.passes.subsample import Sample, by_priority
 from fastgmm.sources import Source, open_source, with_weights
 
@@ -110,7 +110,7 @@ def _some(sample: Sample, chosen: npt.NDArray[np.intp]) -> Sample:
 def _affordable(sample: Sample, found: Parameters) -> int:
     """Return how many rows can be drawn."""
     n_features = sample.rows.shape[1]
-    n_patterns = sum(1 for _ in by_pattern(np.isnan(sample.rows)))
+    n_patterns = len(grouped(sample.rows)[1]) - 1
     of_rows, of_patterns = 2 * n_features**2, n_features**3 / 3
     operations = found.n_components * (len(sample.rows) * of_rows + n_patterns * of_patterns)
     return int(len(sample.rows) * min(1.0, OPERATIONS / operations))
@@ -229,10 +229,8 @@ def _drawn(sample: Sample, mixture: Parameters, rng: np.random.Generator) -> Sam
     labels = np.minimum((shares.cumsum(axis=1) < uniform).sum(axis=1), mixture.n_components - 1)
     lower = np.linalg.cholesky(mixture.matrices)
     apart = np.einsum("nij,nj->ni", lower[labels], rng.standard_normal(sample.rows.shape))
-    ranks = np.empty(len(labels), np.intp)
-    for rank, (_, its) in enumerate(by_pattern(np.isnan(sample.rows))):
-        ranks[its] = rank
-    order = np.lexsort((ranks, labels))  # neighbours share factors
+    by_pattern, _ = grouped(sample.rows)
+    order = by_pattern[np.argsort(labels[by_pattern], kind="stable")]  # neighbours share factors
     rows = np.empty_like(sample.rows)
     factors = kernels.factors(mixture.log_weights, mixture.means, mixture.matrices)
     rows[order] = kernels.given(sample.rows[order], apart[order], labels[order], factors)

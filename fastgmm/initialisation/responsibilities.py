@@ -26,6 +26,11 @@ def maximised(
         found = sums_by_share(source, given, structure)
     else:
         found = sums_by_label(source, given, n_components, structure)
+    if source.may_lack and np.isnan(found.second).any():
+        raise DataError(
+            f"responsibilities_init is a step from complete rows, and {source.name} lacks values; "
+            "leave it out, or give weights_init, means_init and precisions_init"
+        )
     empty = np.flatnonzero(~found.occupied)
     if len(empty):
         raise DataError(

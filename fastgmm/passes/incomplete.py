@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastgmm.kernels.patterns import gathered, grouped
 from fastgmm.kernels.scoring import Columns
 from fastgmm.kernels.structures import completed, masked
 from fastgmm.kernels.structures.dispatch import STRUCTURES
@@ -26,6 +27,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.model import Model, model, planned
 from fastgmm.sources import Block, Source
+from fastgmm.sources.checks import sum_is_finite
 
 ALL, ONE_BY_ONE, DONE = b"all", b"one by one", b"done"  # keys beside those of patterns
 PATTERN = b"p"  # how these begin
@@ -183,7 +185,7 @@ class Incomplete:
         own = self.parameters
         if key == ALL:
             return model(own, self.dtype)
-        if key == ONE_BY_ONE and own.structure.is_axis_parallel:
+        if key == ONE_BY_ONE and self._has_mask:
             factors = masked.factors(
                 own.log_weights, own.means, own.precisions_cholesky, self.dtype
             )
@@ -201,29 +203,26 @@ class Incomplete:
         return planned(structure, factors, len(seen))
 
     def _groups(self, rows: npt.NDArray[Any]) -> Iterator[Group]:
-        """Part the rows of a block by what they lack; those that lack nothing come first."""
-        missing = np.isnan(rows)
-        lacking = missing.any(axis=1)
-        if not lacking.any():
+        """Part the rows of a block by what they lack."""
+        if sum_is_finite(rows):
             yield Group(ALL, rows, np.arange(len(rows)))
             return
-        whole = np.flatnonzero(~lacking)
-        if len(whole):
-            yield Group(ALL, rows[whole], whole)
-        places = np.flatnonzero(lacking)
-        if self.parameters.structure.is_axis_parallel:
-            yield Group(ONE_BY_ONE, rows[places], places)
-            return
-        few = []
-        for key, its in by_pattern(missing[places]):
-            seen = ~self._missing(key)
-            if len(its) >= TILE and seen.any():
-                yield Group(key, rows[np.ix_(places[its], seen)], places[its])
-            else:
-                few.append(places[its])
-        if few:
-            its = np.concatenate(few)
-            yield Group(ONE_BY_ONE, rows[its], its)
+        order, starts = grouped(rows)
+        missing = np.isnan(rows[order[starts[:-1]]])
+        sizes, lacking = np.diff(starts), missing.any(axis=1)
+        alone = (sizes >= TILE) & ~missing.all(axis=1) & (not self._has_mask) | ~lacking
+        for at in np.flatnonzero(alone):
+            places = order[starts[at] : starts[at + 1]]
+            key = PATTERN + np.packbits(missing[at]).tobytes() if lacking[at] else ALL
+            yield Group(key, gathered(rows, places, np.flatnonzero(~missing[at])), places)
+        if not alone.all():
+            places = order[np.repeat(~alone, sizes)]
+            yield Group(ONE_BY_ONE, gathered(rows, places, np.arange(rows.shape[1])), places)
+
+    @property
+    def _has_mask(self) -> bool:
+        """Whether rows need no groups."""
+        return self.parameters.structure.is_axis_parallel
 
 
 AnyModel = Model | Incomplete
@@ -242,23 +241,6 @@ def model_for(parameters: Parameters, dtype: npt.DTypeLike, may_lack: bool) -> A
 def is_ascending(places: npt.NDArray[np.intp]) -> bool:
     """Whether these are the rows of a block as they stand."""
     return bool((places == np.arange(len(places))).all())
-
-
-def by_pattern(missing: npt.NDArray[np.bool_]) -> Iterator[tuple[Key, npt.NDArray[np.intp]]]:
-    """Walk the patterns of (n, d) in an order of their own, each with its rows, ascending."""
-    bits = np.packbits(missing, axis=1)
-    n_bytes = bits.shape[1]
-    size = next((size for size in (2, 4, 8) if n_bytes <= size), None)
-    if size is None:
-        order = np.lexsort(bits.T[::-1])
-    else:  # as one number, of two bytes by counting
-        wide = np.zeros((len(bits), size), np.uint8)
-        wide[:, :n_bytes] = bits
-        order = np.argsort(wide.view(f">u{size}").astype(f"u{size}")[:, 0], kind="stable")
-    ordered = bits[order]
-    changes = np.flatnonzero((ordered[1:] != ordered[:-1]).any(axis=1)) + 1
-    for its in np.split(order, changes):
-        yield PATTERN + bits[its[0]].tobytes(), its
 
 
 @one_blas_thread()

@@ -142,15 +142,3 @@ def test_sums_of_too_many_patterns_are_completed_on_the_way(kind, monkeypatch):
     (done,) = passes.statistics(source, [parameters])
     np.testing.assert_allclose(done.second, held.second, rtol=1e-12, atol=1e-11)
     np.testing.assert_allclose(done.first, held.first, rtol=1e-12, atol=1e-11)
-
-
-@pytest.mark.parametrize("n_features", [3, 40, 200])
-def test_rows_are_grouped_by_what_they_lack(n_features, rng):
-    missing = rng.random((6, n_features)) < 0.5
-    of_row = rng.integers(6, size=100)
-    groups = [set(its) for _, its in incomplete.by_pattern(missing[of_row])]
-    patterns = {bytes(row) for row in missing[of_row]}
-    assert len(groups) == len(patterns)
-    assert sorted(row for its in groups for row in its) == list(range(100))
-    for its in groups:
-        assert len({bytes(missing[of_row][row]) for row in its}) == 1

@@ -33,6 +33,7 @@ SHOWN = [
     "bayesian",
     "robust",
     "labels",
+    "missing",
 ]
 PAGES = {path.stem: path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -9,7 +9,7 @@ from sklearn.datasets import load_iris
 from sklearn.impute import SimpleImputer
 
 import fastgmm
-from fastgmm import BayesianGaussianMixture, GaussianMixture, select
+from fastgmm import BayesianGaussianMixture, GaussianMixture, StudentTMixture, select
 from fastgmm.covariance import ALL
 from fastgmm.errors import DataError
 
@@ -98,7 +98,7 @@ def test_missing_values_of_files_are_the_same(suffix, fitted, tmp_path):
     write[suffix]()
     found = model().fit(str(path))
     np.testing.assert_array_equal(found.means_, fitted.means_)
-    with pytest.raises(DataError, match=r"holds no value .* or fit by missing='em'"):
+    with pytest.raises(DataError, match=r"holds no value .* or expect it: GaussianMixture"):
         GaussianMixture(2).fit(str(path))
 
 
@@ -242,9 +242,9 @@ def test_the_number_of_components_is_chosen(criterion):
 
 
 def test_rows_that_lack_values_are_refused_where_they_are_not_expected():
-    with pytest.raises(DataError, match="drop or impute it, or fit by missing='em'"):
+    with pytest.raises(DataError, match="drop or impute it, or expect it: GaussianMixture"):
         GaussianMixture(2).fit(lacking())
-    with pytest.raises(DataError, match="or fit by missing='em'"):
+    with pytest.raises(DataError, match="or expect it: GaussianMixture"):
         fastgmm.open_source(lacking())
     with pytest.raises(DataError, match="opened with missing=True"):
         GaussianMixture(2).fit(fastgmm.open_source(lacking(), missing=True))
@@ -270,6 +270,21 @@ def test_infinity_and_features_without_a_value_are_refused_by_name():
         model().fit(rows)
     with pytest.raises(DataError, match="no row that holds a value"):
         model().fit(np.full((10, 3), np.nan))
+
+
+def test_what_cannot_be_combined_says_so():
+    labels = np.repeat([0, 1], [200, len(lacking()) - 200])
+    with pytest.raises(DataError, match="responsibilities_init is a step from complete rows"):
+        model(responsibilities_init=labels).fit(lacking())
+    with pytest.raises(DataError, match="StudentTMixture takes complete rows alone"):
+        StudentTMixture(2).fit(fastgmm.open_source(lacking(), missing=True))
+
+
+def test_parameters_that_stay_do_so_where_values_are_missing():
+    means = [[0.0, 0.0, 0.0], [5.0, 5.0, 5.0]]
+    found = model(fixed={"means": [0]}, means_init=means).fit(lacking())
+    np.testing.assert_array_equal(found.means_[0], means[0])
+    assert np.abs(found.means_[1] - 5.0).max() < 0.5
 
 
 def test_a_predictive_density_is_of_complete_rows():

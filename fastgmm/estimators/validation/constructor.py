@@ -31,6 +31,7 @@ NORMAL_ALONE = (
     "fixed",
     "noise",
     "components_per_class",
+    "missing",
 )  # parameters of GaussianMixture that StudentTMixture does not have
 
 Constraints = dict[str, list[Any]]

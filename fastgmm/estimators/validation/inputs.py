@@ -98,8 +98,8 @@ def _as_allowed(estimator: Any, source: Source, reading: Reading) -> Source:
         return source if source.may_lack else source.lacking()
     if source.may_lack:
         raise DataError(
-            f"{source.name} was opened with missing=True, and missing={estimator.missing!r} of "
-            f"{type(estimator).__name__} takes complete rows alone; give missing='em'"
+            f"{source.name} was opened with missing=True, and {type(estimator).__name__} takes "
+            "complete rows alone; open it without, or take GaussianMixture(missing='em')"
         )
     return source
 

@@ -617,6 +617,11 @@ class GaussianMixture(LikelihoodMixture):
         start = start._replace(around=self._around(prepared))
         if classes is not None and start.around is not None:
             raise DataError("labels are for normal components and no noise; leave one of these out")
+        if classes is not None and self.missing == "em":
+            raise DataError(
+                "labelled rows are summed once, before their missing values can be expected; leave "
+                "out labels or missing='em'"
+            )
         labelled = self._labelled(prepared.rows.source, classes)
         moment = start.moment(rule, prepared, labelled)
         stopping = em.Stopping(self.tol, self.max_iter, self.stopping)

@@ -24,8 +24,13 @@ def check(estimator: Any) -> None:
     Raises
     ------
     ValueError
-        If parameters are fixed.
+        If parameters are fixed, or values may be missing.
     """
+    if _noise(estimator) is not False and estimator.missing == "em":
+        raise ValueError(
+            "noise has a density over all features, and missing='em' takes rows of some; leave one "
+            "of the two out"
+        )
     if _noise(estimator) is not False and estimator.fixed:
         raise ValueError(
             "fixed parameters and noise are not fitted together, since weights are those of both; "

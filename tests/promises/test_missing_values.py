@@ -276,6 +276,10 @@ def test_what_cannot_be_combined_says_so():
     labels = np.repeat([0, 1], [200, len(lacking()) - 200])
     with pytest.raises(DataError, match="responsibilities_init is a step from complete rows"):
         model(responsibilities_init=labels).fit(lacking())
+    with pytest.raises(DataError, match="leave out labels or missing='em'"):
+        model().fit(lacking(), labels=labels)
+    with pytest.raises(ValueError, match="noise has a density over all features"):
+        model(noise=True).fit(lacking())
     with pytest.raises(DataError, match="StudentTMixture takes complete rows alone"):
         StudentTMixture(2).fit(fastgmm.open_source(lacking(), missing=True))
 

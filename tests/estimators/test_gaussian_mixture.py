@@ -62,6 +62,7 @@ OUR_SETTINGS = {
     "responsibilities_init": None,
     "components_per_class": 1,
     "noise": False,
+    "missing": "error",
     "fixed": None,
     "step_power": 0.9,
 }

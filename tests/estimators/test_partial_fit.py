@@ -119,9 +119,9 @@ def test_a_step_of_many_blocks_holds_one_at_a_time(monkeypatch):
     found = GaussianMixture(K, random_state=0).fit(rows)
     held = []
 
-    def watched(block, parameters, original=passes.block_statistics):
+    def watched(block, parameters, original=passes.block_statistics, **settings):
         held.append(len(block.rows))
-        return original(block, parameters)
+        return original(block, parameters, **settings)
 
     monkeypatch.setattr(models, "block_rows", lambda n_features: 100)
     monkeypatch.setattr(passes, "block_statistics", watched)

@@ -1,9 +1,11 @@
 """Rows grouped by the values that they lack, in time that does not grow with the patterns."""
 
 import numpy as np
+from numba import prange
 
-from fastgmm.kernels.jit import kernel, subroutine
+from fastgmm.kernels.jit import inline, kernel, parallel, subroutine
 
+PIECE = 4096  # rows that a thread copies at a time
 WORD = 64  # features per word of a pattern
 MIXED = np.uint64(0x9E3779B97F4A7C15)  # odd, near 2**64 over the golden ratio (Knuth 1973)
 
@@ -66,11 +68,23 @@ def grouped(rows):
     return order, starts
 
 
-@kernel
-def gathered(rows, places, features):
-    """Return some features of some rows."""
-    out = np.empty((len(places), len(features)), rows.dtype)
-    for i in range(len(places)):
+@inline
+def copy(rows, places, features, start, stop, out):
+    """Write some features of the rows at places[start:stop]."""
+    for i in range(start, stop):
         for j in range(len(features)):
             out[i, j] = rows[places[i], features[j]]
-    return out
+
+
+@parallel
+def gather(rows, places, features, out):
+    """Write some features of some rows to out, on all threads."""
+    for piece in prange((len(places) + PIECE - 1) // PIECE):
+        start = piece * PIECE
+        copy(rows, places, features, start, min(start + PIECE, len(places)), out)
+
+
+@kernel
+def gather_serial(rows, places, features, out):
+    """Do the same on the calling thread."""
+    copy(rows, places, features, 0, len(places), out)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.kernels.patterns import gathered, grouped
+from fastgmm.kernels.patterns import PIECE, gather, gather_serial, grouped
 from fastgmm.kernels.scoring import Columns
 from fastgmm.kernels.structures import completed, masked
 from fastgmm.kernels.structures.dispatch import STRUCTURES
@@ -25,6 +25,7 @@ from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel.blas import one_blas_thread
+from fastgmm.parallel.threads import run_in_parallel
 from fastgmm.passes.model import Model, model, planned
 from fastgmm.sources import Block, Source
 from fastgmm.sources.checks import sum_is_finite
@@ -33,6 +34,7 @@ ALL, ONE_BY_ONE, DONE = b"all", b"one by one", b"done"  # keys beside those of p
 PATTERN = b"p"  # how these begin
 HELD_BYTES = 64 << 20  # of sums by pattern: beyond, they are completed, and added up
 
+Parts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
 Key = bytes  # of a pattern: which features are missing, a bit for each
 
 
@@ -78,6 +80,8 @@ class Incomplete:
         self.parameters, self.dtype = parameters, np.dtype(dtype)
         self.is_about_means = is_about_means
         self._models: dict[Key, Model] = {}
+        self._last: tuple[npt.NDArray[Any], Parts] | None = None
+        self._room = np.empty(0, self.dtype)  # for one group: new pages took half of the time
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send the parameters alone to another process."""
@@ -99,11 +103,12 @@ class Incomplete:
 
     def counted(self, block: Block) -> Block:
         """Return the rows of a block in which anything is observed: others say nothing."""
-        if not np.isnan(block.rows[:, 0]).any():
+        if sum_is_finite(block.rows):
             return block
-        kept = ~np.isnan(block.rows).all(axis=1)
-        if kept.all():
+        order, starts, missing = self._parts(block.rows)
+        if not missing.all(axis=1).any():
             return block
+        kept = np.sort(order[np.repeat(~missing.all(axis=1), np.diff(starts))])
         weights = None if block.weights is None else block.weights[kept]
         return Block(block.rows[kept], weights, block.start)
 
@@ -207,17 +212,40 @@ class Incomplete:
         if sum_is_finite(rows):
             yield Group(ALL, rows, np.arange(len(rows)))
             return
-        order, starts = grouped(rows)
-        missing = np.isnan(rows[order[starts[:-1]]])
+        order, starts, missing = self._parts(rows)
         sizes, lacking = np.diff(starts), missing.any(axis=1)
         alone = (sizes >= TILE) & ~missing.all(axis=1) & (not self._has_mask) | ~lacking
         for at in np.flatnonzero(alone):
             places = order[starts[at] : starts[at + 1]]
             key = PATTERN + np.packbits(missing[at]).tobytes() if lacking[at] else ALL
-            yield Group(key, gathered(rows, places, np.flatnonzero(~missing[at])), places)
+            yield Group(key, self._gathered(rows, places, np.flatnonzero(~missing[at])), places)
         if not alone.all():
             places = order[np.repeat(~alone, sizes)]
-            yield Group(ONE_BY_ONE, gathered(rows, places, np.arange(rows.shape[1])), places)
+            features = np.arange(rows.shape[1])
+            yield Group(ONE_BY_ONE, self._gathered(rows, places, features), places)
+
+    def _parts(self, rows: npt.NDArray[Any]) -> Parts:
+        """Return the order of rows by pattern, where each begins, and what it lacks."""
+        if self._last is None or self._last[0] is not rows:
+            order, starts = grouped(rows)
+            self._last = rows, (order, starts, np.isnan(rows[order[starts[:-1]]]))
+        return self._last[1]
+
+    def _gathered(
+        self,
+        rows: npt.NDArray[Any],
+        places: npt.NDArray[np.intp],
+        features: npt.NDArray[np.intp],
+    ) -> npt.NDArray[Any]:
+        """Return some features of some rows, good until the next are asked for."""
+        if len(self._room) < rows.size:
+            self._room = np.empty(rows.size, rows.dtype)
+        out = self._room[: len(places) * len(features)].reshape(-1, len(features))
+        if len(places) > PIECE:
+            run_in_parallel(gather, gather_serial, rows, places, features, out)
+        else:
+            gather_serial(rows, places, features, out)
+        return out
 
     @property
     def _has_mask(self) -> bool:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastgmm.kernels.patterns import gathered, grouped
+from fastgmm.kernels.patterns import gather, gather_serial, grouped
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -29,6 +29,11 @@ def test_rows_are_grouped_by_what_they_lack(n_features, dtype, rng):
     assert firsts == sorted(firsts)
 
 
-def test_features_of_rows_are_gathered(rng):
-    rows, places, features = rng.normal(size=(9, 5)), np.array([7, 0, 3]), np.array([1, 4])
-    np.testing.assert_array_equal(gathered(rows, places, features), rows[np.ix_(places, features)])
+@pytest.mark.parametrize("n_rows", [9, 10_000])
+def test_features_of_rows_are_gathered(n_rows, rng):
+    rows, features = rng.normal(size=(n_rows, 5)), np.array([1, 4])
+    places = rng.permutation(n_rows)[: n_rows - 2]
+    for copied in (gather, gather_serial):
+        out = np.empty((len(places), 2))
+        copied(rows, places, features, out)
+        np.testing.assert_array_equal(out, rows[np.ix_(places, features)])

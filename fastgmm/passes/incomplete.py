@@ -213,8 +213,9 @@ class Incomplete:
             yield Group(ALL, rows, np.arange(len(rows)))
             return
         order, starts, missing = self._parts(rows)
-        sizes, lacking = np.diff(starts), missing.any(axis=1)
-        alone = (sizes >= TILE) & ~missing.all(axis=1) & (not self._has_mask) | ~lacking
+        sizes, lacking = np.diff(starts), np.asarray(missing.any(axis=1))
+        is_long = (sizes >= TILE) & ~missing.all(axis=1) & (not self._has_mask)
+        alone = np.logical_or(is_long, ~lacking)
         for at in np.flatnonzero(alone):
             places = order[starts[at] : starts[at + 1]]
             key = PATTERN + np.packbits(missing[at]).tobytes() if lacking[at] else ALL

@@ -5,7 +5,7 @@ from numba import prange
 
 from fastgmm.kernels.jit import inline, kernel, parallel, subroutine
 
-PIECE = 4096  # rows that a thread copies at a time
+PIECE = 512  # rows that a thread copies at a time
 WORD = 64  # features per word of a pattern
 MIXED = np.uint64(0x9E3779B97F4A7C15)  # odd, near 2**64 over the golden ratio (Knuth 1973)
 

@@ -1,12 +1,14 @@
 """Passes over incomplete rows beside passes over complete ones; and what is found of them.
 
     python -m bench.tables.missing --rows 1000000
+    python -m bench.tables.missing --rows 1000000 --fit
     python -m bench.tables.missing --found
 
 The first times one pass over rows of which one value in twenty is missing, in few patterns or
 in a pattern of almost every row's own, beside a pass over the same rows with nothing missing, in
-turn. The second removes values of public sets at random, and compares fits of what is left with a
-fit of all: by the log-likelihood of the complete rows per row, and the distance of means.
+turn. The second times default fits of both. The third removes values of public sets at random, and
+compares fits of what is left with a fit of all: by the log-likelihood of the complete rows per row,
+and the distance of means.
 """
 
 from __future__ import annotations
@@ -37,10 +39,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--features", type=int, default=10)
     parser.add_argument("--components", type=int, default=10)
+    parser.add_argument("--fit", action="store_true")
     parser.add_argument("--found", action="store_true")
     arguments = parser.parse_args()
     if arguments.found:
         _found()
+    elif arguments.fit:
+        _fits(arguments.rows, arguments.features, arguments.components)
     else:
         _passes(arguments.rows, arguments.features, arguments.components)
 
@@ -76,6 +81,17 @@ def _passes(n_rows: int, n_features: int, n_components: int) -> None:
             other = partial(passes.statistics, open_source(incomplete, missing=True), [start])
             ratios = timing.in_turn(one, other, turns=6).ratios
             found.row(kind, name, float(np.median(ratios[:, 1])))
+
+
+def _fits(n_rows: int, n_features: int, n_components: int) -> None:
+    rows = data.rows(data.mixture(n_features, n_components), n_rows)
+    found = table.Table({"rows": "", "s": ".2f", "passes": "d", "score of all values": ".4f"})
+    fit = partial(GaussianMixture, n_components, random_state=0)
+    incomplete = holes(rows, 20, np.random.default_rng(0))
+    for name, missing, given in (("complete", "error", rows), ("20 patterns", "em", incomplete)):
+        fit(missing=missing).fit(given[:5_000])  # compile
+        seconds, model = timing.timed(fit(missing=missing).fit, given)
+        found.row(name, seconds, model.n_iter_, model.score(rows))
 
 
 def _sets() -> dict[str, tuple[np.ndarray, int]]:

@@ -319,6 +319,8 @@ def _cells_stacked(cells: Any, label: Hashable, place: Place) -> npt.NDArray[Any
             refuse_cell(cell, place.row(row), label)
         if len(cell) != len(first):
             refuse_length(len(cell), len(first), label, place.row(row))
+        if kind is Mapping and (other := first.keys() - cell.keys()):
+            refuse_cell(None, place.row(row), f"{label}.{min(other)}")
     if kind is Mapping:
         cells = [[cell.get(key) for key in first] for cell in cells]
     found = np.array(list(cells))

@@ -231,7 +231,8 @@ def test_a_null_in_parquet_and_a_nan_in_csv_are_told_alike(tmp_path):
         with pytest.raises(DataError) as found:
             GaussianMixture(1).fit(tmp_path / name)
         said.add(str(found.value).replace(name, "FILE"))
-    assert said == {"row 2 of FILE holds no value (NaN or null) in column 'a'; drop or impute it"}
+    way = "drop or impute it, or expect it: GaussianMixture(missing='em')"
+    assert said == {f"row 2 of FILE holds no value (NaN or null) in column 'a'; {way}"}
 
 
 def test_a_fit_to_a_column_of_arrays_scores_frames_and_files_alike(tmp_path):

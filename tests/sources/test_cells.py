@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from fastgmm.errors import DataError
+from fastgmm.sources import open_source
 from fastgmm.sources.cells import Place, float_type, real
 
 HERE = Place("the array", 100)
@@ -25,12 +26,19 @@ def test_objects_that_are_numbers_become_float64():
 
 @pytest.mark.parametrize(
     ("cell", "said"),
-    [("abc", "holds the text 'abc'"), ("1.5", "holds the text '1.5'"), (None, "holds no value")],
+    [("abc", "holds the text 'abc'"), ("1.5", "holds the text '1.5'")],
 )
 def test_a_cell_that_is_no_number_is_named(cell, said):
     values = np.array([[1.0, 2.0], [3.0, cell]], object)
     with pytest.raises(DataError, match=rf"row 101 of the array {said}.* in column 'b'"):
         real(values, ["a", "b"], HERE)
+
+
+def test_a_cell_without_a_value_is_nan_which_its_rows_are_asked_about():
+    values = np.array([[1.0, pd.NA], [pd.NaT, None]], object)
+    np.testing.assert_array_equal(real(values, ["a", "b"], HERE), [[1, np.nan], [np.nan, np.nan]])
+    with pytest.raises(DataError, match=r"row 0 of the array holds no value .* in column 1"):
+        open_source(values)
 
 
 def test_a_cell_of_another_kind_is_a_type_error_too():

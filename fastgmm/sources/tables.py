@@ -314,13 +314,14 @@ def _cells_stacked(cells: Any, label: Hashable, place: Place) -> npt.NDArray[Any
     """
     first = cells[0]
     kind = Mapping if isinstance(first, Mapping) else np.ndarray | list | tuple
+    keys: set[Any] = set(first) if kind is Mapping else set()
     for row, cell in enumerate(cells):
         if not isinstance(cell, kind):
             refuse_cell(cell, place.row(row), label)
         if len(cell) != len(first):
             refuse_length(len(cell), len(first), label, place.row(row))
-        if kind is Mapping and (other := first.keys() - cell.keys()):
-            refuse_cell(None, place.row(row), f"{label}.{min(other)}")
+        if other := keys.difference(cell if keys else ()):
+            refuse_cell(None, place.row(row), f"{label}.{min(other, key=str)}")
     if kind is Mapping:
         cells = [[cell.get(key) for key in first] for cell in cells]
     found = np.array(list(cells))

@@ -40,19 +40,14 @@ OURS = Family(
     constraint=Constraint(one_volume, n_parameters=lambda k, d: 1 + k * (d * (d + 1) // 2 - 1)),
 )
 CONSTRAINED = [OURS, *(each for each in ALL if each.constraint is not None)]
-SOME = ["EEI", "VEE", "EVE", "VEV"]  # where each case takes a second; the others are slow tests
+SOME = ["EEI", "VEE", "EVE", "VEV"]  # where each case takes a second
 # fits that are stopped early, and components that are put where no rows are
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::fastgmm.DegenerateComponentWarning"
 )
 METHODS = ["auto", "kmeans", "k-means++", "random", "random_from_data"]
 some = pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(kind, marks=() if kind is OURS or kind.name in SOME else pytest.mark.slow)
-        for kind in CONSTRAINED
-    ],
-    ids=lambda kind: kind.covariance_type,
+    "kind", [OURS, *(FAMILIES[name] for name in SOME)], ids=lambda kind: kind.covariance_type
 )
 
 

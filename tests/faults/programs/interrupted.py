@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastgmm
 from fastgmm import GaussianMixture, em, passes
 from fastgmm.estimators import starting_states
-from fastgmm.passes import accumulate
+from fastgmm.passes.model import Model
 
 warnings.simplefilter("ignore", ConvergenceWarning)  # none of these is to converge
 
@@ -45,7 +45,7 @@ def announced(holder, name):
 
 def compilation(model):
     """The first fit of an empty cache: tens of seconds of LLVM, in pieces."""
-    with announced(accumulate, "_expectation"):
+    with announced(Model, "sums"):
         model.set_params(covariance_type="tied").fit(small)
 
 

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.covariance import Family
-from fastgmm.em.update_rules import Maximisation
+from fastgmm.em.update_rules import AroundNormal
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.prior import Prior
 from fastgmm.mixture.statistics import SufficientStatistics
 
 Mask = npt.NDArray[np.bool_]  # (K,)
@@ -37,29 +36,13 @@ class Fixed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FreeMaximisation:
+class FreeMaximisation(AroundNormal):
     """The M-step of what is free: `Maximisation` given what is fixed.
 
     What is fixed has the values of the parameters before, so a state needs no more than these.
     """
 
-    whole: Maximisation
     fixed: Fixed
-
-    @property
-    def family(self) -> Family:
-        """What the covariances may be."""
-        return self.whole.family
-
-    @property
-    def reg_covar(self) -> float | Array:
-        """What is added to the variances that are free."""
-        return self.whole.reg_covar
-
-    @property
-    def prior(self) -> Prior | None:
-        """What counts as known before any row, of what is free."""
-        return self.whole.prior
 
     def estimate(self, statistics: SufficientStatistics, previous: Parameters | None) -> Parameters:
         """Parameters of highest expected log-likelihood, or posterior density, given the fixed.
@@ -75,8 +58,8 @@ class FreeMaximisation:
         occupied = statistics.occupied
         covariances = previous.covariances
         if not self.fixed.covariances.all():
-            covariances = self.whole.covariances(statistics, previous)
-        means = self.whole.means(statistics, previous)
+            covariances = self.normal.covariances(statistics, previous)
+        means = self.normal.means(statistics, previous)
         weights = np.where(occupied, statistics.weight, 0.0)
         if self.prior is not None:
             weights = self.prior.weights(weights)
@@ -134,27 +117,14 @@ class FreeMaximisation:
 
     def remembered(self, parameters: Parameters, row_weight: float) -> SufficientStatistics:
         """Return statistics of this weight whose M-step returns these parameters."""
-        return self.whole.remembered(parameters, row_weight)
-
-    def log_prior(self, parameters: Parameters, row_weight: float) -> float:
-        """Return the part of the prior in the objective, per unit of row weight."""
-        return self.whole.log_prior(parameters, row_weight)
+        return self.normal.remembered(parameters, row_weight)
 
     def admitted(self, trial: Parameters, found: Parameters) -> Parameters:
         """Return the trial with the values of what is fixed, as the family allows it."""
         if not self.fixed.covariances.all():
-            trial = self.whole.admitted(trial, found)
+            trial = self.normal.admitted(trial, found)
         return self._with_fixed(trial.weights, trial.means, trial.covariances, found)
 
     def added(self, parameters: Parameters) -> float | Array:
         """Return what is added to the variances of any parameters; nothing to fixed ones."""
-        return 0.0 if self.fixed.covariances.all() else self.whole.added(parameters)
-
-    @property
-    def has_prior(self) -> bool:
-        """Whether there is one."""
-        return self.whole.has_prior
-
-    def under(self, prior: Prior | None) -> FreeMaximisation:
-        """Return the same rule with another prior."""
-        return replace(self, whole=self.whole.under(prior))
+        return 0.0 if self.fixed.covariances.all() else self.normal.added(parameters)

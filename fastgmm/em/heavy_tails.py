@@ -20,12 +20,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import digamma, polygamma
 
-from fastgmm.covariance import Family
-from fastgmm.em.update_rules import Maximisation
+from fastgmm.em.update_rules import AroundNormal
 from fastgmm.mixture.arrays import Array, over
 from fastgmm.mixture.heavy_tails import LEAST, MOST, Tailed
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.prior import Prior
 from fastgmm.mixture.statistics import SufficientStatistics
 
 SHARED, EACH = "shared", "each"
@@ -37,39 +35,10 @@ HALVINGS = 60  # of an interval of log v, which has 1e-16 of its length then
 
 
 @dataclass(frozen=True)
-class HeavyTails:
+class HeavyTails(AroundNormal):
     """The M-step of a family whose components are t-distributions."""
 
-    normal: Maximisation  # of the scales, means and weights
     degrees_of_freedom: float | str  # a number, which stays, or SHARED, or EACH
-
-    @property
-    def family(self) -> Family:
-        """What the scales may be."""
-        return self.normal.family
-
-    @property
-    def reg_covar(self) -> float | Array:
-        """What is added to every squared scale."""
-        return self.normal.reg_covar
-
-    @property
-    def prior(self) -> Prior | None:
-        """The prior of the scales."""
-        return self.normal.prior
-
-    @property
-    def has_prior(self) -> bool:
-        """Whether there is one."""
-        return self.normal.has_prior
-
-    def under(self, prior: Prior | None) -> HeavyTails:
-        """Return the same rule with another prior."""
-        return replace(self, normal=self.normal.under(prior))
-
-    def added(self, parameters: Parameters) -> float | Array:
-        """Return what is added to the squared scales."""
-        return self.reg_covar
 
     def begun(self, mixture: Parameters) -> Tailed:
         """Return a start, from weights, means and scales."""
@@ -142,10 +111,6 @@ class HeavyTails:
         ones = np.ones_like(v)
         extra = base.weight[:, None] * np.column_stack([ones, lengths, squares])
         return replace(base, extra=extra)
-
-    def log_prior(self, parameters: Parameters, row_weight: float) -> float:
-        """Return the part of the prior in the objective, per unit of row weight."""
-        return self.normal.log_prior(parameters, row_weight)
 
     def admitted(self, trial: Parameters, found: Parameters) -> Parameters:
         """Return the trial, or the nearest mixture of the family."""

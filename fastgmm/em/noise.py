@@ -6,52 +6,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastgmm.covariance import Family
-from fastgmm.em.update_rules import Maximisation
+from fastgmm.em.update_rules import AroundNormal
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.noise import WithNoise
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.prior import Prior
 from fastgmm.mixture.statistics import SufficientStatistics
 
 BEGINNING = 0.05  # weight of the noise in a start
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(AroundNormal):
     """The M-step of a family of components, beside noise."""
 
-    normal: Maximisation
     log_volume: float  # of the box that noise comes from
-
-    @property
-    def family(self) -> Family:
-        """What the covariances may be."""
-        return self.normal.family
-
-    @property
-    def reg_covar(self) -> float | Array:
-        """What is added to every variance."""
-        return self.normal.reg_covar
-
-    @property
-    def prior(self) -> Prior | None:
-        """The prior of the components."""
-        return self.normal.prior
-
-    @property
-    def has_prior(self) -> bool:
-        """Whether there is one."""
-        return self.normal.has_prior
-
-    def under(self, prior: Prior | None) -> Noise:
-        """Return the same rule with another prior."""
-        return replace(self, normal=self.normal.under(prior))
-
-    def added(self, parameters: Parameters) -> float | Array:
-        """Return what is added to the variances."""
-        return self.reg_covar
 
     def begun(self, mixture: Parameters) -> WithNoise:
         """Return a start, from weights, means and covariances."""
@@ -77,10 +45,6 @@ class Noise:
         noise = row_weight * parameters.noise_weight
         base = self.normal.remembered(parameters.alone, row_weight - noise)
         return replace(base, row_weight=row_weight, extra=np.array([noise]))
-
-    def log_prior(self, parameters: Parameters, row_weight: float) -> float:
-        """Return the part of the prior in the objective, per unit of row weight."""
-        return self.normal.log_prior(parameters, row_weight)
 
     def admitted(self, trial: Parameters, found: Parameters) -> Parameters:
         """Return the trial, or the nearest mixture of the family."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -152,3 +152,42 @@ class Maximisation:
         return (
             self if self.prior is None else replace(self, prior=self.prior.on(row_weight, origin))
         )
+
+
+@dataclass(frozen=True)
+class AroundNormal:
+    """What rules have in common that lead the M-step of normal components elsewhere."""
+
+    normal: Maximisation  # of weights, means and covariances, or scales
+
+    @property
+    def family(self) -> Family:
+        """What the covariances, or scales, may be."""
+        return self.normal.family
+
+    @property
+    def reg_covar(self) -> float | Array:
+        """What is added to every variance, or squared scale."""
+        return self.normal.reg_covar
+
+    @property
+    def prior(self) -> Prior | None:
+        """What counts as known of the components before any row."""
+        return self.normal.prior
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether there is one."""
+        return self.normal.has_prior
+
+    def under(self, prior: Prior | None) -> Self:
+        """Return the same rule with another prior."""
+        return replace(self, normal=self.normal.under(prior))
+
+    def added(self, parameters: Parameters) -> float | Array:
+        """Return what is added to the variances, or squared scales."""
+        return self.reg_covar
+
+    def log_prior(self, parameters: Parameters, row_weight: float) -> float:
+        """Return the part of the prior in the objective, per unit of row weight."""
+        return self.normal.log_prior(parameters, row_weight)

@@ -588,6 +588,15 @@ class GaussianMixture(LikelihoodMixture):
         classes = classes_of(labels, rows.source)
         if classes is not None:
             demand_components(classes, self.components_per_class, self.n_components)
+            if noises.is_asked_for(self):
+                raise DataError(
+                    "labels are for normal components and no noise; leave one of these out"
+                )
+            if self.missing == "em":
+                raise DataError(
+                    "labelled rows are summed once, before their missing values can be expected; "
+                    "leave out labels or missing='em'"
+                )
         plan = self._plan(rows, classes, is_silent)
         return rows.source, fitting.fit(plan, rows, checkpoint)
 
@@ -615,13 +624,6 @@ class GaussianMixture(LikelihoodMixture):
         prior = fixed_prior(self.prior, known, self.n_components, prepared.sample, added)
         rule = em.Maximisation(known, added, prior)
         start = start._replace(around=self._around(prepared))
-        if classes is not None and start.around is not None:
-            raise DataError("labels are for normal components and no noise; leave one of these out")
-        if classes is not None and self.missing == "em":
-            raise DataError(
-                "labelled rows are summed once, before their missing values can be expected; leave "
-                "out labels or missing='em'"
-            )
         labelled = self._labelled(prepared.rows.source, classes)
         moment = start.moment(rule, prepared, labelled)
         stopping = em.Stopping(self.tol, self.max_iter, self.stopping)

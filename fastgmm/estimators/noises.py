@@ -18,6 +18,11 @@ def has_box(estimator: Any) -> bool:
     return _noise(estimator) is True
 
 
+def is_asked_for(estimator: Any) -> bool:
+    """Whether there is noise beside the components."""
+    return _noise(estimator) is not False
+
+
 def check(estimator: Any) -> None:
     """Refuse what does not go together with noise.
 
@@ -26,12 +31,12 @@ def check(estimator: Any) -> None:
     ValueError
         If parameters are fixed, or values may be missing.
     """
-    if _noise(estimator) is not False and estimator.missing == "em":
+    if is_asked_for(estimator) and estimator.missing == "em":
         raise ValueError(
             "noise has a density over all features, and missing='em' takes rows of some; leave one "
             "of the two out"
         )
-    if _noise(estimator) is not False and estimator.fixed:
+    if is_asked_for(estimator) and estimator.fixed:
         raise ValueError(
             "fixed parameters and noise are not fitted together, since weights are those of both; "
             "leave out fixed or noise"

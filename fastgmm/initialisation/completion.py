@@ -27,7 +27,7 @@ from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.prior import Prior
 from fastgmm.parallel.blas import one_blas_thread
-from fastgmm.passes.subsample import Sample, by_priority
+from fastgmm.passes.subsample import Sample, by_priority, observed_means
 from fastgmm.sources import Source, open_source, with_weights
 
 ROWS = 5_000  # to which the mixtures that values are drawn from are fitted
@@ -37,6 +37,7 @@ REGULARISATION = 1e-6  # of each feature's variance
 # Of few rows one draw is too little: from 18 seeds of iris and wine, half of their values missing,
 # the best of six ended 0.1 to 0.4 nats per row above the median one.
 MOST_DRAWS, DRAWN_ROWS = 6, 4_000
+FEWEST = 10  # rows per component that are drawn in any case
 OPERATIONS = 3e9  # that drawing may take, a second or two: of more rows, some are left out
 
 
@@ -67,7 +68,7 @@ def completed(sample: Sample, n_components: int, rng: np.random.Generator) -> Sa
         n_more = _more_draws(about_origin) if n_components > 1 else 0
         if n_components > 1:
             found = _of_several(few, found, n_components, rng)
-        affordable = _affordable(sample, found)
+        affordable = max(_affordable(sample, found), FEWEST * n_components)
         if affordable < len(sample.rows):
             about_origin = _some(about_origin, np.sort(order[:affordable]))
         first, *more = (_drawn(about_origin, found, rng) for _ in range(1 + n_more))
@@ -91,11 +92,10 @@ def best_of_draws(
         about_origin = incomplete._replace(origin=np.zeros_like(sample.origin))
         here = [replace(each, means=each.means - sample.origin) for each in starts]
         rule = rule.on(1.0, sample.origin)
-        ended = [_fitted(about_origin, each, rule) for each in here]
-        sound = [state for state in ended if state.failure is None]
-        if not sound:
+        try:
+            found = _likeliest([_fitted(about_origin, each, rule) for each in here])
+        except DegenerateCovarianceError:
             return start
-        found = _likeliest(ended)
         return replace(found, means=found.means + sample.origin)
 
 
@@ -137,12 +137,9 @@ def _rule_of_one(sample: Sample) -> em.Maximisation:
 
 
 def _variances(sample: Sample) -> Array:
-    """Return the variance of each feature, of what is observed; 1 for a constant."""
-    observed = ~np.isnan(sample.rows)
-    counts = np.einsum("i,ij->j", sample.weights, observed)
-    means = np.einsum("i,ij->j", sample.weights, np.where(observed, sample.rows, 0.0)) / counts
-    apart = np.where(observed, sample.rows - means, 0.0)
-    variances = np.einsum("i,ij,ij->j", sample.weights, apart, apart) / counts
+    """Return the variance of each feature, of what is observed; 1 where that is 0 or nothing."""
+    apart = sample.rows - observed_means(sample.rows, sample.weights)
+    variances = observed_means(apart**2, sample.weights)
     return np.where(variances > 0.0, variances, 1.0)
 
 
@@ -154,7 +151,7 @@ def _of_one(sample: Sample) -> Parameters:
     """Return one component of the observed means and variances."""
     known = _rule(sample, 1).family
     own = known.structure.narrowed(np.diag(_variances(sample)))
-    means = np.nanmean(sample.rows, axis=0)[None]
+    means = observed_means(sample.rows, sample.weights)[None]
     return known.parameters(np.ones(1), means, known.structure.joined([own]))
 
 

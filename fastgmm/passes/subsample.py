@@ -87,20 +87,21 @@ def sample_from(
     if len(rows) <= SORTED_ROWS:
         rows, weights = merge_equal_rows(rows, weights)
     weights = weights / weights.sum()
-    origin = _means(rows, weights)
+    origin = observed_means(rows, weights)
     # in place, but where they came from another process
     rows = np.subtract(rows, origin, out=rows if rows.flags.writeable else None)
     return Sample(rows, weights, origin, n_rows, row_weight, own_weight=own_weight)
 
 
-def _means(rows: Array, weights: Array) -> Array:
-    """Return the mean of each feature, of what is observed."""
+def observed_means(rows: Array, weights: Array) -> Array:
+    """Return the mean of each feature, of what is observed; 0 of a feature that no row holds."""
     means = np.einsum("i,ij->j", weights, rows)  # no BLAS, whose bits may follow its threads
     if not np.isnan(means).any():
         return np.asarray(means)
     observed = ~np.isnan(rows)
     sums = np.einsum("i,ij->j", weights, np.where(observed, rows, 0.0))
-    return np.asarray(sums / np.einsum("i,ij->j", weights, observed))
+    counts = np.einsum("i,ij->j", weights, observed)
+    return np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0.0)
 
 
 def draw_rows(

@@ -205,6 +205,14 @@ def test_rows_without_a_value_say_nothing(fitted):
     assert fitted.bic(more[:, :]) == fitted.bic(rows)
 
 
+def test_a_feature_that_few_rows_hold_is_estimated_from_these():
+    rows = complete(6_000)
+    rows[np.random.default_rng(0).permutation(6_000)[5:], 2] = np.nan
+    found = model(max_iter=50, tol=1e-3).fit(rows)
+    assert np.isfinite(found.covariances_).all()
+    np.testing.assert_allclose(np.sort(found.means_[:, 0]), [0.0, 5.0], atol=0.1)
+
+
 def test_it_is_kept_by_files_pickles_and_clones(fitted, tmp_path):
     fitted.save(tmp_path / "model.npz")
     found = fastgmm.load(tmp_path / "model.npz")

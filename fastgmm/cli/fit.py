@@ -11,7 +11,7 @@ from fastgmm import em
 from fastgmm.cli import inputs, options, output, tables
 from fastgmm.cli.progress import fitted
 from fastgmm.errors import DataError, suggestion
-from fastgmm.estimators import criteria
+from fastgmm.estimators import criteria, truncations
 from fastgmm.estimators.base import Mixture
 from fastgmm.estimators.bayesian_mixture import BayesianGaussianMixture
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
@@ -114,6 +114,30 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class Truncation:
+    """What `GaussianMixture` is told of many components."""
+
+    truncation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X",
+            help="auto, or the nats of each row that passes over many components may leave out.",
+            show_default="none",
+        ),
+    ] = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of the estimator."""
+        given = self.truncation
+        if given is None or given == truncations.AUTO:
+            return {} if given is None else {"truncation": given}
+        try:
+            return {"truncation": float(given)}
+        except ValueError:
+            raise DataError(f"--truncation {given!r} is neither auto nor a number") from None
+
+
+@dataclass(frozen=True)
 class HeavyTails:
     """What `StudentTMixture` is told besides."""
 
@@ -150,13 +174,14 @@ def fit(
     bayesian: Bayesian,
     tails: HeavyTails,
     noise: Noise,
+    truncation: Truncation,
     reading: options.LabelledReading,
     written: options.Written,
 ) -> None:
     """Fit a mixture to the rows of a file, and show its components."""
     if written.output_path is not None:
         output.check(written.output_path, [".npz"], read=data)
-    model = _model(n_components, settings, bayesian, tails, noise)
+    model = _model(n_components, settings, bayesian, tails, noise, truncation)
     if reading.label is not None and (bayesian.bayesian or tails.student_t):
         kind = "--bayesian" if bayesian.bayesian else "--student-t"
         raise DataError(f"--label is not of {kind}; leave one of the two out")
@@ -171,7 +196,12 @@ def fit(
 
 
 def _model(
-    n_components: int, settings: Settings, bayesian: Bayesian, tails: HeavyTails, noise: Noise
+    n_components: int,
+    settings: Settings,
+    bayesian: Bayesian,
+    tails: HeavyTails,
+    noise: Noise,
+    truncation: Truncation,
 ) -> Any:
     """Return the estimator that the options describe."""
     acceleration = None if settings.acceleration == "none" else settings.acceleration
@@ -180,6 +210,10 @@ def _model(
         raise DataError("--degrees-of-freedom is of --student-t; add that, or leave it out")
     if noise.parameters() and (tails.student_t or bayesian.bayesian):
         raise DataError("--noise is of Gaussian mixtures; leave out --student-t and --bayesian")
+    if truncation.parameters() and (tails.student_t or bayesian.bayesian):
+        raise DataError(
+            "--truncation is of Gaussian mixtures; leave out --student-t and --bayesian"
+        )
     if tails.student_t and bayesian.bayesian:
         raise DataError("--student-t and --bayesian are two kinds of mixtures; leave one out")
     if not bayesian.bayesian:
@@ -190,7 +224,9 @@ def _model(
             if parameters.pop("missing") != "error":
                 raise DataError("--missing em is of normal components; leave it or --student-t out")
             return StudentTMixture(n_components, **parameters, **tails.parameters())
-        return GaussianMixture(n_components, **parameters, **noise.parameters())
+        return GaussianMixture(
+            n_components, **parameters, **noise.parameters(), **truncation.parameters()
+        )
     if parameters.pop("prior") != Settings.prior:
         raise DataError(
             f"--prior {settings.prior} is not of --bayesian, which has priors of its own; leave "
@@ -223,6 +259,8 @@ def _figures(model: Mixture, source: Source) -> dict[str, str]:
         found["degrees of freedom"] = ", ".join(f"{v:.3g}" for v in model.degrees_of_freedom_[:8])
     if hasattr(model, "noise_weight_"):
         found["noise"] = f"{model.noise_weight_:.4f}"
+    if hasattr(model, "truncated_mass_"):
+        found["left out, nats per row"] = f"{model.truncated_mass_:.1e}"
     return found
 
 

@@ -39,6 +39,8 @@ class State:
     start: int = 0  # of the steps of EM alone, in (previous_objective, *trace)
     log_prior: float = 0.0  # the part of the prior in the last objective of EM alone or of a trial
 
+    left_out: float = 0.0  # nats per row, an estimate, by the last pass that counted
+
     @property
     def next(self) -> Parameters:
         """The parameters that the next pass is to see."""
@@ -92,6 +94,7 @@ def step(state: State, statistics: SufficientStatistics, stopping: Stopping) -> 
         trial=None,
         start=start,
         log_prior=log_prior,
+        left_out=statistics.left_out / statistics.row_weight,
     )
     if state.acceleration is None or outcome is Outcome.CONVERGED:
         return found

@@ -46,4 +46,5 @@ def faded(
         n_rows=past.n_rows + arriving.n_rows,
         row_weight=total,
         extra=added(past.extra, arriving.extra, old, new),
+        left_out=arriving.left_out,
     )

@@ -16,6 +16,7 @@ from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateComponentWarning
 from fastgmm.estimators.callbacks import Progress, StopRequestedError
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of
+from fastgmm.estimators.truncations import bounded
 from fastgmm.estimators.validation.inputs import Rows, check_count
 from fastgmm.initialisation.prior_strength import is_starved, regularised_from
 from fastgmm.initialisation.repair import repaired
@@ -67,6 +68,8 @@ class Climb:
         gives, which is to lead where it leads.
     strengths : sequence of float, optional
         Rows of a prior to choose from where components have come to hold few rows.
+    truncation : float, optional
+        Nats that passes may leave out of each row.
 
     Attributes
     ----------
@@ -84,11 +87,12 @@ class Climb:
         report: Callable[[int, em.State], object] | None = None,
         may_repair: bool = False,
         strengths: Sequence[float] | None = None,
+        truncation: float | None = None,
     ) -> None:
         self.moment = moment
         self.prepared = prepared
         self.stopping, self.report, self.may_repair = stopping, report, may_repair
-        self.strengths = strengths
+        self.strengths, self.truncation = strengths, truncation
         self.was_stopped = False
         self._last_counts: tuple[Parameters, Array] | None = None
 
@@ -192,7 +196,8 @@ class Climb:
 
     def statistics(self, candidates: list[Parameters]) -> Sequence[SufficientStatistics]:
         """Compute the statistics of every candidate, in one pass."""
-        return passes.statistics(self.rows.source, candidates)
+        seen = [bounded(each, self.truncation) for each in candidates]
+        return passes.statistics(self.rows.source, seen)
 
     @property
     def best(self) -> em.State:
@@ -244,7 +249,7 @@ class Climb:
             fewest = state.parameters.weights * (self.weigh_rows() / source.heaviest)
             if not diagnostics.failing(state.parameters, fewest, added).components:
                 return fewest
-        return passes.own_rows(source, state.parameters)
+        return passes.own_rows(source, bounded(state.parameters, self.truncation))
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the best state so far, in the precision of the rows."""
@@ -253,6 +258,8 @@ class Climb:
             best.parameters, np.dtype(self.rows.source.dtype), self.rows.names
         )
         read_as = self.rows.source.read_as
+        if self.truncation is not None:
+            described["truncated_mass_"] = best.left_out
         return described | history_of(best, self.count_rows(), self.weigh_rows(), read_as)
 
     def last_finished(self) -> dict[str, Any] | None:

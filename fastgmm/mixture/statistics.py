@@ -37,6 +37,7 @@ class SufficientStatistics:
     origin: Array  # (K, d)
     structure: Structure  # or its name
     extra: Array | None = None  # further sums: of heavy tails (K, 3), of noise (1,)
+    left_out: float = 0.0  # an estimate of the log-likelihood that a truncated pass leaves out
 
     def __post_init__(self) -> None:
         """Make the arrays float64 and read-only."""
@@ -94,6 +95,7 @@ class SufficientStatistics:
             n_rows=self.n_rows + other.n_rows,
             row_weight=self.row_weight + other.row_weight,
             extra=added(self.extra, other.extra),
+            left_out=self.left_out + other.left_out,
         )
 
     def rebased(self, origin: npt.ArrayLike) -> SufficientStatistics:

@@ -15,6 +15,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.passes.incomplete import AnyModel, model_for, model_of
 from fastgmm.passes.model import weight_of
+from fastgmm.passes.truncated import Screened
 from fastgmm.sources import Block, Source
 
 
@@ -133,6 +134,7 @@ def named(
         origin=parameters.means,
         structure=parameters.structure,
         extra=extra,
+        left_out=each.left_out(moments) if isinstance(each, Screened) else 0.0,
     )
 
 

@@ -24,9 +24,11 @@ from fastgmm.kernels.structures.dispatch import STRUCTURES
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.truncated import Truncated
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.parallel.threads import run_in_parallel
 from fastgmm.passes.model import Model, model, planned
+from fastgmm.passes.truncated import Screened
 from fastgmm.sources import Block, Source
 from fastgmm.sources.checks import sum_is_finite
 
@@ -254,7 +256,7 @@ class Incomplete:
         return self.parameters.structure.is_axis_parallel
 
 
-AnyModel = Model | Incomplete
+AnyModel = Model | Incomplete | Screened
 
 
 def model_of(source: Source, parameters: Parameters) -> AnyModel:
@@ -264,7 +266,11 @@ def model_of(source: Source, parameters: Parameters) -> AnyModel:
 
 def model_for(parameters: Parameters, dtype: npt.DTypeLike, may_lack: bool) -> AnyModel:
     """Make what sums and scores rows of this type, which may lack values or not."""
-    return Incomplete(parameters, dtype) if may_lack else model(parameters, dtype)
+    if may_lack:
+        return Incomplete(parameters, dtype)
+    if isinstance(parameters, Truncated):
+        return Screened(parameters, dtype)
+    return model(parameters, dtype)
 
 
 def is_ascending(places: npt.NDArray[np.intp]) -> bool:

@@ -105,3 +105,16 @@ def test_columns_of_an_array_are_numbers(frame, tmp_path):
     np.save(tmp_path / "data.npy", frame[["w", "a", "b"]].to_numpy(float))
     run("fit", tmp_path / "data.npy", "-k", 2, "--columns", "1,2", "-o", tmp_path / "m.npz")
     assert load(tmp_path / "m.npz").means_.shape == (2, 2)
+
+
+def test_fit_is_told_how_much_passes_may_leave_out(data, tmp_path):
+    arguments = ["-k", 2, "--covariance", "diag", "--columns", "a,b", "-o", tmp_path / "m.npz"]
+    for given, read in (("auto", "auto"), ("0.01", 0.01)):
+        said = run("fit", data, "--truncation", given, *arguments).stdout
+        assert load(tmp_path / "m.npz").truncation == read
+        assert "left out" in said
+    assert "neither auto nor a number" in refused("fit", data, "-k", 2, "--truncation", "much")
+    assert "leave out" in refused("fit", data, "-k", 2, "--truncation", "auto", "--bayesian")
+    assert "choose 'diag'" in refused(
+        "fit", data, "-k", 2, "--columns", "a,b", "--truncation", "auto"
+    )

@@ -63,6 +63,7 @@ OUR_SETTINGS = {
     "components_per_class": 1,
     "noise": False,
     "missing": "error",
+    "truncation": None,
     "fixed": None,
     "step_power": 0.9,
 }

@@ -34,6 +34,7 @@ SHOWN = [
     "robust",
     "labels",
     "missing",
+    "many-components",
 ]
 PAGES = {path.stem: path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

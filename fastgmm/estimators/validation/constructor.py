@@ -32,6 +32,7 @@ NORMAL_ALONE = (
     "noise",
     "components_per_class",
     "missing",
+    "truncation",
 )  # parameters of GaussianMixture that StudentTMixture does not have
 
 Constraints = dict[str, list[Any]]
@@ -61,6 +62,7 @@ GAUSSIAN_MIXTURE: Constraints = EM | {
     "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
     "warm_start": ["boolean"],
     "step_power": [Interval(Real, 0.5, 1.0, closed="right")],
+    "truncation": [Interval(Real, 0.0, 1.0, closed="right"), StrOptions({AUTO}), None],
     "verbose": ["verbose"],
     "verbose_interval": [Interval(Integral, 1, None, closed="left")],
 }
@@ -89,6 +91,7 @@ OF_LIKELIHOOD = (
     "components_per_class",
     "fixed",
     "noise",
+    "truncation",
 )
 BAYESIAN_GAUSSIAN_MIXTURE: Constraints = {
     name: allowed for name, allowed in GAUSSIAN_MIXTURE.items() if name not in OF_LIKELIHOOD

@@ -194,6 +194,27 @@ def load_rows(typingctx, tile, i, r, count):
     return vector(tile, types.int64, types.int64, count), generate
 
 
+@intrinsic(prefer_literal=True)
+def load_chosen(typingctx, array, rows, i, j, count):
+    """Read one register of each of the rows that rows[i], rows[i + 1], ... name, from column j."""
+    vector = VectorType(array.dtype, count.literal_value)
+    signature = vector(array, rows, types.int64, types.int64, count)
+
+    def generate(context, builder, signature, arguments):
+        view, chosen, first, column, _ = arguments
+        number = context.get_value_type(rows.dtype)
+        align, kind = array.dtype.bitwidth // 8, llvm_type(vector)
+        registers = []
+        for (place,) in following(builder, [first], vector.count):
+            at = element_pointer(context, builder, rows, chosen, [place], number)
+            row = builder.sext(builder.load(at), ir.IntType(64))
+            pointer = element_pointer(context, builder, array, view, [row, column], kind)
+            registers.append(builder.load(pointer, align=align, typ=kind))
+        return packed(builder, registers)
+
+    return signature, generate
+
+
 @intrinsic
 def store(typingctx, array, indices, vector):
     """Write registers to array[indices] and the elements after it."""
@@ -537,3 +558,29 @@ def append_where_not_less(typingctx, a, b, array, indices, first):
         return builder.zext(builder.call(count, [builder.bitcast(kept, bits)]), ir.IntType(64))
 
     return types.int64(a, b, array, indices, types.int64), generate
+
+
+@intrinsic
+def lanes_not_less(typingctx, a, b):
+    """Return an integer with a bit for each lane of a few registers, set where not a < b."""
+
+    def generate(context, builder, signature, arguments):
+        bits = ir.Constant(ir.IntType(64), 0)
+        pairs = zip(*(unpacked(builder, each, a) for each in arguments), strict=True)
+        for i, (left, right) in enumerate(pairs):
+            kept = builder.fcmp_unordered(">=", left, right)
+            lanes = builder.zext(builder.bitcast(kept, ir.IntType(a.width)), ir.IntType(64))
+            bits = builder.or_(bits, builder.shl(lanes, ir.Constant(ir.IntType(64), i * a.width)))
+        return bits
+
+    return types.int64(a, a), generate
+
+
+@intrinsic
+def lowest_bit(typingctx, bits):
+    """Return the place of the lowest bit that is set, of an integer that is not zero."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), generate

@@ -1,0 +1,79 @@
+"""What `truncation` of `GaussianMixture` means: how much of a row passes may leave out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastgmm.covariance import family
+from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.truncated import Truncated
+
+AUTO = "auto"
+NATS = 1e-3  # what "auto" means, of a row's log-likelihood
+NUMBERS = ("truncated_mass_",)  # that a model file keeps
+
+
+def bound_of(estimator: Any) -> float | None:
+    """Return the nats that passes may leave out of each row; None where they leave out nothing."""
+    truncation = getattr(estimator, "truncation", None)  # an estimator that says nothing has none
+    return None if truncation is None else NATS if truncation == AUTO else float(truncation)
+
+
+def seen(estimator: Any, parameters: Parameters) -> Parameters:
+    """Return a mixture as passes are to see it."""
+    check(estimator)
+    return bounded(parameters, bound_of(estimator))
+
+
+def bounded(parameters: Parameters, bound: float | None) -> Parameters:
+    """Return a mixture of which passes may leave out so much."""
+    return parameters if bound is None else Truncated.of(parameters, bound)
+
+
+def check(estimator: Any, has_labels: bool = False) -> None:
+    """Refuse what does not go together with a truncation.
+
+    Raises
+    ------
+    ValueError
+        If covariances are not along the axes, values may be missing, rows be noise or labelled.
+    """
+    if bound_of(estimator) is None:
+        return
+    said = f"truncation={estimator.truncation!r} is for passes over"
+    kind = estimator.covariance_type
+    if not family(kind).structure.is_axis_parallel:
+        raise ValueError(
+            f"{said} variances along the features, and covariance_type={kind!r} has covariances "
+            "between them; choose 'diag' or 'spherical', or leave truncation out: passes of 'full' "
+            "leave out what is nothing as they are"
+        )
+    if estimator.missing == "em":
+        raise ValueError(
+            f"{said} complete rows, and missing='em' takes rows that lack values; leave one of the "
+            "two out"
+        )
+    if estimator.noise is not False:
+        raise ValueError(
+            f"{said} rows of components alone, and noise={estimator.noise!r} is beside them; leave "
+            "one of the two out"
+        )
+    if has_labels:
+        raise ValueError(
+            f"{said} rows without classes, and labels give some; leave one of the two out"
+        )
+
+
+def check_not_partial(estimator: Any) -> None:
+    """Refuse a truncation where rows arrive little by little.
+
+    Raises
+    ------
+    ValueError
+        If there is one.
+    """
+    if bound_of(estimator) is not None:
+        raise ValueError(
+            f"truncation={estimator.truncation!r} is for passes over all rows, and partial_fit "
+            "sees few at a time, of which it computes every component; set truncation=None"
+        )

@@ -76,3 +76,8 @@ def plan(row_operations: float, n_moments: int = 0, n_features: int = 1) -> Plan
         tiles //= 2
     shortest = TILE if n_features > WIDE else SHORTEST_SLICE
     return Plan(slices, slices * tiles * TILE, row_operations, shortest)
+
+
+def longest(cut: Plan) -> Plan:
+    """Return a plan of the same slices with the longest calls, for rows that take little time."""
+    return cut._replace(call_rows=cut.most_slices * MOST_TILES * TILE)

@@ -55,7 +55,7 @@ from fastgmm.kernels.tiles import (
 FEWEST_ROWS = 3072  # below, probing costs more than it may save
 PROBE = 48  # rows, two groups in float64: under 1% of the E step of the fewest rows
 SEEN = 192  # rows that show the bounds where rows lie; of 96, a tenth more pairs get through
-SEGMENT_PAIRS = 1 << 18  # of row and component, listed at a time: 4 MB with densities and bounds
+SEGMENT_PAIRS = 1 << 20  # of row and component, listed at a time: 16 MB with densities and bounds
 GATHERING = 1.2  # cost of the density of a listed row, relative to a row of a tile
 BOUNDED = 0.8  # of what all densities cost: above, bounds gain nothing that can be measured
 FARTHEST = -3e38  # a log density in float32: no row is left without a component
@@ -87,9 +87,11 @@ def new_lists(n_components, n_rows, like):
 
 
 @inline
-def segment_rows(n_components):
-    """Count the rows that are listed at a time, whole tiles."""
-    return max(SEGMENT_PAIRS // n_components // TILE, 1) * TILE
+def segment_rows(n_components, n_rows):
+    """Count the rows that are listed at a time, whole tiles: segments are about equal."""
+    most = max(SEGMENT_PAIRS // n_components // TILE, 1) * TILE
+    n_segments = max((n_rows + most - 1) // most, 1)
+    return whole((n_rows + n_segments - 1) // n_segments, TILE)
 
 
 @subroutine
@@ -140,8 +142,8 @@ def gathered_slice(rows, row_weights, start, stop, factors, workspace, moments):
     moments[:] = 0.0
     n_components, n_features = factors.means.shape
     tile, scratch, densities, weights = divide(workspace, n_features, n_components)
-    length = segment_rows(n_components)
-    lists = new_lists(n_components, min(length, stop - start + TILE), rows)
+    length = segment_rows(n_components, stop - start)
+    lists = new_lists(n_components, length, rows)
     log_likelihood = 0.0
     for first in range(start, stop, length):
         segment = rows[first : min(first + length, stop)]
@@ -259,12 +261,11 @@ def bounded_slice(rows, row_weights, start, stop, factors, workspace, moments):
     moments[:] = 0.0
     n_components, n_features = factors.means.shape
     tile, scratch, _, _ = divide(workspace, n_features, n_components)
-    length = segment_rows(n_components)
-    longest = min(length, whole(stop - start, TILE))
-    lists, none_known = new_lists(n_components, longest, rows), np.zeros(n_components, np.int64)
-    bounds = np.empty((n_components, longest), np.float32)
-    limits, guesses = np.empty(longest, np.float32), np.empty(longest, np.float32)
-    weights = np.empty(longest)
+    length = segment_rows(n_components, stop - start)
+    lists, none_known = new_lists(n_components, length, rows), np.zeros(n_components, np.int64)
+    bounds = np.empty((n_components, length), np.float32)
+    limits, guesses = np.empty(length, np.float32), np.empty(length, np.float32)
+    weights = np.empty(length)
     log_likelihood = 0.0
     for first in range(start, stop, length):
         segment = rows[first : min(first + length, stop)]

@@ -228,6 +228,27 @@ def test_pairs_that_are_nothing_choose_the_pruned_pass(rng):
     assert pruned.choose(near, factors) is factors
 
 
+def test_one_probe_says_of_a_whole_block_whether_pairs_are_left_out(rng, monkeypatch):
+    parameters = twins.random_parameters(rng, "full", 620, 64, spread=30.0)
+    rows = twins.random_rows(rng, parameters, 4000, np.float64)
+    many, chosen = passes.model.model(parameters, rows.dtype), []
+
+    def choose(*given):
+        chosen.append(pruned.choose(*given))
+        return chosen[-1]
+
+    monkeypatch.setattr(passes.model, "choose_factors", choose)
+    monkeypatch.setattr(passes.model, "twin", lambda *given: given[-1])  # nothing more to compile
+    assert many.plan.call_rows < pruned.FEWEST_ROWS  # a call alone would be too short
+    moments, log_likelihood = many.sums(passes.model.Block(rows, None, 0))
+    assert [type(each) for each in chosen] == [BoundFactors]
+    weight = many.unpack(moments, 64)[0]
+    assert weight.sum() == pytest.approx(len(rows), rel=1e-12)
+    scores = np.empty(len(rows))
+    many.score(passes.model.Block(rows, None, 0), scores)
+    assert log_likelihood == pytest.approx(scores.sum(), rel=1e-12)
+
+
 def test_bounds_that_float32_blinds_are_not_used(rng):
     parameters, rows = far_apart(rng)
     means, rows = parameters.means.copy(), rows.copy()

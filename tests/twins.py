@@ -39,13 +39,16 @@ class Sums(NamedTuple):
 def random_parameters(rng, structure, n_components, n_features, offset=0.0, spread=2.0):
     """Parameters of overlapping components of about unit size."""
     noise = rng.normal(size=(n_components, n_features, n_features + 2))
+    n_factors, own = max(1, n_features // 2), 0.3 + noise[..., -1] ** 2
     matrices = 0.3 * np.eye(n_features) + noise @ noise.swapaxes(1, 2) / (n_features + 2)
     covariances = {
         "spherical": lambda: np.einsum("kii->k", matrices) / n_features,
         "diagonal": lambda: np.einsum("kii->ki", matrices),
         "tied": lambda: matrices[0],
         "full": lambda: matrices,
+        "factored": lambda: np.concatenate([noise[..., :n_factors], own[..., None]], axis=2),
     }[structure]()
+    structure = f"factors-{n_factors}" if structure == "factored" else structure
     means = offset + spread * rng.normal(size=(n_components, n_features))
     weights = rng.dirichlet(np.full(n_components, 3.0))
     return Parameters.from_covariances(structure, weights, means, covariances)
@@ -70,14 +73,14 @@ def factors_of(parameters, dtype):
     with np.errstate(divide="ignore"):
         log_weights = np.log(parameters.weights)
     arguments = log_weights, parameters.means, parameters.precisions_cholesky
-    return STRUCTURES[parameters.structure].factors(*arguments, np.dtype(dtype))
+    return STRUCTURES[parameters.structure.kernel].factors(*arguments, np.dtype(dtype))
 
 
 def moments_of(run, rows, row_weights, parameters, slice_rows=SLICE_ROWS):
     """Call a pass: moments (slices, size) and log-likelihoods (slices,)."""
     factors = factors_of(parameters, rows.dtype)
     n_slices = -(-len(rows) // slice_rows)
-    moments = np.zeros((n_slices, STRUCTURES[parameters.structure].n_moments(factors)))
+    moments = np.zeros((n_slices, STRUCTURES[parameters.structure.kernel].n_moments(factors)))
     log_likelihoods = np.zeros(n_slices)
     weights = np.empty(0) if row_weights is None else row_weights
     run(rows, weights, factors, slice_rows, moments, log_likelihoods)
@@ -88,7 +91,7 @@ def sums_of(run, rows, row_weights, parameters):
     """Call a pass and name what it found."""
     moments, log_likelihoods = moments_of(run, rows, row_weights, parameters)
     factors = factors_of(parameters, rows.dtype)
-    named = STRUCTURES[parameters.structure].unpack(
+    named = STRUCTURES[parameters.structure.kernel].unpack(
         moments.sum(axis=0), factors, parameters.n_features
     )
     return Sums(*named, log_likelihoods.sum())

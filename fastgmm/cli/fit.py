@@ -35,8 +35,21 @@ class Settings(options.Fitting):
 
     covariance_type: Annotated[
         str,
-        typer.Option("--covariance", metavar="TYPE", help=f"One of {options.COVARIANCE_TYPES}."),
+        typer.Option(
+            "--covariance",
+            metavar="TYPE",
+            help=f"One of {options.COVARIANCE_TYPES}; or, with --n-factors, factors or ppca.",
+        ),
     ] = DEFAULT["covariance_type"]
+    n_factors: Annotated[
+        int | None,
+        typer.Option(
+            "--n-factors",
+            metavar="Q",
+            help="With --covariance factors or ppca: how many of each component.",
+            show_default=False,
+        ),
+    ] = DEFAULT["n_factors"]
     tol: Annotated[
         float,
         typer.Option(metavar="X", help="Stop when the mean log-likelihood changes by less."),
@@ -214,6 +227,8 @@ def _model(
         raise DataError(
             "--truncation is of Gaussian mixtures; leave out --student-t and --bayesian"
         )
+    if (tails.student_t or bayesian.bayesian) and parameters.pop("n_factors") is not None:
+        raise DataError("--n-factors is of Gaussian mixtures; leave out --student-t and --bayesian")
     if tails.student_t and bayesian.bayesian:
         raise DataError("--student-t and --bayesian are two kinds of mixtures; leave one out")
     if not bayesian.bayesian:

@@ -28,6 +28,7 @@ class Constraint(NamedTuple):
     n_parameters: Callable[[int, int], int]  # free in them, of (n_components, n_features)
     # the same where it is iterative, from covariances of the family, which it does not fall behind
     maximise_from: Callable[[Array, Array, Array], Array] | None = None
+    is_of_each: bool = False  # for each component alone, so for a single one, too
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,19 @@ class Family:
 
         `reg_covar` is in these already: added to the family's, it would break a constraint.
         """
-        if self.constraint is None or len(covariances) == 1:
+        constraint = self.constraint
+        if constraint is None or (len(covariances) == 1 and not constraint.is_of_each):
             return covariances  # one component has nothing to share: the same bits in each family
         if not np.isfinite(covariances).all():
             return covariances  # which from_covariances refuses
         with np.errstate(all="ignore"):
-            if start is None or self.constraint.maximise_from is None:
-                return self.constraint.maximise(covariances, weights)
-            return self.constraint.maximise_from(covariances, weights, start)
+            if start is None or constraint.maximise_from is None:
+                return constraint.maximise(covariances, weights)
+            return constraint.maximise_from(covariances, weights, start)
+
+    def admissible(self, trial: Parameters, reg_covar: float | Array) -> Parameters:
+        """Return an extrapolation of EM with variances that its M-step may find: as it is."""
+        return trial
 
     def parameters(
         self, weights: Array, means: Array, covariances: Array, start: Array | None = None

@@ -13,7 +13,6 @@ import numpy as np
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.mixture.arrays import Array, read_only
 from fastgmm.mixture.parameters import Parameters
-from fastgmm.mixture.structure import upper_triangle
 
 ACCELERATIONS = ("squarem", "auto")  # the last is the first, once EM is seen to be slow
 LONGEST_STEP = 4.0  # at first, and the factor of its bound's growth
@@ -135,10 +134,7 @@ def metric(parameters: Parameters) -> Array:
     n_each = n_features // deviations.shape[-1]  # features of one deviation
     logs = np.broadcast_to(np.sqrt(2.0 * shares * n_each)[..., None], deviations.shape)
     parts = np.sqrt(weights), means, logs
-    if structure.is_axis_parallel:
-        return np.concatenate([*map(np.ravel, parts), parameters.free_metric])
-    variances = structure.diagonal(parameters.covariances[places])
-    above = np.sqrt(shares[..., None] * variances)[..., upper_triangle(n_features, 1)[0]]
+    above = structure.metric_above(shares, parameters.covariances[places])
     return np.concatenate([*map(np.ravel, parts), above.ravel(), parameters.free_metric])
 
 

@@ -38,6 +38,7 @@ OTHER_TYPES = {  # of fewer parameters, by family where it has fewer than its st
     "tied": "covariance_type='diag'",
     "diagonal": "covariance_type='tied' or 'spherical'",
     "spherical": "covariance_type='tied'",
+    "factored": "fewer factors",
 }
 
 
@@ -156,8 +157,8 @@ def _singular(
     if not kept.any():
         return np.zeros(n_components, bool)
     structure = parameters.structure
-    if structure.is_axis_parallel:
-        variances = structure.of_features(parameters.covariances, kept)
+    if not structure.has_matrices:
+        variances = structure.diagonal(structure.of_features(parameters.covariances, kept))
         low = variances < MOSTLY_ADDED * structure.added(added[kept])
         return np.asarray(low.reshape(n_components, -1).any(axis=1))
     factors, matrices = parameters.precisions_cholesky, parameters.covariances
@@ -254,7 +255,7 @@ def _about_dependence(
 ) -> list[str]:
     """Say whether all rows lie in fewer dimensions than there are features."""
     n_features = int(kept.sum())
-    if parameters.structure.is_axis_parallel or not found.singular or n_features < 2:
+    if not (parameters.structure.has_matrices and found.singular and n_features > 1):
         return []
     weights = parameters.weights
     with one_blas_thread():
@@ -294,7 +295,7 @@ def _condition(covariance: Array) -> str:
 def _about_components(
     parameters: Parameters, found: Failing, rows: Described, explained: bool
 ) -> Iterator[str]:
-    of_structure = OTHER_TYPES[parameters.structure]
+    of_structure = OTHER_TYPES[parameters.structure.kernel]
     others = of_structure if rows.family is None else OTHER_TYPES.get(rows.family, of_structure)
     if found.empty and not rows.has_prior:
         least = parameters.weights[list(found.empty)].max()

@@ -129,7 +129,7 @@ class Maximisation:
     def admitted(self, trial: Parameters, found: Parameters) -> Parameters:
         """Return the trial, or the nearest mixture of the family: steps may break a constraint."""
         if self.family.constraint is None:
-            return trial
+            return self.family.admissible(trial, self.reg_covar)
         return self.family.parameters(
             trial.weights, trial.means, trial.covariances, start=found.covariances
         )

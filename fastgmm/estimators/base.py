@@ -15,9 +15,9 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from fastgmm import passes
-from fastgmm.covariance import family
 from fastgmm.errors import warn
 from fastgmm.estimators import criteria, partial_fit, pickling
+from fastgmm.estimators.factored import family_of
 from fastgmm.estimators.fitted_attributes import FITTED, is_fitted, parameters_of
 from fastgmm.estimators.validation import constructor, inputs
 from fastgmm.estimators.validation import random_state as random_states
@@ -319,4 +319,4 @@ class LikelihoodMixture(Mixture):
 
     def _n_parameters(self) -> int:
         """Count the free parameters of the model."""
-        return family(self.covariance_type).n_parameters(*np.shape(self.means_))
+        return family_of(self).n_parameters(*np.shape(self.means_))

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from fastgmm import em
-from fastgmm.covariance import family
+from fastgmm.covariance import structure_of
 from fastgmm.errors import DataError
 from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.factored import PREFIX, Factored, canonical
 from fastgmm.mixture.heavy_tails import Tailed, covariances_of
 from fastgmm.mixture.noise import WithNoise
 from fastgmm.mixture.parameters import Parameters
@@ -26,6 +27,8 @@ FITTED = (
     "covariances_",
     "precisions_",
     "precisions_cholesky_",
+    "components_",
+    "noise_variance_",
     "converged_",
     "n_iter_",
     "lower_bound_",
@@ -47,6 +50,8 @@ def attributes_of(
     parameters: Parameters, dtype: np.dtype[Any], names: tuple[str, ...] | None
 ) -> dict[str, Any]:
     """Return what describes a mixture, in arrays of this dtype that are the user's own."""
+    if isinstance(parameters.structure, Factored):
+        return _named(attributes_of_factors(parameters, dtype), parameters, names)
     with np.errstate(over="ignore"):  # refused below
         kept = {name: getattr(parameters, name).astype(dtype) for name in ARRAYS}
     attributes: dict[str, Any] = {f"{name}_": array for name, array in kept.items()}
@@ -65,9 +70,30 @@ def attributes_of(
         attributes["noise_log_volume_"] = parameters.log_volume
         with np.errstate(over="ignore"):
             attributes["noise_volume_"] = float(np.exp(parameters.log_volume))
+    return _named(attributes, parameters, names)
+
+
+def _named(
+    attributes: dict[str, Any], parameters: Parameters, names: tuple[str, ...] | None
+) -> dict[str, Any]:
+    """Add what describes the features."""
     attributes["n_features_in_"] = parameters.n_features
     if names is not None:
         attributes["feature_names_in_"] = np.asarray(names, dtype=object)
+    return attributes
+
+
+def attributes_of_factors(parameters: Parameters, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return what describes factor analysers: loadings and variances, and no matrices."""
+    found = canonical(parameters.structure, parameters.covariances)
+    with np.errstate(over="ignore"):  # refused below
+        attributes: dict[str, Any] = {
+            "weights_": parameters.weights.astype(dtype),
+            "means_": parameters.means.astype(dtype),
+            "components_": found[..., :-1].swapaxes(1, 2).astype(dtype, order="C"),
+            "noise_variance_": found[..., -1].astype(dtype),
+        }
+    _refuse_overflow(attributes, dtype)
     return attributes
 
 
@@ -115,7 +141,8 @@ def history_of(
 
 def is_fitted(attributes: Mapping[str, Any]) -> bool:
     """Whether the attributes make a mixture; scikit-learn's users set these by hand, too."""
-    factors = "precisions_cholesky_" in attributes or "covariances_" in attributes
+    known = "precisions_cholesky_", "covariances_", "components_"
+    factors = any(name in attributes for name in known)
     return factors and "weights_" in attributes and "means_" in attributes
 
 
@@ -135,7 +162,9 @@ def parameters_of(attributes: Mapping[str, Any], covariance_type: str) -> Parame
         mixture = parameters_of(normal, covariance_type)
         noise = float(attributes["noise_weight_"]), float(attributes["noise_log_volume_"])
         return WithNoise.beside(mixture, *noise)
-    structure = family(covariance_type).structure
+    if "components_" in attributes:
+        return _factored(attributes)
+    structure = structure_of(covariance_type)
     means = np.asarray(attributes["means_"], dtype=np.float64)
     if means.ndim != 2:
         raise ValueError(f"the attribute 'means_' should have two dimensions, but has {means.ndim}")
@@ -150,6 +179,22 @@ def parameters_of(attributes: Mapping[str, Any], covariance_type: str) -> Parame
         return Parameters.from_precisions(structure, weights, means, precisions)
     covariances = _attribute(attributes, "covariances_", shape)
     return Parameters(structure, weights, means, covariances, factors)
+
+
+def _factored(attributes: Mapping[str, Any]) -> Parameters:
+    """Return the factor analysers that the public attributes stand for."""
+    components = np.asarray(attributes["components_"], dtype=np.float64)
+    if components.ndim != 3 or not components.shape[1]:
+        raise ValueError(
+            "the attribute 'components_' should have three dimensions, of components, factors and "
+            f"features, but its shape is {components.shape}"
+        )
+    n_components, n_factors, n_features = components.shape
+    weights = _attribute(attributes, "weights_", (n_components,))
+    means = _attribute(attributes, "means_", (n_components, n_features))
+    own = _attribute(attributes, "noise_variance_", (n_components, n_features))
+    covariances = np.concatenate([components.swapaxes(1, 2), own[..., None]], axis=2)
+    return Parameters.from_covariances(f"{PREFIX}{n_factors}", weights, means, covariances)
 
 
 def _attribute(attributes: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Array:

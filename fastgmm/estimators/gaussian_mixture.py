@@ -14,12 +14,21 @@ from sklearn.base import _fit_context
 from sklearn.utils.metadata_routing import UNUSED
 
 from fastgmm import em, passes
-from fastgmm.covariance import called, family
+from fastgmm.covariance import family
 from fastgmm.errors import DataError
-from fastgmm.estimators import fitting, model_file, noises, partial_fit, priors, truncations
+from fastgmm.estimators import (
+    factored,
+    fitting,
+    model_file,
+    noises,
+    partial_fit,
+    priors,
+    truncations,
+)
 from fastgmm.estimators.base import LikelihoodMixture
 from fastgmm.estimators.callbacks import Verbose
 from fastgmm.estimators.climb import Climb, Prepared
+from fastgmm.estimators.factored import family_of
 from fastgmm.estimators.fit_guards import fitted_once
 from fastgmm.estimators.fitted_attributes import FITTED, attributes_of, history_of
 from fastgmm.estimators.labelled_climb import LabelledClimb
@@ -57,7 +66,12 @@ class GaussianMixture(LikelihoodMixture):
         mclust's names, whose letters say whether volume, shape and orientation are Equal over
         components, Variable, or the Identity: EII ("tied-spherical"), VII ("spherical"), EEI
         ("tied-diagonal"), VEI, EVI, VVI ("diag"), EEE ("tied"), VEE, EVE, VVE, EEV, VEV, EVV, VVV
-        ("full"). See docs/choosing.md.
+        ("full"). See docs/choosing.md. Or one with `n_factors`: "factors": loadings and one
+        variance per feature for each component, without any matrix of n_features x n_features;
+        "ppca": loadings along principal axes and a single variance. See docs/factors.md.
+    n_factors : int, optional
+        Number of factors of each component, for `covariance_type` "factors" (at most half of the
+        features) and "ppca".
     tol : float, default=1e-7
         EM stops when the mean log-likelihood per row changes by less. scikit-learn's default,
         1e-3, stops long before EM has found a cluster of a hundredth of its neighbour's size: see
@@ -152,11 +166,18 @@ class GaussianMixture(LikelihoodMixture):
     covariances_ : ndarray
         The shape depends on `covariance_type`: "spherical" and EII (n_components,); "diag", EEI,
         VEI and EVI (n_components, n_features); "tied" (n_features, n_features); "full" and all
-        others (n_components, n_features, n_features).
+        others (n_components, n_features, n_features). Of "factors" it is made when it is asked for,
+        up to 1 GiB, as are the next two.
     precisions_ : ndarray
         Inverses of the covariances, in the same shape.
     precisions_cholesky_ : ndarray
         Factors U of the precisions U U', in the same shape.
+    components_ : ndarray of shape (n_components, n_factors, n_features)
+        Loadings of "factors" and "ppca", as of scikit-learn's FactorAnalysis: a covariance is
+        ``components_[k].T @ components_[k]`` and the noise. The first factor says most of the rows;
+        the largest loading of each is positive.
+    noise_variance_ : ndarray of shape (n_components, n_features), of "ppca" (n_components,)
+        Variances that are the features' own.
     converged_ : bool
         Whether EM reached `tol`.
     n_iter_ : int
@@ -226,6 +247,7 @@ class GaussianMixture(LikelihoodMixture):
         n_components: int = 1,
         *,
         covariance_type: str = "full",
+        n_factors: int | None = None,
         tol: float = em.TOLERANCE,
         stopping: str = "change",
         reg_covar: float = 1e-6,
@@ -252,6 +274,7 @@ class GaussianMixture(LikelihoodMixture):
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
+        self.n_factors = n_factors
         self.tol = tol
         self.stopping = stopping
         self.reg_covar = reg_covar
@@ -275,6 +298,10 @@ class GaussianMixture(LikelihoodMixture):
         self.truncation = truncation
         self.verbose = verbose
         self.verbose_interval = verbose_interval
+
+    def __getattr__(self, name: str) -> Any:
+        """Make matrices of factors, or factors of matrices, when they are asked for."""
+        return factored.made(self, name)
 
     @classmethod
     def from_parameters(
@@ -473,6 +500,10 @@ class GaussianMixture(LikelihoodMixture):
         data models, Journal of the Royal Statistical Society B 71, 593-613, equation 15.
         """
         truncations.check_not_partial(self)
+        factored.check(self)
+        factored.demand_matrices(
+            self, "partial_fit", "fit the rows as chunks or files, or take covariance_type='ppca'"
+        )
         with fitted_once(self):
             attributes = partial_fit.learned(self, X, sample_weight, self._begun)
         self._publish(attributes)
@@ -490,7 +521,7 @@ class GaussianMixture(LikelihoodMixture):
     def _rule(self, attributes: Mapping[str, Any], reg_covar: float | Array) -> em.UpdateRule:
         """Return the rule of a fit with these attributes, for rows that go on from there."""
         prior = priors.again(self.prior, attributes)
-        rule = em.Maximisation(family(self.covariance_type), reg_covar, prior)
+        rule = em.Maximisation(family_of(self), reg_covar, prior)
         if "noise_log_volume_" in attributes:
             return em.Noise(rule, float(attributes["noise_log_volume_"]))
         return kept_by(rule, fixed_of(self))
@@ -504,7 +535,7 @@ class GaussianMixture(LikelihoodMixture):
         fixed = fixed_of(self)
         if fixed is None:
             return super()._n_parameters() + noises.n_parameters(self)
-        return fixed.n_free(family(self.covariance_type), len(self.means_[0]))
+        return fixed.n_free(family_of(self), len(self.means_[0]))
 
     def _beyond(self, *_: Any) -> dict[str, Any]:
         """Return nothing: all that `partial_fit` finds is any mixture's."""
@@ -608,6 +639,7 @@ class GaussianMixture(LikelihoodMixture):
             )
         classes = classes_of(labels, rows.source)
         if classes is not None:
+            factored.demand_matrices(self, "labels", "take covariance_type='ppca' or 'diag'")
             demand_components(classes, self.components_per_class, self.n_components)
             if noises.is_asked_for(self):
                 raise DataError(
@@ -623,10 +655,12 @@ class GaussianMixture(LikelihoodMixture):
 
     def _plan(self, rows: inputs.Rows, classes: Classes | None, is_silent: bool) -> fitting.Plan:
         """Say how to fit to some rows."""
+        factored.check(self, rows.source.n_features)
         start = start_of(self, rows.source.n_features, may_be_warm=not is_silent)
         noises.check(self)
         truncations.check(self, classes is not None)
-        one = memory.Mixture(self.n_components, called(self.covariance_type))
+        may_have_factors = "n_factors" in self._get_param_names()
+        one = memory.Mixture(self.n_components, family_of(self), may_have_factors)
         n_starts = start.n_starts + (classes is not None)
         return fitting.Plan(
             self,
@@ -642,7 +676,7 @@ class GaussianMixture(LikelihoodMixture):
 
     def _begin(self, start: Start, classes: Classes | None, prepared: Prepared) -> Climb:
         """Return the climb of EM from a start."""
-        known, added = family(self.covariance_type), prepared.reg_covar
+        known, added = family_of(self), prepared.reg_covar
         prior = fixed_prior(self.prior, known, self.n_components, prepared.sample, added)
         rule = em.Maximisation(known, added, prior)
         start = start._replace(around=self._around(prepared))
@@ -652,8 +686,9 @@ class GaussianMixture(LikelihoodMixture):
         verbose = Verbose(self.verbose, self.verbose_interval, len(moment.states))
         if labelled is not None and classes is not None:
             return LabelledClimb(labelled, classes.names, moment, prepared, stopping, verbose)
+        may_repair = start.is_ours and not factored.is_factored(self)  # which moves matrices
         bound = truncations.bound_of(self)
-        return Climb(moment, prepared, stopping, verbose, start.is_ours, start.strengths, bound)
+        return Climb(moment, prepared, stopping, verbose, may_repair, start.strengths, bound)
 
     def _around(self, prepared: Prepared) -> Around | None:
         """Return what makes the rule of a fit of that of normal components, if it is another."""
@@ -664,5 +699,5 @@ class GaussianMixture(LikelihoodMixture):
         """Return rows with their classes; None where no class is known."""
         if classes is None:
             return None
-        structure, n_classes = family(self.covariance_type).structure, len(classes.names)
+        structure, n_classes = family_of(self).structure, len(classes.names)
         return LabelledRows(source, classes.labels, n_classes, self.components_per_class, structure)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastgmm.covariance import family
+from fastgmm.covariance import structure_of
 from fastgmm.errors import ModelFileError
 from fastgmm.estimators.fitted_attributes import attributes_of, history_of, parameters_of
 from fastgmm.estimators.priors import ConjugatePrior
@@ -21,6 +21,7 @@ from fastgmm.storage import archive
 from fastgmm.version import __version__
 
 MODEL = ("weights_", "means_", "covariances_", "precisions_cholesky_")
+OF_FACTORS = ("weights_", "means_", "components_", "noise_variance_")
 HISTORY = (
     "converged_",
     "n_iter_",
@@ -72,7 +73,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         "feature_names": _names(fitted),
         "classes": _classes(model),
     }
-    arrays = {name: fitted[name] for name in MODEL}
+    arrays = {name: fitted[name] for name in _kept(fitted)}
     if "scales_" in fitted:  # what covariances of t-distributions follow from
         arrays["covariances_"] = fitted["scales_"]
     numbers = (*BOUNDS, *(name for name in model._numbers if name in fitted))
@@ -118,10 +119,15 @@ def _complete(model: Any) -> dict[str, Any]:
     complete = attributes_of(parameters, dtype, names=None) | history_of(None, n_rows=0)
     complete["n_active_"] = parameters.n_components
     complete |= {
-        name: value if name not in MODEL else np.asarray(value, dtype=dtype)
+        name: np.asarray(value, dtype=dtype) if name in (*MODEL, *OF_FACTORS) else value
         for name, value in attributes.items()
     }
     return {name: value for name, value in complete.items() if name in model._fitted_names}
+
+
+def _kept(arrays: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the arrays that are the mixture."""
+    return OF_FACTORS if "components_" in arrays else MODEL
 
 
 def _plain(value: Any) -> Any:
@@ -154,7 +160,7 @@ def _model(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
         model.set_params(prior=None)
     model._validate_params()
     _check_mixture(arrays, model.covariance_type, float(arrays.get("noise_weight_", 0.0)))
-    needed = (*MODEL, *(name for name in NOISE if name in arrays))
+    needed = (*_kept(arrays), *(name for name in NOISE if name in arrays))
     attributes = {name: arrays[name] for name in needed}
     parameters = parameters_of(attributes, model.covariance_type)
     if "scales_" in model._fitted_names:
@@ -205,13 +211,17 @@ def _check_mixture(arrays: Mapping[str, Any], covariance_type: str, noise: float
     Definiteness is asked of the factors: a covariance that was rounded to single precision may
     have lost it, and is still good to look at.
     """
-    for name in MODEL:
+    for name in _kept(arrays):
         if not np.all(np.isfinite(arrays[name])):
             raise ValueError(f"{name!r} holds numbers that are not finite")
     shares = np.append(arrays["weights_"], noise).astype(arrays["weights_"].dtype)
     mixture_arrays.checked_weights(shares, len(arrays["means_"]) + 1)
+    if "components_" in arrays:
+        if not np.all(arrays["noise_variance_"] > 0.0):
+            raise ValueError("a variance of the noise is not positive")
+        return
     covariances, factors = arrays["covariances_"], arrays["precisions_cholesky_"]
-    if not family(covariance_type).structure.is_axis_parallel:
+    if structure_of(covariance_type).has_matrices:
         if not np.array_equal(covariances, covariances.swapaxes(-1, -2)):
             raise ValueError("a covariance is not symmetric")
         if np.tril(factors, -1).any():

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm import em, passes
-from fastgmm.covariance import Family, called, family
+from fastgmm.covariance import Family
 from fastgmm.covariance.regularisation import relative
 from fastgmm.em import stepwise
 from fastgmm.errors import DataError, warn
+from fastgmm.estimators.factored import family_of
 from fastgmm.estimators.fitted_attributes import (
     attributes_of,
     history_of,
@@ -97,7 +98,7 @@ def learned(
     _refuse_label(X)
     n_features = int(np.shape(before["means_"])[1])
     source = inputs.to_score(model, X, sample_weight, n_features)
-    one = memory.Mixture(model.n_components, called(model.covariance_type))
+    one = memory.Mixture(model.n_components, family_of(model))
     memory.demand(source, [one], "given")
     learner = _Learner(model, dict(before), climb)
     block = None
@@ -147,7 +148,7 @@ def _begun(
         source = inputs.to_score(model, X, sample_weight, waiting.parts[0].rows.shape[1])
     else:
         source, names, _ = inputs.to_fit(model, X, None, sample_weight, 0, least_rows=0)
-    kind = family(model.covariance_type)
+    kind = family_of(model)
     most = to_keep(kind, model.n_components, source.n_features, model.step_power)
     few = _fewer_than(most, source)
     if few is None:
@@ -356,7 +357,7 @@ class _Learner:
 
     @property
     def _family(self) -> Family:
-        return family(self.model.covariance_type)
+        return family_of(self.model)
 
     def _regularisation(self) -> float | Array:
         """Return what is added to each variance; a part of the data's own if relative."""

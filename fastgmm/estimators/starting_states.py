@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgmm import em
-from fastgmm.covariance import Family
+from fastgmm.covariance import Family, family
+from fastgmm.covariance.factor_analysers import FactorAnalysers
 from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.estimators import priors
 from fastgmm.estimators.climb import Prepared
+from fastgmm.estimators.factored import is_factored
 from fastgmm.estimators.fitted_attributes import is_fitted
 from fastgmm.estimators.validation import inputs, mixture_arrays
 from fastgmm.estimators.validation.fixed import demand_values, fixed_of, said
@@ -23,6 +25,7 @@ from fastgmm.estimators.validation.responsibilities import (
 )
 from fastgmm.initialisation.auto import regularised_start
 from fastgmm.initialisation.completion import best_of_draws
+from fastgmm.initialisation.factored import with_loadings
 from fastgmm.initialisation.labelled import (
     from_labels,
     given_to_classes,
@@ -134,6 +137,8 @@ class Start(NamedTuple):
     @property
     def strengths(self) -> tuple[float, ...] | None:
         """Rows of the prior to choose from; None where it is none, or known from the rows."""
+        if is_factored(self.estimator):
+            return None
         is_ours = self.is_ours and self.estimator.init_params == "auto"
         return priors.strengths(self.estimator.prior, is_ours, self.estimator.reg_covar)
 
@@ -145,7 +150,9 @@ class Start(NamedTuple):
         arguments["responsibilities_init"] = responsibilities_said(arguments)
         if not self.is_warm:
             return arguments | {"the start": "of its own"}
-        names = ("weights_", "means_", "covariances_")
+        of_factors = "components_" in vars(self.estimator)
+        others = ("components_", "noise_variance_") if of_factors else ("covariances_",)
+        names = ("weights_", "means_", *others)
         ended = [np.ravel(getattr(self.estimator, name)) for name in names]
         return arguments | {"the start": np.concatenate(ended)}
 
@@ -247,6 +254,8 @@ class Start(NamedTuple):
     ) -> em.State:
         """Return one start, and if strengths are given the prior that goes with it."""
         method, n_components = self.estimator.init_params, self.estimator.n_components
+        if isinstance(rule.family, FactorAnalysers):
+            return em.State(rule, self._with_loadings(rule, rule.family, sample, rng))
         if self.around is not None and method == "auto" and self.given.is_nothing:
             begun = robust_start(sample, n_components, self.around(rule), strengths, rng)
             return em.State(rule.under(begun.prior), begun.parameters)
@@ -261,6 +270,20 @@ class Start(NamedTuple):
         if strengths is not None and len(strengths) == 1:
             rule = drawn_together(rule, start, strengths)
         return em.State(rule, start)
+
+    def _with_loadings(
+        self,
+        rule: em.Maximisation,
+        known: FactorAnalysers,
+        sample: Sample,
+        rng: np.random.Generator,
+    ) -> Parameters:
+        """Return a start of factor analysers from one of variances, with what is given in it."""
+        method, n_components = self.estimator.init_params, self.estimator.n_components
+        of_variances = em.Maximisation(family("diag"), rule.reg_covar)
+        start = start_from(sample, method, n_components, of_variances, rng)
+        start = self.given.instead_of(start, of_variances.family)
+        return with_loadings(start, sample, known, rule.reg_covar, rng)
 
     def _robust(self, state: em.State, around: Around) -> em.State:
         """Return a state of normal components as one with tails or noise."""
@@ -286,6 +309,11 @@ class Start(NamedTuple):
                 f"warm_start cannot go on with covariance_type={kind!r}: {error}; "
                 "fit with warm_start=False"
             ) from error
+        if parameters.structure != rule.family.structure:
+            raise ValueError(
+                f"warm_start cannot go from {parameters.structure} to {rule.family.structure} "
+                "covariances; keep covariance_type and n_factors, or fit with warm_start=False"
+            )
         rule = rule.under(rule.prior or priors.again(self.estimator.prior, attributes))
         return em.State(rule, parameters, previous_objective=float(attributes["lower_bound_"]))
 

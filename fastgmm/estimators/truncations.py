@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastgmm.covariance import family
+from fastgmm.estimators.factored import family_of
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.truncated import Truncated
 
@@ -42,7 +42,7 @@ def check(estimator: Any, has_labels: bool = False) -> None:
         return
     said = f"truncation={estimator.truncation!r} is for passes over"
     kind = estimator.covariance_type
-    if not family(kind).structure.is_axis_parallel:
+    if not family_of(estimator).structure.is_axis_parallel:
         raise ValueError(
             f"{said} variances along the features, and covariance_type={kind!r} has covariances "
             "between them; choose 'diag' or 'spherical', or leave truncation out: passes of 'full' "

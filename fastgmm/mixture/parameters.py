@@ -19,7 +19,8 @@ class Parameters:
 
     The shapes of `covariances` and `precisions_cholesky` follow the structure, as in scikit-learn:
     spherical (K,), diagonal (K, d), tied (d, d), full (K, d, d). A matrix of `precisions_cholesky`
-    is the upper triangular U with U U' the precision; otherwise it is 1 / standard deviation.
+    is the upper triangular U with U U' the precision; otherwise it is 1 / standard deviation. Of
+    factor analysers both are (K, d, q + 1), as `fastgmm.mixture.factored` says.
     Arrays are read-only float64.
     """
 
@@ -96,7 +97,7 @@ class Parameters:
     @property
     def variances(self) -> Array:
         """The variance of every feature in every component, (K, d)."""
-        variances = self.structure.diagonal(self.covariances)
+        variances = self.structure.variances(self.covariances)
         return np.broadcast_to(variances, self.means.shape)
 
     @property

@@ -38,14 +38,18 @@ class SufficientStatistics:
     structure: Structure  # or its name
     extra: Array | None = None  # further sums: of heavy tails (K, 3), of noise (1,)
     left_out: float = 0.0  # an estimate of the log-likelihood that a truncated pass leaves out
+    # (K, q, d) of factor analysers, whose second moments (K, d, q + 1) are those products times
+    # these, and their diagonal: they belong to the parameters of the pass, as the origin does
+    directions: Array | None = None
 
     def __post_init__(self) -> None:
         """Make the arrays float64 and read-only."""
         object.__setattr__(self, "structure", STRUCTURES[self.structure])
         for name in ("weight", "first", "second", "origin"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
-        if self.extra is not None:
-            object.__setattr__(self, "extra", read_only(self.extra))
+        for name in ("extra", "directions"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, read_only(getattr(self, name)))
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         """Rebuild through the constructor: NumPy forgets on the way that arrays are read-only."""
@@ -86,6 +90,11 @@ class SufficientStatistics:
                 "cannot add moments about different origins; move one first, "
                 "with a + b.rebased(a.origin)"
             )
+        if not _same(self.directions, other.directions):
+            raise ValueError(
+                "cannot add moments that were seen along different directions; add those of one "
+                "pass alone"
+            )
         return replace(
             self,
             weight=self.weight + other.weight,
@@ -108,7 +117,7 @@ class SufficientStatistics:
         moved = self.weight[:, None] * shift
         # first s' + s first' - weight s s', written as a product and its transpose,
         # so that a symmetric second moment stays symmetric to the last bit
-        correction = self.structure.products(self.first - 0.5 * moved, shift)
+        correction = self._products(self.first - 0.5 * moved, shift)
         return replace(
             self, first=self.first - moved, second=self.second - correction, origin=origin
         )
@@ -121,6 +130,7 @@ class SufficientStatistics:
             first=self.first[components],
             second=self.second[self.structure.places(components)],
             origin=self.origin[components],
+            directions=None if self.directions is None else self.directions[components],
         )
 
     def joined(self, i: int, j: int) -> SufficientStatistics:
@@ -158,8 +168,14 @@ class SufficientStatistics:
         occupied = self.occupied[:, None]
         zeros = np.zeros_like(self.first)
         shift = np.divide(self.first, self.weight[:, None], out=zeros, where=occupied)
-        correction = self.structure.products(0.5 * self.first, shift)
+        correction = self._products(0.5 * self.first, shift)
         return self.second - correction
+
+    def _products(self, a: Array, b: Array) -> Array:
+        """Return a b' + b a' as second moments are kept."""
+        if self.directions is None:
+            return self.structure.products(a, b)
+        return self.structure.seen(a, b, self.directions)
 
     @property
     def mean_log_likelihood(self) -> float:
@@ -194,6 +210,11 @@ class SufficientStatistics:
                 f"the weights of the rows sum to {self.row_weight:g}, too much to multiply rows "
                 "by; divide them by their maximum"
             )
+
+
+def _same(a: Array | None, b: Array | None) -> bool:
+    """Whether both are the same array, or none."""
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
 
 def added(a: Array | None, b: Array | None, of_a: float = 1.0, of_b: float = 1.0) -> Array | None:

@@ -1,9 +1,9 @@
-"""The four structures of covariances: how a mixture stores them, and what follows from that.
+"""Structures of covariances: how a mixture stores them, and what follows from that.
 
 Spherical: one variance per component. Diagonal: one per component and feature. Tied: one matrix for
-all components. Full: one matrix per component. Nothing outside this file and the kernels asks which
-of the four a structure is; a family (`fastgmm.covariance`) says which of its covariances are
-allowed.
+all components. Full: one matrix per component. Factored, in `fastgmm.mixture.factored`: loadings
+and variances per component. Nothing outside these files and the kernels asks which of them a
+structure is; a family (`fastgmm.covariance`) says which of its covariances are allowed.
 """
 
 from __future__ import annotations
@@ -32,9 +32,15 @@ class Structure(str, ABC):
     It is the word that names it, so it is a key of tables and is written to files as it stands.
     """
 
-    is_axis_parallel: bool  # variances alone; else matrices
+    is_axis_parallel: bool  # variances alone
+    has_matrices = False  # covariances as they are; else variances, or factors
     is_shared = False  # one covariance for all components
     tells_features_apart = True  # their variances may differ
+
+    @property
+    def kernel(self) -> str:
+        """The word for the structure among kernels."""
+        return str(self)
 
     @abstractmethod
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -55,6 +61,10 @@ class Structure(str, ABC):
     @abstractmethod
     def diagonal(self, covariances: Array) -> Array:
         """View the variances, in a shape that broadcasts to (..., n_components, n_features)."""
+
+    def variances(self, covariances: Array) -> Array:
+        """Return the variances of features, in a shape that broadcasts to (..., K, d)."""
+        return self.diagonal(covariances)
 
     @abstractmethod
     def of_features(self, covariances: Array, features: Any) -> Array:
@@ -92,6 +102,10 @@ class Structure(str, ABC):
     def added(self, reg_covar: float | Array) -> float | Array:
         """Return what is added to each variance; the mean over features where they share it."""
         return reg_covar
+
+    def seen(self, a: Array, b: Array, directions: Array) -> Array:
+        """Return the same products as far as directions see them, of factor analysers."""
+        raise TypeError(f"{self} moments are seen whole")
 
     @abstractmethod
     def products(self, a: Array, b: Array) -> Array:
@@ -206,6 +220,10 @@ class Structure(str, ABC):
     def add_above(self, factors: Array, entries: Array) -> None:
         """Add to the entries of factors above their diagonal, in place."""
 
+    def metric_above(self, shares: Array, covariances: Array) -> Array:
+        """Return what a unit of these entries weighs in a norm, by shares and covariances."""
+        return np.empty(0)
+
     # densities as linear functions of a row's products, for arrays with any leading axes
 
     @abstractmethod
@@ -244,10 +262,10 @@ class _Variances(Structure):
         return np.broadcast_to(terms, (*terms.shape[:-1], n_features)).sum(axis=-1)
 
     def factors(self, covariances: Array) -> Array:
-        return np.asarray(1.0 / np.sqrt(_positive(covariances)))
+        return np.asarray(1.0 / np.sqrt(positive(covariances)))
 
     def inverted(self, precisions: Array) -> tuple[Array, Array]:
-        factors = np.sqrt(_positive(precisions))
+        factors = np.sqrt(positive(precisions))
         return 1.0 / precisions, factors
 
     def precisions(self, factors: Array) -> Array:
@@ -375,6 +393,7 @@ class _Matrices(Structure):
     """Ellipsoids of any orientation."""
 
     is_axis_parallel = False
+    has_matrices = True
 
     def n_numbers(self, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
@@ -474,6 +493,11 @@ class _Matrices(Structure):
         i, j = upper_triangle(factors.shape[-1], 1)
         factors[..., i, j] += entries.reshape(factors[..., i, j].shape)
 
+    def metric_above(self, shares: Array, covariances: Array) -> Array:
+        variances = self.diagonal(covariances)
+        above = np.sqrt(shares[..., None] * variances)
+        return np.asarray(above[..., upper_triangle(covariances.shape[-1], 1)[0]])
+
     def row_products(self, columns: Array) -> Array:
         i, j = upper_triangle(len(columns))
         return columns[i] * columns[j]
@@ -538,7 +562,7 @@ class _Full(_Matrices):
         return np.asarray(covariances)
 
 
-def _positive(values: Array) -> Array:
+def positive(values: Array) -> Array:
     """Return the variances or precisions of each component, all positive and finite."""
     good = (values > 1.0 / LARGEST_FACTOR**2) & (values < LARGEST_FACTOR**2)
     for k, component in enumerate(good):
@@ -565,4 +589,20 @@ def _square(n_features: int) -> npt.NDArray[np.intp]:
 
 SPHERICAL, DIAGONAL = _Spherical("spherical"), _Diagonal("diagonal")
 TIED, FULL = _Tied("tied"), _Full("full")
-STRUCTURES: dict[str, Structure] = {each: each for each in (SPHERICAL, DIAGONAL, TIED, FULL)}
+
+
+class _ByName(dict[str, Structure]):
+    """The four by their words; of factor analysers there is one for each number of factors."""
+
+    def __missing__(self, word: str) -> Structure:
+        from fastgmm.mixture import factored
+
+        found = factored.called(word)
+        if found is None:
+            raise KeyError(word)
+        return self.setdefault(word, found)
+
+
+STRUCTURES: dict[str, Structure] = _ByName(
+    (each, each) for each in (SPHERICAL, DIAGONAL, TIED, FULL)
+)

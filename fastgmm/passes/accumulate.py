@@ -135,6 +135,7 @@ def named(
         structure=parameters.structure,
         extra=extra,
         left_out=each.left_out(moments) if isinstance(each, Screened) else 0.0,
+        directions=each.directions(parameters.n_features),
     )
 
 

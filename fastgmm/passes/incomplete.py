@@ -98,6 +98,9 @@ class Incomplete:
         """Return the same model, with moments taken about each component's own mean."""
         return Incomplete(self.parameters, self.dtype, is_about_means=True)
 
+    def directions(self, n_features: int) -> None:
+        """Return nothing: factor analysers need all values."""
+
     def cancels(self, moments: Moments) -> bool:
         """Whether moving the moments to the means has cancelled too many digits."""
         parts = moments.parts.items()

@@ -17,6 +17,7 @@ from fastgmm.kernels.heavy_tails import SUMS, TAILS
 from fastgmm.kernels.noise import NOISY
 from fastgmm.kernels.pruned import choose as choose_factors
 from fastgmm.kernels.scoring import Columns
+from fastgmm.kernels.structures import factored
 from fastgmm.kernels.structures.dispatch import STRUCTURES, n_densities, normal_of
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
@@ -68,6 +69,12 @@ class Model(NamedTuple):
         if not self.has_noise and extra.size:
             extra = extra.reshape(-1, SUMS)
         return (*found, extra if extra.size else None)
+
+    def directions(self, n_features: int) -> Array | None:
+        """Return along which directions second moments are seen, of factor analysers."""
+        if self.structure is not factored:
+            return None
+        return factored.projections(self.factors, n_features)
 
     def cancels(self, sums: Array) -> bool:
         """Tell whether moving the second moments to the means has cancelled too many digits."""
@@ -125,7 +132,7 @@ class Model(NamedTuple):
 
 def model(parameters: Parameters, dtype: npt.DTypeLike) -> Model:
     """Make the factors of some parameters, for complete rows of one dtype."""
-    structure, dtype = STRUCTURES[parameters.structure], np.dtype(dtype)
+    structure, dtype = STRUCTURES[parameters.structure.kernel], np.dtype(dtype)
     factors = structure.factors(
         parameters.log_weights, parameters.means, parameters.precisions_cholesky, dtype
     )

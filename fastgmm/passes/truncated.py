@@ -71,6 +71,9 @@ class Screened:
         """Return the same, with moments of dense calls about each component's own mean."""
         return Screened(self.parameters, self.dtype, self.dense.about_means())
 
+    def directions(self, n_features: int) -> None:
+        """Return nothing: these are of variances along the features."""
+
     def cancels(self, sums: Array) -> bool:
         """Tell whether those of dense calls have lost too many digits."""
         return self.dense.cancels(sums[: self.dense.n_sums])

@@ -56,6 +56,7 @@ OUR_SETTINGS = {
     "max_iter": MAX_PASSES,
     # and what they do not have
     "reg_covar_relative": False,
+    "n_factors": None,
     "stopping": "change",
     "acceleration": "auto",
     "prior": "auto",

@@ -35,6 +35,7 @@ SHOWN = [
     "labels",
     "missing",
     "many-components",
+    "factors",
 ]
 PAGES = {path.stem: path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

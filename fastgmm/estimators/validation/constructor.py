@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import (
 )
 
 from fastgmm import em
-from fastgmm.covariance import FAMILIES
+from fastgmm.covariance import FAMILIES, WITH_FACTORS
 from fastgmm.em.acceleration import ACCELERATIONS
 from fastgmm.errors import suggestion
 from fastgmm.estimators.priors import AUTO, ConjugatePrior
@@ -28,6 +28,7 @@ LARGEST_REG_COVAR = 1e290  # the square of sources.checks.LARGEST: a larger vari
 
 
 NORMAL_ALONE = (
+    "n_factors",
     "fixed",
     "noise",
     "components_per_class",
@@ -49,7 +50,8 @@ EM: Constraints = {  # shared by all estimators
 }
 GAUSSIAN_MIXTURE: Constraints = EM | {
     "n_components": [Interval(Integral, 1, None, closed="left")],
-    "covariance_type": [StrOptions(FAMILIES.keys())],
+    "covariance_type": [StrOptions(FAMILIES.keys()), StrOptions(set(WITH_FACTORS))],
+    "n_factors": [Interval(Integral, 1, None, closed="left"), None],
     "acceleration": [StrOptions(set(ACCELERATIONS)), None],
     "n_init": [Interval(Integral, 1, None, closed="left")],
     "init_params": [StrOptions({"auto", "random", *METHODS})],
@@ -69,6 +71,7 @@ GAUSSIAN_MIXTURE: Constraints = EM | {
 STUDENT_T_MIXTURE: Constraints = {
     name: allowed for name, allowed in GAUSSIAN_MIXTURE.items() if name not in NORMAL_ALONE
 } | {
+    "covariance_type": [StrOptions(FAMILIES.keys())],
     "degrees_of_freedom": [
         Interval(Real, heavy_tails.LEAST, None, closed="left"),
         Options(Real, {np.inf}),
@@ -83,6 +86,7 @@ CONJUGATE = [
 ]
 POSITIVE: list[Any] = [Interval(Real, 0.0, None, closed="neither"), None]
 OF_LIKELIHOOD = (
+    "n_factors",
     "prior",
     "weights_init",
     "means_init",
@@ -127,7 +131,7 @@ def check(name: str, settings: Mapping[str, Any], constraints: Mapping[str, Any]
             )
         words = [kind for kind in kinds if isinstance(kind, StrOptions)]
         if isinstance(value, str) and words:
-            _check_word(name, setting, value, words[0].options)
+            _check_word(name, setting, value, {word for each in words for word in each.options})
     if (reg_covar := settings.get("reg_covar")) and _is_past(reg_covar, LARGEST_REG_COVAR):
         raise InvalidParameterError(
             f"The 'reg_covar' parameter of {name} must be at most {LARGEST_REG_COVAR:g}, which no "

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fastgmm.covariance import Family, family
+from fastgmm.covariance import Family
 from fastgmm.em.fixed import Fixed, Mask
 from fastgmm.errors import suggestion
+from fastgmm.estimators.factored import family_of
 
 VALUES = {  # of each kind of parameter, the argument that says them
     "weights": "weights_init",
@@ -41,7 +42,7 @@ def fixed_of(estimator: Any) -> Fixed | None:
     found = Fixed(*(_mask(kind, given.get(kind), n_components) for kind in VALUES))
     if not any(mask.any() for mask in found):
         return None
-    _check_family(found, family(estimator.covariance_type), estimator.covariance_type)
+    _check_family(found, family_of(estimator), estimator.covariance_type)
     return found
 
 

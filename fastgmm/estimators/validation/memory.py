@@ -31,6 +31,7 @@ class Mixture(NamedTuple):
 
     n_components: int
     family: Family
+    may_have_factors: bool = False  # as a way out, where matrices are too large
 
     def n_bytes(self, n_features: int) -> int:
         """Count the bytes of its means and covariances."""
@@ -118,14 +119,15 @@ def _way(mixtures: Sequence[Mixture], start_alone: bool) -> str:
     """Name what needs less memory."""
     if start_alone:  # the candidates of the default start are what does not fit
         return "take init_params='kmeans', which starts from one candidate"
-    with_matrices = [e.family for e in mixtures if not e.family.structure.is_axis_parallel]
+    factors = "'factors', " if all(each.may_have_factors for each in mixtures) else ""
+    with_matrices = [e.family for e in mixtures if e.family.structure.has_matrices]
     way = "take fewer components"
     if len(mixtures) > 1:
         way += " or fewer of these at a time"
     if any(not each.structure.is_shared for each in with_matrices):
-        return way + ", covariance_type='tied', 'diag' or 'spherical'"
+        return way + f", covariance_type={factors}'tied', 'diag' or 'spherical'"
     if len(with_matrices) == len(mixtures):
-        return "take covariance_type='diag' or 'spherical'"
+        return f"take covariance_type={factors}'diag' or 'spherical'"
     return way
 
 

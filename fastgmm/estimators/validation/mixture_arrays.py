@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_array
 
-from fastgmm.covariance import family
+from fastgmm.covariance import family, structure_of
 from fastgmm.errors import DataError
 from fastgmm.parallel.blas import one_blas_thread
 
@@ -47,7 +47,7 @@ def checked_matrices(
     values: npt.ArrayLike, what: str, covariance_type: str, n_components: int, n_features: int
 ) -> Array:
     """Return precisions or covariances, positive definite; `what` names them in an error."""
-    structure = family(covariance_type).structure
+    structure = structure_of(covariance_type)
     matrices = _of_shape(values, structure.shape(n_components, n_features), what)
     if structure.is_axis_parallel:
         rule = "positive"

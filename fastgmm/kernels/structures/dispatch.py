@@ -8,9 +8,15 @@ not fields in a field, since threads take tuples of arrays alone.
 from collections import namedtuple
 
 from fastgmm.kernels.jit import chosen_by_type
-from fastgmm.kernels.structures import completed, diagonal, full, masked, spherical, tied
+from fastgmm.kernels.structures import completed, diagonal, factored, full, masked, spherical, tied
 
-STRUCTURES = {"spherical": spherical, "diagonal": diagonal, "tied": tied, "full": full}
+STRUCTURES = {
+    "spherical": spherical,
+    "diagonal": diagonal,
+    "tied": tied,
+    "full": full,
+    "factored": factored,
+}
 INCOMPLETE = {"spherical": masked, "diagonal": masked, "tied": completed, "full": completed}
 EXTENDED = {}  # by type of factors with further fields, the structure whose fields come first
 DENSITIES = {}  # by the same type, what writes log densities

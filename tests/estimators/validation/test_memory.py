@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from fastgmm import AutoGaussianMixture, GaussianMixture, select
+from fastgmm import AutoGaussianMixture, GaussianMixture, StudentTMixture, select
 from fastgmm.covariance import family
 from fastgmm.estimators.validation import memory
 from fastgmm.estimators.validation.memory import Mixture, needed
@@ -44,6 +44,17 @@ def test_every_entry_refuses_what_does_not_fit_and_says_the_way_out(free, entry)
     assert "20 component(s) of 20 features" in said
     assert "take fewer components" in said
     assert "'diag'" in said
+
+
+def test_factors_are_named_where_they_may_be_taken_and_need_less(free):
+    free(2_000_000)
+    with pytest.raises(MemoryError, match="covariance_type='factors', 'tied', 'diag' or"):
+        GaussianMixture(100, random_state=0, init_params="kmeans").fit(ROWS)
+    with pytest.raises(MemoryError, match="covariance_type='tied', 'diag' or"):
+        StudentTMixture(100, random_state=0, init_params="kmeans").fit(ROWS)
+    source, full = open_source(ROWS), Mixture(100, family("full"))
+    factors = Mixture(100, family("factors", 2))
+    assert needed(source, [factors], "kmeans") < needed(source, [full], "kmeans") / 3
 
 
 def test_going_on_with_partial_fit_asks_too(free):

@@ -1,0 +1,341 @@
+"""Factored structure: A A' + D for each component, A of d x q loadings, D a diagonal.
+
+With M = 1 + A' D^-1 A, a row x less the mean has the factors z = M^-1 A' D^-1 x on average, and
+leaves the residual x - A z. Its squared distance is that of the residual under D, plus |z|^2: a sum
+of squares, in which nothing cancels. No matrix of d x d is made anywhere.
+
+The same distance is |y|^2 - |u|^2, with y = D^-1/2 x and u = M^-1/2 A' D^-1 x, at half the price.
+It loses the digits of the largest eigenvalue of M, and so it is taken, for four components at a
+time, where that costs fewer than four of sixteen; never in float32.
+
+Sums are those of z, of residuals, and of their products: per component (q + 1)(d + q + 1) numbers
+and d squares. The moments of rows follow from them in float64, where the loadings cancel exactly.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgmm.kernels.jit import inline, subroutine
+from fastgmm.kernels.simd.vectors import (
+    add_totals,
+    append_where_not_less,
+    fma,
+    load,
+    load_rows,
+    splat,
+    store,
+    where_less,
+    zeros,
+)
+from fastgmm.kernels.structures.common_origin import centre, gaps, in_panels, middle
+from fastgmm.kernels.structures.triangular import add_feature, add_square, no_sums, store_four
+from fastgmm.kernels.tiles import (
+    GROUP,
+    TILE,
+    centred,
+    load_group,
+    narrow,
+    two_parts,
+    whole,
+    with_columns,
+)
+from fastgmm.parallel.blas import one_blas_thread
+
+# Of components about a common origin, deviations that means may lie from it; eigenvalues of M.
+FARTHEST = 300.0
+LARGEST_GAIN = 1e4
+
+
+class Factors(NamedTuple):
+    """Parameters ready to multiply; P, E and Q are d, K and q, rounded up to fours."""
+
+    log_scale: np.ndarray  # (K,) log weight - (d log 2 pi + log det) / 2
+    means: np.ndarray  # (K, P)
+    means_low: np.ndarray  # (K, P) what float32 means leave out; zero in float64
+    inverse_deviations: np.ndarray  # (K, P) D^-1/2
+    loadings: np.ndarray  # (K, P, q) A
+    projections: np.ndarray  # (K, Q / 4, P, 4) M^-1 A' D^-1, in panels of four factors
+    origin: np.ndarray  # (2, P) the middle of the means, in two parts
+    about_origin: bool  # whether tiles are centred on it
+    gaps: np.ndarray  # (2, K, P) means of rows in a tile, in two parts
+    is_near: np.ndarray  # (E / 4,) whether four components' distances are differences
+    scales: np.ndarray  # (E / 4, P, 4) D^-1/2
+    shifts: np.ndarray  # (E / 4, P, 4) D^-1/2 (origin - mean)
+    directions: np.ndarray  # (E / 4, q, P, 4) D^-1 A M^-1/2, factor by factor
+    offsets: np.ndarray  # (E / 4, q, 4) those times origin - mean
+
+
+@one_blas_thread()
+def factors(log_weights, means, whitened, dtype):
+    """Make Factors of float64 parameters: log weights (K,), means (K, d), and (K, d, q + 1).
+
+    These hold D^-1/2 A, and in the last column the diagonal of D^-1/2.
+    """
+    n_components, n_features = means.shape
+    padded, dtype = whole(n_features, 4), np.dtype(dtype)
+    scaled, inverse_deviations = whitened[..., :-1], whitened[..., -1]
+    gains, axes = np.linalg.eigh(scaled.swapaxes(1, 2) @ scaled)
+    gains = 1.0 + np.maximum(gains, 0.0)
+    half_log_det = np.log(inverse_deviations).sum(axis=1) - 0.5 * np.log(gains).sum(axis=1)
+    log_scale = log_weights + half_log_det - 0.5 * n_features * np.log(2 * np.pi)
+    turned = scaled @ axes
+    projections = ((turned / gains[:, None]) @ axes.swapaxes(1, 2)) * inverse_deviations[..., None]
+    directions = (turned / np.sqrt(gains)[:, None]) * inverse_deviations[..., None]
+    loadings = scaled / inverse_deviations[..., None]
+    means = with_columns(means, padded)
+    origin = middle(means, dtype)
+    apart = gaps(means, origin)
+    scales = with_columns(inverse_deviations, padded)
+    shifts = -apart * scales
+    offsets = -np.einsum("kjf,kj->kf", directions, apart[:, :n_features])
+    far = np.abs(shifts).max(axis=1)
+    near = (far <= FARTHEST) & (gains.max(axis=1) <= LARGEST_GAIN) & (dtype == np.float64)
+    near = np.append(near, np.ones(-n_components % 4, bool)).reshape(-1, 4).all(axis=1)
+    about_origin = bool(near.any())
+    return Factors(
+        log_scale.astype(dtype),
+        *two_parts(means, dtype),
+        scales.astype(dtype),
+        _rows_padded(loadings, padded).astype(dtype, order="C"),
+        _panels_of_factors(_rows_padded(projections, padded), dtype),
+        origin,
+        about_origin,
+        np.stack(two_parts(apart if about_origin else means, dtype)),
+        near,
+        in_panels(scales, dtype),
+        in_panels(shifts, dtype),
+        _panels_of_components(_rows_padded(directions, padded), dtype),
+        in_panels(offsets, dtype),
+    )
+
+
+def _rows_padded(values, padded):
+    """Pad the features of (K, d, q) with zeros."""
+    return with_columns(values.swapaxes(1, 2), padded).swapaxes(1, 2)
+
+
+def _panels_of_factors(values, dtype):
+    """Cut the columns of (K, P, q) into panels of four, (K, Q / 4, P, 4)."""
+    n_components, padded, n_factors = values.shape
+    wide = with_columns(values, whole(n_factors, 4)).astype(dtype)
+    return np.ascontiguousarray(wide.reshape(n_components, padded, -1, 4).swapaxes(1, 2))
+
+
+def _panels_of_components(values, dtype):
+    """Lay four components of (K, P, q) side by side, (E / 4, q, P, 4)."""
+    n_components, padded, n_factors = values.shape
+    wide = np.zeros((whole(n_components, 4), padded, n_factors), dtype)
+    wide[:n_components] = values
+    return np.ascontiguousarray(wide.reshape(-1, 4, padded, n_factors).transpose(0, 3, 2, 1))
+
+
+@inline
+def log_densities(tile, factors, scratch, out):
+    """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
+    width = GROUP * splat(tile, 0.0).width
+    if factors.about_origin:
+        for r in range(0, TILE, width):
+            centre(tile, r, factors.origin)
+    group = narrow(scratch)
+    for p in range(len(factors.is_near)):
+        if factors.is_near[p]:
+            for r in range(0, TILE, width):
+                write_differences(p, tile, r, factors, out)
+        else:
+            for k in range(4 * p, min(4 * p + 4, factors.log_scale.size)):
+                for r in range(0, TILE, width):
+                    write_centred(k, tile, r, factors, group)
+                    squares = residual_and_factors(k, group, 0, factors)
+                    store(out, (k, r), fma(-0.5, squares, factors.log_scale[k]))
+
+
+@inline
+def write_differences(p, tile, r, factors, out):
+    """Write the log densities of four components, by |y|^2 - |u|^2."""
+    scales, shifts = factors.scales, factors.shifts
+    a, b, c, d = no_sums(tile)
+    for j in range(scales.shape[1]):
+        x = load_group(tile, (j, r))
+        a = plus_square(a, fma(scales[p, j, 0], x, shifts[p, j, 0]))
+        b = plus_square(b, fma(scales[p, j, 1], x, shifts[p, j, 1]))
+        c = plus_square(c, fma(scales[p, j, 2], x, shifts[p, j, 2]))
+        d = plus_square(d, fma(scales[p, j, 3], x, shifts[p, j, 3]))
+    directions, offsets = factors.directions[p], factors.offsets
+    for f in range(directions.shape[0]):
+        sums = no_sums(tile)
+        for j in range(directions.shape[1]):
+            sums = add_feature(directions, f, j, load_group(tile, (j, r)), sums)
+        a = less_square(a, sums[0] + offsets[p, f, 0])
+        b = less_square(b, sums[1] + offsets[p, f, 1])
+        c = less_square(c, sums[2] + offsets[p, f, 2])
+        d = less_square(d, sums[3] + offsets[p, f, 3])
+    store_density(out, 4 * p, r, factors, a)
+    store_density(out, 4 * p + 1, r, factors, b)
+    store_density(out, 4 * p + 2, r, factors, c)
+    store_density(out, 4 * p + 3, r, factors, d)
+
+
+@inline
+def plus_square(total, z):
+    """Return total + z ** 2."""
+    return fma(z, z, total)
+
+
+@inline
+def less_square(total, z):
+    """Return total - z ** 2."""
+    return total - z * z
+
+
+@inline
+def store_density(out, k, r, factors, squares):
+    """Write the log density of a group, if there is such a component."""
+    if k < factors.log_scale.size:
+        store(out, (k, r), fma(-0.5, squares, factors.log_scale[k]))
+
+
+@inline
+def write_centred(k, tile, r, factors, group):
+    """Write the group of columns that starts at r, less the mean of one component."""
+    for j in range(factors.means.shape[1]):
+        mean, mean_low = factors.gaps[0, k, j], factors.gaps[1, k, j]
+        store(group, (j, 0), centred(load_group(tile, (j, r)), mean, mean_low))
+
+
+@inline
+def residual_and_factors(k, centred_rows, r, factors):
+    """Turn a group of centred columns into residuals, and write z after them; return distances."""
+    n_features, n_factors = factors.loadings.shape[1:]
+    panels = factors.projections[k]
+    for p in range(len(panels)):
+        sums = no_sums(centred_rows)
+        for j in range(n_features):
+            sums = add_feature(panels, p, j, load_group(centred_rows, (j, r)), sums)
+        store_four(centred_rows, n_features + 4 * p, r, sums)
+    squares = zeros(centred_rows, GROUP)
+    for f in range(n_factors):
+        squares = plus_square(squares, load_group(centred_rows, (n_features + f, r)))
+    for j in range(n_features):
+        x = load_group(centred_rows, (j, r))
+        for f in range(n_factors):
+            z = load_group(centred_rows, (n_features + f, r))
+            x = fma(-factors.loadings[k, j, f], z, x)
+        store(centred_rows, (j, r), x)
+        squares = plus_square(squares, x * factors.inverse_deviations[k, j])
+    return squares
+
+
+@subroutine
+def add_moments(tile, responsibilities, factors, scratch, out):
+    """Add, for every k, the products of r (1, z) with (residual, z, 1), and r residual^2."""
+    n_components = factors.log_scale.size
+    size = out.size // n_components
+    chosen = np.empty(TILE + 16, np.int32)
+    for k in range(n_components):
+        live = list_live(responsibilities, k, chosen)
+        if live > 0:
+            add_moments_of(
+                k, tile, responsibilities[k], chosen, live, factors, scratch, out[k * size :]
+            )
+
+
+@subroutine
+def list_live(responsibilities, k, chosen):
+    """List the rows of a component whose responsibility is not zero; NaN is listed, to be seen."""
+    count, zero = 0, splat(responsibilities, 0.0)
+    for r in range(0, TILE, zero.width):
+        value = load(responsibilities, (k, r))
+        limit = where_less(zero, value, 0.0, np.inf)
+        count += append_where_not_less(value, limit, chosen, (count,), r)
+    return count
+
+
+@subroutine
+def add_moments_of(k, tile, responsibilities, chosen, live, factors, scratch, out):
+    """Add the sums of one component, of the rows that are chosen."""
+    n_features, n_factors = factors.loadings.shape[1:]
+    n_right, n_left = sizes(n_features, n_factors)
+    rows, left = scratch[:n_right], scratch[n_right : n_right + n_left]
+    columns = whole(live, GROUP * splat(tile, 0.0).width)
+    for j in range(n_features):
+        mean, mean_low = factors.gaps[0, k, j], factors.gaps[1, k, j]
+        for i in range(live):
+            rows[j, i] = (tile[j, chosen[i]] - mean) - mean_low
+        for i in range(live, columns):
+            rows[j, i] = rows[j, live - 1]
+    for i in range(live):
+        left[0, i] = responsibilities[chosen[i]]
+    left[0, live:columns] = 0.0
+    for r in range(0, columns, GROUP * splat(tile, 0.0).width):
+        residual_and_factors(k, rows, r, factors)
+        responsibility = load_group(left, (0, r))
+        for f in range(n_factors):
+            z = load_group(rows, (n_features + f, r))
+            store(left, (1 + f, r), responsibility * z)
+    rows[n_features + n_factors, :columns] = 1.0
+    begin = 0
+    for j in range(0, n_right, 4):
+        for i in range(0, n_left, 4):
+            add_square(left, i, rows, j, columns, out, begin)
+            begin += 16
+    for j in range(0, n_features, 8):
+        squares = zeros(tile, 8)  # perhaps with four of z, which are left alone
+        for r in range(0, columns, squares.width):
+            x = load_rows(rows, j, r, 8)
+            squares = fma(load(left, (0, r)) * x, x, squares)
+        add_totals(out, (begin + j,), squares)
+
+
+@inline
+def sizes(n_features, n_factors):
+    """Return how many rows are multiplied, of residuals, z and ones, and how many by them."""
+    return whole(n_features + n_factors + 1, 4), whole(n_factors + 1, 4)
+
+
+def row_operations(factors):
+    """Estimate the multiply-adds per row, exponentials included."""
+    n_components, n_features, n_factors = factors.loadings.shape
+    return float(2 * n_components * (n_features + 2) * (n_factors + 3))
+
+
+def n_moments(factors):
+    """Return the number of sums of add_moments."""
+    n_components, n_features, n_factors = factors.loadings.shape
+    n_right = whole(n_features + n_factors + 1, 4)
+    return n_components * (n_right * whole(n_factors + 1, 4) + whole(n_features, 8))
+
+
+def projections(factors, n_features):
+    """Return M^-1 A' D^-1, (K, q, d), as the kernel has it."""
+    n_components, padded, n_factors = factors.loadings.shape
+    panels = factors.projections.swapaxes(1, 2).reshape(n_components, padded, -1)
+    return panels[:, :n_features, :n_factors].swapaxes(1, 2).astype(np.float64)
+
+
+@one_blas_thread()
+def unpack(moments, factors, n_features):
+    """Return the moments about the means: weight (K,), first (K, d), second (K, d, q + 1).
+
+    The second are summed products r x x', times the transposed projections, and their diagonal.
+    """
+    n_components, padded, n_factors = factors.loadings.shape
+    n_right, n_left = whole(padded + n_factors + 1, 4), whole(n_factors + 1, 4)
+    each = moments.reshape(n_components, -1)
+    blocks = each[:, : n_right * n_left].reshape(n_components, n_right // 4, n_left // 4, 4, 4)
+    products = blocks.transpose(0, 1, 4, 2, 3).reshape(n_components, n_right, n_left)
+    loadings = factors.loadings[:, :n_features].astype(np.float64)
+    residuals, of_factors = products[:, :n_features], products[:, padded : padded + n_factors]
+    mixed, scatter = residuals[..., 1 : 1 + n_factors], of_factors[..., 1 : 1 + n_factors]
+    seen = loadings @ scatter
+    second = np.empty((n_components, n_features, n_factors + 1))
+    second[..., :-1] = mixed + seen
+    squares = each[:, n_right * n_left :][:, :n_features]
+    second[..., -1] = squares + (loadings * (2.0 * mixed + seen)).sum(axis=-1)
+    first = residuals[..., 0] + (loadings @ of_factors[..., :1])[..., 0]
+    return products[:, padded + n_factors, 0], first, second
+
+
+def cancels(moments, factors):
+    """Return False: second moments are about the means, so nothing cancels."""
+    return False

@@ -15,6 +15,7 @@ from fastgmm.kernels.tiles import (
     load_weights,
     new_tiles,
     tile_in,
+    unwritable,
 )
 from fastgmm.kernels.work_queue import new_queue, take_next
 
@@ -139,6 +140,7 @@ def sum_slices(queue, workspaces, rows, row_weights, factors, slice_rows, moment
 
 def expectation(rows, row_weights, factors, slice_rows, moments, log_likelihoods):
     """Fill moments (slices, size) and log-likelihoods (slices,), each slice on its own."""
+    rows, row_weights = unwritable(rows), unwritable(row_weights)
     workspaces = new_workspaces(get_num_threads(), rows, factors)
     sum_slices(
         new_queue(), workspaces, rows, row_weights, factors, slice_rows, moments, log_likelihoods
@@ -152,6 +154,7 @@ def expectation_serial(rows, row_weights, factors, slice_rows, moments, log_like
     slice or a few.
     """
     chosen = KERNELS.get(type(factors), dense_slice)
+    rows, row_weights = unwritable(rows), unwritable(row_weights)
     workspace = new_workspaces(1, rows, factors)[0]
     for i in range(log_likelihoods.size):
         start = i * slice_rows

@@ -49,6 +49,7 @@ from fastgmm.kernels.tiles import (
     load_weights,
     narrow,
     tile_in,
+    unwritable,
     whole,
 )
 
@@ -318,7 +319,7 @@ def choose(rows, factors):
         return factors
     probe = spread(PROBE, rows)
     densities = np.empty((n_components, PROBE), rows.dtype)
-    write_probe(rows, probe, factors, new_workspaces(1, rows, factors)[0], densities)
+    write_probe(unwritable(rows), probe, factors, new_workspaces(1, rows, factors)[0], densities)
     live = np.mean(densities >= densities.max(axis=0) - FAR)
     if not live < worth:
         return factors

@@ -4,18 +4,19 @@ What is to be filled decides which: an array (n,) of floating point, (n, K), (n,
 `Columns`.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, prange, types
+from numba import get_num_threads, prange
 
 from fastgmm.kernels.expectation import divide, new_workspaces
-from fastgmm.kernels.jit import chosen_by_type, inline, kernel, parallel, subroutine
+from fastgmm.kernels.jit import inline, kernel, parallel, subroutine
 from fastgmm.kernels.simd.vecmath import exp, log
 from fastgmm.kernels.simd.vectors import load, splat, store, where_less
 from fastgmm.kernels.structures.dispatch import log_densities, n_densities
-from fastgmm.kernels.tiles import TILE, load_tile
+from fastgmm.kernels.tiles import TILE, load_tile, unwritable
 from fastgmm.kernels.work_queue import new_queue, take_next
 
 
@@ -29,6 +30,39 @@ class Columns(NamedTuple):
     labels: npt.NDArray[np.int64]  # (n,)
     responsibilities: npt.NDArray[np.floating]  # (K, n)
     first: int  # row of the block that is the first to be scored
+
+
+class Room(NamedTuple):
+    """Where a kernel writes each score of a row, and no rows where nobody asks for it.
+
+    One type whatever is asked for: with a kernel for each, a structure compiled three times as
+    long.
+    """
+
+    log_likelihoods: npt.NDArray[np.floating]  # (n,)
+    responsibilities: npt.NDArray[np.floating]  # (n, K)
+    labels: npt.NDArray[np.int64]  # (n,)
+    columns: npt.NDArray[np.floating]  # (K, n) responsibilities
+    first: int
+
+
+@cache
+def no_room(dtype):
+    """Return room for no scores."""
+    nothing = np.empty((0, 0), dtype)
+    return Room(np.empty(0, dtype), nothing, np.empty(0, np.int64), nothing, 0)
+
+
+def room_in(out, dtype):
+    """Return the room that an array or ``Columns`` are."""
+    room = no_room(dtype)
+    if isinstance(out, Columns):
+        return room._replace(labels=out.labels, columns=out.responsibilities, first=int(out.first))
+    if out.ndim == 2:
+        return room._replace(responsibilities=out)
+    if out.dtype == np.int64:
+        return room._replace(labels=out)
+    return room._replace(log_likelihoods=out)
 
 
 @inline
@@ -74,7 +108,6 @@ def to_responsibilities(n_components, densities):
 @subroutine
 def write_responsibilities(n_components, densities, tile, begin, live, out):
     """Write the responsibilities per row."""
-    to_responsibilities(n_components, densities)
     for r in range(live):
         for k in range(n_components):
             out[begin + r, k] = densities[k, r]
@@ -100,28 +133,25 @@ def write_labels(n_components, densities, tile, begin, live, out):
 
 @subroutine
 def write_columns(n_components, densities, tile, begin, live, out):
-    """Write labels and responsibilities, each component's in a column of its own."""
-    begin += out.first
-    write_labels(n_components, densities, tile, begin, live, out.labels)
-    to_responsibilities(n_components, densities)
+    """Write the responsibilities, each component's in a column of its own."""
     for k in range(n_components):
         for r in range(live):
-            out.responsibilities[k, begin + r] = densities[k, r]
+            out[k, begin + r] = densities[k, r]
 
 
+@subroutine
 def write(n_components, densities, tile, begin, live, out):
-    """Write the score that the type of ``out`` asks for."""
-
-
-@chosen_by_type(write)
-def _write(n_components, densities, tile, begin, live, out):
-    if isinstance(out, types.BaseTuple):
-        return write_columns.py_func
-    if out.ndim == 2:
-        return write_responsibilities.py_func
-    if isinstance(out.dtype, types.Integer):
-        return write_labels.py_func
-    return write_log_likelihoods.py_func
+    """Write the scores that there is room for."""
+    if out.labels.size:
+        write_labels(n_components, densities, tile, begin, live, out.labels)
+    if out.responsibilities.size or out.columns.size:
+        to_responsibilities(n_components, densities)
+    if out.responsibilities.size:
+        write_responsibilities(n_components, densities, tile, begin, live, out.responsibilities)
+    if out.columns.size:
+        write_columns(n_components, densities, tile, begin, live, out.columns)
+    if out.log_likelihoods.size:
+        write_log_likelihoods(n_components, densities, tile, begin, live, out.log_likelihoods)
 
 
 @kernel
@@ -133,7 +163,7 @@ def score_slice(rows, start, stop, factors, workspace, out):
         live = min(TILE, stop - begin)
         load_tile(rows, begin, live, tile)
         log_densities(tile, factors, scratch, densities)
-        write(n_components, densities, tile, begin, live, out)
+        write(n_components, densities, tile, out.first + begin, live, out)
 
 
 @parallel
@@ -150,13 +180,15 @@ def score_slices(queue, workspaces, rows, factors, slice_rows, out):
 
 def score(rows, factors, slice_rows, out):
     """Fill ``out`` for every row of a block, each slice on its own."""
+    rows, room = unwritable(rows), room_in(out, rows.dtype)
     workspaces = new_workspaces(get_num_threads(), rows, factors)
-    score_slices(new_queue(), workspaces, rows, factors, slice_rows, out)
+    score_slices(new_queue(), workspaces, rows, factors, slice_rows, room)
 
 
 def score_serial(rows, factors, slice_rows, out):
     """Do the same on the calling thread; see expectation_serial."""
+    rows, room = unwritable(rows), room_in(out, rows.dtype)
     workspace = new_workspaces(1, rows, factors)[0]
     for start in range(0, rows.shape[0], slice_rows):
         stop = min(start + slice_rows, rows.shape[0])
-        score_slice(rows, start, stop, factors, workspace, out)
+        score_slice(rows, start, stop, factors, workspace, room)

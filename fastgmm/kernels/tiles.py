@@ -72,6 +72,16 @@ def narrow(tile):
     return tile.reshape(-1, GROUP * splat(tile, 0.0).width)
 
 
+def unwritable(array):
+    """Return a view that nobody can write to: one type for kernels, where there would be two.
+
+    A block of a source is such already, rows that were computed are not; kernels compiled for each.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 @subroutine
 def load_tile(rows, begin, live, tile):
     """Transpose rows[begin : begin + live] into the tile, the last of them repeated to its end."""

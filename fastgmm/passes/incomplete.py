@@ -21,7 +21,7 @@ from fastgmm.kernels.patterns import PIECE, gather, gather_serial, grouped
 from fastgmm.kernels.scoring import Columns
 from fastgmm.kernels.structures import completed, masked
 from fastgmm.kernels.structures.dispatch import STRUCTURES
-from fastgmm.kernels.tiles import TILE
+from fastgmm.kernels.tiles import TILE, unwritable
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.truncated import Truncated
@@ -233,7 +233,7 @@ class Incomplete:
     def _parts(self, rows: npt.NDArray[Any]) -> Parts:
         """Return the order of rows by pattern, where each begins, and what it lacks."""
         if self._last is None or self._last[0] is not rows:
-            order, starts = grouped(rows)
+            order, starts = grouped(unwritable(rows))
             self._last = rows, (order, starts, np.isnan(rows[order[starts[:-1]]]))
         return self._last[1]
 
@@ -246,6 +246,7 @@ class Incomplete:
         """Return some features of some rows, good until the next are asked for."""
         if len(self._room) < rows.size:
             self._room = np.empty(rows.size, rows.dtype)
+        rows = unwritable(rows)
         out = self._room[: len(places) * len(features)].reshape(-1, len(features))
         if len(places) > PIECE:
             run_in_parallel(gather, gather_serial, rows, places, features, out)

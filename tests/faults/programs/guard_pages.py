@@ -199,11 +199,10 @@ def write(n_components, densities, live, rng):
         (scoring.write_log_likelihoods, (live,), dtype),
         (scoring.write_responsibilities, (live, n_components), dtype),
         (scoring.write_labels, (live,), np.int64),
+        (scoring.write_columns, (n_components, live), dtype),
     ):
         out = guard(np.empty(shape, kind))
         step(n_components, guard(densities), guard(np.empty((1, TILE), dtype)), 0, live, out)
-    tile, out = guard(np.empty((1, TILE), dtype)), columns(live, n_components, dtype)
-    scoring.write_columns(n_components, guard(densities), tile, 0, live, out)
 
 
 def columns(n_rows, n_components, dtype):

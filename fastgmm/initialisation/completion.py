@@ -229,6 +229,7 @@ def _drawn(sample: Sample, mixture: Parameters, rng: np.random.Generator) -> Sam
     by_pattern, _ = grouped(sample.rows)
     order = by_pattern[np.argsort(labels[by_pattern], kind="stable")]  # neighbours share factors
     rows = np.empty_like(sample.rows)
-    factors = kernels.factors(mixture.log_weights, mixture.means, mixture.matrices)
+    roots = np.linalg.inv(lower).swapaxes(1, 2)
+    factors = kernels.factors(mixture.log_weights, mixture.means, mixture.matrices, roots)
     rows[order] = kernels.given(sample.rows[order], apart[order], labels[order], factors)
     return sample._replace(rows=rows)

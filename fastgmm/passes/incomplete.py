@@ -199,8 +199,11 @@ class Incomplete:
             )
             return planned(masked, factors, own.n_features)
         if key == ONE_BY_ONE:
-            covariances = own.covariances.reshape(-1, own.n_features, own.n_features)
-            factors = completed.factors(own.log_weights, own.means, covariances)
+            matrices = [
+                each.reshape(-1, own.n_features, own.n_features)
+                for each in (own.covariances, own.precisions_cholesky)
+            ]
+            factors = completed.factors(own.log_weights, own.means, *matrices)
             return planned(completed, factors, own.n_features)
         seen = np.flatnonzero(~self._missing(key))
         structure = STRUCTURES[own.structure]

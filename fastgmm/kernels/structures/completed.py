@@ -1,11 +1,15 @@
 """Tied and full structure where each row may lack other values: NaN is a value that is not there.
 
-A density needs the Cholesky factor of the observed part of every covariance. It is made once for
-neighbouring rows that lack the same values, so rows are to be sorted by what they lack. Missing
-values are completed by their regression on the observed ones, and add what that leaves of their
-covariance (Ghahramani and Jordan 1994, Supervised learning from incomplete data via an EM
-approach). All in float64, value by value: where many rows lack the same, `fastgmm.passes` takes the
-kernels of complete rows instead.
+Missing values are completed by their regression on the observed ones, and add what that leaves of
+their covariance (Ghahramani and Jordan 1994, Supervised learning from incomplete data via an EM
+approach). A density needs a Cholesky factor per row and component: of the observed part of the
+covariance, or of the missing part of its inverse, whichever is smaller. It is made once for
+neighbouring rows that lack the same values, so rows are to be sorted by what they lack. All in
+float64: where many rows lack the same, `fastgmm.passes` takes the kernels of complete rows instead.
+
+With P the precision, b = P_mo (x - mean)_o and E = -P_mm^-1 b what is expected of the missing
+values less their mean, the squared distance of the observed ones is that of the completed row,
+det S_oo = det S det P_mm, and P_mm^-1 is what regression leaves.
 """
 
 from typing import NamedTuple
@@ -14,21 +18,30 @@ import numpy as np
 
 from fastgmm.kernels.jit import kernel, subroutine
 from fastgmm.kernels.tiles import FAR, TILE
+from fastgmm.parallel.blas import one_blas_thread
 
 LOG_TWO_PI = np.log(2 * np.pi)
 
 
 class Factors(NamedTuple):
-    """Parameters as they are, in float64."""
+    """Parameters as they are, in float64; or one matrix each that all components share."""
 
     log_scale: np.ndarray  # (K,) log weight
     means: np.ndarray  # (K, d)
-    covariances: np.ndarray  # (K, d, d), or (1, d, d) that all components share
+    covariances: np.ndarray  # (K, d, d) or (1, d, d)
+    precisions: np.ndarray  # the same, inverses
+    roots: np.ndarray  # the same: upper triangular R, whose R R' is the precision
+    log_pivots: np.ndarray  # (K,) or (1,) half the logarithm of a covariance's determinant
 
 
-def factors(log_weights, means, covariances):
-    """Make Factors of log weights (K,), means (K, d) and covariances (K, d, d) or (1, d, d)."""
-    return Factors(*map(np.ascontiguousarray, (log_weights, means, covariances)))
+@one_blas_thread()
+def factors(log_weights, means, covariances, roots):
+    """Make Factors of log weights (K,), means (K, d), covariances and roots of their inverses."""
+    precisions = roots @ roots.swapaxes(1, 2)
+    log_pivots = -np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
+    return Factors(
+        *map(np.ascontiguousarray, (log_weights, means, covariances, precisions, roots, log_pivots))
+    )
 
 
 @subroutine
@@ -55,19 +68,17 @@ def lacks_the_same(row, other):
 
 
 @subroutine
-def factor(covariance, observed, missing, lower):
-    """Write a factor of the observed part of a covariance, and return the logs of its pivots' sum.
+def cholesky(matrix, chosen, others, lower):
+    """Write a factor of the chosen part of a matrix, and return the sum of its pivots' logarithms.
 
-    Below its o rows of ``lower`` stand those of the missing features, L^-1 S_om transposed. NaN
-    where that part is not positive definite, which the log-likelihood then shows.
+    Below it in ``lower`` stand rows of the other features, L^-1 S_co transposed. NaN where that
+    part is not positive definite, which the log-likelihood then shows.
     """
-    log_pivots, n_observed = 0.0, len(observed)
-    for i in range(n_observed + len(missing)):
-        feature = observed[i] if i < n_observed else missing[i - n_observed]
-        for j in range(min(i + 1, n_observed)):
-            left = covariance[feature, observed[j]]
-            for p in range(j):
-                left -= lower[i, p] * lower[j, p]
+    log_pivots, n_chosen = 0.0, len(chosen)
+    for i in range(n_chosen + len(others)):
+        feature = chosen[i] if i < n_chosen else others[i - n_chosen]
+        for j in range(min(i + 1, n_chosen)):
+            left = matrix[feature, chosen[j]] - dot(lower[i, :j], lower[j, :j])
             if i == j:
                 lower[i, i] = np.sqrt(left) if left > 0.0 else np.nan
                 log_pivots += np.log(lower[i, i])
@@ -77,41 +88,103 @@ def factor(covariance, observed, missing, lower):
 
 
 @subroutine
-def solve(row, mean, observed, lower, whitened):
-    """Write L^-1 (x - mean) of what is observed, and return its squared length."""
-    square = 0.0
-    for i in range(len(observed)):
-        left = row[observed[i]] - mean[observed[i]]
-        for p in range(i):
-            left -= lower[i, p] * whitened[p]
+def dot(a, b):
+    """Return the sum of products, in four sums that do not wait for one another."""
+    first = second = third = fourth = 0.0
+    whole = len(a) // 4 * 4
+    for i in range(0, whole, 4):
+        first += a[i] * b[i]
+        second += a[i + 1] * b[i + 1]
+        third += a[i + 2] * b[i + 2]
+        fourth += a[i + 3] * b[i + 3]
+    for i in range(whole, len(a)):
+        first += a[i] * b[i]
+    return (first + second) + (third + fourth)
+
+
+@subroutine
+def factor(own, factors, seen, unseen, lower):
+    """Write the smaller factor, of observed or missing features, for a matrix by its number.
+
+    Return half the logarithm of the determinant of the observed part of the covariance.
+    """
+    if len(unseen) > len(seen):
+        return cholesky(factors.covariances[own], seen, unseen, lower)
+    pivots = cholesky(factors.precisions[own], unseen, unseen[:0], lower)
+    return factors.log_pivots[own] + pivots
+
+
+@subroutine
+def expect(row, mean, own, factors, seen, unseen, lower, scratch, apart):
+    """Write the row less the mean, with what is expected of missing values.
+
+    Return the squared distance of the observed ones.
+    """
+    if len(unseen) > len(seen):
+        return expect_of_observed(row, mean, seen, unseen, lower, scratch, apart)
+    for j in seen:
+        apart[j] = row[j] - mean[j]
+    expect_of_missing(factors.precisions[own], unseen, lower, scratch, apart)
+    root = factors.roots[own]
+    scratch[:] = 0.0
+    for i in range(len(apart)):
+        for j in range(i, len(apart)):
+            scratch[j] += root[i, j] * apart[i]
+    return dot(scratch, scratch)
+
+
+@subroutine
+def expect_of_observed(row, mean, seen, unseen, lower, whitened, apart):
+    """Do so by the factor of the observed part of the covariance."""
+    for i in range(len(seen)):
+        apart[seen[i]] = row[seen[i]] - mean[seen[i]]
+        left = apart[seen[i]] - dot(lower[i, :i], whitened[:i])
         whitened[i] = left / lower[i, i]
-        square += whitened[i] * whitened[i]
-    return square
+    known = whitened[: len(seen)]
+    for i in range(len(unseen)):
+        apart[unseen[i]] = dot(lower[len(seen) + i, : len(seen)], known)
+    return dot(known, known)
 
 
 @subroutine
-def complete(row, mean, observed, missing, lower, whitened, out):
-    """Write the row less the mean; a missing value is the regression on what is observed."""
-    for i in range(len(observed)):
-        out[observed[i]] = row[observed[i]] - mean[observed[i]]
-    for i in range(len(missing)):
-        expected = 0.0
-        for p in range(len(observed)):
-            expected += lower[len(observed) + i, p] * whitened[p]
-        out[missing[i]] = expected
+def expect_of_missing(precision, unseen, lower, left, apart):
+    """Write -P_mm^-1 P_mo times what the observed values are apart."""
+    for i in unseen:
+        apart[i] = 0.0
+    for i in range(len(unseen)):
+        found = dot(precision[unseen[i]], apart) - dot(lower[i, :i], left[:i])
+        left[i] = found / lower[i, i]
+    for i in range(len(unseen) - 1, -1, -1):
+        left[i] /= lower[i, i]
+        for j in range(i):
+            left[j] -= lower[i, j] * left[i]
+    for i in range(len(unseen)):
+        apart[unseen[i]] = -left[i]
 
 
 @subroutine
-def add_left(covariance, weight, observed, missing, lower, out):
-    """Add what the regression leaves of the covariance of missing values, times a weight."""
-    n_observed = len(observed)
-    for i in range(len(missing)):
-        for j in range(i + 1):
-            left = covariance[missing[i], missing[j]]
-            for p in range(n_observed):
-                left -= lower[n_observed + i, p] * lower[n_observed + j, p]
-            # features ascend: the lower triangle
-            out[missing[i], missing[j]] += weight * left
+def add_left(own, factors, weight, seen, unseen, lower, scratch, out):
+    """Add what the regression leaves of the covariance of missing values, times a weight.
+
+    Features ascend: into the lower triangle.
+    """
+    n_seen, n_unseen = len(seen), len(unseen)
+    if n_unseen > n_seen:
+        for i in range(n_unseen):
+            for j in range(i + 1):
+                left = factors.covariances[own, unseen[i], unseen[j]]
+                left -= dot(lower[n_seen + i, :n_seen], lower[n_seen + j, :n_seen])
+                out[unseen[i], unseen[j]] += weight * left
+        return
+    for j in range(n_unseen):  # column by column of the inverse of L L'
+        for i in range(j, n_unseen):
+            found = 1.0 if i == j else 0.0
+            scratch[i] = (found - dot(lower[i, j:i], scratch[j:i])) / lower[i, i]
+        for i in range(n_unseen - 1, j - 1, -1):
+            scratch[i] /= lower[i, i]
+            for p in range(j, i):
+                scratch[p] -= lower[i, p] * scratch[i]
+            out[unseen[i], unseen[j]] += weight * scratch[i]
 
 
 @subroutine
@@ -119,17 +192,21 @@ def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) of what is observed into out[k, r], for every row of the tile."""
     n_components, n_features = factors.means.shape
     observed, missing = np.empty(n_features, np.int64), np.empty(n_features, np.int64)
-    lower, whitened = np.empty((n_features, n_features)), np.empty(n_features)
+    lower, room = np.empty((n_features, n_features)), np.empty(n_features)
+    apart = np.empty(n_features)
     rows = tile[:n_features].T.copy()
     for k in range(n_components):
-        covariance = factors.covariances[k % len(factors.covariances)]
-        n_observed, log_pivots = 0, 0.0
+        own, n_missing, log_pivots = k % len(factors.covariances), 0, 0.0
         for r in range(TILE):
-            if r == 0 or not lacks_the_same(rows[r], rows[r - 1]):
-                n_observed = n_features - split(rows[r], observed, missing)
-                log_pivots = factor(covariance, observed[:n_observed], missing[:0], lower)
-            square = solve(rows[r], factors.means[k], observed[:n_observed], lower, whitened)
-            out[k, r] = factors.log_scale[k] - log_pivots - 0.5 * (square + n_observed * LOG_TWO_PI)
+            is_new = r == 0 or not lacks_the_same(rows[r], rows[r - 1])
+            if is_new:
+                n_missing = split(rows[r], observed, missing)
+            seen, unseen = observed[: n_features - n_missing], missing[:n_missing]
+            if is_new:
+                log_pivots = factor(own, factors, seen, unseen, lower)
+            mean = factors.means[k]
+            square = expect(rows[r], mean, own, factors, seen, unseen, lower, room, apart)
+            out[k, r] = factors.log_scale[k] - log_pivots - 0.5 * (square + len(seen) * LOG_TWO_PI)
 
 
 @kernel
@@ -138,34 +215,31 @@ def completed_slice(rows, row_weights, start, stop, factors, workspace, moments)
     moments[:] = 0.0
     n_components, n_features = factors.means.shape
     size = 1 + n_features + n_features * n_features
-    shared, n_covariances = len(factors.covariances) == 1, len(factors.covariances)
+    n_matrices = len(factors.covariances)
     observed, missing = np.empty(n_features, np.int64), np.empty(n_features, np.int64)
-    lower = np.empty((n_covariances, n_features, n_features))
-    log_pivots, mass = np.empty(n_covariances), np.empty(n_components)
-    whitened, densities = np.empty((n_components, n_features)), np.empty(n_components)
-    apart, group = np.empty(n_features), np.zeros(n_components)
+    lower = np.empty((n_matrices, n_features, n_features))
+    log_pivots, mass = np.empty(n_matrices), np.empty(n_components)
+    apart, densities = np.empty((n_components, n_features)), np.empty(n_components)
+    room, group = np.empty(n_features), np.zeros(n_components)
     log_likelihood, n_missing = 0.0, 0
     for i in range(start, stop):
         row, weight = rows[i], 1.0
         if row_weights.size:
             weight = np.float64(row_weights[i])
-        if i == start or not lacks_the_same(row, rows[i - 1]):
-            add_group(factors, observed, missing[:n_missing], lower, group, moments)
+        is_new = i == start or not lacks_the_same(row, rows[i - 1])
+        if is_new:
+            add_group(factors, observed, missing[:n_missing], lower, group, room, moments)
             n_missing = split(row, observed, missing)
-            for k in range(n_covariances):
-                log_pivots[k] = factor(
-                    factors.covariances[k],
-                    observed[: n_features - n_missing],
-                    missing[:n_missing],
-                    lower[k],
-                )
+        seen, unseen = observed[: n_features - n_missing], missing[:n_missing]
+        if is_new:
+            for k in range(n_matrices):
+                log_pivots[k] = factor(k, factors, seen, unseen, lower[k])
         if weight == 0.0:
             continue
-        seen, unseen = observed[: n_features - n_missing], missing[:n_missing]
         highest = -np.inf
         for k in range(n_components):
-            own = 0 if shared else k
-            square = solve(row, factors.means[k], seen, lower[own], whitened[k])
+            own, mean = k % n_matrices, factors.means[k]
+            square = expect(row, mean, own, factors, seen, unseen, lower[own], room, apart[k])
             densities[k] = (
                 factors.log_scale[k] - log_pivots[own] - 0.5 * (square + len(seen) * LOG_TWO_PI)
             )
@@ -181,22 +255,27 @@ def completed_slice(rows, row_weights, start, stop, factors, workspace, moments)
             if mass[k] == 0.0:
                 continue
             share = weight * mass[k] / total
-            own = 0 if shared else k
-            complete(row, factors.means[k], seen, unseen, lower[own], whitened[k], apart)
-            out = moments[k * size : (k + 1) * size]
-            out[0] += share
             group[k] += share
-            for a in range(n_features):
-                out[1 + a] += share * apart[a]
-                its = 1 + n_features + a * n_features
-                for b in range(a + 1):
-                    out[its + b] += share * apart[a] * apart[b]
-    add_group(factors, observed, missing[:n_missing], lower, group, moments)
+            add_row(share, apart[k], moments[k * size : (k + 1) * size])
+    add_group(factors, observed, missing[:n_missing], lower, group, room, moments)
     return log_likelihood
 
 
 @subroutine
-def add_group(factors, observed, missing, lower, group, moments):
+def add_row(share, apart, out):
+    """Add the moments of a completed row: its weight, and those of how far it is from the mean."""
+    n_features = len(apart)
+    out[0] += share
+    for a in range(n_features):
+        weighted = share * apart[a]
+        out[1 + a] += weighted
+        its = 1 + n_features + a * n_features
+        for b in range(a + 1):
+            out[its + b] += weighted * apart[b]
+
+
+@subroutine
+def add_group(factors, observed, missing, lower, group, room, moments):
     """Add what regression leaves of neighbouring rows that lack the same, and begin anew."""
     n_components, n_features = factors.means.shape
     size = 1 + n_features + n_features * n_features
@@ -206,7 +285,7 @@ def add_group(factors, observed, missing, lower, group, moments):
             own = k % len(factors.covariances)
             second = moments[k * size + 1 + n_features : (k + 1) * size]
             out = second.reshape(n_features, n_features)
-            add_left(factors.covariances[own], group[k], seen, missing, lower[own], out)
+            add_left(own, factors, group[k], seen, missing, lower[own], room, out)
         group[k] = 0.0
 
 
@@ -219,17 +298,17 @@ def given(rows, shifts, labels, factors):
     """
     n_features = rows.shape[1]
     observed, missing = np.empty(n_features, np.int64), np.empty(n_features, np.int64)
-    lower, whitened = np.empty((n_features, n_features)), np.empty(n_features)
+    lower, room = np.empty((n_features, n_features)), np.empty(n_features)
     out, apart, n_missing = rows.copy(), np.empty(n_features), 0
     for i in range(len(rows)):
-        k = labels[i]
-        if i == 0 or labels[i - 1] != k or not lacks_the_same(rows[i], rows[i - 1]):
+        k, row = labels[i], rows[i] - shifts[i]
+        is_new = i == 0 or labels[i - 1] != k or not lacks_the_same(rows[i], rows[i - 1])
+        if is_new:
             n_missing = split(rows[i], observed, missing)
-            seen, unseen = observed[: n_features - n_missing], missing[:n_missing]
-            factor(factors.covariances[k], seen, unseen, lower)
         seen, unseen = observed[: n_features - n_missing], missing[:n_missing]
-        solve(rows[i] - shifts[i], factors.means[k], seen, lower, whitened)
-        complete(rows[i] - shifts[i], factors.means[k], seen, unseen, lower, whitened, apart)
+        if is_new:
+            factor(k, factors, seen, unseen, lower)
+        expect(row, factors.means[k], k, factors, seen, unseen, lower, room, apart)
         for j in unseen:
             out[i, j] = factors.means[k, j] + apart[j] + shifts[i, j]
     return out
@@ -238,8 +317,8 @@ def given(rows, shifts, labels, factors):
 def row_operations(factors):
     """Estimate the multiply-adds per row, exponentials included."""
     n_components, n_features = factors.means.shape
-    # value by value, a Cholesky factor for each
-    return 4.0 * n_components * (n_features + 2) ** 2 * (1 + n_features / 6)
+    # distance and moments; and a factor of half of the features at most, value by value
+    return n_components * ((n_features + 2) ** 2 + n_features**3 / 12)
 
 
 def n_moments(factors):

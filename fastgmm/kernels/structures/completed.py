@@ -3,7 +3,7 @@
 Missing values are completed by their regression on the observed ones, and add what that leaves of
 their covariance (Ghahramani and Jordan 1994, Supervised learning from incomplete data via an EM
 approach). A density needs a Cholesky factor per row and component: of the observed part of the
-covariance, or of the missing part of its inverse, whichever is smaller. It is made once for
+covariance, or of the missing part of its inverse, where that is less work. It is made once for
 neighbouring rows that lack the same values, so rows are to be sorted by what they lack. All in
 float64: where many rows lack the same, `fastgmm.passes` takes the kernels of complete rows instead.
 
@@ -16,11 +16,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgmm.kernels.jit import kernel, subroutine
+from fastgmm.kernels.jit import inline, kernel, subroutine
 from fastgmm.kernels.tiles import FAR, TILE
 from fastgmm.parallel.blas import one_blas_thread
 
 LOG_TWO_PI = np.log(2 * np.pi)
+# Features from which on the precision is used: it costs squared features per row, a factor of the
+# observed part their cube per pattern, of which rows of few features share one
+WIDE = 16
 
 
 class Factors(NamedTuple):
@@ -78,7 +81,9 @@ def cholesky(matrix, chosen, others, lower):
     for i in range(n_chosen + len(others)):
         feature = chosen[i] if i < n_chosen else others[i - n_chosen]
         for j in range(min(i + 1, n_chosen)):
-            left = matrix[feature, chosen[j]] - dot(lower[i, :j], lower[j, :j])
+            left = matrix[feature, chosen[j]]
+            for p in range(j):
+                left -= lower[i, p] * lower[j, p]
             if i == j:
                 lower[i, i] = np.sqrt(left) if left > 0.0 else np.nan
                 log_pivots += np.log(lower[i, i])
@@ -87,77 +92,91 @@ def cholesky(matrix, chosen, others, lower):
     return log_pivots
 
 
-@subroutine
-def dot(a, b):
-    """Return the sum of products, in four sums that do not wait for one another."""
+@inline
+def product(matrices, own, i, vector):
+    """Return a row of a matrix times a vector, in four sums that do not wait for one another."""
     first = second = third = fourth = 0.0
-    whole = len(a) // 4 * 4
-    for i in range(0, whole, 4):
-        first += a[i] * b[i]
-        second += a[i + 1] * b[i + 1]
-        third += a[i + 2] * b[i + 2]
-        fourth += a[i + 3] * b[i + 3]
-    for i in range(whole, len(a)):
-        first += a[i] * b[i]
+    whole = len(vector) // 4 * 4
+    for j in range(0, whole, 4):
+        first += matrices[own, i, j] * vector[j]
+        second += matrices[own, i, j + 1] * vector[j + 1]
+        third += matrices[own, i, j + 2] * vector[j + 2]
+        fourth += matrices[own, i, j + 3] * vector[j + 3]
+    for j in range(whole, len(vector)):
+        first += matrices[own, i, j] * vector[j]
     return (first + second) + (third + fourth)
+
+
+@inline
+def has_few_missing(seen, unseen):
+    """Tell whether the factor is that of the missing features."""
+    return len(seen) + len(unseen) >= WIDE and len(unseen) <= len(seen)
 
 
 @subroutine
 def factor(own, factors, seen, unseen, lower):
-    """Write the smaller factor, of observed or missing features, for a matrix by its number.
+    """Write the factor of observed or of missing features, for a matrix by its number.
 
     Return half the logarithm of the determinant of the observed part of the covariance.
     """
-    if len(unseen) > len(seen):
+    if not has_few_missing(seen, unseen):
         return cholesky(factors.covariances[own], seen, unseen, lower)
     pivots = cholesky(factors.precisions[own], unseen, unseen[:0], lower)
     return factors.log_pivots[own] + pivots
 
 
-@subroutine
-def expect(row, mean, own, factors, seen, unseen, lower, scratch, apart):
-    """Write the row less the mean, with what is expected of missing values.
-
-    Return the squared distance of the observed ones.
-    """
-    if len(unseen) > len(seen):
-        return expect_of_observed(row, mean, seen, unseen, lower, scratch, apart)
+@inline
+def distance(row, mean, own, factors, seen, unseen, lower, left, apart):
+    """Return the squared distance of what is observed; the last two are for ``complete``."""
+    square = 0.0
+    if not has_few_missing(seen, unseen):  # L^-1 (x - mean)
+        for i in range(len(seen)):
+            value = row[seen[i]] - mean[seen[i]]
+            for p in range(i):
+                value -= lower[i, p] * left[p]
+            left[i] = value / lower[i, i]
+            square += left[i] * left[i]
+        return square
     for j in seen:
         apart[j] = row[j] - mean[j]
-    expect_of_missing(factors.precisions[own], unseen, lower, scratch, apart)
-    root = factors.roots[own]
-    scratch[:] = 0.0
+    expect_of_missing(factors.precisions, own, unseen, lower, left, apart)
+    left[:] = 0.0
     for i in range(len(apart)):
         for j in range(i, len(apart)):
-            scratch[j] += root[i, j] * apart[i]
-    return dot(scratch, scratch)
+            left[j] += factors.roots[own, i, j] * apart[i]
+    for each in left:
+        square += each * each
+    return square
 
 
-@subroutine
-def expect_of_observed(row, mean, seen, unseen, lower, whitened, apart):
-    """Do so by the factor of the observed part of the covariance."""
-    for i in range(len(seen)):
-        apart[seen[i]] = row[seen[i]] - mean[seen[i]]
-        left = apart[seen[i]] - dot(lower[i, :i], whitened[:i])
-        whitened[i] = left / lower[i, i]
-    known = whitened[: len(seen)]
+@inline
+def complete(row, mean, seen, unseen, lower, left, apart):
+    """Write the row less the mean, from what ``distance`` has left: missing values are expected."""
+    if has_few_missing(seen, unseen):
+        return
+    for j in seen:
+        apart[j] = row[j] - mean[j]
     for i in range(len(unseen)):
-        apart[unseen[i]] = dot(lower[len(seen) + i, : len(seen)], known)
-    return dot(known, known)
+        expected = 0.0
+        for p in range(len(seen)):
+            expected += lower[len(seen) + i, p] * left[p]
+        apart[unseen[i]] = expected
 
 
 @subroutine
-def expect_of_missing(precision, unseen, lower, left, apart):
+def expect_of_missing(precisions, own, unseen, lower, left, apart):
     """Write -P_mm^-1 P_mo times what the observed values are apart."""
     for i in unseen:
         apart[i] = 0.0
     for i in range(len(unseen)):
-        found = dot(precision[unseen[i]], apart) - dot(lower[i, :i], left[:i])
-        left[i] = found / lower[i, i]
+        left[i] = product(precisions, own, unseen[i], apart)
+        for p in range(i):
+            left[i] -= lower[i, p] * left[p]
+        left[i] /= lower[i, i]
     for i in range(len(unseen) - 1, -1, -1):
         left[i] /= lower[i, i]
-        for j in range(i):
-            left[j] -= lower[i, j] * left[i]
+        for p in range(i):
+            left[p] -= lower[i, p] * left[i]
     for i in range(len(unseen)):
         apart[unseen[i]] = -left[i]
 
@@ -169,17 +188,20 @@ def add_left(own, factors, weight, seen, unseen, lower, scratch, out):
     Features ascend: into the lower triangle.
     """
     n_seen, n_unseen = len(seen), len(unseen)
-    if n_unseen > n_seen:
+    if not has_few_missing(seen, unseen):
         for i in range(n_unseen):
             for j in range(i + 1):
                 left = factors.covariances[own, unseen[i], unseen[j]]
-                left -= dot(lower[n_seen + i, :n_seen], lower[n_seen + j, :n_seen])
+                for p in range(n_seen):
+                    left -= lower[n_seen + i, p] * lower[n_seen + j, p]
                 out[unseen[i], unseen[j]] += weight * left
         return
     for j in range(n_unseen):  # column by column of the inverse of L L'
         for i in range(j, n_unseen):
-            found = 1.0 if i == j else 0.0
-            scratch[i] = (found - dot(lower[i, j:i], scratch[j:i])) / lower[i, i]
+            left = 1.0 if i == j else 0.0
+            for p in range(j, i):
+                left -= lower[i, p] * scratch[p]
+            scratch[i] = left / lower[i, i]
         for i in range(n_unseen - 1, j - 1, -1):
             scratch[i] /= lower[i, i]
             for p in range(j, i):
@@ -205,7 +227,7 @@ def log_densities(tile, factors, scratch, out):
             if is_new:
                 log_pivots = factor(own, factors, seen, unseen, lower)
             mean = factors.means[k]
-            square = expect(rows[r], mean, own, factors, seen, unseen, lower, room, apart)
+            square = distance(rows[r], mean, own, factors, seen, unseen, lower, room, apart)
             out[k, r] = factors.log_scale[k] - log_pivots - 0.5 * (square + len(seen) * LOG_TWO_PI)
 
 
@@ -220,7 +242,7 @@ def completed_slice(rows, row_weights, start, stop, factors, workspace, moments)
     lower = np.empty((n_matrices, n_features, n_features))
     log_pivots, mass = np.empty(n_matrices), np.empty(n_components)
     apart, densities = np.empty((n_components, n_features)), np.empty(n_components)
-    room, group = np.empty(n_features), np.zeros(n_components)
+    room, group = np.empty((n_components, n_features)), np.zeros(n_components)
     log_likelihood, n_missing = 0.0, 0
     for i in range(start, stop):
         row, weight = rows[i], 1.0
@@ -228,7 +250,7 @@ def completed_slice(rows, row_weights, start, stop, factors, workspace, moments)
             weight = np.float64(row_weights[i])
         is_new = i == start or not lacks_the_same(row, rows[i - 1])
         if is_new:
-            add_group(factors, observed, missing[:n_missing], lower, group, room, moments)
+            add_group(factors, observed, missing[:n_missing], lower, group, room[0], moments)
             n_missing = split(row, observed, missing)
         seen, unseen = observed[: n_features - n_missing], missing[:n_missing]
         if is_new:
@@ -239,7 +261,7 @@ def completed_slice(rows, row_weights, start, stop, factors, workspace, moments)
         highest = -np.inf
         for k in range(n_components):
             own, mean = k % n_matrices, factors.means[k]
-            square = expect(row, mean, own, factors, seen, unseen, lower[own], room, apart[k])
+            square = distance(row, mean, own, factors, seen, unseen, lower[own], room[k], apart[k])
             densities[k] = (
                 factors.log_scale[k] - log_pivots[own] - 0.5 * (square + len(seen) * LOG_TWO_PI)
             )
@@ -256,12 +278,14 @@ def completed_slice(rows, row_weights, start, stop, factors, workspace, moments)
                 continue
             share = weight * mass[k] / total
             group[k] += share
+            its_lower = lower[k % n_matrices]
+            complete(row, factors.means[k], seen, unseen, its_lower, room[k], apart[k])
             add_row(share, apart[k], moments[k * size : (k + 1) * size])
-    add_group(factors, observed, missing[:n_missing], lower, group, room, moments)
+    add_group(factors, observed, missing[:n_missing], lower, group, room[0], moments)
     return log_likelihood
 
 
-@subroutine
+@inline
 def add_row(share, apart, out):
     """Add the moments of a completed row: its weight, and those of how far it is from the mean."""
     n_features = len(apart)
@@ -308,7 +332,8 @@ def given(rows, shifts, labels, factors):
         seen, unseen = observed[: n_features - n_missing], missing[:n_missing]
         if is_new:
             factor(k, factors, seen, unseen, lower)
-        expect(row, factors.means[k], k, factors, seen, unseen, lower, room, apart)
+        distance(row, factors.means[k], k, factors, seen, unseen, lower, room, apart)
+        complete(row, factors.means[k], seen, unseen, lower, room, apart)
         for j in unseen:
             out[i, j] = factors.means[k, j] + apart[j] + shifts[i, j]
     return out

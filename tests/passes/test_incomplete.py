@@ -8,26 +8,28 @@ import numpy as np
 import pytest
 
 from fastgmm import open_source, passes
+from fastgmm.kernels.structures import completed
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.passes import incomplete
 from fastgmm.sources import with_weights
 
-N_ROWS, N_FEATURES, N_COMPONENTS = 900, 4, 3
+N_ROWS, N_COMPONENTS = 900, 3
+N_FEATURES = 4, completed.WIDE + 1  # by observed parts of covariances, and by precisions too
 
 
-def mixture(structure):
+def mixture(structure, n_features=N_FEATURES[0]):
     rng = np.random.default_rng(5)
-    truth = naive.random_mixture(structure, N_COMPONENTS, N_FEATURES, rng)
+    truth = naive.random_mixture(structure, N_COMPONENTS, n_features, rng)
     return Parameters.from_covariances(structure, truth.weights, truth.means, truth.covariances)
 
 
-def lacking(dtype=np.float64):
+def lacking(dtype=np.float64, n_features=N_FEATURES[0]):
     """Rows of a few patterns that many have, and of others that few have; weights with zeros."""
     rng = np.random.default_rng(6)
-    rows = rng.normal(scale=2.0, size=(N_ROWS, N_FEATURES))
+    rows = rng.normal(scale=2.0, size=(N_ROWS, n_features))
     rows[: N_ROWS // 3, [1, 3]] = np.nan
     rows[N_ROWS // 3 : N_ROWS // 2, 0] = np.nan
-    some = rng.random((N_ROWS // 4, N_FEATURES)) < 0.3
+    some = rng.random((N_ROWS // 4, n_features)) < rng.choice([0.3, 0.8], (N_ROWS // 4, 1))
     rows[-len(some) :][some] = np.nan
     rows[rng.permutation(N_ROWS)[:3]] = np.nan
     order = rng.permutation(N_ROWS)
@@ -38,8 +40,8 @@ def expected(rows, weights, parameters):
     """Return the sums by definition, one row and component after the other."""
     shape = len(rows), parameters.n_components
     logs, matrices = np.zeros(shape), parameters.matrices
-    apart = np.zeros((*shape, N_FEATURES))
-    left = np.zeros((*shape, N_FEATURES, N_FEATURES))
+    apart = np.zeros((*shape, rows.shape[1]))
+    left = np.zeros((*shape, rows.shape[1], rows.shape[1]))
     for i, row in enumerate(rows.astype(np.float64)):
         seen = ~np.isnan(row)
         for k, (mean, matrix) in enumerate(zip(parameters.means, matrices, strict=True)):
@@ -70,8 +72,10 @@ def narrowed(structure, second):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_sums_are_the_expected_ones(structure, dtype):
-    (rows, weights), parameters = lacking(dtype), mixture(structure)
+@pytest.mark.parametrize("n_features", N_FEATURES)
+def test_sums_are_the_expected_ones(structure, dtype, n_features):
+    rows, weights = lacking(dtype, n_features)
+    parameters = mixture(structure, n_features)
     source = with_weights(open_source(rows, missing=True), weights)
     (found,) = passes.statistics(source, [parameters])
     totals, _, weight, first, second = expected(rows, weights, parameters)
@@ -87,8 +91,10 @@ def test_sums_are_the_expected_ones(structure, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_scores_are_those_of_what_is_observed(structure, dtype):
-    (rows, _), parameters = lacking(dtype), mixture(structure)
+@pytest.mark.parametrize("n_features", N_FEATURES)
+def test_scores_are_those_of_what_is_observed(structure, dtype, n_features):
+    rows, _ = lacking(dtype, n_features)
+    parameters = mixture(structure, n_features)
     source = open_source(rows, missing=True)
     totals, shares, *_ = expected(rows, np.ones(len(rows)), parameters)
     exact = {"atol": 1e-12} if dtype == np.float64 else {"atol": 3e-5}

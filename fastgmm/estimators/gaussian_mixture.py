@@ -148,10 +148,10 @@ class GaussianMixture(LikelihoodMixture):
         "em", a value to be expected: EM is exact if values are missing at random. Such rows are
         scored by the density of what is observed. See docs/missing.md.
     truncation : "auto", float or None, default=None
-        How many nats of a row's log-likelihood passes may leave out, at most 1, with covariances
-        along the features. A pass then computes roughly all components of a row and exactly those
-        that count: two to four times faster from a few hundred components on. "auto": 0.001. None:
-        nothing is left out. After the fit it holds for scores and labels, too. See
+        How many nats of a row's log-likelihood passes may leave out, at most 1. A pass then
+        computes roughly all components of a row and exactly those that count: two to four times
+        faster from a few hundred components on. "auto": 0.001. None: nothing is left out. Not for
+        "tied". With variances along the features it holds for scores and labels, too. See
         docs/many-components.md.
     verbose : int, default=0
         1 prints the passes, 2 also their time and gain.

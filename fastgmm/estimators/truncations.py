@@ -36,17 +36,18 @@ def check(estimator: Any, has_labels: bool = False) -> None:
     Raises
     ------
     ValueError
-        If covariances are not along the axes, values may be missing, rows be noise or labelled.
+        If components have no covariances of their own, values may be missing, or rows be noise or
+        labelled.
     """
     if bound_of(estimator) is None:
         return
     said = f"truncation={estimator.truncation!r} is for passes over"
     kind = estimator.covariance_type
-    if not family_of(estimator).structure.is_axis_parallel:
+    structure = family_of(estimator).structure
+    if not structure.is_axis_parallel and (structure.is_shared or not structure.has_matrices):
         raise ValueError(
-            f"{said} variances along the features, and covariance_type={kind!r} has covariances "
-            "between them; choose 'diag' or 'spherical', or leave truncation out: passes of 'full' "
-            "leave out what is nothing as they are"
+            f"{said} variances along the features or a covariance matrix of each component, and "
+            f"covariance_type={kind!r} has neither; choose another, or leave truncation out"
         )
     if estimator.missing == "em":
         raise ValueError(

@@ -43,6 +43,22 @@ class BoundFactors(NamedTuple):
     reach: np.float32  # largest |mean - origin|^2
 
 
+class TruncatedFactors(NamedTuple):
+    """The same, for passes that leave out what lies farther than a margin below a row's best."""
+
+    log_scale: np.ndarray
+    means: np.ndarray
+    means_low: np.ndarray
+    panels: np.ndarray
+    origin: np.ndarray
+    rough_log_scale: np.ndarray
+    directions: np.ndarray
+    shifts: np.ndarray
+    slack: np.ndarray
+    reach: np.float32
+    margin: float  # nats
+
+
 @one_blas_thread()
 def bound_factors(factors, rows, rank):
     """Return BoundFactors with ``rank`` directions per component, chosen for rows like these.

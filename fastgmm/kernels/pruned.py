@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastgmm.kernels.audit import audited
 from fastgmm.kernels.bounds import (
     BoundFactors,
+    TruncatedFactors,
     bound_factors,
     bound_tile,
     centre_in_float32,
@@ -59,6 +61,7 @@ SEEN = 192  # rows that show the bounds where rows lie; of 96, a tenth more pair
 SEGMENT_PAIRS = 1 << 20  # of row and component, listed at a time: 16 MB with densities and bounds
 GATHERING = 1.2  # cost of the density of a listed row, relative to a row of a tile
 BOUNDED = 0.8  # of what all densities cost: above, bounds gain nothing that can be measured
+GUESSES = 2  # densities of a row computed before others are asked for: with one, a fifth more are
 FARTHEST = -3e38  # a log density in float32: no row is left without a component
 
 
@@ -182,29 +185,33 @@ def write_bounds(segment, row_weights, factors, workspace, weights, bounds):
 
 
 @subroutine
-def list_guesses(guesses, weights, bounds, lists):
-    """Add every row of positive weight to the list of the component it is guessed to be of."""
+def list_guesses(guesses, weights, limits, bounds, lists):
+    """Add every row of positive weight to the list of the component it is guessed to be of.
+
+    None is listed whose bound is below the row's limit.
+    """
     for i in range(weights.size):
+        k = int(guesses[i])
         if weights[i] > 0.0:
-            k = int(guesses[i])
-            lists.rows[k, lists.counts[k]] = i
-            lists.counts[k] += 1
+            if not bounds[k, i] < limits[i]:
+                lists.rows[k, lists.counts[k]] = i
+                lists.counts[k] += 1
         else:
             bounds[:, i] = -np.inf
 
 
 @subroutine
-def limit_rows(lists, bounds, limits):
-    """Write the least bound with which another component may be live in each row.
+def limit_rows(lists, known, bounds, margin, limits):
+    """Raise limits to the least bound with which another component may come near a row's best.
 
-    What is known takes part no more. 2^-20 of a density is more than rounding has taken of it.
+    That is a margin below the densities which follow the ``known`` of each list. What is listed
+    takes part no more. 2^-20 of a density is more than rounding has taken of it.
     """
-    limits[:] = np.inf
     for k in range(lists.counts.size):
-        for n in range(lists.counts[k]):
+        for n in range(known[k], lists.counts[k]):
             i, density = lists.rows[k, n], lists.values[k, n]
             bounds[k, i] = -np.inf
-            limits[i] = max(density - FAR - abs(density) * 2.0**-20, FARTHEST)
+            limits[i] = max(density - margin - abs(density) * 2.0**-20, limits[i], FARTHEST)
 
 
 @subroutine
@@ -219,10 +226,11 @@ def list_possible(bounds, limits, lists):
 
 
 @subroutine
-def normalise_lists(lists, weights):
+def normalise_lists(lists, weights, margin, likelihoods):
     """Turn listed log densities into weighted responsibilities; return the log-likelihood.
 
-    Pairs that are nothing leave the lists: moments cost more than densities.
+    Pairs farther than the margin below a row's best leave the lists: moments cost more than
+    densities. The log-likelihood of each row is written.
     """
     chosen, densities, counts = lists
     highest = np.full(weights.size, -np.inf)
@@ -235,14 +243,15 @@ def normalise_lists(lists, weights):
             densities[k, i] -= highest[chosen[k, i]]
         for i in range(0, counts[k], splat(densities, 0.0).width):
             gap = load(densities, (k, i))
-            store(densities, (k, i), where_less(gap, -FAR, 0.0, exp_of_normal(gap)))
+            store(densities, (k, i), where_less(gap, -margin, 0.0, exp_of_normal(gap)))
         for i in range(counts[k]):
             mass[chosen[k, i]] += densities[k, i]
     log_likelihood = 0.0
     for r in range(0, weights.size, splat(weights, 0.0).width):
         weight, whole_mass = load(weights, (r,)), load(mass, (r,))
-        term = weight * (load(highest, (r,)) + log(whole_mass))
-        log_likelihood += total(where_less(0.0, weight, term, 0.0))
+        its = load(highest, (r,)) + log(whole_mass)
+        store(likelihoods, (r,), its)
+        log_likelihood += total(where_less(0.0, weight, weight * its, 0.0))
         store(mass, (r,), weight / whole_mass)
     for k in range(counts.size):
         kept = 0
@@ -256,17 +265,44 @@ def normalise_lists(lists, weights):
     return log_likelihood
 
 
-@kernel
-def bounded_slice(rows, row_weights, start, stop, factors, workspace, moments):
-    """Write the moments of rows[start:stop]; return their log-likelihood."""
+@subroutine
+def audit(segment, weights, first, likelihoods, factors, tile, scratch, told):
+    """Add what rows to be audited have lost of their log-likelihood, and their weights, to told.
+
+    ``first`` is the place of the segment in the call.
+    """
+    chosen, count = audited(len(segment), first, weights)
+    if count == 0:
+        return
+    densities = np.empty((factors.log_scale.size, TILE), segment.dtype)
+    group = narrow(scratch)
+    for n in range(0, count, TILE):
+        live = min(TILE, count - n)
+        columns = gather_tile(segment, chosen[n:], live, tile)
+        for k in range(len(densities)):
+            log_densities_of(k, tile, columns, factors, group, densities[k])
+        for i in range(live):
+            row, highest, mass = chosen[n + i], densities[:, i].max(), 0.0
+            for k in range(len(densities)):
+                mass += np.exp(densities[k, i] - highest)
+            told[0] += weights[row] * max(highest + np.log(mass) - likelihoods[row], 0.0)
+            told[1] += weights[row]
+
+
+@subroutine
+def sum_bounded(rows, row_weights, start, stop, factors, margin, workspace, moments, told):
+    """Write the moments of what comes within a margin of a row's best; return the log-likelihood.
+
+    Rows are audited if there is room to be told of it.
+    """
     moments[:] = 0.0
     n_components, n_features = factors.means.shape
     tile, scratch, _, _ = divide(workspace, n_features, n_components)
     length = segment_rows(n_components, stop - start)
-    lists, none_known = new_lists(n_components, length, rows), np.zeros(n_components, np.int64)
+    lists, known = new_lists(n_components, length, rows), np.zeros(n_components, np.int64)
     bounds = np.empty((n_components, length), np.float32)
     limits, guesses = np.empty(length, np.float32), np.empty(length, np.float32)
-    weights = np.empty(length)
+    weights, likelihoods = np.empty(length), np.empty(length)
     log_likelihood = 0.0
     for first in range(start, stop, length):
         segment = rows[first : min(first + length, stop)]
@@ -274,21 +310,58 @@ def bounded_slice(rows, row_weights, start, stop, factors, workspace, moments):
         write_bounds(
             segment, row_weights[first : first + length], factors, workspace, weights, bounds
         )
-        most_likely(bounds, end, guesses)
         lists.counts[:] = 0
-        list_guesses(guesses, weights[:end], bounds, lists)
-        write_listed_densities(segment, lists, none_known, factors, tile, scratch)
-        limit_rows(lists, bounds, limits[:end])
-        guessed = lists.counts.copy()
+        for r in range(end):
+            limits[r] = -np.inf if weights[r] > 0.0 else np.inf
+        for _ in range(GUESSES):
+            known[:] = lists.counts
+            most_likely(bounds, end, guesses)
+            list_guesses(guesses, weights[:end], limits, bounds, lists)
+            write_listed_densities(segment, lists, known, factors, tile, scratch)
+            limit_rows(lists, known, bounds, margin, limits)
+        known[:] = lists.counts
         list_possible(bounds, limits[:end], lists)
-        write_listed_densities(segment, lists, guessed, factors, tile, scratch)
-        log_likelihood += normalise_lists(lists, weights[:end])
+        write_listed_densities(segment, lists, known, factors, tile, scratch)
+        log_likelihood += normalise_lists(lists, weights[:end], margin, likelihoods)
         add_listed_moments(segment, lists, factors, tile, scratch, moments)
+        if told.size:
+            audit(segment, weights, first, likelihoods, factors, tile, scratch, told)
     return log_likelihood
+
+
+@kernel
+def bounded_slice(rows, row_weights, start, stop, factors, workspace, moments):
+    """Write the moments of rows[start:stop]; return their log-likelihood."""
+    end = moments.size
+    return sum_bounded(
+        rows, row_weights, start, stop, factors, FAR, workspace, moments, moments[end:]
+    )
+
+
+@kernel
+def truncated_slice(rows, row_weights, start, stop, factors, workspace, sums):
+    """Do the same for what lies within the factors' margin of a row's best.
+
+    Two more sums say what audited rows have lost, and what they weigh.
+    """
+    sums[:] = 0.0
+    end = sums.size - 2
+    return sum_bounded(
+        rows,
+        row_weights,
+        start,
+        stop,
+        factors,
+        factors.margin,
+        workspace,
+        sums[:end],
+        sums[end:],
+    )
 
 
 KERNELS[Gathered] = gathered_slice
 KERNELS[BoundFactors] = bounded_slice
+KERNELS[TruncatedFactors] = truncated_slice
 
 
 @kernel
@@ -303,11 +376,11 @@ def write_probe(rows, probe, factors, workspace, out):
         out[k, :] = densities[k, : probe.size]
 
 
-def choose(rows, factors):
+def choose(rows, factors, margin=FAR):
     """Choose the way of a pass over some rows: return the factors, or others that leave pairs out.
 
     It follows from rows and factors alone, so the sums have the same bits for any thread count. All
-    ways give the same sums to rounding.
+    ways give the same sums to rounding, but for what a smaller margin leaves out.
     """
     if not isinstance(factors, Factors) or len(rows) < FEWEST_ROWS:
         return factors
@@ -320,19 +393,22 @@ def choose(rows, factors):
     probe = spread(PROBE, rows)
     densities = np.empty((n_components, PROBE), rows.dtype)
     write_probe(unwritable(rows), probe, factors, new_workspaces(1, rows, factors)[0], densities)
-    live = np.mean(densities >= densities.max(axis=0) - FAR)
-    if not live < worth:
+    highest = densities.max(axis=0)
+    live = np.mean(densities >= highest - FAR)
+    if not live < worth and not margin < FAR:
         return factors
     # by count, in float32's multiply-adds for a pair: the density, twice that in float64
     whole_density = n_features * n_features / 2 * rows.itemsize / 4
-    least, best = BOUNDED * whole_density, Gathered(*factors)
+    least, best = BOUNDED * whole_density, Gathered(*factors) if live < worth else factors
+    live = np.mean(densities >= highest - margin)
     for rank in (whole(n_features // 4, 4), whole(n_features // 2, 4)):
         if rank * n_features + live * GATHERING * whole_density < least:
             bounded = bound_factors(factors, rows[spread(SEEN, rows)], rank)
-            possible = possible_fraction(rows[probe], densities, bounded)
+            possible = possible_fraction(rows[probe], densities, bounded, margin)
             cost = rank * n_features + possible * GATHERING * whole_density
             if cost < least:
-                least, best = cost, bounded
+                least = cost
+                best = bounded if margin == FAR else TruncatedFactors(*bounded, float(margin))
     return best
 
 
@@ -341,8 +417,8 @@ def spread(count, rows):
     return np.linspace(0, len(rows) - 1, count).astype(np.int32)
 
 
-def possible_fraction(rows, densities, factors):
+def possible_fraction(rows, densities, factors, margin):
     """Return the fraction of pairs that bounds let through, of rows whose densities are known."""
     bounds = upper_bounds(rows, factors)
     guessed = densities[bounds.argmax(axis=0), np.arange(len(rows))]
-    return np.mean(~(bounds < guessed - FAR))
+    return np.mean(~(bounds < guessed - margin))

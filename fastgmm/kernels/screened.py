@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import get_num_threads, prange
 
+from fastgmm.kernels.audit import audited
 from fastgmm.kernels.jit import inline, kernel, parallel, subroutine
 from fastgmm.kernels.screen import (
     BLIND,
@@ -36,11 +37,9 @@ from fastgmm.kernels.simd.vectors import (
     total,
     zeros,
 )
-from fastgmm.kernels.tiles import TILE, load_tile, load_weights, new_tile, whole
+from fastgmm.kernels.tiles import TILE, load_tile, load_weights, new_tile, unwritable, whole
 from fastgmm.kernels.work_queue import new_queue, take_next
 
-AUDIT = 256  # rows of which one is computed with all components
-STRIDE = 97  # its place moves on by so much, so that no period of the rows meets it
 FEATURES = 4  # registers of moments that are summed together
 load_features = loading(FEATURES)
 SEGMENT_NUMBERS = 1 << 18  # of a segment's rows in float64: 2 MB
@@ -292,13 +291,7 @@ def audit(segment, n_rows, first, screen, told):
     ``first`` is the place of the segment in the call.
     """
     n_components = screen.log_scale.size
-    chosen = np.zeros(n_rows // AUDIT + 8, np.int32)
-    count = 0
-    for turn in range(first // AUDIT, (first + n_rows - 1) // AUDIT + 1):
-        place = AUDIT * turn + (STRIDE * turn) % AUDIT - first
-        if 0 <= place < n_rows and segment.weights[place] > 0.0:
-            chosen[count] = place
-            count += 1
+    chosen, count = audited(n_rows, first, segment.weights)
     if count == 0:
         return
     densities = np.full((count, whole(n_components, 8)), -np.inf)
@@ -391,6 +384,7 @@ def screened_slices(queue, n_threads, rows, row_weights, screen, slice_rows, sum
 
 def screened(rows, row_weights, screen, slice_rows, sums, told, scores):
     """Fill sums (slices, size) or (slices, 0), told (slices, TOLD) and scores, slice by slice."""
+    rows, row_weights = unwritable(rows), unwritable(row_weights)
     screened_slices(
         new_queue(),
         get_num_threads(),
@@ -406,6 +400,7 @@ def screened(rows, row_weights, screen, slice_rows, sums, told, scores):
 
 def screened_serial(rows, row_weights, screen, slice_rows, sums, told, scores):
     """Do the same on the calling thread."""
+    rows, row_weights = unwritable(rows), unwritable(row_weights)
     for i in range(len(told)):
         start = i * slice_rows
         stop = min(start + slice_rows, rows.shape[0])

@@ -15,7 +15,7 @@ from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.passes.incomplete import AnyModel, model_for, model_of
 from fastgmm.passes.model import weight_of
-from fastgmm.passes.truncated import Screened
+from fastgmm.passes.truncated import Bounded, Screened
 from fastgmm.sources import Block, Source
 
 
@@ -134,7 +134,7 @@ def named(
         origin=parameters.means,
         structure=parameters.structure,
         extra=extra,
-        left_out=each.left_out(moments) if isinstance(each, Screened) else 0.0,
+        left_out=each.left_out(moments) if isinstance(each, Screened | Bounded) else 0.0,
         directions=each.directions(parameters.n_features),
     )
 

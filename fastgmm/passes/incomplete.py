@@ -28,7 +28,7 @@ from fastgmm.mixture.truncated import Truncated
 from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.parallel.threads import run_in_parallel
 from fastgmm.passes.model import Model, model, planned
-from fastgmm.passes.truncated import Screened
+from fastgmm.passes.truncated import Bounded, Screened, truncated_model
 from fastgmm.sources import Block, Source
 from fastgmm.sources.checks import sum_is_finite
 
@@ -264,7 +264,7 @@ class Incomplete:
         return self.parameters.structure.is_axis_parallel
 
 
-AnyModel = Model | Incomplete | Screened
+AnyModel = Model | Incomplete | Screened | Bounded
 
 
 def model_of(source: Source, parameters: Parameters) -> AnyModel:
@@ -277,7 +277,7 @@ def model_for(parameters: Parameters, dtype: npt.DTypeLike, may_lack: bool) -> A
     if may_lack:
         return Incomplete(parameters, dtype)
     if isinstance(parameters, Truncated):
-        return Screened(parameters, dtype)
+        return truncated_model(parameters, dtype)
     return model(parameters, dtype)
 
 

@@ -86,23 +86,29 @@ class Model(NamedTuple):
 
     def sums(self, block: Block, prune: bool = True) -> tuple[npt.NDArray[np.float64], float]:
         """Sum the slices of a block in order, one call after another; return the log-likelihood."""
-        moments, log_likelihood = np.zeros(self.n_sums), 0.0
         factors = choose_factors(block.rows, self.factors) if prune else self.factors
+        return self.sums_by(factors, block, self.n_sums)
+
+    def sums_by(
+        self, factors: Any, block: Block, n_sums: int
+    ) -> tuple[npt.NDArray[np.float64], float]:
+        """Do the same by given factors: these, or others that leave pairs out."""
+        sums, log_likelihood = np.zeros(n_sums), 0.0
         # rows of which most pairs are left out take little time beside adding up their sums
         cut = self.plan if factors is self.factors else longest(self.plan)
         for call in calls(cut, len(block.rows)):
             rows = block.rows[call]
             given = UNWEIGHTED if block.weights is None else block.weights[call]
             slice_rows = cut.slice_rows(len(rows))
-            partials = np.empty((cut.n_slices(len(rows)), len(moments)))
+            partials = np.empty((cut.n_slices(len(rows)), n_sums))
             log_likelihoods = np.zeros(len(partials))
             run = twin(cut, len(rows), expectation, expectation_serial)
             for weights, unit in _bands(given, rows.dtype):
                 run(rows, weights, factors, slice_rows, partials, log_likelihoods)
                 with np.errstate(over="ignore"):  # seen in the statistics
-                    moments += unit * partials.sum(axis=0)
+                    sums += unit * partials.sum(axis=0)
                 log_likelihood += unit * float(log_likelihoods.sum())
-        return moments, log_likelihood
+        return sums, log_likelihood
 
     def score(self, block: Block, out: npt.NDArray[Any] | Columns) -> None:
         """Fill ``out`` for every row of a block."""

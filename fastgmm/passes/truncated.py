@@ -16,11 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.kernels import screened
+from fastgmm.kernels.audit import AUDIT
 from fastgmm.kernels.block_sizes import CALL_OPERATIONS, Plan, block_rows
+from fastgmm.kernels.bounds import TruncatedFactors
+from fastgmm.kernels.pruned import choose as choose_factors
 from fastgmm.kernels.pruned import spread
 from fastgmm.kernels.scoring import Columns
 from fastgmm.kernels.screen import Screen, screen_of
-from fastgmm.kernels.screened import AUDIT, KEPT, LOG_LIKELIHOOD, LOSS, TOLD, Scores
+from fastgmm.kernels.screened import KEPT, LOG_LIKELIHOOD, LOSS, TOLD, Scores
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.truncated import Truncated
@@ -34,6 +37,76 @@ PARTIAL_BYTES = 16 << 20  # what the partial sums of a call may take: adding the
 OPERATIONS = 0.75  # multiply-adds for each component and feature, where the dense pass counts six
 WORTH = 0.9  # of the dense pass's cost: above, a screen gains nothing that can be measured
 NO_SUMS = np.empty((1, 0))
+
+
+class Bounded:
+    """Parameters with full covariances as kernels want them, for passes that leave some out.
+
+    They are left out by upper bounds of their densities, as what is nothing always is; scores are
+    of all components.
+
+    Parameters
+    ----------
+    parameters : Truncated
+    dtype : data-type
+        Of the rows.
+    """
+
+    def __init__(self, parameters: Truncated, dtype: npt.DTypeLike) -> None:
+        self.parameters, self.dtype = parameters, np.dtype(dtype)
+        self.dense = model(parameters, dtype)
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """Send the parameters alone to another process."""
+        return type(self), (self.parameters, self.dtype)
+
+    @property
+    def n_densities(self) -> int:
+        """Count the log densities of a row."""
+        return self.parameters.n_components
+
+    def about_means(self) -> Bounded:
+        """Return the same: its moments are about the means."""
+        return self
+
+    def directions(self, n_features: int) -> None:
+        """Return nothing: second moments are whole."""
+
+    def cancels(self, sums: Array) -> bool:
+        """Return False."""
+        return False
+
+    def counted(self, block: Block) -> Block:
+        """Return the rows of a block that say anything: all of them."""
+        return block
+
+    def unpack(self, sums: Array, n_features: int) -> tuple[Array, Array, Array, Array | None]:
+        """Return weight, first and second moments about the means, and nothing beyond."""
+        return self.dense.unpack(sums[:-1], n_features)
+
+    def left_out(self, sums: Array) -> float:
+        """Return an estimate of the log-likelihood that was left out, over all rows."""
+        return float(sums[-1])
+
+    def sums(self, block: Block, prune: bool = True) -> tuple[npt.NDArray[np.float64], float]:
+        """Sum a block: its moments, and what is left out."""
+        dense = self.dense
+        if not prune:
+            moments, log_likelihood = dense.sums(block, prune=False)
+            return np.append(moments, 0.0), log_likelihood
+        factors = choose_factors(block.rows, dense.factors, _margin(self.parameters))
+        if not isinstance(factors, TruncatedFactors):
+            moments, log_likelihood = dense.sums_by(factors, block, dense.n_sums)
+            return np.append(moments, 0.0), log_likelihood
+        found, log_likelihood = dense.sums_by(factors, block, dense.n_sums + 2)
+        lost, weighed = found[-2:]
+        if lost > self.parameters.truncation * weighed:
+            return self.sums(block, prune=False)
+        return np.append(found[:-2], AUDIT * lost), log_likelihood
+
+    def score(self, block: Block, out: npt.NDArray[Any] | Columns) -> None:
+        """Fill ``out`` for every row of a block, by all components."""
+        self.dense.score(block, out)
 
 
 class Screened:
@@ -196,9 +269,19 @@ def is_cheaper(n_components: int, n_features: int, kept: float, itemsize: int) -
 def _screen(parameters: Truncated) -> Screen:
     """Make the screen of some components, of which each row keeps what counts."""
     means, factors = parameters.means, parameters.precisions_cholesky
-    margin = math.log(len(means) / math.expm1(parameters.truncation))
     inverse_deviations = np.broadcast_to(factors.reshape(len(means), -1), means.shape)
-    return screen_of(parameters.log_weights, means, inverse_deviations, max(margin, 0.0))
+    return screen_of(parameters.log_weights, means, inverse_deviations, _margin(parameters))
+
+
+def _margin(parameters: Truncated) -> float:
+    """Return how far below its best a row keeps components, in nats, so that it loses no more."""
+    return max(0.0, math.log(parameters.n_components / math.expm1(parameters.truncation)))
+
+
+def truncated_model(parameters: Truncated, dtype: npt.DTypeLike) -> Screened | Bounded:
+    """Make what sums and scores rows, and may leave out what hardly counts."""
+    kind = Screened if parameters.structure.is_axis_parallel else Bounded
+    return kind(parameters, dtype)
 
 
 def nothing(rows: npt.NDArray[Any]) -> Scores:

@@ -115,6 +115,5 @@ def test_fit_is_told_how_much_passes_may_leave_out(data, tmp_path):
         assert "left out" in said
     assert "neither auto nor a number" in refused("fit", data, "-k", 2, "--truncation", "much")
     assert "leave out" in refused("fit", data, "-k", 2, "--truncation", "auto", "--bayesian")
-    assert "choose 'diag'" in refused(
-        "fit", data, "-k", 2, "--columns", "a,b", "--truncation", "auto"
-    )
+    tied = ["--columns", "a,b", "--covariance", "tied"]
+    assert "has neither" in refused("fit", data, "-k", 2, *tied, "--truncation", "auto")

@@ -7,15 +7,21 @@ import pickle
 import numba
 import numpy as np
 import pytest
+import twins
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastgmm import open_source, passes
-from fastgmm.kernels.screened import AUDIT, AUDITED, LOSS, STRIDE, TOLD, screened_serial
+from fastgmm.kernels.audit import AUDIT, STRIDE
+from fastgmm.kernels.bounds import TruncatedFactors
+from fastgmm.kernels.pruned import choose
+from fastgmm.kernels.screened import AUDITED, LOSS, TOLD, screened_serial
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.truncated import Truncated
+from fastgmm.passes import model as model_module
 from fastgmm.passes import truncated
 from fastgmm.passes.model import UNWEIGHTED
-from fastgmm.passes.truncated import Screened, is_cheaper, nothing
+from fastgmm.passes.truncated import Bounded, Screened, is_cheaper, nothing
+from fastgmm.sources import Block
 from fastgmm.sources.weighted import with_weights
 
 # Features about registers of eight, and components about panels of four
@@ -130,7 +136,7 @@ def test_what_is_left_out_is_measured_on_every_256th_row(rng):
     audited = AUDIT * turns + STRIDE * turns % AUDIT
     audited = audited[audited < len(rows)]
     kept = np.empty(len(rows))
-    model.score(passes.model.Block(rows, None, 0), kept)
+    model.score(Block(rows, None, 0), kept)
     lost = likelihoods(log_densities(rows, parameters)) - kept
     assert told[:, AUDITED].sum() == len(audited)
     assert told[:, LOSS].sum() == pytest.approx(lost[audited].sum(), rel=1e-9)
@@ -265,7 +271,7 @@ def test_it_travels_to_another_process(rng):
     rows = drawn(rng, parameters, 4000)
     model = Screened(Truncated.of(parameters, BOUND), rows.dtype).about_means()
     again = pickle.loads(pickle.dumps(model))
-    block = passes.model.Block(rows, None, 0)
+    block = Block(rows, None, 0)
     for one, other in zip(model.sums(block), again.sums(block), strict=True):
         assert_array_equal(one, other)
     assert not again.dense.factors.about_origin
@@ -290,3 +296,68 @@ def test_partitions_of_a_collection_add_up(rng):
     (expected,) = passes.statistics(open_source(rows), [seen])
     assert_allclose(found.second, expected.second, rtol=1e-12)
     assert 0.0 < found.left_out / len(rows) < BOUND
+
+
+@pytest.fixture
+def full(rng, monkeypatch):
+    """Components with correlations, some of which come near any row, and rows."""
+    monkeypatch.setattr(model_module, "twin", lambda *given: given[-1])  # serial: less to compile
+    parameters = twins.random_parameters(rng, "full", 40, 24, spread=2.0)
+    return parameters, twins.random_rows(rng, parameters, 6000, np.float64)
+
+
+def test_full_covariances_leave_out_no_more_than_the_bound(full):
+    parameters, rows = full
+    (dense,) = passes.statistics(open_source(rows), [parameters], prune=False)
+    for bound in (1e-6, 1e-3, 0.5):
+        found = pass_over(rows, parameters, bound=bound)
+        lost = dense.log_likelihood - found.log_likelihood
+        assert -1e-9 < lost / len(rows) < bound
+        assert found.weight.sum() == pytest.approx(len(rows), rel=1e-12)
+        assert_allclose(found.weight, dense.weight, rtol=0, atol=2 * bound * len(rows))
+        size = np.abs(dense.second).max()
+        assert_allclose(found.second, dense.second, rtol=0, atol=4 * bound * size)
+    assert lost > 0.0
+    assert found.left_out > 0.0
+
+
+def test_what_full_covariances_leave_out_is_measured(full):
+    parameters, rows = full
+    bound = 0.5
+    factors = choose(rows, Bounded(Truncated.of(parameters, bound), rows.dtype).dense.factors, 4.0)
+    assert isinstance(factors, TruncatedFactors)
+    exact = passes.log_likelihoods(open_source(rows), parameters)
+    turns = np.arange(len(rows) // AUDIT + 1)
+    audited = AUDIT * turns + STRIDE * turns % AUDIT
+    audited = audited[audited < len(rows)]
+    model = Bounded(Truncated.of(parameters, bound), rows.dtype).dense
+    sums, _ = model.sums_by(factors, Block(rows, None, 0), model.n_sums + 2)
+    kept = np.empty(len(audited))
+    for i, row in enumerate(audited):  # a pass over one row says what it keeps
+        kept[i] = model.sums_by(factors, Block(rows[row : row + 1], None, 0), model.n_sums + 2)[1]
+    assert sums[-1] == len(audited)
+    assert sums[-2] == pytest.approx((exact[audited] - kept).sum(), rel=1e-9)
+    assert sums[-2] > 0.0
+
+
+def test_full_covariances_weigh_rows(full, rng):
+    parameters, rows = full
+    weights = rng.choice([0.0, 0.5, 3.0], size=len(rows))
+    far = np.where(weights[:, None] == 0.0, 1e200, rows)
+    model = Bounded(Truncated.of(parameters, BOUND), rows.dtype).dense
+    factors = choose(rows, model.factors, 11.0)
+    found, expected = (
+        model.sums_by(factors, Block(each, weights, 0), model.n_sums + 2)[0] for each in (far, rows)
+    )
+    assert_array_equal(found, expected)
+    assert model.unpack(found[:-2], 24)[0].sum() == pytest.approx(weights.sum(), rel=1e-12)
+
+
+def test_full_covariances_travel_to_another_process(full):
+    parameters, rows = full
+    model = Bounded(Truncated.of(parameters, BOUND), rows.dtype)
+    block = Block(rows, None, 0)
+    for one, other in zip(
+        model.sums(block), pickle.loads(pickle.dumps(model)).sums(block), strict=True
+    ):
+        assert_array_equal(one, other)

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from fastgmm.kernels import scoring
 from fastgmm.kernels.block_sizes import Plan, block_rows, longest, partial_bytes, plan
 from fastgmm.kernels.expectation import expectation, expectation_serial
+from fastgmm.kernels.factored import directions
 from fastgmm.kernels.heavy_tails import SUMS, TAILS
 from fastgmm.kernels.noise import NOISY
 from fastgmm.kernels.pruned import choose as choose_factors
 from fastgmm.kernels.scoring import Columns
-from fastgmm.kernels.structures import factored
 from fastgmm.kernels.structures.dispatch import STRUCTURES, n_densities, normal_of
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
@@ -72,9 +72,7 @@ class Model(NamedTuple):
 
     def directions(self, n_features: int) -> Array | None:
         """Return along which directions second moments are seen, of factor analysers."""
-        if self.structure is not factored:
-            return None
-        return factored.projections(self.factors, n_features)
+        return directions(self.factors, n_features)
 
     def cancels(self, sums: Array) -> bool:
         """Tell whether moving the second moments to the means has cancelled too many digits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -154,6 +155,25 @@ def test_constant_and_equal_features_stay_at_the_floor_and_are_named():
     assert_allclose(found.noise_variance_[:, 10], 1e-4)
     assert found.noise_variance_[:, [0, 11]].min() == pytest.approx(1e-4)  # a Heywood case
     assert np.diff(found.lower_bounds_).min() > -1e-9
+
+
+@pytest.mark.slow
+def test_wide_rows_need_no_matrix():
+    rng = np.random.default_rng(0)
+    n_features = 2048
+    shared = rng.normal(size=(300, 3)) @ rng.normal(size=(3, n_features))
+    rows = shared + rng.normal(size=(300, n_features))
+    tracemalloc.start()
+    try:
+        found = mixture(n_factors=3, max_iter=5, tol=1e-2).fit(rows)
+        found.score(rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.components_.shape == (3, 3, n_features)
+    assert peak < 8 * 3 * n_features**2 / 2  # half of what the three matrices would take
+    as_bytes = (128 + 8 * rows).clip(0, 255).astype(np.uint8)
+    assert np.isfinite(mixture(n_factors=3, max_iter=5, tol=1e3).fit(as_bytes).lower_bound_)
 
 
 REFUSED = {

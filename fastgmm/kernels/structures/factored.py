@@ -5,11 +5,12 @@ leaves the residual x - A z. Its squared distance is that of the residual under 
 of squares, in which nothing cancels. No matrix of d x d is made anywhere.
 
 The same distance is |y|^2 - |u|^2, with y = D^-1/2 x and u = M^-1/2 A' D^-1 x, at half the price.
-It loses the digits of the largest eigenvalue of M, and so it is taken, for four components at a
+It loses the digits of the largest eigenvalue of M, and so it is taken of components, four at a
 time, where that costs fewer than four of sixteen; never in float32.
 
 Sums are those of z, of residuals, and of their products: per component (q + 1)(d + q + 1) numbers
 and d squares. The moments of rows follow from them in float64, where the loadings cancel exactly.
+Of components whose distances are differences, rows stand in the place of residuals.
 """
 
 from typing import NamedTuple
@@ -19,17 +20,20 @@ import numpy as np
 from fastgmm.kernels.jit import inline, subroutine
 from fastgmm.kernels.simd.vectors import (
     add_totals,
-    append_where_not_less,
     fma,
     load,
     load_rows,
     splat,
     store,
-    where_less,
     zeros,
 )
 from fastgmm.kernels.structures.common_origin import centre, gaps, in_panels, middle
-from fastgmm.kernels.structures.triangular import add_feature, add_square, no_sums, store_four
+from fastgmm.kernels.structures.triangular import (
+    add_feature,
+    add_square,
+    no_sums,
+    store_four,
+)
 from fastgmm.kernels.tiles import (
     GROUP,
     TILE,
@@ -55,15 +59,18 @@ class Factors(NamedTuple):
     means_low: np.ndarray  # (K, P) what float32 means leave out; zero in float64
     inverse_deviations: np.ndarray  # (K, P) D^-1/2
     loadings: np.ndarray  # (K, P, q) A
-    projections: np.ndarray  # (K, Q / 4, P, 4) M^-1 A' D^-1, in panels of four factors
+    panels: np.ndarray  # (K, q // 4, P, 4) M^-1 A' D^-1, four factors at a time
+    singles: np.ndarray  # (K, q % 4, P) the same of those that are left
     origin: np.ndarray  # (2, P) the middle of the means, in two parts
     about_origin: bool  # whether tiles are centred on it
     gaps: np.ndarray  # (2, K, P) means of rows in a tile, in two parts
-    is_near: np.ndarray  # (E / 4,) whether four components' distances are differences
-    scales: np.ndarray  # (E / 4, P, 4) D^-1/2
-    shifts: np.ndarray  # (E / 4, P, 4) D^-1/2 (origin - mean)
-    directions: np.ndarray  # (E / 4, q, P, 4) D^-1 A M^-1/2, factor by factor
-    offsets: np.ndarray  # (E / 4, q, 4) those times origin - mean
+    is_near: np.ndarray  # (K,) whether distances are differences
+    near: np.ndarray  # components of which they are, in whole fours: -1 for none
+    others: np.ndarray  # the other components
+    scales: np.ndarray  # (N / 4, P, 4) D^-1/2 of near components
+    shifts: np.ndarray  # (N / 4, P, 4) D^-1/2 (origin - mean)
+    directions: np.ndarray  # (N / 4, q, P, 4) D^-1 A M^-1/2, factor by factor
+    offsets: np.ndarray  # (N / 4, q, 4) those times origin - mean
 
 
 @one_blas_thread()
@@ -72,7 +79,7 @@ def factors(log_weights, means, whitened, dtype):
 
     These hold D^-1/2 A, and in the last column the diagonal of D^-1/2.
     """
-    n_components, n_features = means.shape
+    n_features = means.shape[1]
     padded, dtype = whole(n_features, 4), np.dtype(dtype)
     scaled, inverse_deviations = whitened[..., :-1], whitened[..., -1]
     gains, axes = np.linalg.eigh(scaled.swapaxes(1, 2) @ scaled)
@@ -90,23 +97,27 @@ def factors(log_weights, means, whitened, dtype):
     shifts = -apart * scales
     offsets = -np.einsum("kjf,kj->kf", directions, apart[:, :n_features])
     far = np.abs(shifts).max(axis=1)
-    near = (far <= FARTHEST) & (gains.max(axis=1) <= LARGEST_GAIN) & (dtype == np.float64)
-    near = np.append(near, np.ones(-n_components % 4, bool)).reshape(-1, 4).all(axis=1)
-    about_origin = bool(near.any())
+    is_near = (far <= FARTHEST) & (gains.max(axis=1) <= LARGEST_GAIN) & (dtype == np.float64)
+    near, about_origin = np.flatnonzero(is_near), bool(is_near.any())
+    n_panels = projections.shape[2] // 4
+    projections = _rows_padded(projections, padded)
     return Factors(
         log_scale.astype(dtype),
         *two_parts(means, dtype),
         scales.astype(dtype),
         _rows_padded(loadings, padded).astype(dtype, order="C"),
-        _panels_of_factors(_rows_padded(projections, padded), dtype),
+        _panels_of_factors(projections[..., : 4 * n_panels], dtype),
+        projections[..., 4 * n_panels :].swapaxes(1, 2).astype(dtype, order="C"),
         origin,
         about_origin,
         np.stack(two_parts(apart if about_origin else means, dtype)),
-        near,
-        in_panels(scales, dtype),
-        in_panels(shifts, dtype),
-        _panels_of_components(_rows_padded(directions, padded), dtype),
-        in_panels(offsets, dtype),
+        is_near,
+        np.append(near, np.full(-len(near) % 4, -1)),
+        np.flatnonzero(~is_near),
+        in_panels(scales[near], dtype),
+        in_panels(shifts[near], dtype),
+        _panels_of_components(_rows_padded(directions[near], padded), dtype),
+        in_panels(offsets[near], dtype),
     )
 
 
@@ -116,10 +127,10 @@ def _rows_padded(values, padded):
 
 
 def _panels_of_factors(values, dtype):
-    """Cut the columns of (K, P, q) into panels of four, (K, Q / 4, P, 4)."""
+    """Cut the columns of (K, P, q), which are whole fours, into panels, (K, q / 4, P, 4)."""
     n_components, padded, n_factors = values.shape
-    wide = with_columns(values, whole(n_factors, 4)).astype(dtype)
-    return np.ascontiguousarray(wide.reshape(n_components, padded, -1, 4).swapaxes(1, 2))
+    panels = values.reshape(n_components, padded, n_factors // 4, 4).swapaxes(1, 2)
+    return panels.astype(dtype, order="C")
 
 
 def _panels_of_components(values, dtype):
@@ -137,17 +148,16 @@ def log_densities(tile, factors, scratch, out):
     if factors.about_origin:
         for r in range(0, TILE, width):
             centre(tile, r, factors.origin)
+    for p in range(len(factors.scales)):
+        for r in range(0, TILE, width):
+            write_differences(p, tile, r, factors, out)
     group = narrow(scratch)
-    for p in range(len(factors.is_near)):
-        if factors.is_near[p]:
-            for r in range(0, TILE, width):
-                write_differences(p, tile, r, factors, out)
-        else:
-            for k in range(4 * p, min(4 * p + 4, factors.log_scale.size)):
-                for r in range(0, TILE, width):
-                    write_centred(k, tile, r, factors, group)
-                    squares = residual_and_factors(k, group, 0, factors)
-                    store(out, (k, r), fma(-0.5, squares, factors.log_scale[k]))
+    for k in factors.others:
+        for r in range(0, TILE, width):
+            write_centred(tile, r, factors.gaps[0, k], factors.gaps[1, k], group)
+            write_factors(k, group, 0, factors)
+            squares = squares_of_residuals(k, group, 0, factors)
+            store(out, (k, r), fma(-0.5, squares, factors.log_scale[k]))
 
 
 @inline
@@ -161,19 +171,19 @@ def write_differences(p, tile, r, factors, out):
         b = plus_square(b, fma(scales[p, j, 1], x, shifts[p, j, 1]))
         c = plus_square(c, fma(scales[p, j, 2], x, shifts[p, j, 2]))
         d = plus_square(d, fma(scales[p, j, 3], x, shifts[p, j, 3]))
-    directions, offsets = factors.directions[p], factors.offsets
+    directions, offsets = factors.directions[p], factors.offsets[p]
     for f in range(directions.shape[0]):
         sums = no_sums(tile)
         for j in range(directions.shape[1]):
             sums = add_feature(directions, f, j, load_group(tile, (j, r)), sums)
-        a = less_square(a, sums[0] + offsets[p, f, 0])
-        b = less_square(b, sums[1] + offsets[p, f, 1])
-        c = less_square(c, sums[2] + offsets[p, f, 2])
-        d = less_square(d, sums[3] + offsets[p, f, 3])
-    store_density(out, 4 * p, r, factors, a)
-    store_density(out, 4 * p + 1, r, factors, b)
-    store_density(out, 4 * p + 2, r, factors, c)
-    store_density(out, 4 * p + 3, r, factors, d)
+        a = less_square(a, sums[0] + offsets[f, 0])
+        b = less_square(b, sums[1] + offsets[f, 1])
+        c = less_square(c, sums[2] + offsets[f, 2])
+        d = less_square(d, sums[3] + offsets[f, 3])
+    store_density(out, factors.near[4 * p], r, factors, a)
+    store_density(out, factors.near[4 * p + 1], r, factors, b)
+    store_density(out, factors.near[4 * p + 2], r, factors, c)
+    store_density(out, factors.near[4 * p + 3], r, factors, d)
 
 
 @inline
@@ -191,37 +201,47 @@ def less_square(total, z):
 @inline
 def store_density(out, k, r, factors, squares):
     """Write the log density of a group, if there is such a component."""
-    if k < factors.log_scale.size:
+    if k >= 0:
         store(out, (k, r), fma(-0.5, squares, factors.log_scale[k]))
 
 
 @inline
-def write_centred(k, tile, r, factors, group):
-    """Write the group of columns that starts at r, less the mean of one component."""
-    for j in range(factors.means.shape[1]):
-        mean, mean_low = factors.gaps[0, k, j], factors.gaps[1, k, j]
-        store(group, (j, 0), centred(load_group(tile, (j, r)), mean, mean_low))
+def write_centred(tile, r, mean, mean_low, group):
+    """Write the group of columns that starts at r, less a mean."""
+    for j in range(mean.size):
+        store(group, (j, 0), centred(load_group(tile, (j, r)), mean[j], mean_low[j]))
 
 
 @inline
-def residual_and_factors(k, centred_rows, r, factors):
-    """Turn a group of centred columns into residuals, and write z after them; return distances."""
-    n_features, n_factors = factors.loadings.shape[1:]
-    panels = factors.projections[k]
+def write_factors(k, rows, r, factors):
+    """Write z of a group of centred columns after their features."""
+    panels, singles = factors.panels[k], factors.singles[k]
+    n_features = singles.shape[1]
     for p in range(len(panels)):
-        sums = no_sums(centred_rows)
+        sums = no_sums(rows)
         for j in range(n_features):
-            sums = add_feature(panels, p, j, load_group(centred_rows, (j, r)), sums)
-        store_four(centred_rows, n_features + 4 * p, r, sums)
-    squares = zeros(centred_rows, GROUP)
+            sums = add_feature(panels, p, j, load_group(rows, (j, r)), sums)
+        store_four(rows, n_features + 4 * p, r, sums)
+    for f in range(len(singles)):
+        z = zeros(rows, GROUP)
+        for j in range(n_features):
+            z = fma(singles[f, j], load_group(rows, (j, r)), z)
+        store(rows, (n_features + 4 * len(panels) + f, r), z)
+
+
+@inline
+def squares_of_residuals(k, rows, r, factors):
+    """Turn a group of centred columns, after which z stands, into residuals; return distances."""
+    n_features, n_factors = factors.loadings.shape[1:]
+    squares = zeros(rows, GROUP)
     for f in range(n_factors):
-        squares = plus_square(squares, load_group(centred_rows, (n_features + f, r)))
+        squares = plus_square(squares, load_group(rows, (n_features + f, r)))
     for j in range(n_features):
-        x = load_group(centred_rows, (j, r))
+        x = load_group(rows, (j, r))
         for f in range(n_factors):
-            z = load_group(centred_rows, (n_features + f, r))
+            z = load_group(rows, (n_features + f, r))
             x = fma(-factors.loadings[k, j, f], z, x)
-        store(centred_rows, (j, r), x)
+        store(rows, (j, r), x)
         squares = plus_square(squares, x * factors.inverse_deviations[k, j])
     return squares
 
@@ -231,57 +251,41 @@ def add_moments(tile, responsibilities, factors, scratch, out):
     """Add, for every k, the products of r (1, z) with (residual, z, 1), and r residual^2."""
     n_components = factors.log_scale.size
     size = out.size // n_components
-    chosen = np.empty(TILE + 16, np.int32)
     for k in range(n_components):
-        live = list_live(responsibilities, k, chosen)
-        if live > 0:
-            add_moments_of(
-                k, tile, responsibilities[k], chosen, live, factors, scratch, out[k * size :]
-            )
+        mean, mean_low = factors.gaps[0, k], factors.gaps[1, k]
+        own, sums = responsibilities[k], out[k * size : (k + 1) * size]
+        add_moments_of(k, tile, own, TILE, mean, mean_low, factors, scratch, sums)
 
 
 @subroutine
-def list_live(responsibilities, k, chosen):
-    """List the rows of a component whose responsibility is not zero; NaN is listed, to be seen."""
-    count, zero = 0, splat(responsibilities, 0.0)
-    for r in range(0, TILE, zero.width):
-        value = load(responsibilities, (k, r))
-        limit = where_less(zero, value, 0.0, np.inf)
-        count += append_where_not_less(value, limit, chosen, (count,), r)
-    return count
-
-
-@subroutine
-def add_moments_of(k, tile, responsibilities, chosen, live, factors, scratch, out):
-    """Add the sums of one component, of the rows that are chosen."""
+def add_moments_of(k, tile, responsibilities, n_columns, mean, mean_low, factors, scratch, out):
+    """Do the same for one component and the first columns of a tile, in whole groups."""
     n_features, n_factors = factors.loadings.shape[1:]
     n_right, n_left = sizes(n_features, n_factors)
     rows, left = scratch[:n_right], scratch[n_right : n_right + n_left]
-    columns = whole(live, GROUP * splat(tile, 0.0).width)
-    for j in range(n_features):
-        mean, mean_low = factors.gaps[0, k, j], factors.gaps[1, k, j]
-        for i in range(live):
-            rows[j, i] = (tile[j, chosen[i]] - mean) - mean_low
-        for i in range(live, columns):
-            rows[j, i] = rows[j, live - 1]
-    for i in range(live):
-        left[0, i] = responsibilities[chosen[i]]
-    left[0, live:columns] = 0.0
-    for r in range(0, columns, GROUP * splat(tile, 0.0).width):
-        residual_and_factors(k, rows, r, factors)
-        responsibility = load_group(left, (0, r))
+    one = splat(tile, 1.0)
+    for r in range(0, n_columns, GROUP * one.width):
+        for j in range(n_features):
+            x = centred(load_group(tile, (j, r)), mean[j], mean_low[j])
+            store(rows, (j, r), x)
+        write_factors(k, rows, r, factors)
+        if not factors.is_near[k]:
+            squares_of_residuals(k, rows, r, factors)
+        responsibility = load_group(responsibilities, (r,))
+        store(left, (0, r), responsibility)
         for f in range(n_factors):
             z = load_group(rows, (n_features + f, r))
             store(left, (1 + f, r), responsibility * z)
-    rows[n_features + n_factors, :columns] = 1.0
+    for r in range(0, n_columns, one.width):
+        store(rows, (n_features + n_factors, r), one)
     begin = 0
     for j in range(0, n_right, 4):
         for i in range(0, n_left, 4):
-            add_square(left, i, rows, j, columns, out, begin)
+            add_square(left, i, rows, j, n_columns, out, begin)
             begin += 16
     for j in range(0, n_features, 8):
         squares = zeros(tile, 8)  # perhaps with four of z, which are left alone
-        for r in range(0, columns, squares.width):
+        for r in range(0, n_columns, squares.width):
             x = load_rows(rows, j, r, 8)
             squares = fma(load(left, (0, r)) * x, x, squares)
         add_totals(out, (begin + j,), squares)
@@ -308,9 +312,10 @@ def n_moments(factors):
 
 def projections(factors, n_features):
     """Return M^-1 A' D^-1, (K, q, d), as the kernel has it."""
-    n_components, padded, n_factors = factors.loadings.shape
-    panels = factors.projections.swapaxes(1, 2).reshape(n_components, padded, -1)
-    return panels[:, :n_features, :n_factors].swapaxes(1, 2).astype(np.float64)
+    n_components, padded, _ = factors.loadings.shape
+    fours = factors.panels.transpose(0, 1, 3, 2).reshape(n_components, -1, padded)
+    found = np.concatenate([fours, factors.singles], axis=1)
+    return found[..., :n_features].astype(np.float64)
 
 
 @one_blas_thread()
@@ -325,6 +330,7 @@ def unpack(moments, factors, n_features):
     blocks = each[:, : n_right * n_left].reshape(n_components, n_right // 4, n_left // 4, 4, 4)
     products = blocks.transpose(0, 1, 4, 2, 3).reshape(n_components, n_right, n_left)
     loadings = factors.loadings[:, :n_features].astype(np.float64)
+    loadings[factors.is_near] = 0.0  # no residuals were taken
     residuals, of_factors = products[:, :n_features], products[:, padded : padded + n_factors]
     mixed, scatter = residuals[..., 1 : 1 + n_factors], of_factors[..., 1 : 1 + n_factors]
     seen = loadings @ scatter

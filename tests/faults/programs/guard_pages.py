@@ -16,7 +16,7 @@ import sys
 import numpy as np
 import twins
 
-from fastgmm.kernels import checksum, expectation, kmeans, pruned, scoring, tiles
+from fastgmm.kernels import checksum, expectation, factored, kmeans, pruned, scoring, tiles
 from fastgmm.kernels.structures import full, triangular
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 
@@ -123,6 +123,8 @@ def kernels():
 
 def passes_of(factors, rows):
     """The passes that may be chosen for these factors, and what they take in their place."""
+    if isinstance(factors, factored.Factors):
+        assert expectation.KERNELS[factored.Factors] is factored.factored_slice
     yield expectation.expectation_serial, factors
     if isinstance(factors, full.Factors):
         yield expectation.expectation_serial, pruned.Gathered(*factors)

@@ -13,10 +13,10 @@ from fastgmm.passes.model import model
 from fastgmm.sources import open_source, with_weights
 
 
-def mixture(rng, n_components, n_features, n_factors, gain=1.0, at=0.0):
+def mixture(rng, n_components, n_features, n_factors, gain=1.0, at=0.0, spread=2.0):
     loadings = gain * rng.normal(size=(n_components, n_features, n_factors))
     own = rng.uniform(0.5, 2.0, (n_components, n_features))
-    means = at + 2.0 * rng.normal(size=(n_components, n_features))
+    means = at + spread * rng.normal(size=(n_components, n_features))
     covariances = np.concatenate([loadings, own[..., None]], axis=2)
     weights = rng.dirichlet(np.full(n_components, 4.0))
     return Parameters.from_covariances(f"factors-{n_factors}", weights, means, covariances)
@@ -40,7 +40,7 @@ def expected(rows, weights, parameters):
     return full, naive.expectation(rows, weights, full)
 
 
-CASES = {  # components, features, factors, gain, where; and whether distances are differences
+CASES = {  # components, features, factors; gain, where; and whether distances are differences
     "near": ((5, 7, 2), 1.0, 0.0, True),
     "many factors": ((3, 9, 5), 1.0, 0.0, True),
     "far from zero": ((2, 6, 1), 1.0, 1e6, True),
@@ -76,6 +76,33 @@ def test_densities_and_sums_are_those_of_the_matrices(name, dtype):
     squares = np.einsum("kii->ki", sums.second)
     assert np.abs(statistics.second[..., -1] - squares).max() < close * len(rows) * spread**2
     assert abs(statistics.log_likelihood - sums.log_likelihood) < close * len(rows) * digits
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rows_that_are_gathered_have_the_same_sums(dtype):
+    """Of components that lie apart, most pairs are nothing; strong and weak factors together."""
+    rng = np.random.RandomState(5)
+    parameters = mixture(rng, 11, 9, 5, spread=20.0)
+    covariances = np.array(parameters.covariances)
+    covariances[::4, :, :-1] *= 1e3
+    parameters = Parameters.from_covariances(
+        parameters.structure, parameters.weights, parameters.means, covariances
+    )
+    rows = rows_of(rng, parameters, 900).astype(dtype)
+    live = passes.responsibilities(open_source(rows), parameters) > 0.0
+    assert live.mean() < 0.5
+    _, sums = expected(rows, None, parameters)
+    (found,) = passes.statistics(open_source(rows), [parameters])
+    factors = model(parameters, dtype).factors
+    assert factors.is_near.sum() == (8 if dtype == np.float64 else 0)
+    eps = np.finfo(dtype).eps
+    assert np.abs(found.weight - sums.weight).max() < 2e4 * eps * len(rows)
+    seen = sums.second @ naive.exact(found.directions).swapaxes(1, 2)
+    squares = np.einsum("kii->ki", sums.second)
+    size = np.sqrt(squares.max(axis=1))[:, None] + 1.0
+    assert (np.abs(found.first - sums.first) < 2e4 * eps * size * 30).all()
+    assert (np.abs(found.second[..., -1] - squares) < 2e4 * eps * size**2).all()
+    assert (np.abs(found.second[..., :-1] - seen) < 2e4 * eps * size[..., None] * 30).all()
 
 
 def test_the_directions_are_those_of_the_definition(rng):

@@ -24,7 +24,7 @@ from fastgmm.kernels.pruned import spread
 from fastgmm.kernels.scoring import Columns
 from fastgmm.kernels.screen import Screen, screen_of
 from fastgmm.kernels.screened import KEPT, LOG_LIKELIHOOD, LOSS, TOLD, Scores
-from fastgmm.kernels.tiles import TILE
+from fastgmm.kernels.tiles import FAR, TILE
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.truncated import Truncated
 from fastgmm.passes.model import UNWEIGHTED, Model, calls, model, twin
@@ -274,8 +274,12 @@ def _screen(parameters: Truncated) -> Screen:
 
 
 def _margin(parameters: Truncated) -> float:
-    """Return how far below its best a row keeps components, in nats, so that it loses no more."""
-    return max(0.0, math.log(parameters.n_components / math.expm1(parameters.truncation)))
+    """Return how far below its best a row keeps components, in nats, so that it loses no more.
+
+    What lies FAR below is nothing to any pass.
+    """
+    margin = math.log(parameters.n_components / math.expm1(parameters.truncation))
+    return min(max(0.0, margin), FAR)
 
 
 def truncated_model(parameters: Truncated, dtype: npt.DTypeLike) -> Screened | Bounded:

@@ -34,6 +34,11 @@ def test_no_piece_of_a_kernel_reads_or_writes_past_its_tiles():
     assert printed == "nothing was touched\n"
 
 
+@pytest.mark.slow
+def test_no_truncated_pass_reads_or_writes_past_its_arrays():
+    assert processes.run("guard_pages", "truncated") == "nothing was touched\n"
+
+
 def test_the_guard_bites():
     process = processes.start("guard_pages", "a register past the end")
     process.communicate(timeout=60)

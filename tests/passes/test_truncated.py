@@ -89,7 +89,7 @@ def test_a_row_keeps_what_lies_near_its_best_and_nothing_else(rng, case, structu
 
 
 @pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("bound", [1e-6, 1e-3, 1.0])
+@pytest.mark.parametrize("bound", [1e-300, 1e-6, 1e-3, 1.0])
 def test_no_row_loses_more_than_the_bound(rng, bound, dtype):
     parameters = mixture(rng, (8, 100, 0.5))
     rows = drawn(rng, parameters, 2000, dtype)

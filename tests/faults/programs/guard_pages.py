@@ -6,6 +6,7 @@ begins, and in a second round begins where one ends.
 
     python guard_pages.py kernels   what callers call, as it is compiled for them
     python guard_pages.py pieces    what kernels call, with tiles of ours: theirs are on the heap
+    python guard_pages.py truncated    both, of passes that leave out what hardly counts
 """
 
 import ctypes
@@ -16,7 +17,17 @@ import sys
 import numpy as np
 import twins
 
-from fastgmm.kernels import checksum, expectation, factored, kmeans, pruned, scoring, tiles
+from fastgmm.kernels import (
+    checksum,
+    expectation,
+    factored,
+    kmeans,
+    pruned,
+    scoring,
+    screen,
+    screened,
+    tiles,
+)
 from fastgmm.kernels.structures import full, triangular
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 
@@ -194,6 +205,113 @@ def pieces():
     print("nothing was touched")
 
 
+def truncated():
+    """Call truncated passes, then the steps of a screened one with lists of ours."""
+    lengths = itertools.cycle((1, 2, TILE - 1, TILE, TILE + 1, 300))
+    for name, dtype, parameters, rng, at_end in cases():
+        n_rows = next(lengths)
+        values = rng.normal(size=(n_rows, parameters.n_features)).astype(dtype)
+        values[::3] *= 1e4
+        weights = rng.integers(0, 3, n_rows).astype(float)
+        margin = float(rng.choice([0.0, 5.0, tiles.FAR]))
+        if name == "full":
+            factors = twins.factors_of(parameters, dtype)
+            bounds = pruned.bound_factors(factors, values, 4)
+            guard.round(at_end)
+            given = guard.factors(pruned.TruncatedFactors(*bounds, margin))
+            n_slices, size = -(-n_rows // TILE), STRUCTURES[name].n_moments(factors) + 2
+            rows, sums = guard(values, writeable=False), guard(np.zeros((n_slices, size)))
+            found = guard(np.zeros(n_slices))
+            expectation.expectation_serial(rows, guard(weights), given, TILE, sums, found)
+            check(np.isfinite(sums).all(), name, dtype, n_rows)
+        elif name in ("diagonal", "spherical"):
+            screened_pass(parameters, values, weights, margin, at_end)
+            if dtype == np.float64:
+                screened_steps(parameters, values, weights, margin, at_end)
+    print("nothing was touched")
+
+
+def check(holds, *case):
+    """Fail where something does not hold."""
+    if not holds:
+        raise AssertionError(case)
+
+
+def screen_for(parameters, margin):
+    """Return a screen, in which the first component is too narrow for float32."""
+    shape = parameters.means.shape
+    factors = parameters.precisions_cholesky.reshape(len(parameters.means), -1)
+    inverse = np.array(np.broadcast_to(factors, shape))
+    inverse[0] *= 1e6
+    return screen.screen_of(parameters.log_weights, parameters.means, inverse, margin)
+
+
+def screened_pass(parameters, values, weights, margin, at_end):
+    """Call the kernel: sums, then scores."""
+    n_rows, n_components = len(values), parameters.n_components
+    guard.round(at_end)
+    given = guard.factors(screen_for(parameters, margin))
+    rows, n_slices = guard(values, writeable=False), -(-n_rows // TILE)
+    sums = guard(np.zeros((n_slices, screened.n_sums(given))))
+    told = guard(np.zeros((n_slices, screened.TOLD)))
+    none = screened.Scores(
+        np.empty(0, values.dtype), np.empty(0, np.int64), np.empty((0, 0), values.dtype)
+    )
+    screened.screened_serial(rows, guard(weights), given, TILE, sums, told, none)
+    weight = screened.unpack(sums.sum(axis=0), given, values.shape[1])[0]
+    check(np.isclose(weight.sum(), weights.sum()), n_rows, n_components)
+    scores = screened.Scores(
+        guard(np.empty(n_rows, values.dtype)),
+        guard(np.empty(n_rows, np.int64)),
+        guard(np.zeros((n_rows, n_components), values.dtype)),
+    )
+    nothing = np.empty((n_slices, 0))
+    screened.screened_serial(rows, np.empty(0), given, TILE, nothing, told, scores)
+    check(np.allclose(scores.responsibilities.sum(axis=1), 1.0), n_rows, n_components)
+
+
+def screened_steps(parameters, values, weights, margin, at_end):
+    """Do what a slice does of one tile, call by call, in lists whose edges are guarded."""
+    live, n_components = min(len(values), TILE), parameters.n_components
+    guard.round(at_end)
+    given = guard.factors(screen_for(parameters, margin))
+    width, n_features = given.means.shape[1], values.shape[1]
+    n_pairs = TILE * n_components + 1
+    numbers = [guard(np.zeros(n_pairs, np.int32)) for _ in range(2)]
+    counts = [guard(np.zeros(n_components, np.int64)) for _ in range(2)]
+    listed = n_pairs + 4 * n_components + 8
+    room = guard(np.zeros(listed, np.int32)), guard(np.zeros(listed))
+    pairs = screened.Pairs(*numbers, *counts, *room)
+    size = TILE * tiles.whole(n_components, 4)
+    candidates = screen.Candidates(
+        guard(np.zeros(size, np.int32)),
+        guard(np.zeros(size, np.int32)),
+        guard(np.zeros(size, np.float32)),
+        guard(np.zeros(TILE, np.float32)),
+    )
+    per_row = [guard(np.zeros(TILE)) for _ in range(4)]
+    segment = screened.Segment(
+        guard(np.zeros((TILE, width))), *per_row, guard(np.zeros(TILE, np.int64))
+    )
+    segment.rows[:live, :n_features], segment.weights[:live] = values[:live], weights[:live]
+    tile = guard(np.zeros((n_features + 8, TILE)))
+    tile[:n_features, :live] = values[:live].T
+    centred = guard(np.zeros((n_features + 8, TILE), np.float32))
+    screen.write_centred(tile, given, centred)
+    highest = guard(np.where(segment.weights > 0.0, -np.inf, np.inf).astype(np.float32))
+    limits = guard(np.zeros(TILE, np.float32))
+    found = screen.find_candidates(centred, given, highest, candidates)
+    screen.write_limits(highest, given, limits)
+    kept = screened.keep(candidates, found, highest, limits, segment.weights, 0, given, pairs, 0)
+    end = screened.list_by_component(pairs, kept)
+    screened.write_densities(segment, pairs, end, given)
+    screened.normalise(segment, TILE, pairs, end)
+    sums = guard(np.zeros((n_components, 2, width))), guard(np.zeros(n_components))
+    screened.add_moments(segment, pairs, given, *sums)
+    check(np.isclose(sums[1].sum(), segment.weights.sum()), live, n_components)
+    screened.audit(segment, TILE, 0, given, guard(np.zeros(screened.TOLD)))
+
+
 def write(n_components, densities, live, rng):
     """Write each kind of score from a copy of the densities."""
     dtype = densities.dtype
@@ -231,6 +349,7 @@ def an_element_past_the_end():
 CALLS = {
     "kernels": kernels,
     "pieces": pieces,
+    "truncated": truncated,
     "a register past the end": a_register_past_the_end,
     "an element past the end": an_element_past_the_end,
 }

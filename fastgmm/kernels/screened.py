@@ -314,7 +314,14 @@ def audit(segment, n_rows, first, screen, told):
 
 @subroutine
 def finish(segment, n_rows, first, pairs, n_pairs, screen, sums, told, scores):
-    """Compute the pairs of a segment, whose place in the call is ``first``."""
+    """Compute the pairs of a segment, whose place in the call is ``first``.
+
+    Where neither sums nor scores are asked for, they are only counted.
+    """
+    told[KEPT] += n_pairs
+    asked = scores.log_likelihoods.size + scores.labels.size + scores.responsibilities.size
+    if sums.size + asked == 0:
+        return
     n_components, width = screen.means.shape
     end = list_by_component(pairs, n_pairs)
     write_densities(segment, pairs, end, screen)
@@ -328,7 +335,6 @@ def finish(segment, n_rows, first, pairs, n_pairs, screen, sums, told, scores):
     for r in range(n_rows):
         if segment.weights[r] > 0.0:
             told[LOG_LIKELIHOOD] += segment.weights[r] * segment.log_likelihoods[r]
-    told[KEPT] += n_pairs
 
 
 @subroutine

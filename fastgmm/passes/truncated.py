@@ -36,6 +36,8 @@ SLICES, FEWEST_SLICES = 32, 8  # of a call
 PARTIAL_BYTES = 16 << 20  # what the partial sums of a call may take: adding them took a twentieth
 OPERATIONS = 0.75  # multiply-adds for each component and feature, where the dense pass counts six
 WORTH = 0.9  # of the dense pass's cost: above, a screen gains nothing that can be measured
+PROBE = 48  # rows that show how many components a row keeps
+PROMISING, PROMISE = 32, 0.7  # with one of so many kept, at most this cost, or no row is probed
 NO_SUMS = np.empty((1, 0))
 
 
@@ -232,15 +234,17 @@ class Screened:
     def _is_worth(self, rows: npt.NDArray[Any]) -> bool:
         """Tell from some rows of a call whether a screen costs less than all components."""
         n_components, n_features = self.parameters.means.shape
+        few, itemsize = n_components / PROMISING, rows.itemsize
         if n_components < FEWEST_COMPONENTS or len(rows) < FEWEST_ROWS:
             return False
-        probe = np.ascontiguousarray(rows[spread(TILE, rows)])
+        if not is_cheaper(n_components, n_features, few, itemsize, PROMISE):
+            return False
+        probe = rows[spread(PROBE, rows)]
         told = np.empty((1, TOLD))
         screened.screened_serial(
             probe, UNWEIGHTED, self.screen, TILE, NO_SUMS, told, nothing(probe)
         )
-        kept = told[0, KEPT] / TILE
-        return is_cheaper(n_components, n_features, kept, rows.itemsize)
+        return is_cheaper(n_components, n_features, told[0, KEPT] / PROBE, itemsize)
 
 
 def _plan(screen: Screen, n_features: int) -> Plan:
@@ -255,7 +259,9 @@ def _plan(screen: Screen, n_features: int) -> Plan:
     return Plan(n_slices, n_rows, operations)
 
 
-def is_cheaper(n_components: int, n_features: int, kept: float, itemsize: int) -> bool:
+def is_cheaper(
+    n_components: int, n_features: int, kept: float, itemsize: int, worth: float = WORTH
+) -> bool:
     """Tell whether a screen costs less, of rows that keep so many components.
 
     In cycles of AVX-512, as counted and timed for d = 2 to 64: a pair costs the dense pass four
@@ -263,7 +269,7 @@ def is_cheaper(n_components: int, n_features: int, kept: float, itemsize: int) -
     """
     dense = n_components * (4 * n_features + 64) * itemsize / 64
     screen = n_components * (n_features / 8 + 2) + kept * (n_features + 50)
-    return screen < WORTH * dense
+    return screen < worth * dense
 
 
 def _screen(parameters: Truncated) -> Screen:

@@ -14,7 +14,7 @@ from fastgmm import open_source, passes
 from fastgmm.kernels.audit import AUDIT, STRIDE
 from fastgmm.kernels.bounds import TruncatedFactors
 from fastgmm.kernels.pruned import choose
-from fastgmm.kernels.screened import AUDITED, LOSS, TOLD, screened_serial
+from fastgmm.kernels.screened import AUDITED, KEPT, LOSS, TOLD, screened_serial
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.truncated import Truncated
 from fastgmm.passes import model as model_module
@@ -180,6 +180,17 @@ def test_where_all_components_count_the_pass_is_the_dense_one(rng):
     assert_array_equal(found.second, dense.second)
     assert found.log_likelihood == dense.log_likelihood
     assert found.left_out == 0.0
+
+
+def test_a_probe_counts_what_a_pass_keeps(rng):
+    parameters = mixture(rng, (8, 100, 1.0))
+    rows = drawn(rng, parameters, 384)
+    model = Screened(Truncated.of(parameters, BOUND), rows.dtype)
+    kept = (passes.responsibilities(open_source(rows), model.parameters) > 0.0).sum()
+    for size in (0, model._n_sums):
+        told, sums = np.empty((2, TOLD)), np.empty((2, size))
+        screened_serial(rows, UNWEIGHTED, model.screen, 192, sums, told, nothing(rows))
+        assert told[:, KEPT].sum() == kept
 
 
 def test_few_components_are_all_computed(rng):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgmm import em
-from fastgmm.covariance import Family, family
+from fastgmm.covariance import Family
 from fastgmm.covariance.factor_analysers import FactorAnalysers
 from fastgmm.em.acceleration import Acceleration
 from fastgmm.errors import DegenerateCovarianceError
@@ -25,7 +25,7 @@ from fastgmm.estimators.validation.responsibilities import (
 )
 from fastgmm.initialisation.auto import regularised_start
 from fastgmm.initialisation.completion import best_of_draws
-from fastgmm.initialisation.factored import with_loadings
+from fastgmm.initialisation.factored import auto_start, of_variances, with_loadings
 from fastgmm.initialisation.labelled import (
     from_labels,
     given_to_classes,
@@ -280,9 +280,11 @@ class Start(NamedTuple):
     ) -> Parameters:
         """Return a start of factor analysers from one of variances, with what is given in it."""
         method, n_components = self.estimator.init_params, self.estimator.n_components
-        of_variances = em.Maximisation(family("diag"), rule.reg_covar)
-        start = start_from(sample, method, n_components, of_variances, rng)
-        start = self.given.instead_of(start, of_variances.family)
+        if self.given.is_nothing and method == "auto":
+            return auto_start(sample, n_components, rule, rng)
+        alone = of_variances(rule)
+        start = start_from(sample, method, n_components, alone, rng)
+        start = self.given.instead_of(start, alone.family)
         return with_loadings(start, sample, known, rule.reg_covar, rng)
 
     def _robust(self, state: em.State, around: Around) -> em.State:

@@ -3,6 +3,10 @@
 A start of one variance per feature says which rows are whose. The correlations within each
 component have their principal axes taken (Tipping and Bishop 1999), by repeated products with the
 rows, so that no matrix of d x d is made.
+
+Which start of variances leads on shows only with loadings: the default one does where clusters are
+compact, but of 200 components of image patches, which differ in contrast, it left three quarters
+with single rows. So short climbs from it and from random rows are judged by rows that are left out.
 """
 
 from __future__ import annotations
@@ -10,8 +14,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
+from fastgmm import em, passes
+from fastgmm.covariance import family as family_of
 from fastgmm.covariance.factor_analysers import FactorAnalysers
+from fastgmm.errors import DegenerateCovarianceError
+from fastgmm.initialisation.methods import start_from
+from fastgmm.initialisation.short_runs import source_of
 from fastgmm.initialisation.wide import labels_by
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
@@ -20,7 +30,80 @@ from fastgmm.passes.subsample import Sample
 
 ROUNDS = 10  # of products with the rows
 SPARE = 5  # directions that are followed beside those that are asked for
+KINDS = ("auto", "random_from_data")
+LEFT_OUT = 0.2  # of the sample, by which starts are judged
+PASSES = 5  # of EM before: who is ahead then was ahead after 20, or 100
+LEAST_ROWS = 10  # of the sample for each component: fewer judge nothing
 OWN = 0.1  # of a feature's variance is its own at least: few rows say little of what is shared
+
+
+def auto_start(
+    sample: Sample, n_components: int, rule: em.Maximisation, rng: np.random.Generator
+) -> Parameters:
+    """Return the better of two starts of factor analysers.
+
+    Parameters
+    ----------
+    sample : Sample
+    n_components : int
+    rule : Maximisation
+        Of a family of factor analysers.
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    DegenerateCovarianceError
+        If the default start of variances degenerates.
+    """
+    own, *others = KINDS
+    found = [started(sample, own, n_components, rule, rng)]
+    if n_components == 1 or len(sample.rows) < LEAST_ROWS * n_components:
+        return found[0]
+    for other in others:
+        try:
+            found.append(started(sample, other, n_components, rule, rng))
+        except DegenerateCovarianceError:
+            continue
+    is_left_out = rng.random(len(sample.rows)) < LEFT_OUT
+    climbed, left_out = _part(sample, ~is_left_out), _part(sample, is_left_out)
+    scores = [_score(start, sample, climbed, left_out, rule) for start in found]
+    return found[int(np.argmax(scores))]
+
+
+def started(
+    sample: Sample, method: str, n_components: int, rule: em.Maximisation, rng: np.random.Generator
+) -> Parameters:
+    """Return a start of factor analysers by one method of `init_params`."""
+    start = start_from(sample, method, n_components, of_variances(rule), rng)
+    assert isinstance(rule.family, FactorAnalysers)
+    return with_loadings(start, sample, rule.family, rule.reg_covar, rng)
+
+
+def of_variances(rule: em.Maximisation) -> em.Maximisation:
+    """Return the rule of a start of variances alone."""
+    return em.Maximisation(family_of("diag"), rule.reg_covar)
+
+
+def _part(sample: Sample, its: npt.NDArray[np.bool_]) -> Sample:
+    """Return some rows of a sample."""
+    return sample._replace(rows=sample.rows[its], weights=sample.weights[its])
+
+
+def _score(
+    start: Parameters, sample: Sample, climbed: Sample, left_out: Sample, rule: em.Maximisation
+) -> float:
+    """Return how likely rows are that a short climb has not seen."""
+    here = replace(start, means=start.means - sample.origin)
+    source = source_of(climbed)
+    (end,) = em.run(
+        [em.State(rule, here)],
+        lambda candidates: passes.statistics(source, candidates),
+        em.Stopping(0.0, PASSES),
+    )
+    if end.failure is not None:
+        return -np.inf
+    total, weight, _ = passes.total_log_likelihood(source_of(left_out), end.parameters)
+    return total / weight
 
 
 @one_blas_thread()

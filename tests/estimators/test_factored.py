@@ -104,6 +104,14 @@ def test_any_way_in_gives_the_same_bits(fitted, tmp_path, monkeypatch):
     assert_array_equal(mixture().fit(ROWS).components_, fitted.components_)
 
 
+def test_dask_collections_lead_there(fitted):
+    array = pytest.importorskip("dask.array")
+    found = mixture().fit(array.from_array(ROWS, chunks=(500, 10)))
+    assert_allclose(found.components_, fitted.components_, atol=1e-6)
+    labels = found.predict(array.from_array(ROWS, chunks=(500, 10)))
+    assert_array_equal(np.asarray(labels), fitted.predict(ROWS))
+
+
 def test_a_checkpoint_goes_on_with_the_same_bits(fitted, tmp_path):
     path = tmp_path / "kept"
     with pytest.warns(match="did not converge"):

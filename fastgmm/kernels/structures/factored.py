@@ -46,9 +46,10 @@ from fastgmm.kernels.tiles import (
 )
 from fastgmm.parallel.blas import one_blas_thread
 
-# Of components about a common origin, deviations that means may lie from it; eigenvalues of M.
-FARTHEST = 300.0
+# The largest eigenvalue of M, and the deviations of a mean from the common origin times its root,
+# up to which distances are differences: log densities of a component's own rows err by some 5e-11.
 LARGEST_GAIN = 1e4
+FARTHEST = 3e4
 
 
 class Factors(NamedTuple):
@@ -96,8 +97,9 @@ def factors(log_weights, means, whitened, dtype):
     scales = with_columns(inverse_deviations, padded)
     shifts = -apart * scales
     offsets = -np.einsum("kjf,kj->kf", directions, apart[:, :n_features])
-    far = np.abs(shifts).max(axis=1)
-    is_near = (far <= FARTHEST) & (gains.max(axis=1) <= LARGEST_GAIN) & (dtype == np.float64)
+    gain = gains.max(axis=1)
+    far = np.abs(shifts).max(axis=1) * np.sqrt(gain)
+    is_near = (far <= FARTHEST) & (gain <= LARGEST_GAIN) & (dtype == np.float64)
     near, about_origin = np.flatnonzero(is_near), bool(is_near.any())
     n_panels = projections.shape[2] // 4
     projections = _rows_padded(projections, padded)

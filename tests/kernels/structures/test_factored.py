@@ -105,6 +105,20 @@ def test_rows_that_are_gathered_have_the_same_sums(dtype):
     assert (np.abs(found.second[..., :-1] - seen) < 2e4 * eps * size[..., None] * 30).all()
 
 
+@pytest.mark.parametrize(
+    ("spread", "gain", "is_near"), [(2500.0, 1.0, True), (2500.0, 30.0, False)]
+)
+def test_components_far_apart_keep_their_digits(spread, gain, is_near):
+    rng = np.random.RandomState(1)
+    parameters = mixture(rng, 3, 16, 3, gain, spread=spread)
+    rows = rows_of(rng, parameters, 200)
+    found = model(parameters, np.float64).factors
+    assert found.is_near.all() == is_near
+    full, _ = expected(rows, None, parameters)
+    scores = passes.log_likelihoods(open_source(rows), parameters)
+    assert np.abs(scores - naive.log_likelihoods(rows, full)).max() < 2e-10
+
+
 def test_the_directions_are_those_of_the_definition(rng):
     parameters = mixture(rng, 2, 6, 3)
     loadings, own = parameters.covariances[..., :-1], parameters.covariances[..., -1]

@@ -3,19 +3,23 @@
     python -m bench.tables.missing --rows 1000000
     python -m bench.tables.missing --rows 1000000 --fit
     python -m bench.tables.missing --found
+    python -m bench.tables.missing --found --tgmm /path/to/python
 
 The first times one pass over rows of which one value in twenty is missing, in few patterns or
 in a pattern of almost every row's own, beside a pass over the same rows with nothing missing, in
 turn. The second times default fits of both. The third removes values of public sets at random, and
 compares fits of what is left with a fit of all: by the log-likelihood of the complete rows per row,
-and the distance of means.
+and the distance of means. tgmm is run by a Python that has it, with its defaults.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import tempfile
 import warnings
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -31,6 +35,20 @@ from fastgmm.mixture.parameters import Parameters
 
 SHARE = 0.05  # of the values, which are missing
 FOUND_SHARES, SEEDS = (0.2, 0.5), 3
+TGMM = """
+import sys
+import numpy as np, torch
+from tgmm import GaussianMixture
+incomplete, rows = (torch.tensor(np.load(f"{sys.argv[1]}/{name}.npy")) for name in ("lost", "all"))
+kind = {"tied": "tied_full"}.get(sys.argv[3], sys.argv[3])
+model = GaussianMixture(
+    n_components=int(sys.argv[2]), n_features=rows.shape[1], covariance_type=kind,
+    missing="em", random_state=0,
+)
+model.fit(incomplete)
+np.save(f"{sys.argv[1]}/means.npy", np.asarray(model.means_))
+print(float(np.mean(np.asarray(model.score_samples(rows)))))
+"""
 
 
 def main() -> None:
@@ -41,9 +59,10 @@ def main() -> None:
     parser.add_argument("--components", type=int, default=10)
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--found", action="store_true")
+    parser.add_argument("--tgmm", metavar="PYTHON", help="a Python that has tgmm")
     arguments = parser.parse_args()
     if arguments.found:
-        _found()
+        _found(arguments.tgmm)
     elif arguments.fit:
         _fits(arguments.rows, arguments.features, arguments.components)
     else:
@@ -105,9 +124,9 @@ def _sets() -> dict[str, tuple[np.ndarray, int]]:
     return {name: (StandardScaler().fit_transform(rows), k) for name, (rows, k) in sets.items()}
 
 
-def _found() -> None:
+def _found(tgmm: str | None) -> None:
     warnings.simplefilter("ignore")
-    ways = ("em", "mean", "iterative")
+    ways = ("em", "mean", "iterative", *(["tgmm"] if tgmm else []))
     heads = [f"{way}: {what}" for what in ("score", "means") for way in ways]
     found = table.Table({"set": "", "type": "", "missing": ".0%"} | dict.fromkeys(heads, ".2f"))
     for name, (rows, n_components) in _sets().items():
@@ -115,11 +134,11 @@ def _found() -> None:
             plain = partial(GaussianMixture, n_components, covariance_type=kind, random_state=0)
             whole = plain().fit(rows)
             for share in FOUND_SHARES:
-                scores = [_compared(rows, share, seed, plain, whole) for seed in range(SEEDS)]
+                scores = [_compared(rows, share, seed, plain, whole, tgmm) for seed in range(SEEDS)]
                 found.row(name, kind, share, *np.median(scores, axis=0))
 
 
-def _compared(rows, share, seed, plain, whole) -> list[float]:
+def _compared(rows, share, seed, plain, whole, tgmm) -> list[float]:
     """Return how far each way's fit is from that of all values."""
     lost = np.random.default_rng(seed).random(rows.shape) < share
     lost[lost.all(axis=1), 0] = False
@@ -127,12 +146,32 @@ def _compared(rows, share, seed, plain, whole) -> list[float]:
     fits = [plain(missing="em").fit(incomplete)]
     for imputer in (SimpleImputer(), IterativeImputer(random_state=0)):
         fits.append(plain().fit(imputer.fit_transform(incomplete)))
-    below = [fit.score(rows) - whole.score(rows) for fit in fits]
-    return [*below, *(_apart(fit.means_, whole.means_) for fit in fits)]
+    answers = [(fit.score(rows), fit.means_) for fit in fits]
+    if tgmm:
+        answers.append(_by_tgmm(tgmm, incomplete, rows, whole))
+    below = [score - whole.score(rows) for score, _ in answers]
+    return [*below, *(_apart(means, whole.means_) for _, means in answers)]
+
+
+def _by_tgmm(python: str, incomplete, rows, whole) -> tuple[float, np.ndarray]:
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/lost.npy", incomplete)
+        np.save(f"{folder}/all.npy", rows)
+        program = Path(folder) / "tgmm_fit.py"
+        program.write_text(TGMM)
+        told = [str(whole.n_components), whole.covariance_type]
+        command = [python, str(program), folder, *told]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(done.stderr.splitlines()[-1])
+            return np.nan, np.full_like(whole.means_, np.nan)
+        return float(done.stdout.splitlines()[-1]), np.load(f"{folder}/means.npy")
 
 
 def _apart(means: np.ndarray, others: np.ndarray) -> float:
     """Return the root mean square distance of means, each with its own counterpart."""
+    if np.isnan(means).any():
+        return np.nan
     squares = np.square(means[:, None] - others).sum(axis=2)
     return float(np.sqrt(squares[linear_sum_assignment(squares)].mean()))
 

@@ -143,7 +143,8 @@ def _preamble(dtype: str, shape: tuple[int, ...]) -> bytes:
 
 
 def _write_zip(file: IO[bytes], text: str, arrays: Arrays) -> None:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED)
+    try:
         archive.writestr(zipfile.ZipInfo(HEADER, EPOCH), text)
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy", EPOCH)
@@ -152,6 +153,12 @@ def _write_zip(file: IO[bytes], text: str, arrays: Arrays) -> None:
             with archive.open(member, "w") as out:
                 out.write(preamble)
                 out.write(array.reshape(-1).view(np.uint8).data)
+        archive.close()
+    except BaseException:
+        # What was begun is thrown away. To end it, where Ctrl-C came between opening a member and
+        # entering it, raised ValueError in its place.
+        archive.fp = None
+        raise
 
 
 def _regular(path: str, flags: int) -> int:

@@ -367,3 +367,14 @@ def test_permissions_are_those_of_the_file_replaced_or_of_any_new_file(path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     finally:
         os.umask(umask)
+
+
+def test_an_interrupt_while_a_member_is_opened_is_that_interrupt(tmp_path, monkeypatch):
+    def opened_and_interrupted(self, *arguments, open_=zipfile.ZipFile.open, **words):
+        self.member = open_(self, *arguments, **words)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", opened_and_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model_archive.write(tmp_path / "model", {"a": 1}, {"b": np.zeros(3)})
+    assert list(tmp_path.iterdir()) == []

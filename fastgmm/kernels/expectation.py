@@ -2,7 +2,8 @@
 
 from numba import get_num_threads, prange
 
-from fastgmm.kernels.jit import chosen_by_type, inline, kernel, parallel, view
+from fastgmm.kernels.by_address import call_for_float, entry_of
+from fastgmm.kernels.jit import inline, kernel, parallel, view
 from fastgmm.kernels.simd.vecmath import exp_of_normal, log
 from fastgmm.kernels.simd.vectors import fma, load, splat, store, total, where_less
 from fastgmm.kernels.structures import completed
@@ -112,39 +113,30 @@ def dense_slice(rows, row_weights, start, stop, factors, workspace, moments):
 KERNELS = {completed.Factors: completed.completed_slice}
 
 
-def sum_slice(rows, row_weights, start, stop, factors, workspace, moments):
-    """Write the moments of rows[start:stop], by the kernel for the type of the factors."""
-
-
-@chosen_by_type(sum_slice)
-def _sum_slice(rows, row_weights, start, stop, factors, workspace, moments):
-    chosen = KERNELS.get(factors.instance_class, dense_slice)
-    return lambda rows, row_weights, start, stop, factors, workspace, moments: chosen(
-        rows, row_weights, start, stop, factors, workspace, moments
-    )
-
-
 @parallel
-def sum_slices(queue, workspaces, rows, row_weights, factors, slice_rows, moments, log_likelihoods):
+def sum_slices(
+    entry, queue, workspaces, rows, row_weights, factors, slice_rows, moments, log_likelihoods
+):
     """Let every thread take slice after slice, in a workspace of its own."""
+    address, mark = entry
     for thread in prange(len(workspaces)):
         i = take_next(queue, thread, log_likelihoods.size)
         while i < log_likelihoods.size:
             start = i * slice_rows
             stop = min(start + slice_rows, rows.shape[0])
-            log_likelihoods[i] = sum_slice(
-                rows, row_weights, start, stop, factors, workspaces[thread], moments[i]
-            )
+            arguments = rows, row_weights, start, stop, factors, workspaces[thread], moments[i]
+            log_likelihoods[i] = call_for_float(address, mark, arguments)
             i = take_next(queue, thread, log_likelihoods.size)
 
 
 def expectation(rows, row_weights, factors, slice_rows, moments, log_likelihoods):
     """Fill moments (slices, size) and log-likelihoods (slices,), each slice on its own."""
+    chosen = KERNELS.get(type(factors), dense_slice)
     rows, row_weights = unwritable(rows), unwritable(row_weights)
     workspaces = new_workspaces(get_num_threads(), rows, factors)
-    sum_slices(
-        new_queue(), workspaces, rows, row_weights, factors, slice_rows, moments, log_likelihoods
-    )
+    entry = entry_of(chosen, rows, row_weights, 0, 0, factors, workspaces[0], moments[0])
+    arguments = rows, row_weights, factors, slice_rows, moments, log_likelihoods
+    sum_slices(entry, new_queue(), workspaces, *arguments)
 
 
 def expectation_serial(rows, row_weights, factors, slice_rows, moments, log_likelihoods):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import get_num_threads, prange
 
+from fastgmm.kernels.by_address import call_for_nothing, entry_of
 from fastgmm.kernels.expectation import divide, new_workspaces
 from fastgmm.kernels.jit import inline, kernel, parallel, subroutine
 from fastgmm.kernels.simd.vecmath import exp, log
@@ -167,14 +168,16 @@ def score_slice(rows, start, stop, factors, workspace, out):
 
 
 @parallel
-def score_slices(queue, workspaces, rows, factors, slice_rows, out):
+def score_slices(entry, queue, workspaces, rows, factors, slice_rows, out):
     """Let every thread take slice after slice, in a workspace of its own."""
+    address, mark = entry
     for thread in prange(len(workspaces)):
         n_slices = -(-rows.shape[0] // slice_rows)
         start = take_next(queue, thread, n_slices) * slice_rows
         while start < rows.shape[0]:
             stop = min(start + slice_rows, rows.shape[0])
-            score_slice(rows, start, stop, factors, workspaces[thread], out)
+            arguments = rows, start, stop, factors, workspaces[thread], out
+            call_for_nothing(address, mark, arguments)
             start = take_next(queue, thread, n_slices) * slice_rows
 
 
@@ -182,7 +185,8 @@ def score(rows, factors, slice_rows, out):
     """Fill ``out`` for every row of a block, each slice on its own."""
     rows, room = unwritable(rows), room_in(out, rows.dtype)
     workspaces = new_workspaces(get_num_threads(), rows, factors)
-    score_slices(new_queue(), workspaces, rows, factors, slice_rows, room)
+    entry = entry_of(score_slice, rows, 0, 0, factors, workspaces[0], room)
+    score_slices(entry, new_queue(), workspaces, rows, factors, slice_rows, room)
 
 
 def score_serial(rows, factors, slice_rows, out):

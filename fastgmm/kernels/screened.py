@@ -17,6 +17,7 @@ import numpy as np
 from numba import get_num_threads, prange
 
 from fastgmm.kernels.audit import audited
+from fastgmm.kernels.by_address import call_for_nothing, entry_of
 from fastgmm.kernels.jit import inline, kernel, parallel, subroutine
 from fastgmm.kernels.screen import (
     BLIND,
@@ -377,31 +378,27 @@ def screened_slice(rows, row_weights, start, stop, screen, sums, told, scores):
 
 
 @parallel
-def screened_slices(queue, n_threads, rows, row_weights, screen, slice_rows, sums, told, scores):
+def screened_slices(
+    entry, queue, n_threads, rows, row_weights, screen, slice_rows, sums, told, scores
+):
     """Let every thread take slice after slice."""
+    address, mark = entry
     for thread in prange(n_threads):
         i = take_next(queue, thread, len(told))
         while i < len(told):
             start = i * slice_rows
             stop = min(start + slice_rows, rows.shape[0])
-            screened_slice(rows, row_weights, start, stop, screen, sums[i], told[i], scores)
+            arguments = rows, row_weights, start, stop, screen, sums[i], told[i], scores
+            call_for_nothing(address, mark, arguments)
             i = take_next(queue, thread, len(told))
 
 
 def screened(rows, row_weights, screen, slice_rows, sums, told, scores):
     """Fill sums (slices, size) or (slices, 0), told (slices, TOLD) and scores, slice by slice."""
     rows, row_weights = unwritable(rows), unwritable(row_weights)
-    screened_slices(
-        new_queue(),
-        get_num_threads(),
-        rows,
-        row_weights,
-        screen,
-        slice_rows,
-        sums,
-        told,
-        scores,
-    )
+    entry = entry_of(screened_slice, rows, row_weights, 0, 0, screen, sums[0], told[0], scores)
+    arguments = rows, row_weights, screen, slice_rows, sums, told, scores
+    screened_slices(entry, new_queue(), get_num_threads(), *arguments)
 
 
 def screened_serial(rows, row_weights, screen, slice_rows, sums, told, scores):

@@ -64,7 +64,8 @@ def auto_start(
             found.append(started(sample, other, n_components, rule, rng))
         except DegenerateCovarianceError:
             continue
-    is_left_out = rng.random(len(sample.rows)) < LEFT_OUT
+    n_rows = len(sample.rows)
+    is_left_out = rng.permutation(n_rows) < LEFT_OUT * n_rows  # never none
     climbed, left_out = _part(sample, ~is_left_out), _part(sample, is_left_out)
     scores = [_score(start, sample, climbed, left_out, rule) for start in found]
     return found[int(np.argmax(scores))]
@@ -102,8 +103,9 @@ def _score(
     )
     if end.failure is not None:
         return -np.inf
-    total, weight, _ = passes.total_log_likelihood(source_of(left_out), end.parameters)
-    return total / weight
+    # not by the kernels of scores, which a fit would have to compile for this alone
+    (found,) = passes.statistics(source_of(left_out), [end.parameters])
+    return found.mean_log_likelihood
 
 
 @one_blas_thread()

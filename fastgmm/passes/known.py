@@ -6,11 +6,11 @@ both (Chan, Golub and LeVeque 1983), so that squares keep their digits wherever 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from functools import reduce
+from functools import partial, reduce
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,54 @@ from fastgmm.passes.model import weight_of
 from fastgmm.sources import Block, Source, blocks
 
 Labels = npt.NDArray[np.signedinteger[Any]]  # (n,) number of a component, or -1: of none
+Result = TypeVar("Result")
 ROUNDING = {"f": 1e-5, "d": 1e-6}  # of a row's shares, whose sum is 1
+
+
+class Known(NamedTuple):
+    """Labels, and the rows that they are of: what a pass needs to know where it is computed."""
+
+    labels: Labels
+    n_rows: int | None
+    name: str
+
+    def of(self, part: Source, block: Block) -> Labels:
+        """Return the labels of a block of some part of the rows."""
+        start = part.first_row + block.start
+        stop = start + len(block.rows)
+        if stop > len(self.labels):
+            n_rows = f"at least {stop}" if self.n_rows is None else f"{self.n_rows}"
+            _refuse_length(len(self.labels), n_rows, self.name)
+        return self.labels[start:stop]
+
+
+def fold_labelled(
+    source: Source,
+    labels: Labels,
+    summarise: Callable[[Block, Labels], Result],
+    combine: Callable[[Result, Result], Result],
+) -> Result:
+    """Summarise every block with its labels, as `Source.fold` does without them."""
+    known = Known(labels, source.n_rows, source.name)
+    walk = partial(_folded, known, summarise, combine)
+    found: Result | None = source.gather(walk, combine, block_rows(source.n_features))
+    if found is None:
+        raise DataError(f"{source.name} holds no rows (0 samples); at least one is needed")
+    return found
+
+
+def _folded(
+    known: Known,
+    summarise: Callable[[Block, Labels], Result],
+    combine: Callable[[Result, Result], Result],
+    part: Source,
+    walk: Iterable[Block],
+) -> Result | None:
+    found: Result | None = None
+    for block in walk:
+        own = summarise(block, known.of(part, block))
+        found = own if found is None else combine(found, own)
+    return found
 
 
 def sums_by_label(
@@ -38,21 +85,22 @@ def sums_by_label(
     DataError
         If labels are not one for each row.
     """
-
-    def summarise(block: Block) -> SufficientStatistics:
-        check_length(labels, block, source)
-        its = labels[block.start : block.start + len(block.rows)]
-        order = np.argsort(its, kind="stable")
-        ends = np.searchsorted(its[order], np.arange(n_components + 1))
-        weights = weights_of(block)
-        chosen = [order[ends[k] : ends[k + 1]] for k in range(n_components)]
-        counted = weight_of(part_of(block, order[ends[0] :]))
-        return _summed(((block.rows[at], weights[at]) for at in chosen), counted, structure)
-
-    found = source.fold(summarise, _merged, block_rows(source.n_features))
+    summarise = partial(_sums_of_labels, n_components, structure)
+    found = fold_labelled(source, labels, summarise, _merged)
     if len(labels) != source.n_rows:
-        _refuse_length(len(labels), f"{source.n_rows}", source)
+        _refuse_length(len(labels), f"{source.n_rows}", source.name)
     return found
+
+
+def _sums_of_labels(
+    n_components: int, structure: Structure, block: Block, its: Labels
+) -> SufficientStatistics:
+    order = np.argsort(its, kind="stable")
+    ends = np.searchsorted(its[order], np.arange(n_components + 1))
+    weights = weights_of(block)
+    chosen = [order[ends[k] : ends[k + 1]] for k in range(n_components)]
+    counted = weight_of(part_of(block, order[ends[0] :]))
+    return _summed(((block.rows[at], weights[at]) for at in chosen), counted, structure)
 
 
 def sums_by_share(source: Source, shares: Source, structure: Structure) -> SufficientStatistics:
@@ -80,17 +128,9 @@ def weights_of(block: Block) -> Array:
     return np.ones(len(block.rows)) if block.weights is None else block.weights
 
 
-def check_length(labels: Labels, block: Block, source: Source) -> None:
-    """Refuse a block that begins or ends behind the last label."""
-    stop = block.start + len(block.rows)
-    if stop > len(labels):
-        known = source.n_rows
-        _refuse_length(len(labels), f"at least {stop}" if known is None else f"{known}", source)
-
-
-def _refuse_length(n_labels: int, n_rows: str, source: Source) -> None:
+def _refuse_length(n_labels: int, n_rows: str, name: str) -> None:
     raise DataError(
-        f"{n_labels} labels were given for {n_rows} rows of {source.name}; give one for each row"
+        f"{n_labels} labels were given for {n_rows} rows of {name}; give one for each row"
     )
 
 

@@ -7,18 +7,18 @@ each class has one, that row's part never changes: it is summed once, and a pass
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastgmm.kernels.block_sizes import block_rows
 from fastgmm.mixture.complete_data import CompleteData
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
 from fastgmm.mixture.structure import Structure
 from fastgmm.passes.accumulate import block_statistics
-from fastgmm.passes.known import Labels, check_length, part_of, sums_by_label
+from fastgmm.passes.known import Labels, fold_labelled, part_of, sums_by_label
 from fastgmm.sources import Block, Chunk, Source
 
 
@@ -58,18 +58,16 @@ class LabelledRows:
 
     def components(self, label: int) -> npt.NDArray[np.intp]:
         """Return the components of a class."""
-        return np.arange(label * self.per_class, (label + 1) * self.per_class)
+        return components_of(label, self.per_class)
 
     def statistics(self, candidates: Sequence[Parameters]) -> list[SufficientStatistics]:
         """Sufficient statistics of every candidate, in one pass at most."""
         if not self._has_others:
             assert self._complete is not None
             return [self._complete.under(parameters) for parameters in candidates]
-
-        def summarise(block: Block) -> list[SufficientStatistics]:
-            return [self._of_block(block, parameters) for parameters in candidates]
-
-        found = self.source.fold(summarise, _each_added, block_rows(self.source.n_features))
+        per_class = None if self._complete is not None else self.per_class
+        summarise = partial(_each_of_block, list(candidates), per_class)
+        found = fold_labelled(self.source, self.labels, summarise, _each_added)
         if self._complete is None:
             return found
         pairs = zip(found, candidates, strict=True)
@@ -80,41 +78,55 @@ class LabelledRows:
 
         As if their classes were not known.
         """
-
-        def summarise(block: Block) -> npt.NDArray[np.float64]:
-            found = np.zeros((self.n_classes, parameters.n_components))
-            for label, part in self._parts(block):
-                found[label] = block_statistics(part, parameters).weight
-            return found
-
-        return self.source.fold(summarise, np.add, block_rows(self.source.n_features))
+        summarise = partial(_held_of_block, parameters, self.n_classes)
+        return fold_labelled(self.source, self.labels, summarise, np.add)
 
     def of_class(self, label: int) -> Source:
         """Return the rows of a class as a source."""
         return _ChosenRows(self.source, self.labels == label)
 
-    def _parts(self, block: Block) -> Iterator[tuple[int, Block]]:
-        """Yield the rows of each class that a block has some of."""
-        its = self._labels_of(block)
-        for label in np.unique(its[its >= 0]):
-            yield int(label), part_of(block, its == label)
 
-    def _labels_of(self, block: Block) -> Labels:
-        check_length(self.labels, block, self.source)
-        return self.labels[block.start : block.start + len(block.rows)]
+def components_of(label: int, per_class: int) -> npt.NDArray[np.intp]:
+    """Return the components of a class."""
+    return np.arange(label * per_class, (label + 1) * per_class)
 
-    def _of_block(self, block: Block, parameters: Parameters) -> SufficientStatistics:
-        others = self._labels_of(block) < 0
-        found = SufficientStatistics.zeros(parameters.structure, parameters.means)
-        if others.any():
-            its = block if others.all() else part_of(block, others)
-            found = found + block_statistics(its, parameters)
-        if self._complete is None:
-            for label, part in self._parts(block):
-                components = self.components(label)
-                of_class = block_statistics(part, some_of(parameters, components))
-                found = found + _spread(of_class, components, parameters)
-        return found
+
+def _parts(block: Block, its: Labels) -> Iterator[tuple[int, Block]]:
+    """Yield the rows of each class that a block has some of."""
+    for label in np.unique(its[its >= 0]):
+        yield int(label), part_of(block, its == label)
+
+
+def _each_of_block(
+    candidates: Sequence[Parameters], per_class: int | None, block: Block, its: Labels
+) -> list[SufficientStatistics]:
+    """Sum a block; without its labelled rows where `per_class` is None, for these are summed."""
+    return [_of_block(parameters, per_class, block, its) for parameters in candidates]
+
+
+def _of_block(
+    parameters: Parameters, per_class: int | None, block: Block, its: Labels
+) -> SufficientStatistics:
+    others = its < 0
+    found = SufficientStatistics.zeros(parameters.structure, parameters.means)
+    if others.any():
+        of_none = block if others.all() else part_of(block, others)
+        found = found + block_statistics(of_none, parameters)
+    if per_class is not None:
+        for label, part in _parts(block, its):
+            components = components_of(label, per_class)
+            of_class = block_statistics(part, some_of(parameters, components))
+            found = found + _spread(of_class, components, parameters)
+    return found
+
+
+def _held_of_block(
+    parameters: Parameters, n_classes: int, block: Block, its: Labels
+) -> npt.NDArray[np.float64]:
+    found = np.zeros((n_classes, parameters.n_components))
+    for label, part in _parts(block, its):
+        found[label] = block_statistics(part, parameters).weight
+    return found
 
 
 def some_of(parameters: Parameters, components: npt.NDArray[np.intp]) -> Parameters:

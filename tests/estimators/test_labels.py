@@ -251,10 +251,45 @@ def test_float32_ends_where_float64_does(rows, labels):
     assert_same(found, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_rows_on_a_cluster_are_refused_with_the_way_out(rows, labels):
+@pytest.mark.parametrize("per_class", [1, 2])
+def test_rows_of_a_dask_array_end_where_those_in_memory_do(rows, labels, per_class):
     dask_array = pytest.importorskip("dask.array")
-    with pytest.raises(DataError, match=r"X\.compute\(\)"):
-        fit(dask_array.from_array(rows, chunks=(100, 2)), labels)
+    words = {"k": 3 * per_class, "components_per_class": per_class}
+    expected = fit(rows, labels, **words)
+    found = fit(dask_array.from_array(rows, chunks=((110, 150, 140), 2)), labels, **words)
+    # sums of partitions end in other digits; components of one class may change places
+    order, theirs = (
+        np.lexsort((m.weights_, np.arange(m.n_components) // per_class)) for m in (found, expected)
+    )
+    for name in FITTED:
+        its, known = getattr(found, name)[order], getattr(expected, name)[theirs]
+        assert_allclose(its, known, rtol=1e-5, atol=1e-5)
+    assert_array_equal(found.classes_, expected.classes_)
+    assert_allclose(found.bic(rows, labels=labels), expected.bic(rows, labels=labels), rtol=1e-6)
+
+
+def test_a_column_of_a_dask_frame_holds_labels(rows, labels):
+    pytest.importorskip("dask.dataframe")
+    import dask.dataframe
+
+    species = pd.Series(np.array(["a", "b", "c", None], object)[labels])
+    frame = pd.DataFrame(rows, columns=["x", "y"]).assign(species=species)
+    lazy = dask.dataframe.from_pandas(frame, npartitions=3).repartition(npartitions=2)
+    expected = fit(rows, species)
+    found = GaussianMixture(3, random_state=0).fit(open_source(lazy, label="species"))
+    assert_same(found, expected, rtol=1e-5, atol=1e-5)
+    assert found.classes_.tolist() == ["a", "b", "c"]
+    beside = fit(lazy[["x", "y"]], lazy["species"])
+    assert_same(beside, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_labels_that_are_not_one_for_each_row_of_a_dask_frame_are_refused(rows, labels):
+    pytest.importorskip("dask.dataframe")
+    import dask.dataframe
+
+    lazy = dask.dataframe.from_pandas(pd.DataFrame(rows, columns=["x", "y"]), npartitions=3)
+    with pytest.raises(DataError, match="399 labels were given for 400 rows"):
+        fit(lazy, labels[1:])
 
 
 def test_a_checkpoint_goes_on_with_the_same_bits(rows, labels, tmp_path):

@@ -172,10 +172,12 @@ def test_partial_fit_goes_on_from_it_and_does_not_begin_with_it(rows, shares):
     assert model.fit(rows).partial_fit(rows[:100]).n_rows_ == len(rows) + 100
 
 
-def test_a_cluster_is_told_what_to_give(rows, shares):
+def test_rows_of_a_dask_array_take_labels_and_say_so(rows, shares):
     dask_array = pytest.importorskip("dask.array")
-    with pytest.raises(DataError, match="give weights_init"):
-        start_of(dask_array.from_array(rows, chunks=(100, 3)), shares)
+    lazy, labels = dask_array.from_array(rows, chunks=(100, 3)), shares.argmax(axis=1)
+    assert_allclose(start_of(lazy, labels).means_, start_of(rows, labels).means_, rtol=1e-12)
+    with pytest.raises(DataError, match="give the number of a component for each row"):
+        start_of(lazy, shares)
 
 
 def test_it_is_cloned_checkpointed_and_not_saved(rows, shares, tmp_path):

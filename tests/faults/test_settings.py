@@ -178,7 +178,9 @@ def test_a_misspelt_word_is_refused_with_the_nearest(rows, setting, value, near)
 
 
 def test_a_word_like_no_other_is_refused_with_all_there_are(rows):
-    among = "'VVI', 'VVV', 'diag', 'full', 'spherical', 'tied', 'tied-diagonal', 'tied-spherical'}"
+    among = (
+        "'diag', 'factors', 'full', 'ppca', 'spherical', 'tied', 'tied-diagonal', 'tied-spherical'}"
+    )
     refused(rows, f"among {{'EEE', .*{among}. Got 'xyz'", covariance_type="xyz")
     with pytest.raises(ValueError, match="did you mean 'full'"):
         select(rows, n_components=[1], covariance_type="ful")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastgmm.errors import DataError
 from fastgmm.passes.known import Labels
 from fastgmm.sources import Source
-from fastgmm.sources.dask.collection import DaskSource
+from fastgmm.sources.dask.collection import DaskSource, is_dask
 from fastgmm.storage.fit_identity import digest
 
 UNKNOWN = -1
@@ -34,7 +34,7 @@ def classes_of(labels: Any, source: Source) -> Classes | None:
     Raises
     ------
     DataError
-        If they are not one for each row, are no classes, or belong to rows on a cluster.
+        If they are not one for each row, or are no classes.
     """
     if labels is None and source.label is None:
         return None
@@ -44,6 +44,8 @@ def classes_of(labels: Any, source: Source) -> Classes | None:
             "beside it, not both"
         )
     is_column = labels is None
+    if isinstance(source, DaskSource):
+        source.count_rows()  # so that a partition knows which labels are its own
     chunks = source.label_cells(source.label) if source.label is not None else [_cells(labels)]
     coder = _Coder()
     codes = [coder.coded(chunk) for chunk in chunks]
@@ -57,11 +59,6 @@ def classes_of(labels: Any, source: Source) -> Classes | None:
         )
     if not len(found.names):
         return None
-    if isinstance(source, DaskSource):
-        raise DataError(
-            f"labels belong to rows that are read in one place, and those of {source.name} are "
-            "walked in several; fit a sample of it that fits into memory, with X.compute()"
-        )
     return found
 
 
@@ -111,6 +108,8 @@ def _listed(names: Iterable[Any]) -> str:
 
 def _cells(labels: Any) -> Any:
     """Return labels as an array of one dimension, with nulls in it."""
+    if is_dask(labels):
+        labels = labels.compute()
     if isinstance(labels, np.ma.MaskedArray):
         mask, labels = np.ma.getmaskarray(labels), labels.data.astype(object)
         labels[mask] = None

@@ -26,14 +26,11 @@ def responsibilities_of(given: Any, rows: Source, n_components: int) -> Source |
     Raises
     ------
     DataError
-        If it is neither, or the rows are on a cluster.
+        If it is neither, or has columns and the rows are on a cluster.
     """
-    if isinstance(rows, DaskSource):
-        raise DataError(
-            f"{NAME} is read beside the rows, and those of {rows.name} are walked in several "
-            "places; give weights_init, means_init and precisions_init instead"
-        )
     given = _of_one_dimension(given)
+    if isinstance(rows, DaskSource):
+        rows.count_rows()  # so that a partition knows which labels are its own
     if isinstance(given, np.ndarray) and given.ndim == 1:
         return _labels(given, n_components)
     with named(NAME):
@@ -44,6 +41,12 @@ def responsibilities_of(given: Any, rows: Source, n_components: int) -> Source |
         raise DataError(f"{NAME} has weights of its own; open it without weight=...")
     if found.n_features == 1 and n_components > 1:
         return _labels(found.tabulate(_column, (), np.float64, LABELS_AT_ONCE), n_components)
+    if isinstance(rows, DaskSource):
+        raise DataError(
+            f"{NAME} of {found.n_features} columns is read beside the rows, and those of "
+            f"{rows.name} are walked in several places; give the number of a component for each "
+            "row, or weights_init, means_init and precisions_init"
+        )
     if found.n_features != n_components:
         raise DataError(
             f"{NAME} has {found.n_features} columns for {n_components} components; give one for "

@@ -14,7 +14,7 @@ import pickle
 import re
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from fastgmm.errors import ClusterError, DataError, require
 from fastgmm.sources.arrays import refuse_shape
 from fastgmm.sources.cells import Place
-from fastgmm.sources.columns import ALL, Reading, choose
+from fastgmm.sources.columns import ALL, Reading, choose, position_of
 from fastgmm.sources.dask.worker import (
     Begin,
     Fill,
@@ -109,13 +109,26 @@ class DaskSource(Source):
             check_weights_length(sum(given), sum(self._lengths), self.name)
             return weights.rechunk((self._lengths,))
         array = as_weights(weights)
+        self.count_rows()
+        assert self._lengths is not None
+        check_weights_length(len(array), sum(self._lengths), self.name)
+        dask_array = require("dask.array", "dask")
+        return dask_array.from_array(array, chunks=(self._lengths,)).persist()
+
+    def count_rows(self) -> None:
+        """Ask every partition for its length, unless they are known: then rows have numbers."""
         if self._lengths is None:
             length = require("dask", "dask").delayed(len)
             self._lengths = tuple(self._compute([length(each) for each in self._partitions]))
             self.n_rows = sum(self._lengths)
-        check_weights_length(len(array), sum(self._lengths), self.name)
-        dask_array = require("dask.array", "dask")
-        return dask_array.from_array(array, chunks=(self._lengths,)).persist()
+
+    def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:
+        """Fetch the cells of one column."""
+        at = position_of(label, self._layout.found, self.name)
+        is_array = is_instance(self._data, "dask.array", "Array")
+        column = self._data[:, [at]] if is_array else self._data.iloc[:, [at]]
+        table = as_table(self._compute(column), Place(self.name))
+        yield table.cells(0)
 
     def chunks(self) -> Iterator[Chunk]:
         """Fetch partition after partition, for `partial_fit`; no pass of a fit does so."""

@@ -193,10 +193,14 @@ def _of_several(
 def _more_draws(sample: Sample, n_components: int) -> int:
     """Return how many draws are made beside the first, each of which leads to a climb of its own.
 
-    500 rows of 70 features took 42 s with six.
+    Of 500 rows of 150 features, half of their values missing, a fit with six took 25 s, and 5
+    without.
     """
+    most = min(MOST_DRAWS, DRAWN_ROWS // len(sample.rows))
+    if not most:
+        return 0
     affordable = OPERATIONS / (PASSES * _operations(sample, n_components))
-    return min(MOST_DRAWS, DRAWN_ROWS // len(sample.rows), int(affordable))
+    return min(most, int(affordable))
 
 
 def _likeliest(states: list[em.State]) -> Parameters:

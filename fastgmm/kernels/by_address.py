@@ -2,7 +2,7 @@
 
 Numba optimises the body of a ``prange`` three times: as a function, in the wrapper that threads
 call, and in the kernel around both. With a kernel of full covariances in it, that took 6 s where
-the kernel alone takes 2. Called by its address it is optimised once, and is the same machine code
+the kernel alone takes 3. Called by its address it is optimised once, and is the same machine code
 that small work runs on the calling thread.
 """
 

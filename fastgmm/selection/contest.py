@@ -22,6 +22,9 @@ from fastgmm.passes.scores import Totals
 # A candidate is stopped if it could not win even by so many times its estimated remaining gain:
 # near a saddle the estimate was a tenth of the true gain, and later passes gained 8 times as much.
 SAFETY = 10.0
+# Passes that count of those that are left, where steps shrink: of 20 000 x 5 and ten clusters, 18
+# to 20 components took 46 to 92 passes until they could not gain 790 nats, then at most 13
+HORIZON = 100
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,8 @@ class Contest:
 
     def can_win(self, state: em.State, best: float) -> bool:
         """Whether a state may still come below a value, if it gains `SAFETY` times the estimate."""
-        return self._value(state, 0.0, SAFETY * self.distance(state)) < best
+        # the best itself may, too, with nothing left before it is seen to have arrived
+        return self._value(state, 0.0, SAFETY * self.distance(state)) <= best
 
     def distance(self, state: em.State) -> float:
         """Estimate the gain up to the limit, or in the passes that are left if that is less."""
@@ -120,8 +124,10 @@ class Contest:
             return math.inf
         is_running = state.outcome in (em.Outcome.RUNNING, em.Outcome.OUTDONE)
         n_left = max(1, self.max_passes - len(state.trace)) if is_running else self.max_passes
-        fastest = max(abs(after - before) for before, after in pairwise(steps))
-        return min(em.aitken(steps), n_left * fastest)
+        increments = [abs(after - before) for before, after in pairwise(steps)]
+        if increments[-1] < increments[0]:
+            n_left = min(n_left, HORIZON)
+        return min(em.aitken(steps), n_left * max(increments))
 
     def _value(self, state: em.State, log_certainty: float, gain: float = 0.0) -> float:
         """Criterion at a mean log of the largest responsibility, after a gain per row."""

@@ -105,6 +105,27 @@ def test_whoever_would_need_more_passes_than_there_are_is_left_behind():
         assert contest_of(max_passes=max_passes).can_win(over, contest.reached([best])) == may_win
 
 
+def test_whoever_is_a_hundred_passes_late_is_left_behind_if_its_steps_shrink():
+    """Ratios that still rise tell no distance, and a thousand passes would always do."""
+    best = state_of(1, climbing_to(-3.0, 1e-9))
+    charge = contest_of().charge / 1000
+    shrinking = np.cumsum([1.0, 1.0, 0.9, 0.85])  # and less and less
+    for per_pass, is_out in ((1.01e-3 * charge, False), (0.99e-3 * charge, True)):
+        steps = -3.0 + per_pass * (shrinking - shrinking[-1])
+        assert contest_of().outdone([best, state_of(2, steps)]) == ([1] if is_out else [])
+        growing = [-3.0 - per_pass * (4 - 1.1 * at) for at in (0, 1, 2.1, 3.3)]
+        assert contest_of().outdone([best, state_of(2, growing)]) == []
+
+
+def test_objectives_of_the_start_tell_after_one_pass_who_has_lost():
+    best = state_of(1, climbing_to(-3.0, 1e-9))
+    *earlier, last = climbing_to(-9.0, 1e-3, n_passes=4)
+    assert contest_of().outdone([best, state_of(2, [last])]) == []
+    assert contest_of().outdone([best, state_of(2, [last], earlier=tuple(earlier))]) == [1]
+    *earlier, last = climbing_to(-3.0, 0.0, n_passes=4)
+    assert contest_of().outdone([state_of(1, [last], earlier=tuple(earlier))]) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stopping", ["aitken", "change"])
 def test_the_doubt_of_the_chosen_is_finite_in_float32_too(stopping, rng):

@@ -61,9 +61,9 @@ class Regularised(NamedTuple):
     prior: Prior | None
 
 
-def has_many_rows(sample: Sample, n_parameters: int) -> bool:
+def has_many_rows(sample: Sample, n_parameters: int, many: float = MANY_ROWS) -> bool:
     """Whether rows are so many that a prior could not show, if each component has enough."""
-    return sample.row_weight > MANY_ROWS * n_parameters * unit_of(sample)
+    return sample.row_weight > many * n_parameters * unit_of(sample)
 
 
 def is_starved(parameters: Parameters, sample: Sample) -> bool:

@@ -18,10 +18,9 @@ from fastgmm.estimators import priors
 from fastgmm.estimators.callbacks import Progress
 from fastgmm.estimators.climb import Climb, Prepared
 from fastgmm.estimators.criteria import Criterion, named
-from fastgmm.initialisation.prior_strength import Regularised
 from fastgmm.selection.candidate import Candidate, best_of
 from fastgmm.selection.contest import Contest
-from fastgmm.selection.descent import Descent, holds_all, refine
+from fastgmm.selection.descent import Descent, Start, holds_all, refine
 from fastgmm.selection.monotone import mended
 from fastgmm.storage.checkpoint import Moment
 
@@ -249,9 +248,7 @@ def starts_of(
         for count in contest.counts:
             start = of_family[rule.family].get(count, _too_many(count))
             found[rule.family, count] = (
-                _state(start, estimator, rule, prepared)
-                if isinstance(start, Regularised)
-                else start
+                _state(start, estimator, rule, prepared) if isinstance(start, Start) else start
             )
     return found
 
@@ -268,15 +265,20 @@ def _richest_first(rules: Sequence[em.Maximisation], prepared: Prepared) -> list
     return sorted(rules, key=lambda rule: -rule.family.n_parameters(2, n_features))
 
 
-def _state(
-    start: Regularised, estimator: Any, rule: em.Maximisation, prepared: Prepared
-) -> em.State:
+def _state(start: Start, estimator: Any, rule: em.Maximisation, prepared: Prepared) -> em.State:
     """Return a candidate before its first pass, with its prior."""
-    own, prior = start
+    own, prior, earlier = start
+    sample, dtype = prepared.drawn, prepared.rows.source.dtype
     fixed = priors.fixed_prior(
-        estimator.prior, rule.family, own.n_components, prepared.drawn, prepared.reg_covar
+        estimator.prior, rule.family, own.n_components, sample, prepared.reg_covar
     )
-    return em.State(rule.under(prior or fixed), own, acceleration=Acceleration("auto"))
+    is_same = holds_all(sample) and sample.incomplete is None and dtype == np.float64
+    return em.State(
+        rule.under(prior or fixed),
+        own,
+        acceleration=Acceleration("auto"),
+        earlier=earlier if is_same and fixed is None else (),
+    )
 
 
 def taken_up(before: Moment, counts: Sequence[int], rules: Sequence[em.Maximisation]) -> Moment:

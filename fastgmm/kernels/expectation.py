@@ -11,9 +11,8 @@ from fastgmm.kernels.structures.dispatch import add_moments, log_densities, n_de
 from fastgmm.kernels.tiles import (
     FAR,
     TILE,
-    hide_unweighted,
-    load_tile,
-    load_weights,
+    lesser,
+    load_weighted,
     new_tiles,
     tile_in,
     unwritable,
@@ -97,13 +96,8 @@ def dense_slice(rows, row_weights, start, stop, factors, workspace, moments):
     tile, scratch, densities, weights = divide(workspace, n_features, n_components)
     log_likelihood = 0.0
     for begin in range(start, stop, TILE):
-        live = min(TILE, stop - begin)
-        load_tile(rows, begin, live, tile)
-        load_weights(row_weights, begin, live, weights)
-        if row_weights.size:
-            hide_unweighted(tile, weights, factors.means[0])
+        alike = load_weighted(rows, row_weights, begin, stop, factors.means, tile, weights)
         log_densities(tile, factors, scratch, densities)
-        alike = live == TILE and row_weights.size == 0
         log_likelihood += normalise(n_components, densities, weights, alike)
         add_moments(tile, densities, factors, scratch, moments)
     return log_likelihood
@@ -123,7 +117,7 @@ def sum_slices(
         i = take_next(queue, thread, log_likelihoods.size)
         while i < log_likelihoods.size:
             start = i * slice_rows
-            stop = min(start + slice_rows, rows.shape[0])
+            stop = lesser(start + slice_rows, rows.shape[0])
             arguments = rows, row_weights, start, stop, factors, workspaces[thread], moments[i]
             log_likelihoods[i] = call_for_float(address, mark, arguments)
             i = take_next(queue, thread, log_likelihoods.size)

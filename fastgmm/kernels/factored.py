@@ -20,9 +20,8 @@ from fastgmm.kernels.structures.factored import (
 from fastgmm.kernels.tiles import (
     TILE,
     gather_tile,
-    hide_unweighted,
-    load_tile,
-    load_weights,
+    lesser,
+    load_weighted,
 )
 
 WORTH = 0.6  # of a first tile's pairs: gathering costs what sums of so many others would
@@ -38,22 +37,20 @@ def factored_slice(rows, row_weights, start, stop, factors, workspace, moments):
     lists = new_lists(n_components, length, rows)
     log_likelihood, gathers = 0.0, n_components > 1
     for first in range(start, stop, length):
-        segment = rows[first : min(first + length, stop)]
+        segment = rows[first : lesser(first + length, stop)]
         segment_weights = row_weights[first : first + length]
         lists.counts[:] = 0
         for begin in range(0, len(segment), TILE):
-            live = min(TILE, len(segment) - begin)
-            load_tile(segment, begin, live, tile)
-            load_weights(segment_weights, begin, live, weights)
-            if row_weights.size:
-                hide_unweighted(tile, weights, factors.means[0])
+            alike = load_weighted(
+                segment, segment_weights, begin, len(segment), factors.means, tile, weights
+            )
             log_densities(tile, factors, scratch, densities)
-            alike = live == TILE and row_weights.size == 0
             log_likelihood += normalise(n_components, densities, weights, alike)
             if gathers:
                 list_live(densities, begin, lists)
                 if first == start and begin == 0:
-                    gathers = lists.counts.sum() < WORTH * live * n_components
+                    n_pairs = lesser(TILE, len(segment)) * n_components
+                    gathers = lists.counts.sum() < WORTH * n_pairs
                     if not gathers:
                         lists.counts[:] = 0
             if not gathers:
@@ -70,7 +67,7 @@ def add_listed_moments(segment, lists, factors, tile, scratch, moments):
         out = moments[k * size : (k + 1) * size]
         mean, mean_low = factors.means[k], factors.means_low[k]
         for first in range(0, lists.counts[k], TILE):
-            live = min(TILE, lists.counts[k] - first)
+            live = lesser(TILE, lists.counts[k] - first)
             columns = gather_tile(segment, lists.rows[k, first:], live, tile)
             padded[:live] = lists.values[k, first : first + live]
             padded[live:columns] = 0.0

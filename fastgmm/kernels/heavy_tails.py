@@ -17,7 +17,7 @@ from fastgmm.kernels.jit import inline, kernel, subroutine
 from fastgmm.kernels.simd.vecmath import log
 from fastgmm.kernels.simd.vectors import fma, load, splat, store, total, where_less
 from fastgmm.kernels.structures.dispatch import add_moments, extended, normal_densities
-from fastgmm.kernels.tiles import TILE, hide_unweighted, load_tile, load_weights, tile_in
+from fastgmm.kernels.tiles import TILE, load_weighted, tile_in
 
 SUMS = 3  # per component, besides the moments
 FIELDS = (  # besides those of the structure, whose log_scale is 0, so that densities are -D / 2
@@ -118,14 +118,9 @@ def tailed_slice(rows, row_weights, start, stop, factors, workspace, moments):
     n_moments = moments.size - SUMS * n_components
     log_likelihood = 0.0
     for begin in range(start, stop, TILE):
-        live = min(TILE, stop - begin)
-        load_tile(rows, begin, live, tile)
-        load_weights(row_weights, begin, live, weights)
-        if row_weights.size:
-            hide_unweighted(tile, weights, factors.means[0])
+        alike = load_weighted(rows, row_weights, begin, stop, factors.means, tile, weights)
         normal_densities(tile, factors, scratch, densities)
         write_densities_and_tails(factors, densities, lengths, shares)
-        alike = live == TILE and row_weights.size == 0
         log_likelihood += normalise(n_components, densities, weights, alike)
         add_tails(factors, densities, lengths, shares, moments[n_moments:])
         add_moments(tile, densities, factors, scratch, moments[:n_moments])

@@ -4,7 +4,7 @@ from fastgmm.kernels.expectation import KERNELS, divide, normalise
 from fastgmm.kernels.jit import inline, kernel
 from fastgmm.kernels.simd.vectors import load, splat, store, total
 from fastgmm.kernels.structures.dispatch import add_moments, extended, n_densities, normal_densities
-from fastgmm.kernels.tiles import TILE, hide_unweighted, load_tile, load_weights
+from fastgmm.kernels.tiles import TILE, load_weighted
 
 FIELDS = ("log_noise",)  # (1,) log weight of the noise, and of its density
 
@@ -38,13 +38,8 @@ def noisy_slice(rows, row_weights, start, stop, factors, workspace, moments):
     n_moments = moments.size - 1
     log_likelihood = 0.0
     for begin in range(start, stop, TILE):
-        live = min(TILE, stop - begin)
-        load_tile(rows, begin, live, tile)
-        load_weights(row_weights, begin, live, weights)
-        if row_weights.size:
-            hide_unweighted(tile, weights, factors.means[0])
+        alike = load_weighted(rows, row_weights, begin, stop, factors.means, tile, weights)
         log_densities_with_noise(tile, factors, scratch, densities)
-        alike = live == TILE and row_weights.size == 0
         log_likelihood += normalise(n_all, densities, weights, alike)
         moments[n_moments] += taken_out(densities, n_all - 1)
         add_moments(tile, densities, factors, scratch, moments[:n_moments])

@@ -46,9 +46,9 @@ from fastgmm.kernels.tiles import (
     FAR,
     TILE,
     gather_tile,
-    hide_unweighted,
-    load_tile,
-    load_weights,
+    greater,
+    lesser,
+    load_weighted,
     narrow,
     tile_in,
     unwritable,
@@ -93,8 +93,8 @@ def new_lists(n_components, n_rows, like):
 @inline
 def segment_rows(n_components, n_rows):
     """Count the rows that are listed at a time, whole tiles: segments are about equal."""
-    most = max(SEGMENT_PAIRS // n_components // TILE, 1) * TILE
-    n_segments = max((n_rows + most - 1) // most, 1)
+    most = greater(SEGMENT_PAIRS // n_components // TILE, 1) * TILE
+    n_segments = greater((n_rows + most - 1) // most, 1)
     return whole((n_rows + n_segments - 1) // n_segments, TILE)
 
 
@@ -104,7 +104,7 @@ def write_listed_densities(segment, lists, known, factors, tile, scratch):
     group, densities = narrow(scratch), np.empty(TILE, segment.dtype)
     for k in range(lists.counts.size):
         for first in range(known[k], lists.counts[k], TILE):
-            live = min(TILE, lists.counts[k] - first)
+            live = lesser(TILE, lists.counts[k] - first)
             columns = gather_tile(segment, lists.rows[k, first:], live, tile)
             log_densities_of(k, tile, columns, factors, group, densities)
             lists.values[k, first : first + live] = densities[:live]
@@ -117,7 +117,7 @@ def add_listed_moments(segment, lists, factors, tile, scratch, moments):
     for k in range(lists.counts.size):
         out = moments[k * size : (k + 1) * size]
         for first in range(0, lists.counts[k], TILE):
-            live = min(TILE, lists.counts[k] - first)
+            live = lesser(TILE, lists.counts[k] - first)
             columns = gather_tile(segment, lists.rows[k, first:], live, tile)
             padded[:live] = lists.values[k, first : first + live]
             padded[live:columns] = 0.0
@@ -150,17 +150,14 @@ def gathered_slice(rows, row_weights, start, stop, factors, workspace, moments):
     lists = new_lists(n_components, length, rows)
     log_likelihood = 0.0
     for first in range(start, stop, length):
-        segment = rows[first : min(first + length, stop)]
+        segment = rows[first : lesser(first + length, stop)]
         segment_weights = row_weights[first : first + length]
         lists.counts[:] = 0
         for begin in range(0, len(segment), TILE):
-            live = min(TILE, len(segment) - begin)
-            load_tile(segment, begin, live, tile)
-            load_weights(segment_weights, begin, live, weights)
-            if row_weights.size:
-                hide_unweighted(tile, weights, factors.means[0])
+            alike = load_weighted(
+                segment, segment_weights, begin, len(segment), factors.means, tile, weights
+            )
             log_densities(tile, factors, scratch, densities)
-            alike = live == TILE and row_weights.size == 0
             log_likelihood += normalise(n_components, densities, weights, alike)
             list_live(densities, begin, lists)
         add_listed_moments(segment, lists, factors, tile, scratch, moments)
@@ -175,11 +172,8 @@ def write_bounds(segment, row_weights, factors, workspace, weights, bounds):
     centred = tile_in(scratch.reshape(scratch.size).view(np.float32), 0, n_features)
     lengths = np.empty(TILE, np.float32)
     for begin in range(0, len(segment), TILE):
-        live = min(TILE, len(segment) - begin)
-        load_tile(segment, begin, live, tile)
-        load_weights(row_weights, begin, live, weights[begin:])
-        if row_weights.size:
-            hide_unweighted(tile, weights[begin:], factors.means[0])
+        its_weights = weights[begin:]
+        load_weighted(segment, row_weights, begin, len(segment), factors.means, tile, its_weights)
         centre_in_float32(tile, factors.origin, lengths, centred)
         bound_tile(centred, lengths, factors, begin, bounds)
 
@@ -277,7 +271,7 @@ def audit(segment, weights, first, likelihoods, factors, tile, scratch, told):
     densities = np.empty((factors.log_scale.size, TILE), segment.dtype)
     group = narrow(scratch)
     for n in range(0, count, TILE):
-        live = min(TILE, count - n)
+        live = lesser(TILE, count - n)
         columns = gather_tile(segment, chosen[n:], live, tile)
         for k in range(len(densities)):
             log_densities_of(k, tile, columns, factors, group, densities[k])
@@ -305,7 +299,7 @@ def sum_bounded(rows, row_weights, start, stop, factors, margin, workspace, mome
     weights, likelihoods = np.empty(length), np.empty(length)
     log_likelihood = 0.0
     for first in range(start, stop, length):
-        segment = rows[first : min(first + length, stop)]
+        segment = rows[first : lesser(first + length, stop)]
         end = whole(len(segment), TILE)
         write_bounds(
             segment, row_weights[first : first + length], factors, workspace, weights, bounds

@@ -17,7 +17,7 @@ from fastgmm.kernels.jit import inline, kernel, parallel, subroutine
 from fastgmm.kernels.simd.vecmath import exp, log
 from fastgmm.kernels.simd.vectors import load, splat, store, where_less
 from fastgmm.kernels.structures.dispatch import log_densities, n_densities
-from fastgmm.kernels.tiles import TILE, load_tile, unwritable
+from fastgmm.kernels.tiles import TILE, lesser, load_tile, unwritable
 from fastgmm.kernels.work_queue import new_queue, take_next
 
 
@@ -161,7 +161,7 @@ def score_slice(rows, start, stop, factors, workspace, out):
     n_components, n_features = n_densities(factors), rows.shape[1]
     tile, scratch, densities, _ = divide(workspace, n_features, n_components)
     for begin in range(start, stop, TILE):
-        live = min(TILE, stop - begin)
+        live = lesser(TILE, stop - begin)
         load_tile(rows, begin, live, tile)
         log_densities(tile, factors, scratch, densities)
         write(n_components, densities, tile, out.first + begin, live, out)
@@ -175,7 +175,7 @@ def score_slices(entry, queue, workspaces, rows, factors, slice_rows, out):
         n_slices = -(-rows.shape[0] // slice_rows)
         start = take_next(queue, thread, n_slices) * slice_rows
         while start < rows.shape[0]:
-            stop = min(start + slice_rows, rows.shape[0])
+            stop = lesser(start + slice_rows, rows.shape[0])
             arguments = rows, start, stop, factors, workspaces[thread], out
             call_for_nothing(address, mark, arguments)
             start = take_next(queue, thread, n_slices) * slice_rows

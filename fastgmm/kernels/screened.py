@@ -38,7 +38,16 @@ from fastgmm.kernels.simd.vectors import (
     total,
     zeros,
 )
-from fastgmm.kernels.tiles import TILE, load_tile, load_weights, new_tile, unwritable, whole
+from fastgmm.kernels.tiles import (
+    TILE,
+    greater,
+    lesser,
+    load_tile,
+    load_weights,
+    new_tile,
+    unwritable,
+    whole,
+)
 from fastgmm.kernels.work_queue import new_queue, take_next
 
 FEATURES = 4  # registers of moments that are summed together
@@ -273,9 +282,9 @@ def write_scores(segment, n_rows, pairs, first, scores):
     _, _, _, _, log_likelihoods, labels = segment
     out, label, responsibilities = scores
     n_components = counts.size
-    for r in range(min(n_rows, out.size - first)):
+    for r in range(lesser(n_rows, out.size - first)):
         out[first + r] = log_likelihoods[r]
-    for r in range(min(n_rows, label.size - first)):
+    for r in range(lesser(n_rows, label.size - first)):
         label[first + r] = labels[r]
     if responsibilities.size:
         for k in range(n_components):
@@ -352,14 +361,14 @@ def screened_slice(rows, row_weights, start, stop, screen, sums, told, scores):
     sums[:] = 0.0
     told[:] = 0.0
     n_components, width = screen.means.shape
-    longest = min(max(SEGMENT_NUMBERS // width // TILE, 1) * TILE, LONGEST_SEGMENT)
-    segment = new_segment(min(longest, whole(stop - start, TILE)), width)
+    longest = lesser(greater(SEGMENT_NUMBERS // width // TILE, 1) * TILE, LONGEST_SEGMENT)
+    segment = new_segment(lesser(longest, whole(stop - start, TILE)), width)
     pairs, candidates = new_pairs(n_components), new_candidates(n_components)
     tile, highest = new_tile(rows.shape[1], rows), np.empty(TILE, np.float32)
     centred, limits = new_tile(rows.shape[1], highest), np.empty(TILE, np.float32)
     first, n_rows, n_pairs = start, 0, 0
     for begin in range(start, stop, TILE):
-        live = min(TILE, stop - begin)
+        live = lesser(TILE, stop - begin)
         weights = segment.weights[n_rows : n_rows + TILE]
         load_weights(row_weights, begin, live, weights)
         load_rows_of(rows, begin, live, n_rows, segment.rows)
@@ -387,7 +396,7 @@ def screened_slices(
         i = take_next(queue, thread, len(told))
         while i < len(told):
             start = i * slice_rows
-            stop = min(start + slice_rows, rows.shape[0])
+            stop = lesser(start + slice_rows, rows.shape[0])
             arguments = rows, row_weights, start, stop, screen, sums[i], told[i], scores
             call_for_nothing(address, mark, arguments)
             i = take_next(queue, thread, len(told))

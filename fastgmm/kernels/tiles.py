@@ -6,10 +6,14 @@ zero. Features past the data are zero.
 """
 
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from fastgmm.kernels.jit import chosen_by_type, either, subroutine, view
-from fastgmm.kernels.simd.transposition import split_two, transpose_block
+from fastgmm.kernels.simd.transposition import BLOCK, split_two, transpose_block
 from fastgmm.kernels.simd.vectors import (
     add_totals,
     load_rows,
@@ -26,6 +30,7 @@ TILE = 192
 # sixteen registers for the operands.
 GROUP = 3
 load_group = loading(GROUP)
+LINE = 64  # bytes of a cache line
 # Nats below the best density of a row: what lies lower counts as zero, in every kernel, so that a
 # component far from all rows is dead in each. No sum can tell a responsibility under 2e-22 from
 # zero; scikit-learn adds 2e-15 to the weight of every component, which hides it.
@@ -60,6 +65,50 @@ def new_tiles(count, n_features, rows):
     return flat[start : start + size].reshape(count, n_features * TILE)
 
 
+@intrinsic
+def view_at(typingctx, array, begin, shape):
+    """View what begins at an element of an array in C order as an array of another shape.
+
+    Slices and ``reshape`` do the same in far more instructions of LLVM's, all of them compiled.
+    But scores of two features took 1.16 of the time where tiles were viewed so.
+    """
+    kind = types.Array(array.dtype, len(shape), "C")
+
+    def generate(context, builder, signature, arguments):
+        given, first, lengths = arguments
+        itemsize = array.dtype.bitwidth // 8
+        data = builder.gep(context.make_array(array)(context, builder, given).data, [first])
+        lengths = cgutils.unpack_tuple(builder, lengths, len(shape))
+        strides = [ir.Constant(ir.IntType(64), itemsize)]
+        for length in lengths[:0:-1]:
+            strides.insert(0, builder.mul(strides[0], length))
+        found = context.make_array(kind)(context, builder)
+        populate_array(found, data, lengths, strides, itemsize, meminfo=None)
+        return found._getvalue()
+
+    lengths = types.UniTuple(types.int64, len(shape))
+    return kind(array, types.int64, lengths), generate
+
+
+@intrinsic
+def from_line(typingctx, array):
+    """View a flat array from its first cache line on: in Python that took 3 microseconds."""
+    kind = types.Array(array.dtype, 1, "C")
+
+    def generate(context, builder, signature, arguments):
+        given = context.make_array(array)(context, builder, arguments[0])
+        itemsize, long = array.dtype.bitwidth // 8, ir.IntType(64)
+        place = builder.add(builder.ptrtoint(given.data, long), ir.Constant(long, LINE - 1))
+        data = builder.inttoptr(builder.and_(place, ir.Constant(long, -LINE)), given.data.type)
+        left = builder.sub(given.nitems, ir.Constant(long, LINE // itemsize))
+        found = context.make_array(kind)(context, builder)
+        stride = ir.Constant(long, itemsize)
+        populate_array(found, data, [left], [stride], itemsize, meminfo=None)
+        return found._getvalue()
+
+    return kind(array), generate
+
+
 @view
 def tile_in(workspace, begin, n_features):
     """View features begin to begin + n_features of a workspace as a tile."""
@@ -82,20 +131,68 @@ def unwritable(array):
     return view
 
 
+def choosing_less(predicate):
+    """Make an intrinsic for two integers: `min` is a function to compile for each pair of types."""
+
+    @intrinsic
+    def operation(typingctx, a, b):
+        def generate(context, builder, signature, arguments):
+            left, right = arguments
+            return builder.select(builder.icmp_signed(predicate, left, right), left, right)
+
+        return types.int64(types.int64, types.int64), generate
+
+    return operation
+
+
+lesser, greater = choosing_less("<"), choosing_less(">")
+
+
+@intrinsic
+def rows_up_to(typingctx, begin, end):
+    """Return numbers of a block of rows: from ``begin`` on, ``end`` in the place of later ones."""
+    several = types.UniTuple(types.int64, BLOCK)
+
+    def generate(context, builder, signature, arguments):
+        begin, end = arguments
+        rows = []
+        for i in range(BLOCK):
+            row = builder.add(begin, ir.Constant(begin.type, i))
+            rows.append(builder.select(builder.icmp_signed("<", row, end), row, end))
+        return cgutils.pack_array(builder, rows)
+
+    return several(types.int64, types.int64), generate
+
+
+@intrinsic
+def named_by(typingctx, numbers, places):
+    """Return the numbers of an array of integers at a block of places."""
+    several = types.UniTuple(types.int64, BLOCK)
+
+    def generate(context, builder, signature, arguments):
+        view = context.make_array(numbers)(context, builder, arguments[0])
+        rows = []
+        for place in cgutils.unpack_tuple(builder, arguments[1], BLOCK):
+            found = builder.load(
+                cgutils.get_item_pointer(context, builder, numbers, view, [place], wraparound=False)
+            )
+            rows.append(context.cast(builder, found, numbers.dtype, types.int64))
+        return cgutils.pack_array(builder, rows)
+
+    return several(numbers, several), generate
+
+
 @subroutine
 def load_tile(rows, begin, live, tile):
     """Transpose rows[begin : begin + live] into the tile, the last of them repeated to its end."""
-    end = begin + live - 1
     if rows.shape[1] == 2 and live == TILE:
         for r in range(0, TILE, splat(rows, 0.0).width):
             split_two(rows, begin + r, tile, r)
         return
-    for r in range(0, TILE, 8):
-        i = begin + r
-        a, b, c, d = min(i, end), min(i + 1, end), min(i + 2, end), min(i + 3, end)
-        e, f, g, h = min(i + 4, end), min(i + 5, end), min(i + 6, end), min(i + 7, end)
-        for j in range(0, rows.shape[1], 8):
-            transpose_block(rows, (a, b, c, d, e, f, g, h), j, tile, (j, r))
+    for r in range(0, TILE, BLOCK):
+        places = rows_up_to(begin + r, begin + live - 1)
+        for j in range(0, rows.shape[1], BLOCK):
+            transpose_block(rows, places, j, tile, (j, r))
 
 
 @subroutine
@@ -105,14 +202,10 @@ def gather_tile(rows, chosen, live, tile):
     The last of them is repeated to the end of its group; returns the number of columns written.
     """
     columns = whole(live, GROUP * splat(tile, 0.0).width)
-    end = live - 1
-    for r in range(0, columns, 8):
-        a, b = chosen[min(r, end)], chosen[min(r + 1, end)]
-        c, d = chosen[min(r + 2, end)], chosen[min(r + 3, end)]
-        e, f = chosen[min(r + 4, end)], chosen[min(r + 5, end)]
-        g, h = chosen[min(r + 6, end)], chosen[min(r + 7, end)]
-        for j in range(0, rows.shape[1], 8):
-            transpose_block(rows, (a, b, c, d, e, f, g, h), j, tile, (j, r))
+    for r in range(0, columns, BLOCK):
+        places = named_by(chosen, rows_up_to(r, live - 1))
+        for j in range(0, rows.shape[1], BLOCK):
+            transpose_block(rows, places, j, tile, (j, r))
     return columns
 
 
@@ -132,6 +225,20 @@ def hide_unweighted(tile, weights, stand_in):
         if weights[r] == 0.0:
             for j in range(stand_in.size):
                 tile[j, r] = stand_in[j]
+
+
+@subroutine
+def load_weighted(rows, row_weights, begin, stop, means, tile, weights):
+    """Load a tile of rows, those of weight zero replaced by a mean, and their weights.
+
+    Returns whether the tile is full and every weight is one.
+    """
+    live = lesser(TILE, stop - begin)
+    load_tile(rows, begin, live, tile)
+    load_weights(row_weights, begin, live, weights)
+    if row_weights.size:
+        hide_unweighted(tile, weights, means[0])
+    return live == TILE and row_weights.size == 0
 
 
 def centred(registers, mean, mean_low):

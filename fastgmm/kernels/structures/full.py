@@ -21,6 +21,7 @@ from fastgmm.kernels.tiles import (
     load_group,
     narrow,
     two_parts,
+    view_at,
 )
 
 
@@ -51,7 +52,7 @@ def log_densities(tile, factors, scratch, out):
         return
     group = narrow(scratch)
     for k in range(len(factors.means)):
-        log_densities_of(k, tile, TILE, factors, group, out[k])
+        log_densities_of(k, tile, TILE, factors, group, view_at(out, k * TILE, (TILE,)))
 
 
 @inline
@@ -87,7 +88,9 @@ def add_moments(tile, responsibilities, factors, scratch, out):
         add_moments_of_two(tile, responsibilities, factors, out)
         return
     for k in range(n_components):
-        add_moments_of(k, tile, responsibilities[k], TILE, factors, scratch, out[k * size :])
+        its_responsibilities = view_at(responsibilities, k * TILE, (TILE,))
+        its_moments = view_at(out, k * size, (size,))
+        add_moments_of(k, tile, its_responsibilities, TILE, factors, scratch, its_moments)
 
 
 @inline

@@ -20,7 +20,7 @@ from fastgmm.kernels.simd.vectors import (
     store,
     zeros,
 )
-from fastgmm.kernels.tiles import GROUP, load_group, whole
+from fastgmm.kernels.tiles import GROUP, greater, lesser, load_group, whole
 
 # Panels worked on together: AVX-512 has registers for the sums of two, which takes 0.88 of the
 # time.
@@ -80,7 +80,7 @@ def eight_rows(panels, p, centred, r):
     for j in range(i):
         x = load_group(centred, (j, r))
         low, high = add_feature(panels, p, j, x, low), add_feature(panels, p + 1, j, x, high)
-    for j in range(max(i, 0), i + 4):
+    for j in range(greater(i, 0), i + 4):
         high = add_feature(panels, p + 1, j, load_group(centred, (j, r)), high)
     low = add_corner(panels, p, i, centred, r, low)
     return low, add_corner(panels, p + 1, i + 4, centred, r, high)
@@ -157,11 +157,11 @@ def add_outer_products(tile, n_rows, n_columns, out):
     single = n_rows % 4 == 1
     fours = n_rows - single
     for top in range(0, fours, BAND):
-        bottom = min(top + BAND, fours)
+        bottom = lesser(top + BAND, fours)
         for j in range(0, bottom, 4):
             if j >= top:
                 add_own_triangle(tile, j, n_columns, out, place_of(j, j))
-            for i in range(max(top, j + 4), bottom, 4):
+            for i in range(greater(top, j + 4), bottom, 4):
                 add_square(tile, i, tile, j, n_columns, out, place_of(i, j))
     if single:
         for j in range(0, n_rows, 8):

@@ -222,25 +222,10 @@ def label(sample: Sample, centres: Array) -> tuple[npt.NDArray[np.int64], Array,
     mass, sums = np.zeros((n_slices, len(centres))), np.zeros((n_slices, *centres.shape))
     arguments = rows, weights, centres, SLICE_ROWS, labels, mass, sums
     if _is_small(len(rows), centres):
-        _assign(*arguments)
+        kmeans.assign_serial(*arguments)
     else:
-        threads.run_in_parallel(kmeans.assign_slices, _assign, *arguments)
+        threads.run_in_parallel(kmeans.assign, kmeans.assign_serial, *arguments)
     return labels, mass.sum(axis=0), sums.sum(axis=0)
-
-
-def _assign(
-    rows: Array,
-    weights: Array,
-    centres: Array,
-    slice_rows: int,
-    labels: npt.NDArray[np.int64],
-    mass: Array,
-    sums: Array,
-) -> None:
-    """Take the same sums in the same order, on one thread."""
-    for i in range(len(mass)):
-        its = slice(i * slice_rows, (i + 1) * slice_rows)
-        kmeans.assign(rows[its], weights[its], centres, labels[its], mass[i], sums[i])
 
 
 def maximise(sample: Sample, components: Iterable[Members], rule: em.Maximisation) -> Parameters:

@@ -5,18 +5,37 @@ call makes all rounds: from Python, a round on 2000 rows took five times as long
 """
 
 import numpy as np
-from numba import prange
+from numba import get_num_threads, prange
 
-from fastgmm.kernels.jit import kernel, parallel, subroutine
+from fastgmm.kernels.by_address import call_for_nothing, entry_of
+from fastgmm.kernels.jit import kernel, parallel, subroutine, view
 from fastgmm.kernels.simd.vectors import fma, load, splat, store, where_less, zeros
 from fastgmm.kernels.tiles import (
     GROUP,
+    LINE,
     TILE,
+    from_line,
     gather_tile,
+    lesser,
     load_group,
     load_tile,
-    new_tile,
+    unwritable,
+    view_at,
 )
+from fastgmm.kernels.work_queue import new_queue, take_next
+
+
+def new_workspaces(count, rows, n_centres):
+    """Make space for tiles of some threads: of rows, and of their distances from each centre."""
+    return np.empty((count, (rows.shape[1] + 8 + n_centres) * TILE + LINE // 8))
+
+
+@view
+def divide(workspace, n_features, n_centres):
+    """Return the tile of rows and that of distances."""
+    whole = from_line(workspace)
+    tile = view_at(whole, 0, (n_features + 8, TILE))
+    return tile, view_at(whole, (n_features + 8) * TILE, (n_centres, TILE))
 
 
 @subroutine
@@ -32,13 +51,13 @@ def tile_distances(tile, centres, out):
             store(out, (k, r), squares)
 
 
-@kernel
-def squared_distances(rows, centres, out):
+@subroutine
+def write_distances(rows, centres, workspace, out):
     """Write the squared distance of every centre (K, d) to every row (n, d) into out (K, n)."""
-    tile = new_tile(rows.shape[1], rows)
-    distances = np.empty((len(centres), TILE), rows.dtype)
-    for begin in range(0, len(rows), TILE):
-        live = min(TILE, len(rows) - begin)
+    n_rows, n_features = rows.shape
+    tile, distances = divide(workspace, n_features, len(centres))
+    for begin in range(0, n_rows, TILE):
+        live = lesser(TILE, n_rows - begin)
         load_tile(rows, begin, live, tile)
         tile_distances(tile, centres, distances)
         for k in range(len(centres)):
@@ -47,16 +66,12 @@ def squared_distances(rows, centres, out):
 
 
 @kernel
-def assign(rows, weights, centres, labels, mass, sums):
-    """Label rows with their nearest centre; add weights to mass (K,), weighted rows to sums.
-
-    Returns the weighted sum of squared distances.
-    """
-    tile = new_tile(rows.shape[1], rows)
-    distances = np.empty((len(centres), TILE), rows.dtype)
-    inertia = 0.0
-    for begin in range(0, len(rows), TILE):
-        live = min(TILE, len(rows) - begin)
+def assign_slice(rows, weights, start, stop, centres, workspace, labels, mass, sums):
+    """Label rows[start:stop] with their nearest centre; see `assign`."""
+    n_features = rows.shape[1]
+    tile, distances = divide(workspace, n_features, len(centres))
+    for begin in range(start, stop, TILE):
+        live = lesser(TILE, stop - begin)
         load_tile(rows, begin, live, tile)
         tile_distances(tile, centres, distances)
         for r in range(0, TILE, splat(tile, 0.0).width):
@@ -65,16 +80,51 @@ def assign(rows, weights, centres, labels, mass, sums):
                 distance = load(distances, (k, r))
                 label = where_less(distance, nearest, float(k), label)
                 nearest = where_less(distance, nearest, distance, nearest)
-            store(distances, (0, r), nearest)
             store(tile, (0, r), label)
         for r in range(live):
             i, k = begin + r, int(tile[0, r])
             labels[i] = k
             mass[k] += weights[i]
-            inertia += weights[i] * distances[0, r]
-            for j in range(rows.shape[1]):
+            for j in range(n_features):
                 sums[k, j] += weights[i] * rows[i, j]
-    return inertia
+
+
+@parallel
+def assign_slices(entry, queue, workspaces, rows, weights, centres, slice_rows, labels, mass, sums):
+    """Let every thread take slice after slice, in a workspace of its own."""
+    address, mark = entry
+    for thread in prange(len(workspaces)):
+        i = take_next(queue, thread, len(mass))
+        while i < len(mass):
+            start = i * slice_rows
+            stop = lesser(start + slice_rows, len(rows))
+            workspace = workspaces[thread]
+            arguments = rows, weights, start, stop, centres, workspace, labels, mass[i], sums[i]
+            call_for_nothing(address, mark, arguments)
+            i = take_next(queue, thread, len(mass))
+
+
+def assign(rows, weights, centres, slice_rows, labels, mass, sums):
+    """Label rows with their nearest centre, each slice of rows on its own.
+
+    Fills labels (n,), and adds weights to mass (slices, K), weighted rows to sums (slices, K, d).
+    """
+    rows = unwritable(rows)
+    workspaces = new_workspaces(get_num_threads(), rows, len(centres))
+    slice_of = rows, weights, 0, 0, centres, workspaces[0], labels, mass[0], sums[0]
+    entry = entry_of(assign_slice, *slice_of)
+    arguments = rows, weights, centres, slice_rows, labels, mass, sums
+    assign_slices(entry, new_queue(), workspaces, *arguments)
+
+
+def assign_serial(rows, weights, centres, slice_rows, labels, mass, sums):
+    """Do the same on the calling thread."""
+    rows = unwritable(rows)
+    workspace = new_workspaces(1, rows, len(centres))[0]
+    for i in range(len(mass)):
+        start = i * slice_rows
+        stop = min(start + slice_rows, len(rows))
+        assign_slice(rows, weights, start, stop, centres, workspace, labels, mass[i], sums[i])
 
 
 @subroutine
@@ -116,6 +166,42 @@ def cumulate(weights, nearest, out):
 
 
 @kernel
+def choose_far_rows(rows, weights, uniforms, n_trials, chosen, workspace, room):
+    """Fill chosen (K,); see `plus_plus`."""
+    n_rows, n_features = rows.shape
+    centres = view_at(room, 0, (n_trials, n_features))
+    distances = view_at(room, n_trials * n_features, (n_trials, n_rows))
+    rest = n_trials * (n_features + n_rows)
+    nearest, cumulative = view_at(room, rest, (n_rows,)), view_at(room, rest + n_rows, (n_rows,))
+    potentials = view_at(room, rest + 2 * n_rows, (n_trials,))
+    trials = view_at(room, rest + 2 * n_rows + n_trials, (n_trials,))
+    for i in range(n_rows):
+        nearest[i] = 1.0
+    cumulate(weights, nearest, cumulative)
+    first = drawn(cumulative, uniforms[0])
+    for i in range(n_rows):
+        nearest[i] = np.inf
+    for k in range(len(chosen)):
+        for t in range(n_trials):
+            trial = drawn(cumulative, uniforms[1 + (k - 1) * n_trials + t]) if k else first
+            for j in range(n_features):
+                centres[t, j] = rows[trial, j]
+            trials[t] = trial
+        write_distances(rows, centres, workspace, distances)
+        for t in range(n_trials):
+            potential = 0.0
+            for i in range(n_rows):
+                if nearest[i] < distances[t, i]:
+                    distances[t, i] = nearest[i]
+                potential += weights[i] * distances[t, i]
+            potentials[t] = potential
+        best = least(potentials)
+        chosen[k] = int(trials[best])
+        for i in range(n_rows):
+            nearest[i] = distances[best, i]
+        cumulate(weights, nearest, cumulative)
+
+
 def plus_plus(rows, weights, uniforms, chosen):
     """Choose rows by greedy k-means++: each the best of a few drawn by squared distance.
 
@@ -123,43 +209,23 @@ def plus_plus(rows, weights, uniforms, chosen):
     """
     n_rows, n_features = rows.shape
     n_trials = (len(uniforms) - 1) // max(1, len(chosen) - 1)
-    centres, distances = np.empty((n_trials, n_features)), np.empty((n_trials, n_rows))
-    nearest, cumulative = np.empty(n_rows), np.empty(n_rows)
-    trials, potentials = np.empty(n_trials, np.int64), np.empty(n_trials)
-    for i in range(n_rows):
-        nearest[i] = 1.0
-    cumulate(weights, nearest, cumulative)
-    chosen[0] = drawn(cumulative, uniforms[0])
-    for i in range(n_rows):
-        nearest[i] = np.inf
-    for k in range(len(chosen)):
-        for t in range(n_trials):
-            if k:
-                trials[t] = drawn(cumulative, uniforms[1 + (k - 1) * n_trials + t])
-            else:
-                trials[t] = chosen[0]
-            for j in range(n_features):
-                centres[t, j] = rows[trials[t], j]
-        squared_distances(rows, centres, distances)
-        for t in range(n_trials):
-            potentials[t] = 0.0
-            for i in range(n_rows):
-                distances[t, i] = min(distances[t, i], nearest[i])
-                potentials[t] += weights[i] * distances[t, i]
-        best = least(potentials)
-        chosen[k] = trials[best]
-        for i in range(n_rows):
-            nearest[i] = distances[best, i]
-        cumulate(weights, nearest, cumulative)
+    rows = unwritable(rows)
+    workspace = new_workspaces(1, rows, n_trials)[0]
+    # here, since of `np.empty` Numba compiles a function for each kind of shape
+    room = np.empty(n_trials * (n_features + n_rows + 2) + 2 * n_rows)
+    choose_far_rows(rows, weights, uniforms, n_trials, chosen, workspace, room)
 
 
 @subroutine
-def rank(rows, chosen, centres, tile, distances, found):
-    """Find the nearest and the second nearest centre of chosen rows, the first of equals."""
+def rank(rows, chosen, count, centres, tile, distances, found):
+    """Find the nearest and the second nearest centre of the first chosen rows, the first of equals.
+
+    So many of them are chosen.
+    """
     labels, seconds, nearest, second = found
-    for begin in range(0, len(chosen), TILE):
-        live = min(TILE, len(chosen) - begin)
-        gather_tile(rows, chosen[begin : begin + live], live, tile)
+    for begin in range(0, count, TILE):
+        live = lesser(TILE, count - begin)
+        gather_tile(rows, view_at(chosen, begin, (live,)), live, tile)
         tile_distances(tile, centres, distances)
         for r in range(live):
             label, other, least_one, least_two = 0, 0, distances[0, r], np.inf
@@ -182,8 +248,8 @@ def replaced(k, own, found, chosen):
     """
     labels, seconds, nearest, second = found
     count = 0
-    for i in range(len(own)):
-        distance = own[i]
+    for i in range(len(labels)):
+        distance = own[0, i]
         if (labels[i] == k or seconds[i] == k) and not distance < second[i]:
             chosen[count] = i
             count += 1
@@ -198,46 +264,49 @@ def replaced(k, own, found, chosen):
 
 
 @kernel
-def local_search(rows, weights, uniforms, centres):
-    """Replace centres by rows drawn by squared distance, where that lowers the inertia.
-
-    Makes one trial per random number of [0, 1) in uniforms (trials,).
-    """
+def swap_centres(rows, weights, uniforms, centres, workspace, room, numbers):
+    """Replace centres; see `local_search`."""
     n_rows, n_centres, n_features = len(rows), len(centres), rows.shape[1]
-    tile, distances = new_tile(n_features, rows), np.empty((n_centres, TILE), rows.dtype)
-    drawn_row, own = np.empty((1, n_features)), np.empty((1, n_rows))
-    lost, cumulative = np.empty(n_centres), np.empty(n_rows)
-    labels, seconds = np.empty(n_rows, np.int64), np.empty(n_rows, np.int64)
-    nearest, second = np.empty(n_rows), np.empty(n_rows)
-    found, chosen = (labels, seconds, nearest, second), np.arange(n_rows)
-    rank(rows, chosen, centres, tile, distances, found)
+    tile, distances = divide(workspace, n_features, n_centres)
+    own, cumulative = view_at(room, 0, (1, n_rows)), view_at(room, n_rows, (n_rows,))
+    nearest, second = view_at(room, 2 * n_rows, (n_rows,)), view_at(room, 3 * n_rows, (n_rows,))
+    lost = view_at(room, 4 * n_rows, (n_centres,))
+    labels, seconds = view_at(numbers, 0, (n_rows,)), view_at(numbers, n_rows, (n_rows,))
+    found, chosen = (labels, seconds, nearest, second), view_at(numbers, 2 * n_rows, (n_rows,))
+    for i in range(n_rows):
+        chosen[i] = i
+    rank(rows, chosen, n_rows, centres, tile, distances, found)
     for uniform in uniforms:
         cumulate(weights, nearest, cumulative)
         row = drawn(cumulative, uniform)
-        for j in range(n_features):
-            drawn_row[0, j] = rows[row, j]
-        squared_distances(rows, drawn_row, own)
+        write_distances(rows, view_at(rows, row * n_features, (1, n_features)), workspace, own)
         potential, with_all = 0.0, 0.0
         for k in range(n_centres):
             lost[k] = 0.0
         for i in range(n_rows):
             potential += weights[i] * nearest[i]
-            kept = min(own[0, i], nearest[i])
+            kept, instead = own[0, i], own[0, i]
+            if nearest[i] < kept:
+                kept = nearest[i]
+            if second[i] < instead:
+                instead = second[i]
             with_all += weights[i] * kept
-            lost[labels[i]] += weights[i] * (min(own[0, i], second[i]) - kept)
+            lost[labels[i]] += weights[i] * (instead - kept)
         k = least(lost)
         if with_all + lost[k] < potential:
             for j in range(n_features):
                 centres[k, j] = rows[row, j]
-            count = replaced(k, own[0], found, chosen)
-            rank(rows, chosen[:count], centres, tile, distances, found)
+            count = replaced(k, own, found, chosen)
+            rank(rows, chosen, count, centres, tile, distances, found)
 
 
-@parallel
-def assign_slices(rows, weights, centres, slice_rows, labels, mass, sums):
-    """Fill labels (n,), mass (slices, K) and sums (slices, K, d), each slice of rows on its own."""
-    for i in prange(len(mass)):
-        start = i * slice_rows
-        stop = min(start + slice_rows, len(rows))
-        its_labels = labels[start:stop]
-        assign(rows[start:stop], weights[start:stop], centres, its_labels, mass[i], sums[i])
+def local_search(rows, weights, uniforms, centres):
+    """Replace centres by rows drawn by squared distance, where that lowers the inertia.
+
+    Makes one trial per random number of [0, 1) in uniforms (trials,).
+    """
+    n_rows, n_centres = len(rows), len(centres)
+    rows = unwritable(rows)
+    workspace = new_workspaces(1, rows, n_centres)[0]
+    room, numbers = np.empty(4 * n_rows + n_centres), np.empty(3 * n_rows, np.int64)
+    swap_centres(rows, weights, uniforms, centres, workspace, room, numbers)

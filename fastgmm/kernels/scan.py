@@ -84,7 +84,6 @@ def grow_tree(rows, most, directions, parts, order, ends):
     return n_leaves
 
 
-@kernel
 def scan(rows, ends, volumes, reach, log_ball, gains, radii):
     """Find the best ball about each row that has another row of its leaf on its border.
 
@@ -103,12 +102,16 @@ def scan(rows, ends, volumes, reach, log_ball, gains, radii):
     gains, radii : ndarrays of shape (m,)
         Filled with the best ratio, 0 if there is none, and the squared radius.
     """
-    n_features, first, most = rows.shape[1], 0, 0
-    for last in ends:
-        most, first = max(most, last - first), last
-    first = 0
-    columns, distances = np.empty((n_features, most)), np.empty(most)
-    squares, places = np.empty(most), np.empty(most, np.int64)
+    most = int(np.diff(ends, prepend=0).max())
+    room, places = np.empty((rows.shape[1] + 2, most)), np.empty(most, np.int64)
+    find_balls(rows, ends, volumes, reach, log_ball, gains, radii, room, places)
+
+
+@kernel
+def find_balls(rows, ends, volumes, reach, log_ball, gains, radii, room, places):
+    """Do this, with room for what the rows of a leaf need."""
+    first, n_features = 0, rows.shape[1]
+    columns, distances, squares = room, room[n_features], room[n_features + 1]
     for last in ends:
         size = last - first
         for i in range(size):
@@ -119,7 +122,8 @@ def scan(rows, ends, volumes, reach, log_ball, gains, radii):
                 distances[r] = 0.0
             for j in range(n_features):
                 for r in range(size):
-                    distances[r] += (columns[j, r] - columns[j, i]) ** 2
+                    gap = columns[j, r] - columns[j, i]
+                    distances[r] += gap * gap
             limit, count = reach[first + i], 0
             for r in range(size):
                 if 0.0 < distances[r] <= limit:
@@ -132,12 +136,12 @@ def scan(rows, ends, volumes, reach, log_ball, gains, radii):
             gain, radius, volume, spread = 0.0, 0.0, 0.0, 0.0
             for r in range(count):
                 volume += volumes[places[r]]
-                spread += volumes[places[r]] ** 2
+                spread += volumes[places[r]] * volumes[places[r]]
                 if r == 0:
                     continue
                 log_ratio = math.log(volume) - log_ball - 0.5 * n_features * math.log(squares[r])
                 if log_ratio > 0.0:
-                    here = volume**2 / spread * (log_ratio - 1.0 + math.exp(-log_ratio))
+                    here = volume * volume / spread * (log_ratio - 1.0 + math.exp(-log_ratio))
                     if here > gain:
                         gain, radius = here, squares[r]
             gains[first + i], radii[first + i] = gain, radius

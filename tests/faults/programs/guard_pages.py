@@ -146,10 +146,9 @@ def distances_and_assignment(values, centres, rng):
     """Call the kernels of k-means."""
     n_rows, n_centres = len(values), len(centres)
     rows, centres = guard(values), guard(centres)
-    kmeans.squared_distances(rows, centres, guard(np.empty((n_centres, n_rows))))
-    labels, mass = guard(np.empty(n_rows, np.int64)), guard(np.zeros(n_centres))
-    sums, weights = guard(np.zeros_like(centres)), guard(rng.random(n_rows))
-    kmeans.assign(rows, weights, centres, labels, mass, sums)
+    labels, mass = guard(np.empty(n_rows, np.int64)), guard(np.zeros((1, n_centres)))
+    sums, weights = guard(np.zeros((1, *centres.shape))), guard(rng.random(n_rows))
+    kmeans.assign_serial(rows, weights, centres, n_rows, labels, mass, sums)
     kmeans.plus_plus(
         rows, weights, guard(rng.random(n_centres * 3 + 1)), guard(np.empty(n_centres, np.int64))
     )

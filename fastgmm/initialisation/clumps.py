@@ -113,7 +113,10 @@ class Scan:
         parts = NEAREST_CUT + (1.0 - 2.0 * NEAREST_CUT) * rng.random(n_rows)
         directions = rng.standard_normal((DEPTHS, d))
         leaf = max(leaf, PAIRS // n_rows)
-        n_leaves = grow_tree(white, leaf, directions, parts, order, ends)
+        if n_rows > leaf:
+            n_leaves = grow_tree(white, leaf, directions, parts, order, ends)
+        else:  # a tree of one leaf, which nothing is compiled for
+            order[:], ends[0], n_leaves = np.arange(n_rows), n_rows, 1
         self._ends, self._white, self._weights = ends[:n_leaves], white[order], weights[order]
         scanned = whole._replace(rows=rows[order], weights=self._weights)
         self._short = ShortRuns(scanned, rule)

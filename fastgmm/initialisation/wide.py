@@ -22,6 +22,7 @@ from fastgmm.covariance import family
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation import coordinates
 from fastgmm.initialisation.kmeans import (
+    MANY_TRIALS,
     Members,
     far_rows,
     label,
@@ -49,6 +50,7 @@ from fastgmm.initialisation.work import (
     MORE_PASSES,
     PASSES_BEFORE,
     ROUNDS,
+    SCARCE_ROUNDS,
     SYSTEMS,
     TIED_PASSES,
     TIED_ROUNDS,
@@ -162,12 +164,15 @@ class _Search:
             return None
         n_covariances = 1 if self.structure.is_shared else self.n_components
         per_feature = self.sample.n_rows / (n_covariances * self.sample.rows.shape[1])
-        first = FIRST_STRENGTH if per_feature >= FEW_ROWS else FIRST_OF_FEW
+        first = FIRST_STRENGTH if per_feature >= FEW_ROWS or self.plan.is_scarce else FIRST_OF_FEW
         first = FIRST_OF_FEWER if per_feature < 1.0 else first
         return min(strengths, key=lambda each: abs(each - first * unit_of(self.sample)))
 
     def _candidates(self) -> Iterator[Labels]:
         """Yield labels of the sample, by the best runs of either kind."""
+        if self.plan.is_scarce:
+            yield self._within_clusters()
+            return
         divisions = [self._k_means(rows) for rows in self._systems()]
         if self.plan.exchanging_rows > 0 and not self.structure.is_shared:
             divisions += self._exchanged(divisions)
@@ -187,6 +192,24 @@ class _Search:
         yield tied.labels(best, self.sample.rows / self.scale)
         if not self.structure.is_shared:
             yield from (labels_by(each, self.sample.rows) for each in by_variances[:1])
+
+    def _within_clusters(self) -> Labels:
+        """Label the sample by k-means, in units of the variances within clusters.
+
+        Those are told by a first k-means, of standardised features and fewer rows.
+        """
+        scale = self.scale
+        for most in (self.plan.first_rows, self.plan.seeding_rows):
+            seen = self.sample._replace(rows=self.sample.rows / scale)
+            few = thinned(seen, most, self.rng)
+            centres = far_rows(few, self.n_components, self.rng, MANY_TRIALS)
+            swap(few, self.rng.random(self.n_components), centres)
+            centres = rested(few, centres, 0.0, SCARCE_ROUNDS)
+            labels, mass, sums = label(few, centres)
+            residuals = few.rows - sums[labels] / mass[labels, None]
+            within = np.sqrt(np.einsum("i,ij->j", few.weights, residuals**2))
+            scale = np.where(within > 0.0, scale * within, scale)
+        return label(seen, centres)[0]
 
     def _exchanged(self, divisions: Sequence[Labels]) -> Iterator[Labels]:
         """Yield the best division after exchanges of components, seen along principal axes."""

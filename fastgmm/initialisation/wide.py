@@ -47,6 +47,7 @@ from fastgmm.initialisation.work import (
     FIRST_PASSES,
     LEADERS,
     LLOYD_ROUNDS,
+    MANY,
     MORE_PASSES,
     PASSES_BEFORE,
     ROUNDS,
@@ -172,6 +173,7 @@ class _Search:
         """Yield labels of the sample, by the best runs of either kind."""
         if self.plan.is_scarce:
             yield self._within_clusters()
+        if self.plan.is_scarce and self.n_components >= MANY:
             return
         divisions = [self._k_means(rows) for rows in self._systems()]
         if self.plan.exchanging_rows > 0 and not self.structure.is_shared:
@@ -200,16 +202,13 @@ class _Search:
         """
         scale = self.scale
         for most in (self.plan.first_rows, self.plan.seeding_rows):
-            seen = self.sample._replace(rows=self.sample.rows / scale)
-            few = thinned(seen, most, self.rng)
-            centres = far_rows(few, self.n_components, self.rng, MANY_TRIALS)
-            swap(few, self.rng.random(self.n_components), centres)
-            centres = rested(few, centres, 0.0, SCARCE_ROUNDS)
-            labels, mass, sums = label(few, centres)
-            residuals = few.rows - sums[labels] / mass[labels, None]
-            within = np.sqrt(np.einsum("i,ij->j", few.weights, residuals**2))
-            scale = np.where(within > 0.0, scale * within, scale)
-        return label(seen, centres)[0]
+            few = thinned(self.sample, most, self.rng)
+            seen = few._replace(rows=few.rows / scale)
+            centres = far_rows(seen, self.n_components, self.rng, MANY_TRIALS)
+            swap(seen, self.rng.random(self.n_components), centres)
+            centres = rested(seen, centres, 0.0, SCARCE_ROUNDS) * scale
+            scale = self._within(few, label(seen, centres / scale)[0])
+        return label(self.sample._replace(rows=self.sample.rows / scale), centres / scale)[0]
 
     def _exchanged(self, divisions: Sequence[Labels]) -> Iterator[Labels]:
         """Yield the best division after exchanges of components, seen along principal axes."""
@@ -257,6 +256,12 @@ class _Search:
                 yield invariant
             if self.n_components <= invariant.shape[1]:
                 yield np.ascontiguousarray(invariant[:, : self.n_components - 1])
+
+    def _within(self, sample: Sample, labels: Labels) -> Array:
+        """Return the standard deviations within clusters, (d,)."""
+        found = sums_of(sample, self._members(sample, labels), family("diag").structure)
+        deviations = np.sqrt(found.second.sum(axis=0) / found.weight.sum())
+        return np.where(deviations > 0.0, deviations, self.scale)
 
     def _k_means(self, rows: Array) -> Labels:
         """Label the rows in one coordinate system; centres are moved on few of them."""

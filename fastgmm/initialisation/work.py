@@ -145,7 +145,7 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
         exchanging_rows = 0
     is_scarce = (
         shape.structure.is_axis_parallel
-        and k >= MANY
+        and k > 2
         and rows < ROWS_PER_PARAMETER * (k * d + shape.structure.n_parameters(k, d))
     )
     return Plan(

@@ -47,7 +47,6 @@ from fastgmm.initialisation.work import (
     FIRST_PASSES,
     LEADERS,
     LLOYD_ROUNDS,
-    MANY,
     MORE_PASSES,
     PASSES_BEFORE,
     ROUNDS,
@@ -165,15 +164,19 @@ class _Search:
             return None
         n_covariances = 1 if self.structure.is_shared else self.n_components
         per_feature = self.sample.n_rows / (n_covariances * self.sample.rows.shape[1])
-        first = FIRST_STRENGTH if per_feature >= FEW_ROWS or self.plan.is_scarce else FIRST_OF_FEW
+        first = FIRST_STRENGTH if per_feature >= FEW_ROWS else FIRST_OF_FEW
         first = FIRST_OF_FEWER if per_feature < 1.0 else first
+        if self.structure.is_axis_parallel:
+            # each row tells of each variance: 12 clusters of 83 rows and 100 features were
+            # predicted 15 nats per row better than after 1000 rows; 20 of 100, 4 than after 100
+            first = FIRST_STRENGTH
         return min(strengths, key=lambda each: abs(each - first * unit_of(self.sample)))
 
     def _candidates(self) -> Iterator[Labels]:
         """Yield labels of the sample, by the best runs of either kind."""
         if self.plan.is_scarce:
             yield self._within_clusters()
-        if self.plan.is_scarce and self.n_components >= MANY:
+        if self.plan.is_alone:
             return
         divisions = [self._k_means(rows) for rows in self._systems()]
         if self.plan.exchanging_rows > 0 and not self.structure.is_shared:

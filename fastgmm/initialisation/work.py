@@ -37,10 +37,10 @@ ROUNDS, TRIALS, TRIAL_PASSES = 4, 3, 6
 MOST_AXES, FEWEST_EXCHANGING = 10, 40  # and rows per component
 OPENED = 2  # candidates
 MOST_JUDGED, FEWER_JUDGED = 8, 5  # strengths and candidates; those of variances, by more rows
-# With so many components of variances, and fewer rows per parameter, EM on a part of the rows fits
-# these: of 60 000 image patches, 100 and 480 components ended 0.5 and 1.0 nats per row lower
-# than from k-means alone, and 30, with four rows per parameter, alike
-MANY, ROWS_PER_PARAMETER = 50, 2
+# With fewer rows per parameter, EM on a part of the rows fits variances to these: of 60 000 image
+# patches, 100 and 480 components ended 0.5 and 1.0 nats per row lower than from k-means alone, 30
+# components, of four rows per parameter, alike. With so many components nothing else is tried.
+ROWS_PER_PARAMETER, MANY = 2, 50
 # rows of the first k-means there, and rounds of Lloyd
 FIRST_PER_COMPONENT, FEWEST_FIRST, SCARCE_ROUNDS = 10, 2_000, 3
 SYSTEMS = (5, 3, 2)  # coordinate systems; invariant coordinates are among five alone
@@ -92,6 +92,7 @@ class Plan(NamedTuple):
     """How much a start tries."""
 
     is_scarce: bool  # rows of a part are so few for the parameters that EM would fit them
+    is_alone: bool  # k-means in units within clusters is all that is tried
     n_systems: int  # coordinate systems in which k-means looks for clusters
     first_rows: int  # that the first k-means of these sees
     seeding_rows: int  # that k-means moves centres on
@@ -150,6 +151,7 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
     )
     return Plan(
         is_scarce,
+        is_scarce and k >= MANY,
         n_systems,
         min(max(FIRST_PER_COMPONENT * k, FEWEST_FIRST), max(seeding_rows, k)),
         max(seeding_rows, k),
@@ -166,10 +168,14 @@ def cost(plan: Plan, shape: Shape, n_sampled: int) -> float:
     """Nanoseconds of what a plan says."""
     d, k = shape.n_features, shape.n_components
     of_seeding = k * d * (OF_SEEDS + OF_SWAPS + LLOYD_ROUNDS * OF_LLOYD)
-    found = plan.n_systems * plan.seeding_rows * of_seeding
-    found += plan.rows * _of_a_row(shape, plan.n_systems)
-    found += plan.exchanging_rows * _of_exchanges(shape, plan.n_systems)
-    if plan.n_systems == SYSTEMS[0]:
+    found = 0.0
+    if plan.is_scarce:
+        found += (plan.first_rows + plan.seeding_rows) * of_seeding
+    if not plan.is_alone:
+        found += plan.n_systems * plan.seeding_rows * of_seeding
+        found += plan.rows * _of_a_row(shape, plan.n_systems)
+        found += plan.exchanging_rows * _of_exchanges(shape, plan.n_systems)
+    if plan.n_systems == SYSTEMS[0] and not plan.is_alone:
         found += _of_axes(d, plan.rows)
     of_opening = OF_COPY * d + 2 * OF_PRODUCT * k * d
     if shape.n_matrices:

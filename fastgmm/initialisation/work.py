@@ -40,7 +40,7 @@ MOST_JUDGED, FEWER_JUDGED = 8, 5  # strengths and candidates; those of variances
 # With fewer rows per parameter, EM on a part of the rows fits variances to these: of 60 000 image
 # patches, 100 and 480 components ended 0.5 and 1.0 nats per row lower than from k-means alone, 30
 # components, of four rows per parameter, alike. With so many components nothing else is tried.
-ROWS_PER_PARAMETER, MANY = 2, 50
+ROWS_PER_PARAMETER, MANY = 2, 12
 # rows of the first k-means there, and rounds of Lloyd
 FIRST_PER_COMPONENT, FEWEST_FIRST, SCARCE_ROUNDS = 10, 2_000, 3
 SYSTEMS = (5, 3, 2)  # coordinate systems; invariant coordinates are among five alone
@@ -118,7 +118,7 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
         if min(rows, seeding_rows) >= min(n_sampled, 2 * d + 50 * k):
             break
     for_judging = FOR_JUDGING * affordable
-    n_judged, for_rows = FEWER_JUDGED, for_judging
+    n_judged, for_rows = FEWER_JUDGED, 2.0 * for_judging  # variances take no passes
     if shape.n_matrices:  # whose inverses take most of it
         of_inverses = shape.n_matrices * OF_INVERSE * d**3
         n_judged = min(MOST_JUDGED, int(0.75 * for_judging / of_inverses))
@@ -149,11 +149,16 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
         and k > 2
         and rows < ROWS_PER_PARAMETER * (k * d + shape.structure.n_parameters(k, d))
     )
+    is_alone = is_scarce and k >= MANY
+    if is_alone:  # what others do not take
+        of_row = k * d * (OF_SEEDS + OF_SWAPS + LLOYD_ROUNDS * OF_LLOYD)
+        seeding_rows = min(n_sampled, int((FOR_SEEDS + FOR_RUNS) * affordable / of_row))
+    first_rows = min(max(FIRST_PER_COMPONENT * k, FEWEST_FIRST), max(seeding_rows // 2, k))
     return Plan(
         is_scarce,
-        is_scarce and k >= MANY,
+        is_alone,
         n_systems,
-        min(max(FIRST_PER_COMPONENT * k, FEWEST_FIRST), max(seeding_rows, k)),
+        first_rows,
         max(seeding_rows, k),
         max(rows, k),
         exchanging_rows,

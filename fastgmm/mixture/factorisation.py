@@ -35,6 +35,29 @@ def of_each(factor: Callable[[Array, int | None], Array], matrices: Array) -> Ar
     return factors
 
 
+def inverse_factors(covariances: Array) -> Array:
+    """Upper triangular U with U U' the inverse, of one shared covariance or of every component's.
+
+    All are checked together, and one by one only to find which is degenerate: 26 microseconds for
+    10 of 10 features instead of 69.
+    """
+    matrices = covariances.reshape((-1, *covariances.shape[-2:]))
+    factors = np.empty(matrices.shape)
+    size, info = byref(c_int(matrices.shape[-1])), byref(c_int())
+    first, apart = factors.ctypes.data, factors.strides[0]
+
+    def work(k: int) -> None:
+        lower, failed = dpotrf(matrices[k], 1, 1)  # lower, without what stood above
+        factors[k] = np.nan if failed else lower.T
+        _dtrtri(b"L", b"N", size, first + k * apart, size, info)  # of the lower, in Fortran's order
+
+    each_matrix(work, len(matrices), len(matrices) * float(matrices.shape[1]) ** 3 / 3)
+    largest = max(factors.max(), -factors.min())  # not a number if one of them is none
+    if not (largest < LARGEST_FACTOR and matrices.max() < np.inf):
+        return of_each(inverse_factor, covariances)
+    return factors.reshape(covariances.shape)
+
+
 def inverse_factor(covariance: Array, component: int | None) -> Array:
     """Upper triangular U with U U' the inverse of the covariance."""
     lower = _lower_factor(covariance, component)

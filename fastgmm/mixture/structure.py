@@ -452,8 +452,9 @@ class _Matrices(Structure):
         above = (self.above(whitened) ** 2).sum(axis=-1)
         return np.asarray(terms.sum(axis=-1) + above)
 
+    @one_blas_thread()
     def factors(self, covariances: Array) -> Array:
-        return factorisation.of_each(factorisation.inverse_factor, covariances)
+        return factorisation.inverse_factors(covariances)
 
     @one_blas_thread()
     def factors_of_sum(self, covariances: Array, own: Array, steps: Array) -> Array:
@@ -565,11 +566,10 @@ class _Full(_Matrices):
 def positive(values: Array) -> Array:
     """Return the variances or precisions of each component, all positive and finite."""
     good = (values > 1.0 / LARGEST_FACTOR**2) & (values < LARGEST_FACTOR**2)
-    for k, component in enumerate(good):
-        if not np.all(component):
-            feature = int(np.argmin(component)) if values.ndim == 2 else None
-            raise DegenerateCovarianceError(k, feature)
-    return values
+    if good.all():
+        return values
+    k = int(np.argmin(good.reshape(len(good), -1).all(axis=1)))
+    raise DegenerateCovarianceError(k, int(np.argmin(good[k])) if values.ndim == 2 else None)
 
 
 @functools.lru_cache(maxsize=4)  # as large as a covariance; a fit asks for those of one width

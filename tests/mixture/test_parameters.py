@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from fastgmm.errors import DegenerateCovarianceError
-from fastgmm.mixture import sampling
+from fastgmm.mixture import factorisation, sampling
 from fastgmm.mixture.factorisation import invert_lower
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.parallel import blas
@@ -192,3 +192,23 @@ def test_factors_are_the_same_bits_whatever_blas_may_use():
         made.append((p.precisions_cholesky, p.precisions, q.covariances))
     for one, two in zip(*made, strict=True):
         assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 5, 10, 17, 64, 130])
+def test_factors_that_are_checked_together_are_those_of_each(n_features):
+    covariances = many_covariances(3, n_features)
+    each = factorisation.of_each(factorisation.inverse_factor, covariances)
+    assert_array_equal(factorisation.inverse_factors(covariances), each)
+    assert_array_equal(factorisation.inverse_factors(covariances[1]), each[1])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, -1.0, 0.0, 1e-320])
+@pytest.mark.parametrize("at", [(0, 0), (1, 1), (2, 2), (2, 0)])
+def test_the_first_that_fails_is_named_whatever_is_wrong(wrong, at):
+    covariances = many_covariances(4, 3)
+    covariances[2, *at] = covariances[2, *at[::-1]] = wrong
+    covariances[3, 0, 0] = -1.0
+    if at != (2, 0) or not np.isfinite(wrong):
+        with pytest.raises(DegenerateCovarianceError) as info:
+            factorisation.inverse_factors(covariances)
+        assert info.value.component == 2

@@ -28,7 +28,8 @@ def own_covariances(
     weight = np.maximum(statistics.weight, NEGLIGIBLE_WEIGHT)
     structure = statistics.structure
     with np.errstate(over="ignore", invalid="ignore"):  # values near 1e154 overflow when squared
-        at_means = np.isfinite(means).all() and np.array_equal(means, statistics.means)
+        own = statistics.means
+        at_means = np.isfinite(means).all() and (means is own or np.array_equal(means, own))
         moments = np.array(statistics.central if at_means else statistics.rebased(means).second)
         divisor = structure.divisor(weight, weight.sum(), statistics.first.shape[1])
         variances = structure.diagonal(moments)
@@ -39,10 +40,10 @@ def own_covariances(
             squares = structure.diagonal(structure.products(weight[:, None] * at, at))
             variances[variances < ROUNDING * squares] = 0.0
         variances[...] = np.maximum(variances, 0.0) + structure.added(reg_covar) * added
-        own = np.asarray(moments / divisor)
+        found = np.asarray(moments / divisor)
     if prior is None:
-        return own
-    return prior.covariances(structure, statistics.weight, statistics.means, own)
+        return found
+    return prior.covariances(structure, statistics.weight, own, found)
 
 
 def relative(reg_covar: float, variances: Array) -> Array:

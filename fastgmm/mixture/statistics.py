@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -144,19 +145,18 @@ class SufficientStatistics:
             array[j] = 0.0
         return replace(moved, weight=weight, first=first, second=second)
 
-    @property
+    @cached_property
     def occupied(self) -> npt.NDArray[np.bool_]:
         """Whether a component has weight enough to divide by, (K,)."""
-        return ~(self.weight <= NEGLIGIBLE_WEIGHT)  # not a number is not nothing: let it be seen
+        found = ~(self.weight <= NEGLIGIBLE_WEIGHT)  # not a number is not nothing: let it be seen
+        found.flags.writeable = False
+        return found
 
-    @property
+    @cached_property
     def means(self) -> Array:
         """The mean of each component's rows, (K, d); its origin where it has none."""
-        occupied = self.occupied[:, None]
         # scikit-learn divides by weight + 10 eps instead, the same to 1e-15 where rows are
-        return self.origin + np.divide(
-            self.first, self.weight[:, None], out=np.zeros_like(self.first), where=occupied
-        )
+        return read_only(self.origin + self._shift)
 
     @property
     def central(self) -> Array:
@@ -165,11 +165,13 @@ class SufficientStatistics:
         About the mean as it is, not as a float64 must round it: at 1e8 that rounding is 1e-8, and
         its square is no longer small beside a variance of 1e-10.
         """
-        occupied = self.occupied[:, None]
-        zeros = np.zeros_like(self.first)
-        shift = np.divide(self.first, self.weight[:, None], out=zeros, where=occupied)
-        correction = self._products(0.5 * self.first, shift)
-        return self.second - correction
+        return self.second - self._products(0.5 * self.first, self._shift)
+
+    @property
+    def _shift(self) -> Array:
+        """From the origin to each mean."""
+        occupied, zeros = self.occupied[:, None], np.zeros_like(self.first)
+        return np.divide(self.first, self.weight[:, None], out=zeros, where=occupied)
 
     def _products(self, a: Array, b: Array) -> Array:
         """Return a b' + b a' as second moments are kept."""

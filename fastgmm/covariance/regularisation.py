@@ -30,7 +30,7 @@ def own_covariances(
     with np.errstate(over="ignore", invalid="ignore"):  # values near 1e154 overflow when squared
         own = statistics.means
         at_means = np.isfinite(means).all() and (means is own or np.array_equal(means, own))
-        moments = np.array(statistics.central if at_means else statistics.rebased(means).second)
+        moments = statistics.central if at_means else np.array(statistics.rebased(means).second)
         divisor = structure.divisor(weight, weight.sum(), statistics.first.shape[1])
         variances = structure.diagonal(moments)
         added = structure.diagonal(np.broadcast_to(divisor, moments.shape))

@@ -11,9 +11,11 @@ from those of the last.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from fastgmm.covariance.family import constrained, pooled, turned
+from fastgmm.covariance.family import Family, constrained, pooled
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.structure import FULL
 from fastgmm.parallel.blas import one_blas_thread
@@ -27,72 +29,60 @@ GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 
 
 @one_blas_thread()
-def _own_volumes(covariances: Array, weights: Array, start: Array | None = None) -> Array:
-    """VVE: volumes and shapes are each component's own."""
-    axes = _common_axes(covariances, weights, start, has_one_volume=False)
-    return turned(_along(axes, covariances), axes)
-
-
-@one_blas_thread()
-def _one_volume(covariances: Array, weights: Array, start: Array | None = None) -> Array:
-    """EVE: only shapes are each component's own."""
-    axes = _common_axes(covariances, weights, start, has_one_volume=True)
-    variances = _along(axes, covariances)
-    volumes = _geometric_means(variances)
-    return turned(variances * (pooled(volumes, weights) / volumes)[:, None], axes)
-
-
-@one_blas_thread()
-def _common_axes(
-    covariances: Array, weights: Array, start: Array | None, has_one_volume: bool
+def _with_common_axes(
+    has_one_volume: bool, covariances: Array, weights: Array, start: Array | None = None
 ) -> Array:
-    """Return the axes that maximise the likelihood, the columns of (d, d)."""
+    """Return covariances whose axes maximise the likelihood."""
     # the compiler is asked for by these families alone
     from fastgmm.kernels.common_axes import turn_to_minimum
 
-    held = weights > 0.0
-    own, parts = covariances[held], weights[held] / weights[held].sum()
-    if not np.einsum("kii->ki", own).all():
+    own, parts = np.array(covariances, order="C"), weights / weights.sum()
+    n_features = own.shape[-1]
+    if not np.einsum("kii->ki", own)[weights > 0.0].all():
         # the likelihood has no bound; turned to their end, the axes had a variance of 1e-154 here
-        return np.eye(own.shape[-1])
-
-    def objective(axes: Array) -> float:
-        variances = _along(axes, own)
-        of_each = _geometric_means(variances) if has_one_volume else np.log(variances).sum(axis=1)
-        return float((parts * of_each).sum())
-
-    if start is not None:
-        begun = [np.linalg.eigh(_mixed(start))[1]]
+        begun, n_sweeps = [np.eye(n_features)], 0
     else:
-        of_each = np.linalg.eigh(own)[1]
-        of_all = np.linalg.eigh(pooled(own, parts))[1]
-        begun = sorted([of_all, np.eye(len(of_all)), *of_each], key=objective)[:TRIALS]
-    least, most, turns = FIRST if start is None else LATER
-    n_sweeps = int(min(max(least, turns / own.size / own.shape[1]), most))
-    found = []
-    for each in begun:
-        axes = each.copy()
-        products = np.ascontiguousarray(np.moveaxis(axes.T @ own @ axes, 0, 2))
-        turn_to_minimum(products, parts, has_one_volume, n_sweeps, axes)
-        found.append(axes)
-    return min([*found, *begun], key=objective)
-
-
-def _mixed(covariances: Array) -> Array:
-    """Return a matrix with the common axes, and no two variances equal that all have unequal."""
-    factors = 1.0 + np.arange(len(covariances)) * GOLDEN % 1.0
-    return pooled(covariances, factors / np.einsum("kii->k", covariances))
+        begun = _some_axes(own, parts, has_one_volume) if start is None else [_axes(start)]
+        least, most, turns = FIRST if start is None else LATER
+        n_sweeps = int(min(max(least, turns / own.size / n_features), most))
+    found = [np.empty_like(own) for _ in begun]
+    reached = [
+        turn_to_minimum(own, parts, has_one_volume, n_sweeps, axes, each)
+        for axes, each in zip(begun, found, strict=True)
+    ]
+    return found[int(np.argmin(reached))]
 
 
 @one_blas_thread()
-def _along(axes: Array, covariances: Array) -> Array:
-    """Return the variances along the axes, (K, d)."""
-    return np.maximum(((covariances @ axes) * axes).sum(axis=1), 0.0)
+def _some_axes(covariances: Array, parts: Array, has_one_volume: bool) -> list[Array]:
+    """Return those axes of components, of all rows or of features that are likeliest unturned."""
+    own, its = covariances[parts > 0.0], parts[parts > 0.0]
+
+    def objective(axes: Array) -> float:
+        logs = _log_variances(axes, own)
+        return float((its * (np.exp(logs.mean(1)) if has_one_volume else logs.sum(1))).sum())
+
+    of_all = np.linalg.eigh(pooled(own, its))[1]
+    begun = [of_all, np.eye(len(of_all)), *np.linalg.eigh(own)[1]]
+    return sorted(begun, key=objective)[:TRIALS]
 
 
-def _geometric_means(variances: Array) -> Array:
-    return np.asarray(np.exp(np.log(variances).mean(axis=1)))
+@one_blas_thread()
+def _log_variances(axes: Array, covariances: Array) -> Array:
+    """Return the logarithms of the variances along the axes, (K, d)."""
+    return np.asarray(np.log(np.maximum(((covariances @ axes) * axes).sum(axis=1), 0.0)))
 
 
-EVE = constrained("EVE", FULL, _one_volume, maximise_from=_one_volume)
-VVE = constrained("VVE", FULL, _own_volumes, maximise_from=_own_volumes)
+@one_blas_thread()
+def _axes(covariances: Array) -> Array:
+    """Return the axes that all have: of a mean, in which hardly any have the same variance."""
+    factors = 1.0 + np.arange(len(covariances)) * GOLDEN % 1.0
+    return np.linalg.eigh(pooled(covariances, factors / np.einsum("kii->k", covariances)))[1]
+
+
+def _family(name: str, has_one_volume: bool) -> Family:
+    maximise = partial(_with_common_axes, has_one_volume)
+    return constrained(name, FULL, maximise, maximise_from=maximise)
+
+
+EVE, VVE = _family("EVE", has_one_volume=True), _family("VVE", has_one_volume=False)

@@ -33,7 +33,7 @@ def own_covariances(
         moments = statistics.central if at_means else np.array(statistics.rebased(means).second)
         divisor = structure.divisor(weight, weight.sum(), statistics.first.shape[1])
         variances = structure.diagonal(moments)
-        added = structure.diagonal(np.broadcast_to(divisor, moments.shape))
+        added = np.reshape(divisor, (-1, 1))
         # rounding may leave a variance of nothing just below 0, or that of the mean just above
         if not np.any(reg_covar):
             at = np.asarray(means)

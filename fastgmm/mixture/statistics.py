@@ -167,7 +167,7 @@ class SufficientStatistics:
         """
         return self.second - self._products(0.5 * self.first, self._shift)
 
-    @property
+    @cached_property
     def _shift(self) -> Array:
         """From the origin to each mean."""
         occupied, zeros = self.occupied[:, None], np.zeros_like(self.first)

@@ -122,8 +122,10 @@ def each_matrix(work: Callable[[int], None], count: int, operations: float) -> N
     threads: matrices of a hundred features are too small for BLAS itself to use several. Of several
     calls that fail, the first raises its error.
     """
-    n_threads = min([count, *map(_threads_outside, _pools(True) + _pools(False))])
-    if operations < PARALLEL_OPERATIONS or n_threads < 2:
+    n_threads = 1
+    if operations >= PARALLEL_OPERATIONS:
+        n_threads = min([count, *map(_threads_outside, _pools(True) + _pools(False))])
+    if n_threads < 2:
         _in_turn(work, range(count))
         return
     parts = [range(count * i // n_threads, count * (i + 1) // n_threads) for i in range(n_threads)]

@@ -415,7 +415,12 @@ class _Matrices(Structure):
 
     @one_blas_thread()
     def scatter(self, rows: Array, weights: Array) -> Array:
-        return np.asarray((rows * weights[:, None]).T @ rows)
+        products = np.asarray((rows * weights[:, None]).T @ rows)
+        i, j = upper_triangle(len(products), 1)
+        # sums of one entry and of the other, above the diagonal, are rounded apart; Cholesky's
+        # factors are those of the one below
+        products[i, j] = products[j, i]
+        return products
 
     def narrowed(self, matrix: Array) -> Array:
         return matrix

@@ -195,3 +195,14 @@ def test_a_truncated_file_is_refused(model, tmp_path):
         (tmp_path / "short.npz").write_bytes(content[:length])
         with pytest.raises(ModelFileError):
             load(tmp_path / "short.npz")
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "EEV", "EVV", "VEE", "VEV", "EVE", "VVE"])
+@pytest.mark.parametrize("method", ["kmeans", "random"])
+def test_a_start_comes_back_as_a_fit_does(kind, method, rng, tmp_path):
+    """An entry above the diagonal differed by a rounding from its twin, and was refused."""
+    rows = rng.normal(size=(300, 3)) @ rng.normal(size=(3, 3))
+    model = GaussianMixture(3, covariance_type=kind, init_params=method, max_iter=0, random_state=0)
+    model.fit(rows)
+    model.save(tmp_path / "model.npz")
+    assert_array_equal(load(tmp_path / "model.npz").covariances_, model.covariances_)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from covariance.letters import assert_of
 from numpy.testing import assert_allclose, assert_array_equal
 from stops import disturbed
 from typer.testing import CliRunner
@@ -17,6 +18,8 @@ from fastgmm import AutoGaussianMixture, GaussianMixture, em, passes
 from fastgmm.cli.app import app
 from fastgmm.covariance import ALL, FAMILIES, Constraint, Family
 from fastgmm.em.acceleration import Acceleration
+from fastgmm.estimators import climb, partial_fit
+from fastgmm.estimators.fitted_attributes import attributes_of
 from fastgmm.initialisation.kmeans import Members, maximise
 from fastgmm.initialisation.repair import repaired
 from fastgmm.initialisation.split_merge import merged
@@ -70,30 +73,6 @@ def rows(rng):
     found = deviations * rng.normal(size=(600, 2))
     found[450:] = found[450:] @ [[0.8, -0.6], [0.6, 0.8]]
     return np.repeat([[0, 0], [4, 0], [0, 6], [7, 7]], 150, axis=0) + found
-
-
-def assert_of(kind, covariances):
-    """Compare what is equal by the family's letters."""
-    covariances = np.asarray(covariances)
-    single = covariances.dtype == np.float32
-    n_features = 2
-    found = kind.structure.matrices(covariances.astype(float), len(covariances), n_features)
-    assert len(found) > 1
-    volumes = np.sqrt(np.linalg.det(found))
-    volume, shape, axes = kind.name
-    if volume == "E":
-        assert_allclose(volumes, volumes[0], rtol=1e-5 if single else 1e-12)
-    scaled = found / volumes[:, None, None]
-    if shape == "E":
-        spectra = np.linalg.eigvalsh(scaled)
-        assert_allclose(
-            spectra, np.broadcast_to(spectra[0], spectra.shape), rtol=1e-4 if single else 1e-11
-        )
-    if axes == "E":
-        both = scaled[:, None] @ scaled[None]
-        sizes = np.linalg.norm(scaled, axis=(1, 2))
-        apart = np.abs(both - both.swapaxes(0, 1)).max(axis=(2, 3)) / np.outer(sizes, sizes)
-        assert apart.max() <= (1e-6 if single else 1e-13)
 
 
 def sample_of(rows):
@@ -267,6 +246,69 @@ def test_a_checkpoint_goes_on_with_the_same_bits(kind, rows, tmp_path, monkeypat
     assert_array_equal(
         mixture(kind, **settings).fit(rows, checkpoint=path).covariances_, whole.covariances_
     )
+
+
+def starved(kind, rows, path):
+    """A fit whose start has a component without rows, which is repaired."""
+    centres = np.array([[0.0, 0.0], [4, 0], [0, 6], [99, 99]])
+    return mixture(kind, n_init=2, init_params="kmeans", means_init=centres, max_iter=20).fit(rows)
+
+
+def little_by_little(kind, rows, path):
+    """Rows in batches, of which the fifth finds the model in a file."""
+    model = mixture(kind, step_power=0.7, init_params="kmeans")
+    for i, batch in enumerate(np.split(np.tile(rows[np.argsort(rows[:, 0] % 0.1)], (5, 1)), 15)):
+        if i == 5:
+            model.save(path / "half.npz")
+            model = fastgmm.load(path / "half.npz")
+        model.partial_fit(batch)
+    return model
+
+
+WAYS = {
+    "fit": lambda kind, rows, path: mixture(kind).fit(rows),
+    "acceleration": lambda kind, rows, path: mixture(
+        kind, acceleration="squarem", tol=1e-10, init_params="random"
+    ).fit(rows),
+    "repair": starved,
+    "partial_fit": little_by_little,
+    "prior": lambda kind, rows, path: mixture(kind, prior="auto").fit(rows[::10]),
+    "warm start": lambda kind, rows, path: (
+        mixture(kind, max_iter=3).fit(rows).set_params(warm_start=True).fit(rows[::2])
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_found_is_of_the_family_and_what_is_published_is_that_rounded_once(
+    kind, rows, way, dtype, tmp_path, monkeypatch
+):
+    """Float32 holds equal volumes to its rounding only; what is rounded has them to 1e-12."""
+    found = []
+
+    def recorded(parameters, *arguments):
+        found.append(parameters)
+        return attributes_of(parameters, *arguments)
+
+    for module in (climb, partial_fit):
+        monkeypatch.setattr(module, "attributes_of", recorded)
+    model = WAYS[way](kind, rows.astype(dtype), tmp_path)
+    for each in found:
+        published = each.covariances.astype(dtype)
+        if dtype == np.float32 and np.array_equal(published, each.covariances):
+            assert way == "partial_fit"  # of the attributes of a first fit, read back
+            assert_of(kind, published)
+        else:
+            assert_of(kind, each.covariances)
+    assert model.covariances_.dtype == dtype
+    assert_array_equal(model.covariances_, found[-1].covariances.astype(dtype))
+    assert_of(kind, model.covariances_)
+    model.save(tmp_path / "model.npz")
+    loaded = fastgmm.load(tmp_path / "model.npz")
+    assert loaded.covariances_.dtype == dtype
+    assert_array_equal(loaded.covariances_, model.covariances_)
+    assert_array_equal(loaded.score_samples(rows), model.score_samples(rows))
 
 
 def test_parameters_of_another_family_are_refused(kind, rows):

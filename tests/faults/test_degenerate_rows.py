@@ -7,10 +7,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from covariance.letters import assert_of
 from numpy.testing import assert_allclose
 
 import fastgmm
 from fastgmm import DegenerateComponentWarning, DegenerateCovarianceError, GaussianMixture
+from fastgmm.covariance import ALL
 
 TYPES = ["full", "tied", "diag", "spherical"]
 MATRICES = ["full", "tied"]
@@ -72,6 +74,46 @@ def test_a_constant_column_is_named(kind):
     assert_allclose(found[0].weights_[here], found[1].weights_[there], rtol=1e-9)
     assert_allclose(found[0].means_[here, :3], found[1].means_[there, :3], rtol=1e-6, atol=1e-6)
     assert_allclose(found[0].lower_bound_, found[1].lower_bound_, rtol=1e-9)
+
+
+def long_clusters(seed=0):
+    """Four clusters of unlike volumes, shapes and axes, which overlap."""
+    rows = np.random.default_rng(seed).normal(size=(600, 2))
+    rows *= np.repeat([[0.3, 0.6], [1.0, 1.0], [2.0, 1.0], [0.5, 3.0]], 150, axis=0)
+    rows[450:] = rows[450:] @ [[0.8, -0.6], [0.6, 0.8]]
+    return rows + np.repeat([[0, 0], [2, 0], [0, 3], [3, 3]], 150, axis=0)
+
+
+FLAT = {  # what else features hold, and what is said of it
+    "constant": (lambda rows: np.full(len(rows), 7.7), "feature 2 is constant"),
+    "twin": (lambda rows: rows[:, 0], "features 0, 2 are linearly dependent"),
+    "sum": (lambda rows: rows @ [1.0, -2.0], "features 0, 1, 2 are linearly dependent"),
+}
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("flat", FLAT)
+@pytest.mark.parametrize("settings", [{}, {"prior": None}, {"reg_covar_relative": True}])
+def test_of_flat_rows_each_family_is_fitted_as_it_is_or_says_what_is_flat(kind, flat, settings):
+    of_rows, said = FLAT[flat]
+    rows = long_clusters()
+    rows = np.c_[rows, of_rows(rows)]
+    settings = {"covariance_type": kind.name} | settings
+    sees = flat == "constant" or not kind.structure.is_axis_parallel
+    if sees:
+        model = warned(rows, said, 4, **settings)
+    else:
+        model = GaussianMixture(4, random_state=0, **settings).fit(rows)
+        assert_finite(model)
+    assert model.converged_
+    assert_of(kind, model.covariances_, n_features=3)
+    scores = model.score_samples(rows)
+    assert np.isfinite(scores).all()
+    assert_allclose(model.predict_proba(rows).sum(axis=1), 1.0)
+    # the shape of a sphere is none of a feature's own
+    if sees and kind.structure.tells_features_apart:
+        with pytest.raises(DegenerateCovarianceError, match=r"reg_covar"):
+            GaussianMixture(4, random_state=0, **settings | {"reg_covar": 0.0}).fit(rows)
 
 
 def test_a_constant_column_is_seen_without_a_sample():

@@ -90,6 +90,15 @@ def heavy_tails(
     return means[labels] + rng.standard_t(4.0, (n_rows, n_features))
 
 
+def uneven(n_rows: int, n_features: int, n_components: int, rng: np.random.Generator) -> np.ndarray:
+    """Clusters of any size, whose deviations differ by feature and cluster."""
+    shape = n_components, n_features
+    means, deviations = rng.standard_normal(shape), np.exp(0.5 * rng.standard_normal(shape))
+    shares = rng.dirichlet(np.full(n_components, 2.0))
+    labels = rng.choice(n_components, n_rows, p=shares)
+    return means[labels] + deviations[labels] * rng.standard_normal((n_rows, n_features))
+
+
 def noise(n_rows: int, n_features: int, _n_components: int, rng: np.random.Generator) -> np.ndarray:
     """No clusters."""
     return rng.standard_normal((n_rows, n_features))
@@ -122,6 +131,11 @@ CASES = [
     Case(in_few, 3000, 80, 5),
     Case(units, 3000, 80, 5),
     Case(factors, 3000, 80, 5),
+    Case(uneven, 1000, 100, 12),
+    Case(uneven, 2000, 100, 20),
+    Case(uneven, 5000, 100, 30),
+    Case(uneven, 20_000, 30, 20),
+    Case(uneven, 20_000, 100, 100),
     Case(heavy_tails, 3000, 80, 5),
     Case(noise, 3000, 80, 5),
     Case(noise, 1000, 200, 4),

@@ -6,6 +6,8 @@ candidates climb with one covariance for all components (`tied_runs`) and with v
 and the best of either kind is opened: given the covariances of the fit. Of these, that one is taken
 which predicts rows best when they are left out, and the strength of a prior by which it does
 (`prior_strength`). How much is tried follows from shapes (`work`).
+
+Fits without correlations begin with clusters of k-means that are exchanged (`local_exchanges`).
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from fastgmm.initialisation.kmeans import (
     swap,
     thinned,
 )
+from fastgmm.initialisation.local_exchanges import TINY, LocalExchanges
 from fastgmm.initialisation.prior_strength import (
     Regularised,
     common_covariance_of,
@@ -48,13 +51,14 @@ from fastgmm.initialisation.work import (
     LEADERS,
     LLOYD_ROUNDS,
     MORE_PASSES,
+    OPENED,
     PASSES_BEFORE,
     ROUNDS,
-    SCARCE_ROUNDS,
     SYSTEMS,
     TIED_PASSES,
     TIED_ROUNDS,
     TRIAL_PASSES,
+    WITHIN_ROUNDS,
     Shape,
     n_axes,
     planned,
@@ -124,6 +128,8 @@ class _Search:
         self.structure, self.origin = rule.family.structure, sample.origin
         self.sample = sample._replace(origin=np.zeros_like(sample.origin))
         deviations = np.sqrt(np.einsum("i,ij->j", sample.weights, sample.rows**2))
+        if not self.structure.tells_features_apart:
+            deviations[:] = np.sqrt((deviations**2).mean())
         self.scale = np.where(deviations > 0.0, deviations, 1.0)
         self.fewer = thinned(self.sample, self.plan.rows, rng)
 
@@ -174,17 +180,13 @@ class _Search:
 
     def _candidates(self) -> Iterator[Labels]:
         """Yield labels of the sample, by the best runs of either kind."""
-        if self.plan.is_scarce:
-            yield self._within_clusters()
-        if self.plan.is_alone:
+        if self.structure.is_axis_parallel:
+            yield from self._of_variances()
             return
         divisions = [self._k_means(rows) for rows in self._systems()]
         if self.plan.exchanging_rows > 0 and not self.structure.is_shared:
             divisions += self._exchanged(divisions)
         by_variances = self._by_variances(divisions)
-        if self.structure.is_axis_parallel:
-            yield from (labels_by(each, self.sample.rows) for each in by_variances)
-            return
         if self.structure.is_shared:
             divisions += [labels_by(each, self.fewer.rows) for each in by_variances[:1]]
         tied = TiedRuns(self.fewer.rows / self.scale, self.fewer.weights)
@@ -198,8 +200,18 @@ class _Search:
         if not self.structure.is_shared:
             yield from (labels_by(each, self.sample.rows) for each in by_variances[:1])
 
-    def _within_clusters(self) -> Labels:
-        """Label the sample by k-means, in units of the variances within clusters.
+    def _of_variances(self) -> Iterator[Labels]:
+        """Yield labels of the sample for covariances without correlations."""
+        found = list[Parameters]()
+        if self.plan.are_clusters:
+            found.append(self._exchanged_apart(self._within_clusters()))
+        if self.plan.has_runs:
+            runs = self._by_variances([self._k_means(rows) for rows in self._systems()])
+            found += runs[: OPENED - len(found)]
+        yield from (labels_by(each, self.sample.rows) for each in found)
+
+    def _within_clusters(self) -> Parameters:
+        """Find clusters by k-means, in units of the variances within clusters.
 
         Those are told by a first k-means, of standardised features and fewer rows.
         """
@@ -209,9 +221,23 @@ class _Search:
             seen = few._replace(rows=few.rows / scale)
             centres = far_rows(seen, self.n_components, self.rng, MANY_TRIALS)
             swap(seen, self.rng.random(self.n_components), centres)
-            centres = rested(seen, centres, 0.0, SCARCE_ROUNDS) * scale
+            centres = rested(seen, centres, 0.0, WITHIN_ROUNDS) * scale
             scale = self._within(few, label(seen, centres / scale)[0])
-        return label(self.sample._replace(rows=self.sample.rows / scale), centres / scale)[0]
+        return _of_variances(np.full(len(centres), 1.0 / len(centres)), centres, scale**2)
+
+    def _exchanged_apart(self, begun: Parameters) -> Parameters:
+        """Exchange clusters, each time by the rows of three of them."""
+        if self.plan.exchanging_rows == 0:
+            return begun
+        seen = thinned(self.sample, self.plan.exchanging_rows, self.rng)
+        scale, is_spherical = self.scale, not self.structure.tells_features_apart
+        n_seen = self.sample.own_weight * len(seen.rows) / len(self.sample.rows) / unit_of(seen)
+        local = LocalExchanges(
+            seen.rows / scale, seen.weights, n_seen, self.plan.exchanging, is_spherical
+        )
+        clusters = local.exchanged(labels_by(begun, seen.rows), self.n_components)
+        weights, means, variances = clusters
+        return _of_variances(weights, means * scale, variances * scale**2)
 
     def _exchanged(self, divisions: Sequence[Labels]) -> Iterator[Labels]:
         """Yield the best division after exchanges of components, seen along principal axes."""
@@ -264,6 +290,8 @@ class _Search:
         """Return the standard deviations within clusters, (d,)."""
         found = sums_of(sample, self._members(sample, labels), family("diag").structure)
         deviations = np.sqrt(found.second.sum(axis=0) / found.weight.sum())
+        if not self.structure.tells_features_apart:
+            return self.scale
         return np.where(deviations > 0.0, deviations, self.scale)
 
     def _k_means(self, rows: Array) -> Labels:
@@ -386,6 +414,15 @@ def exchanged(state: em.State, short: ShortRuns) -> em.State:
             break
         (state,) = better
     return state
+
+
+def _of_variances(weights: Array, means: Array, variances: Array) -> Parameters:
+    """Return components with variances (K, d), or those of all (d,)."""
+    each = np.broadcast_to(variances, means.shape)
+    weights = np.maximum(weights, TINY)
+    return Parameters.from_covariances(
+        family("diag").structure, weights / weights.sum(), means, each
+    )
 
 
 def _are_alike(a: Labels, b: Labels, n_components: int) -> bool:

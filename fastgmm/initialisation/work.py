@@ -22,8 +22,12 @@ OF_RESPONSIBILITY = 5.0  # its exponential
 OF_INVERSE, OF_AXES = 0.15, 0.5
 # by row, component and feature: k-means++, a swap for each centre, a round of Lloyd
 OF_SEEDS, OF_SWAPS, OF_LLOYD = 1.2, 1.0, 0.3
-OF_LEFT_OUT = 20.0  # by row, component and feature: what leaving a row out does to a variance
+OF_LEFT_OUT = 8.0  # by row, component and feature: what leaving a row out does to a variance
 OF_COPY = 3.0  # a number, gathered
+# of exchanges of clusters: by row, cluster and feature, labels; by row and feature, sums, a cut,
+# and a trial, of the rows of three; by cluster and feature, merges; what Python takes with each
+OF_LABEL, OF_SUM, OF_CUT, OF_TRIAL = 0.2, 1.5, 4.0, 20.0
+OF_MERGES, OF_CLUSTER, OF_A_TRIAL = 400.0, 5e4, 2.5e5
 
 LLOYD_ROUNDS = 8
 FIRST_PASSES, MORE_PASSES, LEADERS = 4, 6, 2  # with variances: of all candidates, of the best
@@ -34,16 +38,11 @@ TIED_ROUNDS, TIED_ROUND_PASSES, PASSES_BEFORE = 3, 16, 10
 # exchanges of components, with full covariances along a few principal axes: rounds, trials of each
 # round and their passes
 ROUNDS, TRIALS, TRIAL_PASSES = 4, 3, 6
-MOST_AXES, FEWEST_EXCHANGING = 10, 40  # and rows per component
+MOST_AXES, FEWEST_EXCHANGING, FEWEST_OF_CLUSTER = 10, 40, 20  # and rows per component
 OPENED = 2  # candidates
 MOST_JUDGED, FEWER_JUDGED = 8, 5  # strengths and candidates; those of variances, by more rows
-# With fewer rows per parameter, EM on a part of the rows fits variances to these: of 60 000 image
-# patches, 100 and 480 components ended 0.5 and 1.0 nats per row lower than from k-means alone, 30
-# components, of four rows per parameter, alike. With so many components nothing else is tried: 20
-# clusters of 2000 rows were predicted 1.7 nats worse, in the mean of three seeds, where others were
-ROWS_PER_PARAMETER, MANY = 2, 12
-# rows of the first k-means there, and rounds of Lloyd
-FIRST_PER_COMPONENT, FEWEST_FIRST, SCARCE_ROUNDS = 10, 2_000, 3
+# rows of the first of two k-means within clusters, and rounds of Lloyd
+FIRST_PER_COMPONENT, FEWEST_FIRST, WITHIN_ROUNDS = 10, 2_000, 3
 SYSTEMS = (5, 3, 2)  # coordinate systems; invariant coordinates are among five alone
 ROWS_PER_COMPONENT, ROWS_PER_FEATURE = 250, 20  # of passes with the covariances of the fit
 FEWEST_SCORED, MOST_SCORED = 50, 1000
@@ -55,6 +54,13 @@ MOST_PRODUCTS = 2_000_000  # of rows and their squares: 16 MB
 # parts of what is affordable
 FOR_SEEDS, FOR_RUNS, FOR_AXES, FOR_PASSES, FOR_JUDGING = 0.12, 0.2, 0.06, 0.35, 0.1
 FOR_EXCHANGES = 0.1
+FOR_CLUSTERS, FOR_CLUSTERS_BESIDE = 0.45, 0.3  # their exchanges, alone and beside short runs
+# From so many components on, short runs with variances are not tried beside: with fewer, clusters
+# may be long (five, each in five directions of 80: 0.44 nats per held-out row worse without)
+ALONE = 12
+# sweeps of exchanges that rows of clusters are planned for, and what is left for trials
+PLANNED_SWEEPS, FOR_TRIALS = 3, 0.25
+DIVIDING_ROUNDS = 2  # of dividing all rows among clusters, before a sweep
 # components above the best of a search, from where others come down, as a part of it and at least
 MORE, FEWEST_MORE = 0.4, 2
 LEAST_FOR_TIED_EXCHANGES = 0.45 * LEAST  # no passes with the covariances of the fit are there
@@ -92,13 +98,14 @@ class Shape(NamedTuple):
 class Plan(NamedTuple):
     """How much a start tries."""
 
-    is_scarce: bool  # rows of a part are so few for the parameters that EM would fit them
-    is_alone: bool  # k-means in units within clusters is all that is tried
+    are_clusters: bool  # k-means within clusters is tried, with exchanges by their own rows
+    has_runs: bool  # short runs with few parameters are tried, after k-means in coordinate systems
     n_systems: int  # coordinate systems in which k-means looks for clusters
     first_rows: int  # that the first k-means of these sees
     seeding_rows: int  # that k-means moves centres on
     rows: int  # that runs with few parameters see
     exchanging_rows: int  # that exchanges of components see
+    exchanging: float  # nanoseconds for the exchanges of clusters
     scored_rows: int  # that are left out, one at a time
     n_judged: int  # how often that may be done; 0 where it would not be worth its price
     passing_rows: int  # that passes with the covariances of the fit see
@@ -119,11 +126,13 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
         if min(rows, seeding_rows) >= min(n_sampled, 2 * d + 50 * k):
             break
     for_judging = FOR_JUDGING * affordable
-    n_judged, for_rows = FEWER_JUDGED, 2.0 * for_judging  # variances take no passes
+    n_judged, for_rows = FEWER_JUDGED, for_judging  # of variances it is all
     if shape.n_matrices:  # whose inverses take most of it
         of_inverses = shape.n_matrices * OF_INVERSE * d**3
         n_judged = min(MOST_JUDGED, int(0.75 * for_judging / of_inverses))
         for_rows = 0.25 * for_judging
+    else:
+        n_judged = min(n_judged, int(for_rows / (FEWEST_SCORED * _of_scored(shape))))
     most_scored = for_rows / max(n_judged, 1) / _of_scored(shape)
     scored_rows = min(int(most_scored), MOST_SCORED, n_sampled)
     if scored_rows < FEWEST_SCORED:
@@ -145,24 +154,27 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
     exchanging_rows = min(most, int(for_exchanges / _of_exchanges(shape, n_systems)))
     if exchanging_rows < FEWEST_EXCHANGING * k or k == 2 or n_passes >= ENOUGH_PASSES:
         exchanging_rows = 0
-    is_scarce = (
-        shape.structure.is_axis_parallel
-        and k > 2
-        and rows < ROWS_PER_PARAMETER * (k * d + shape.structure.n_parameters(k, d))
-    )
-    is_alone = is_scarce and k >= MANY
-    if is_alone:  # what others do not take
-        most = int((FOR_SEEDS + FOR_RUNS) * affordable / _of_seeding(shape))
+    exchanging, are_clusters, has_runs = 0.0, False, True
+    if shape.structure.is_axis_parallel:
+        are_clusters = k > 2
+        has_runs = k < ALONE
+        exchanging = (FOR_CLUSTERS_BESIDE if has_runs else FOR_CLUSTERS) * affordable
+        exchanging_rows = min(n_sampled, _exchanging_rows(shape, exchanging))
+        if exchanging_rows < FEWEST_OF_CLUSTER * k or k == 2:
+            exchanging_rows, exchanging = 0, 0.0
+    if not has_runs:  # what these do not take
+        most = int(FOR_RUNS * affordable / _of_seeding(shape))
         seeding_rows = min(n_sampled, most)
     first_rows = min(max(FIRST_PER_COMPONENT * k, FEWEST_FIRST), max(seeding_rows // 2, k))
     return Plan(
-        is_scarce,
-        is_alone,
+        are_clusters,
+        has_runs,
         n_systems,
         first_rows,
         max(seeding_rows, k),
         max(rows, k),
         exchanging_rows,
+        exchanging,
         scored_rows,
         n_judged,
         passing_rows,
@@ -175,22 +187,34 @@ def cost(plan: Plan, shape: Shape, n_sampled: int) -> float:
     d, k = shape.n_features, shape.n_components
     of_seeding = _of_seeding(shape)
     found = 0.0
-    if plan.is_scarce:
-        found += (plan.first_rows + plan.seeding_rows) * of_seeding
-    if not plan.is_alone:
+    if plan.are_clusters:
+        found += (plan.first_rows + plan.seeding_rows) * of_seeding + plan.exchanging
+    else:
+        found += plan.exchanging_rows * _of_exchanges(shape, plan.n_systems)
+    if plan.has_runs:
         found += plan.n_systems * plan.seeding_rows * of_seeding
         found += plan.rows * _of_a_row(shape, plan.n_systems)
-        found += plan.exchanging_rows * _of_exchanges(shape, plan.n_systems)
-    if plan.n_systems == SYSTEMS[0] and not plan.is_alone:
-        found += _of_axes(d, plan.rows)
+        if plan.n_systems == SYSTEMS[0]:
+            found += _of_axes(d, plan.rows)
     of_opening = OF_COPY * d + 2 * OF_PRODUCT * k * d
     if shape.n_matrices:
         of_opening += OF_PRODUCT * d**2
         found += OF_INVERSE * d**3
-    found += OPENED * n_sampled * of_opening
+    found += (OPENED if plan.has_runs else 1) * n_sampled * of_opening
     of_judging = plan.scored_rows * _of_scored(shape) + shape.n_matrices * OF_INVERSE * d**3
     found += plan.n_judged * of_judging
     return found + plan.n_passes * shape._replace(n_rows=plan.passing_rows).dense_pass
+
+
+def of_sweep(n_rows: int, n_features: int, n_components: int) -> float:
+    """Nanoseconds of dividing rows among clusters a few times, and of cutting all clusters."""
+    of_row = DIVIDING_ROUNDS * (OF_LABEL * n_components + OF_SUM) + OF_CUT
+    return n_rows * n_features * of_row + n_components * (OF_MERGES * n_features + OF_CLUSTER)
+
+
+def of_trial(n_rows: int, n_features: int) -> float:
+    """Nanoseconds of trying an exchange on the rows of three clusters."""
+    return OF_TRIAL * n_rows * n_features + OF_A_TRIAL
 
 
 def from_above(n_components: int) -> int:
@@ -232,6 +256,14 @@ def _of_exchanges(shape: Shape, n_systems: int) -> float:
     n_products = 1 + axes + axes * (axes + 1) // 2
     n_passes = n_systems * FIRST_PASSES + MORE_PASSES + ROUNDS * TRIALS * TRIAL_PASSES
     return n_passes * shape.n_components * (2 * OF_PRODUCT * n_products + OF_RESPONSIBILITY)
+
+
+def _exchanging_rows(shape: Shape, exchanging: float) -> int:
+    """Rows that as many sweeps as are planned may see."""
+    d, k = shape.n_features, shape.n_components
+    least = of_sweep(0, d, k)
+    of_row = of_sweep(1, d, k) - least
+    return max(0, int(((1.0 - FOR_TRIALS) * exchanging / PLANNED_SWEEPS - least) / of_row))
 
 
 def _of_axes(n_features: int, n_rows: int) -> float:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from fastgmm import em
 from fastgmm.kernels import kmeans
 from fastgmm.kernels.block_sizes import PARALLEL_OPERATIONS
+from fastgmm.kernels.centres import local_search, plus_plus
 from fastgmm.kernels.tiles import TILE
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
@@ -129,7 +130,7 @@ def far_rows(
     n_trials = n_trials or 2 + int(np.log(n_components))
     uniforms = rng.random(1 + max(1, n_components - 1) * n_trials)
     rows, chosen = np.ascontiguousarray(sample.rows), np.empty(n_components, np.int64)
-    kmeans.plus_plus(rows, sample.weights, uniforms, chosen)
+    plus_plus(rows, sample.weights, uniforms, chosen)
     return rows[chosen]
 
 
@@ -182,7 +183,7 @@ def k_means_of_many(
 
 def swap(sample: Sample, uniforms: Array, centres: Array) -> None:
     """Put centres where that saves more, one swap for each random number."""
-    kmeans.local_search(np.ascontiguousarray(sample.rows), sample.weights, uniforms, centres)
+    local_search(np.ascontiguousarray(sample.rows), sample.weights, uniforms, centres)
 
 
 def rested(sample: Sample, centres: Array, enough: float, rounds: int = LLOYD_ROUNDS) -> Array:

@@ -28,6 +28,7 @@ from fastgmm.kernels import (
     screened,
     tiles,
 )
+from fastgmm.kernels.centres import local_search, plus_plus
 from fastgmm.kernels.structures import full, triangular
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 
@@ -149,10 +150,10 @@ def distances_and_assignment(values, centres, rng):
     labels, mass = guard(np.empty(n_rows, np.int64)), guard(np.zeros((1, n_centres)))
     sums, weights = guard(np.zeros((1, *centres.shape))), guard(rng.random(n_rows))
     kmeans.assign_serial(rows, weights, centres, n_rows, labels, mass, sums)
-    kmeans.plus_plus(
+    plus_plus(
         rows, weights, guard(rng.random(n_centres * 3 + 1)), guard(np.empty(n_centres, np.int64))
     )
-    kmeans.local_search(rows, weights, guard(rng.random(3)), centres)
+    local_search(rows, weights, guard(rng.random(3)), centres)
     if not np.isclose(mass.sum(), weights.sum()):
         raise AssertionError(n_rows)
 

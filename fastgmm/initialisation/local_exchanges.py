@@ -1,4 +1,4 @@
-"""Exchanges of clusters with variances alone, each tried on the rows of three clusters.
+"""Exchanges of clusters, each tried on the rows of three of them.
 
 Where k-means puts two centres in one cluster and one in two, EM stays. So two clusters that lie
 near each other become one, and another is cut in two (Ueda, Nakano, Ghahramani and Hinton 2000,
@@ -6,8 +6,8 @@ SMEM algorithm for mixture models, section 3). These three then climb by EM on t
 as if there were no others; what that costs does not grow with the number of clusters. Exchanges
 that have no cluster in common are made together, and then all rows are divided anew.
 
-Where rows are few for the features, any cluster can be cut in two that look narrower. So variances
-are drawn towards the common ones by a few rows, and the penalised log-likelihood judges.
+Where rows are few for the features, any cluster can be cut in two that look narrower. So
+covariances are drawn towards the common one by some rows, and the penalised log-likelihood judges.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.initialisation import work
-from fastgmm.initialisation.work import DIVIDING_ROUNDS
 from fastgmm.mixture.arrays import Array
+from fastgmm.mixture.factorisation import inverse_factors
 from fastgmm.parallel.blas import one_blas_thread
 
-PASSES = 4  # of EM, of the three clusters of an exchange
+PASSES, MOST_PASSES = 3, 8  # of EM, of the three clusters of an exchange
+# Nats per row of the three, divided by the passes: what is further behind is given up. Of 177
+# exchanges that paid off five were; of 431 others half after two passes, three in four after four
+BEHIND = 0.9
 TRIALS = 3  # merges tried with a cut
-FAILURES, FAILURES_OF_MANY = 3, 10  # cuts that fail before a sweep ends, or one in so many clusters
+FAILURES, FAILURES_OF_MANY = 5, 10  # cuts that fail before a sweep ends, or one in so many clusters
 AXIS_ROUNDS = 4  # of the power method
 # Nats per row of the three, by hard labels: of 170 exchanges of 28 sets that paid off two promised
 # less, of 1100 others a half more
@@ -34,7 +37,6 @@ HOPELESS = -1.0
 FEWEST = 2  # rows on either side of a cut
 PARTNERS = 20  # nearest clusters that one may be merged with
 FEW = 100  # of so many clusters one exchange is no reason for another sweep
-PRIOR_ROWS = 10.0  # that draw variances towards the common ones
 WORTH_IT = 1.0  # rows' nats, what an exchange has to gain
 LEAST = 1e-6  # variance of standardised rows
 TILE_NUMBERS = 64_000  # log densities that sit in cache
@@ -46,42 +48,24 @@ Sides = npt.NDArray[np.bool_]
 
 
 class Clusters(NamedTuple):
-    """Components with variances of their own."""
+    """Components with covariances of their own."""
 
     weights: Array  # (K,) of their rows
     means: Array  # (K, d)
-    variances: Array  # (K, d)
+    factors: Array  # of the precisions: (K, d) reciprocal deviations, or matrices (K, d, d)
+    log_volumes: Array  # (K,) log determinants of the covariances
 
     def of(self, chosen: list[int]) -> Clusters:
         """Return some of them."""
         return Clusters(*(values[chosen] for values in self))
 
-    @one_blas_thread()
-    def log_densities(self, rows: Array) -> Array:
-        """Log densities of rows times weights, but for the constant of all, (m, K)."""
-        inverse = 1.0 / self.variances
-        linear = self.means * inverse
-        constants = np.log(np.maximum(self.weights, TINY))
-        constants -= 0.5 * (np.log(self.variances) + self.means * linear).sum(axis=1)
-        return np.asarray(rows @ linear.T + (rows * rows) @ (-0.5 * inverse).T + constants)
-
-    @one_blas_thread()
-    def labels(self, rows: Array) -> Labels:
-        """Return the likeliest cluster of each row."""
-        found = np.empty(len(rows), np.int64)
-        n_tile = max(1, TILE_NUMBERS // len(self.weights))
-        for start in range(0, len(rows), n_tile):
-            tile = slice(start, start + n_tile)
-            found[tile] = self.log_densities(rows[tile]).argmax(axis=1)
-        return found
-
 
 class _Sums(NamedTuple):
-    """Weights, rows and their squares, summed for each cluster."""
+    """Weights, rows and their products, summed for each cluster."""
 
     weights: Array  # (K,)
     rows: Array  # (K, d)
-    squares: Array  # (K, d)
+    products: Array  # (K, d) squares, or all of them (K, d, d)
 
     def together(self, first: Places, second: Places) -> _Sums:
         """Return the sums of pairs of clusters."""
@@ -104,7 +88,7 @@ class _Merge(NamedTuple):
 
 
 class LocalExchanges:
-    """Clusters of one sample.
+    """Clusters of one sample, with variances of their own.
 
     Parameters
     ----------
@@ -116,39 +100,44 @@ class LocalExchanges:
         How many rows the sample is.
     affordable : float
         Nanoseconds, as counted in `work`.
-    is_spherical : bool
-        Whether all features of a cluster have one variance.
+    prior_rows : float
+        Rows that draw covariances towards the common one.
     """
 
+    prices = work.OF_CLUSTERS
+
     def __init__(
-        self,
-        rows: Array,
-        weights: Array,
-        own_weight: float,
-        affordable: float,
-        is_spherical: bool = False,
+        self, rows: Array, weights: Array, own_weight: float, affordable: float, prior_rows: float
     ) -> None:
         self.left = affordable
-        self.rows, self.weights, self.is_spherical = rows, weights, is_spherical
-        self.prior_rows, self.worth_it = PRIOR_ROWS / own_weight, WORTH_IT / own_weight
-        self.common = np.zeros(rows.shape[1])
+        self.rows, self.weights = rows, weights
+        self.prior_rows, self.worth_it = prior_rows / own_weight, WORTH_IT / own_weight
+        self.common = np.zeros(0)
 
     @one_blas_thread()
     def exchanged(self, labels: Labels, n_components: int) -> Clusters:
         """Exchange clusters while that raises the log-likelihood."""
         clusters = self._begun(labels, n_components)
-        n_rows, n_features = self.rows.shape
-        of_sweep = work.of_sweep(n_rows, n_features, n_components)
-        while self._affords(of_sweep):
-            for _ in range(DIVIDING_ROUNDS):
-                order, ends = _sorted(clusters.labels(self.rows), n_components)
+        while self._affords(self._price_of_sweep(n_components)):
+            for _ in range(self.prices.n_rounds):
+                order, ends = _sorted(self.labels(clusters, self.rows), n_components)
                 rows, weights = self.rows[order], self.weights[order]
-                sums = _sums(rows, weights, ends)
+                sums = self._sums(rows, weights, ends)
                 clusters = self._estimated(sums)
             its = [slice(begin, end) for begin, end in pairwise(ends)]
             if self._swept(clusters, sums, rows, weights, its) * FEW < n_components:
                 break
         return clusters
+
+    @one_blas_thread()
+    def labels(self, clusters: Clusters, rows: Array) -> Labels:
+        """Return the likeliest cluster of each row."""
+        found = np.empty(len(rows), np.int64)
+        n_tile = max(1, TILE_NUMBERS // max(clusters.means.shape))
+        for start in range(0, len(rows), n_tile):
+            tile = slice(start, start + n_tile)
+            found[tile] = self._log_densities(clusters, rows[tile]).argmax(axis=0)
+        return found
 
     def _affords(self, price: float) -> bool:
         """Whether so many nanoseconds are left, which are gone then."""
@@ -157,12 +146,8 @@ class LocalExchanges:
 
     def _begun(self, labels: Labels, n_components: int) -> Clusters:
         order, ends = _sorted(labels, n_components)
-        sums = _sums(self.rows[order], self.weights[order], ends)
-        means = sums.rows / np.maximum(sums.weights, TINY)[:, None]
-        within = (sums.squares - sums.rows * means).sum(axis=0) / self.weights.sum()
-        self.common = np.maximum(within, LEAST)
-        if self.is_spherical:
-            self.common[:] = self.common.mean()
+        sums = self._sums(self.rows[order], self.weights[order], ends)
+        self.common = self._within(sums) / self.weights.sum()
         return self._estimated(sums)
 
     def _swept(
@@ -180,19 +165,13 @@ class LocalExchanges:
             if cut.cluster in taken:
                 continue
             for loss, (i, j) in _apart(merges, taken | {cut.cluster}):
-                mass = clusters.weights[[i, j, cut.cluster]].sum()
-                if cut.gain - loss < HOPELESS * mass:
-                    continue
-                own = its[cut.cluster]
-                places = [
-                    np.r_[its[i], its[j]],
-                    np.arange(own.start, own.stop)[cut.above],
-                    np.arange(own.start, own.stop)[~cut.above],
-                ]
-                n_rows = sum(len(each) for each in places)
-                if not self._affords(work.of_trial(n_rows, rows.shape[1])):
-                    return n_found
                 three = [i, j, cut.cluster]
+                if cut.gain - loss < HOPELESS * clusters.weights[three].sum():
+                    continue
+                own = np.arange(its[cut.cluster].start, its[cut.cluster].stop)
+                places = [np.r_[its[i], its[j]], own[cut.above], own[~cut.above]]
+                if self.left <= 0.0:
+                    return n_found
                 found = self._climbed(clusters.of(three), rows, weights, places)
                 if found is not None:
                     for values, new in zip(clusters, found, strict=True):
@@ -212,54 +191,54 @@ class LocalExchanges:
         ends = np.cumsum([0, *(len(each) for each in places)])
         at = np.concatenate(places)
         rows, weights = rows[at], weights[at]
-        _, lowest = _responsibilities(before, rows, weights)
+        _, lowest = self._responsibilities(before, rows, weights)
         lowest += float(self._log_priors(before).sum()) + self.worth_it
-        clusters = self._estimated(_sums(rows, weights, ends))
-        squares = rows * rows
-        for _ in range(PASSES):
-            climbed = clusters
-            shares, reached = _responsibilities(climbed, rows, weights)
-            sums = _Sums(shares.sum(axis=1), shares @ rows, shares @ squares)
+        clusters = self._estimated(self._sums(rows, weights, ends))
+        self.left -= self._price_of_pass(len(rows))  # of what is above
+        for n_passes in range(1, MOST_PASSES + 1):
+            if not self._affords(self._price_of_pass(len(rows))):
+                break
+            shares, reached = self._responsibilities(clusters, rows, weights)
+            reached += float(self._log_priors(clusters).sum())
+            if n_passes >= PASSES and reached > lowest:
+                return clusters
+            if n_passes > 1 and reached < lowest - BEHIND / n_passes * weights.sum():
+                break
+            sums = _Sums(shares.sum(axis=1), shares @ rows, self._products(shares, rows))
             clusters = self._estimated(sums)
-        reached += float(self._log_priors(climbed).sum())
-        return climbed if reached > lowest else None
+        return None
 
-    def _estimated(self, sums: _Sums) -> Clusters:
-        """Return the M-step, with the rows of the prior."""
-        weights = sums.weights[:, None]
-        means = sums.rows / np.maximum(weights, TINY)
-        scatters = np.maximum(sums.squares - sums.rows * means, 0.0) + LEAST * weights
-        if self.is_spherical:
-            scatters[:] = scatters.mean(axis=1, keepdims=True)
-        total = self.prior_rows * self.common + scatters
-        return Clusters(sums.weights, means, total / (self.prior_rows + weights))
-
-    def _log_priors(self, clusters: Clusters) -> Array:
-        terms = np.log(clusters.variances) + self.common / clusters.variances
-        return np.asarray(-0.5 * self.prior_rows * terms.sum(axis=1))
+    def _responsibilities(
+        self, clusters: Clusters, rows: Array, weights: Array
+    ) -> tuple[Array, float]:
+        """Return weighted responsibilities, (K, m), and the log-likelihood."""
+        joint = self._log_densities(clusters, rows)
+        top = joint.max(axis=0)
+        shares = np.exp(joint - top)
+        total = shares.sum(axis=0)
+        shares *= weights / total
+        return shares, float((weights * (top + np.log(total))).sum())
 
     @one_blas_thread()
     def _cuts(
         self, clusters: Clusters, reached: Array, rows: Array, weights: Array, its: list[slice]
     ) -> list[_Cut]:
-        """Cut clusters across the axis on which their rows vary most for the variances."""
+        """Cut clusters across the axis on which their rows vary most; the best come first."""
         cut, halves = list[tuple[int, Sides]](), list[tuple[Array, Array, Array]]()
-        scales = 1.0 / np.sqrt(clusters.variances)
         for k, place in enumerate(its):
             own, mass = rows[place], weights[place]
             if len(own) < 2 * FEWEST:
                 continue
-            above = _cut((own - clusters.means[k]) * scales[k], mass)
+            above = _cut(self._white(own - clusters.means[k], clusters.factors[k]), mass)
             if above is None:
                 continue
             shares = np.stack([mass * above, mass * ~above])
             cut.append((k, above))
-            halves.append((shares.sum(axis=1), shares @ own, shares @ (own * own)))
+            halves.append((shares.sum(axis=1), shares @ own, self._products(shares, own)))
         if not cut:
             return []
-        found = self._classified(
-            _Sums(*(np.concatenate(each) for each in zip(*halves, strict=True)))
-        )
+        sums = _Sums(*(np.concatenate(each) for each in zip(*halves, strict=True)))
+        found = self._classified(sums)
         gains = found[::2] + found[1::2] - reached[[k for k, _ in cut]]
         order = np.argsort(-gains, kind="stable")
         return [_Cut(float(gains[at]), *cut[at]) for at in order]
@@ -267,14 +246,14 @@ class LocalExchanges:
     @one_blas_thread()
     def _merges(self, clusters: Clusters, sums: _Sums, reached: Array) -> list[_Merge]:
         """Return merges of clusters that lie near each other, those first that lose least."""
-        weights, means, variances = clusters
-        n_partners = min(PARTNERS, len(weights) - 1)
-        scaled = means / np.sqrt(weights @ variances / weights.sum())
+        means = clusters.means
+        n_partners = min(PARTNERS, len(means) - 1)
+        scaled = means / np.sqrt(self._variances(self.common))
         lengths = (scaled**2).sum(axis=1)
         apart = lengths[:, None] + lengths - 2.0 * (scaled @ scaled.T)
         np.fill_diagonal(apart, np.inf)
         partners = np.argpartition(apart, n_partners - 1, axis=1)[:, :n_partners]
-        first = np.repeat(np.arange(len(weights)), n_partners)
+        first = np.repeat(np.arange(len(means)), n_partners)
         pairs = np.sort(np.stack([first, partners.ravel()], axis=1), axis=1)
         i, j = np.unique(pairs, axis=0).T
         losses = reached[i] + reached[j] - self._classified(sums.together(i, j))
@@ -282,43 +261,138 @@ class LocalExchanges:
         return [_Merge(float(losses[at]), (int(i[at]), int(j[at]))) for at in order]
 
     def _classified(self, sums: _Sums) -> Array:
-        """Penalised log-likelihoods of clusters and their rows after the M-step, (K,)."""
+        """Penalised log-likelihoods of clusters and their rows after the M-step, (K,).
+
+        There, the squared distances of the rows to their mean sum to d for each.
+        """
         found = self._estimated(sums)
-        weights, means, variances = found
-        scatters = sums.squares - 2.0 * sums.rows * means + weights[:, None] * means**2
-        terms = weights[:, None] * np.log(variances) + scatters / variances
-        entropy = weights * np.log(np.maximum(weights, TINY))
-        return np.asarray(entropy - 0.5 * terms.sum(axis=1) + self._log_priors(found))
+        entropy = found.weights * np.log(np.maximum(found.weights, TINY))
+        shown = found.weights + self.prior_rows
+        return np.asarray(entropy - 0.5 * shown * (found.log_volumes + found.means.shape[1]))
+
+    @one_blas_thread()
+    def _sums(self, rows: Array, weights: Array, ends: npt.NDArray[np.int64]) -> _Sums:
+        """Sum rows that lie together by cluster."""
+        found = []
+        for begin, end in pairwise(ends):
+            own, mass = rows[begin:end], weights[begin:end]
+            found.append((mass.sum(), mass @ own, self._products(mass[None], own)[0]))
+        return _Sums(*(np.array(each) for each in zip(*found, strict=True)))
+
+    # what covariances are
+
+    @one_blas_thread()
+    def _log_densities(self, clusters: Clusters, rows: Array) -> Array:
+        """Log densities of rows times weights, but for the constant of all, (K, m)."""
+        inverse = clusters.factors**2
+        linear = clusters.means * inverse
+        constants = np.log(np.maximum(clusters.weights, TINY))
+        constants -= 0.5 * (clusters.log_volumes + (clusters.means * linear).sum(axis=1))
+        columns = rows.T
+        return np.asarray(
+            linear @ columns + (-0.5 * inverse) @ (columns * columns) + constants[:, None]
+        )
+
+    @one_blas_thread()
+    def _products(self, shares: Array, rows: Array) -> Array:
+        return np.asarray(shares @ (rows * rows))
+
+    def _within(self, sums: _Sums) -> Array:
+        """Sum products about the means."""
+        means = sums.rows / np.maximum(sums.weights, TINY)[:, None]
+        return np.maximum((sums.products - sums.rows * means).sum(axis=0), LEAST)
+
+    def _variances(self, covariances: Array) -> Array:
+        return covariances
+
+    def _white(self, rows: Array, factor: Array) -> Array:
+        return rows * factor
+
+    def _estimated(self, sums: _Sums) -> Clusters:
+        """Return the M-step, with the rows of the prior."""
+        weights = sums.weights[:, None]
+        means = sums.rows / np.maximum(weights, TINY)
+        scatters = np.maximum(sums.products - sums.rows * means, 0.0) + LEAST * weights
+        variances = (self.prior_rows * self.common + scatters) / (self.prior_rows + weights)
+        return Clusters(sums.weights, means, *self._factors(variances))
+
+    def _factors(self, variances: Array) -> tuple[Array, Array]:
+        return 1.0 / np.sqrt(variances), np.log(variances).sum(axis=1)
+
+    def _log_priors(self, clusters: Clusters) -> Array:
+        misfits = (self.common * clusters.factors**2).sum(axis=1)
+        return np.asarray(-0.5 * self.prior_rows * (clusters.log_volumes + misfits))
+
+    def _price_of_sweep(self, n_components: int) -> float:
+        n_rows, n_features = self.rows.shape
+        return self.prices.sweep(n_rows, n_features, n_components)
+
+    def _price_of_pass(self, n_rows: int) -> float:
+        return self.prices.one_pass(n_rows, self.rows.shape[1])
+
+
+class RoundExchanges(LocalExchanges):
+    """Clusters of one variance each."""
+
+    def _factors(self, variances: Array) -> tuple[Array, Array]:
+        each = variances.mean(axis=1, keepdims=True)
+        return super()._factors(np.broadcast_to(each, variances.shape))
+
+
+class MatrixExchanges(LocalExchanges):
+    """Clusters with matrices of their own."""
+
+    prices = work.OF_MATRIX_CLUSTERS
+
+    @one_blas_thread()
+    def _log_densities(self, clusters: Clusters, rows: Array) -> Array:
+        found = np.empty((len(clusters.means), len(rows)))
+        constants = np.log(np.maximum(clusters.weights, TINY)) - 0.5 * clusters.log_volumes
+        for k, (mean, factor) in enumerate(zip(clusters.means, clusters.factors, strict=True)):
+            white = (rows - mean) @ factor
+            found[k] = constants[k] - 0.5 * np.einsum("ij,ij->i", white, white)
+        return found
+
+    @one_blas_thread()
+    def _products(self, shares: Array, rows: Array) -> Array:
+        return np.stack([(rows.T * share) @ rows for share in shares])
+
+    def _within(self, sums: _Sums) -> Array:
+        means = sums.rows / np.maximum(sums.weights, TINY)[:, None]
+        between = np.einsum("ki,kj->ij", sums.rows, means)
+        found = sums.products.sum(axis=0) - between
+        found[np.diag_indices(len(found))] += LEAST
+        return np.asarray(found)
+
+    def _variances(self, covariances: Array) -> Array:
+        return covariances.diagonal()
+
+    @one_blas_thread()
+    def _white(self, rows: Array, factor: Array) -> Array:
+        return np.asarray(rows @ factor)
+
+    @one_blas_thread()
+    def _estimated(self, sums: _Sums) -> Clusters:
+        weights = sums.weights[:, None, None]
+        means = sums.rows / np.maximum(weights[:, 0], TINY)
+        scatters = sums.products - sums.rows[:, :, None] * means[:, None, :]
+        covariances = (self.prior_rows * self.common + scatters) / (self.prior_rows + weights)
+        places = np.arange(means.shape[1])
+        covariances[:, places, places] += LEAST
+        factors = inverse_factors(covariances)
+        log_volumes = -2.0 * np.log(factors[:, places, places]).sum(axis=1)
+        return Clusters(sums.weights, means, factors, log_volumes)
+
+    @one_blas_thread()
+    def _log_priors(self, clusters: Clusters) -> Array:
+        misfits = ((self.common @ clusters.factors) * clusters.factors).sum(axis=(1, 2))
+        return np.asarray(-0.5 * self.prior_rows * (clusters.log_volumes + misfits))
 
 
 def _sorted(labels: Labels, n_components: int) -> tuple[Places, Labels]:
     """Return the places of rows, by cluster, and where each cluster begins and the last ends."""
     order = np.argsort(labels.astype(np.min_scalar_type(n_components)), kind="stable")
     return order, np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n_components))])
-
-
-@one_blas_thread()
-def _sums(rows: Array, weights: Array, ends: npt.NDArray[np.int64]) -> _Sums:
-    """Sum rows that lie together by cluster."""
-    shape = len(ends) - 1, rows.shape[1]
-    found = _Sums(np.zeros(shape[0]), np.zeros(shape), np.zeros(shape))
-    for k, (begin, end) in enumerate(pairwise(ends)):
-        own, mass = rows[begin:end], weights[begin:end]
-        found.weights[k] = mass.sum()
-        found.rows[k] = mass @ own
-        found.squares[k] = mass @ (own * own)
-    return found
-
-
-@one_blas_thread()
-def _responsibilities(clusters: Clusters, rows: Array, weights: Array) -> tuple[Array, float]:
-    """Return weighted responsibilities, (K, m), and the log-likelihood."""
-    joint = clusters.log_densities(rows).T
-    top = joint.max(axis=0)
-    shares = np.exp(joint - top)
-    total = shares.sum(axis=0)
-    shares *= weights / total
-    return shares, float(weights @ (top + np.log(total)))
 
 
 @one_blas_thread()

@@ -7,7 +7,8 @@ and the best of either kind is opened: given the covariances of the fit. Of thes
 which predicts rows best when they are left out, and the strength of a prior by which it does
 (`prior_strength`). How much is tried follows from shapes (`work`).
 
-Fits without correlations begin with clusters of k-means that are exchanged (`local_exchanges`).
+Clusters of what is best are exchanged by their own rows (`local_exchanges`); fits without
+correlations begin with that.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ from fastgmm.initialisation.kmeans import (
     swap,
     thinned,
 )
-from fastgmm.initialisation.local_exchanges import TINY, LocalExchanges
+from fastgmm.initialisation.local_exchanges import (
+    LocalExchanges,
+    MatrixExchanges,
+    RoundExchanges,
+)
 from fastgmm.initialisation.prior_strength import (
     Regularised,
     common_covariance_of,
@@ -81,6 +86,7 @@ OTHER_UNITS = 2.0  # the largest standard deviation over the least: beyond, raw 
 ALIKE = 0.99  # of the rows: divisions that agree on them are one
 WORTH_IT = 1e-3  # nats per row along the principal axes: an exchange that gains less is noise
 REGULARISATION = 1e-6  # of standardised rows
+VARIANCE_ROWS = 10.0  # of the prior, where clusters with variances are exchanged
 POWERS = 3  # rounds of the power method
 
 Labels = npt.NDArray[np.int64]
@@ -146,13 +152,18 @@ class _Search:
         if not sound:
             return None
         sound = sorted(sound, key=lambda each: -each.score)
+        if self.structure.has_matrices and self.plan.cluster_rows > 0:
+            labels = self._exchanged_apart(sound[0].parameters, self._first_rows())
+            found.append(judge.opened(self._members(self.sample, labels), first))
+            if found[-1] is not None and found[-1].score >= sound[0].score:
+                sound = [found[-1], *sound]
         if self.plan.n_passes > 0:
             judge = self._judge(thinned(self.sample, self.plan.passing_rows, self.rng))
             sound = sound[: max(1, self.plan.n_passes // ENOUGH_PASSES)]
             n_passes = self.plan.n_passes // len(sound)
             sound = [judge.climbed(each, n_passes) for each in sound]
         best = max(sound, key=lambda each: each.score)
-        best = judge.walked(best, strengths, self.plan.n_judged - len(known))
+        best = judge.walked(best, strengths, self.plan.n_judged - len(found))
         prior = None
         if best.strength:
             prior = Prior(best.strength, best.common)
@@ -168,15 +179,18 @@ class _Search:
         """Return the strength that is tried first."""
         if not strengths:
             return None
+        first = self._first_rows() * unit_of(self.sample)
+        return min(strengths, key=lambda each: abs(each - first))
+
+    def _first_rows(self) -> float:
+        """Return the rows of a prior that suits the number of rows per feature."""
         n_covariances = 1 if self.structure.is_shared else self.n_components
         per_feature = self.sample.n_rows / (n_covariances * self.sample.rows.shape[1])
         # each row tells of each variance: clusters of 83 rows and 100 features were predicted 15
         # nats per row better than after 1000, of 100 rows 4 better than after 100
         if self.structure.is_axis_parallel or per_feature >= FEW_ROWS:
-            first = FIRST_STRENGTH
-        else:
-            first = FIRST_OF_FEW if per_feature >= 1.0 else FIRST_OF_FEWER
-        return min(strengths, key=lambda each: abs(each - first * unit_of(self.sample)))
+            return FIRST_STRENGTH
+        return FIRST_OF_FEW if per_feature >= 1.0 else FIRST_OF_FEWER
 
     def _candidates(self) -> Iterator[Labels]:
         """Yield labels of the sample, by the best runs of either kind."""
@@ -202,13 +216,15 @@ class _Search:
 
     def _of_variances(self) -> Iterator[Labels]:
         """Yield labels of the sample for covariances without correlations."""
-        found = list[Parameters]()
-        if self.plan.are_clusters:
-            found.append(self._exchanged_apart(self._within_clusters()))
+        if self.n_components > 2:
+            begun = self._within_clusters()
+            yield self._exchanged_apart(begun, VARIANCE_ROWS)
         if self.plan.has_runs:
             runs = self._by_variances([self._k_means(rows) for rows in self._systems()])
-            found += runs[: OPENED - len(found)]
-        yield from (labels_by(each, self.sample.rows) for each in found)
+            yield from (
+                labels_by(each, self.sample.rows)
+                for each in runs[: OPENED - (self.n_components > 2)]
+            )
 
     def _within_clusters(self) -> Parameters:
         """Find clusters by k-means, in units of the variances within clusters.
@@ -223,21 +239,24 @@ class _Search:
             swap(seen, self.rng.random(self.n_components), centres)
             centres = rested(seen, centres, 0.0, WITHIN_ROUNDS) * scale
             scale = self._within(few, label(seen, centres / scale)[0])
-        return _of_variances(np.full(len(centres), 1.0 / len(centres)), centres, scale**2)
+        weights = np.full(len(centres), 1.0 / len(centres))
+        variances = np.broadcast_to(scale**2, centres.shape)
+        return Parameters.from_covariances(family("diag").structure, weights, centres, variances)
 
-    def _exchanged_apart(self, begun: Parameters) -> Parameters:
-        """Exchange clusters, each time by the rows of three of them."""
-        if self.plan.exchanging_rows == 0:
-            return begun
-        seen = thinned(self.sample, self.plan.exchanging_rows, self.rng)
-        scale, is_spherical = self.scale, not self.structure.tells_features_apart
+    def _exchanged_apart(self, begun: Parameters, prior_rows: float) -> Labels:
+        """Label the sample after exchanges of clusters, each by the rows of three of them."""
+        if self.plan.cluster_rows == 0:
+            return labels_by(begun, self.sample.rows)
+        seen = thinned(self.sample, self.plan.cluster_rows, self.rng)
         n_seen = self.sample.own_weight * len(seen.rows) / len(self.sample.rows) / unit_of(seen)
-        local = LocalExchanges(
-            seen.rows / scale, seen.weights, n_seen, self.plan.exchanging, is_spherical
-        )
+        if not self.structure.is_axis_parallel:
+            kind: type[LocalExchanges] = MatrixExchanges
+        else:
+            kind = LocalExchanges if self.structure.tells_features_apart else RoundExchanges
+        rows = seen.rows / self.scale
+        local = kind(rows, seen.weights, n_seen, self.plan.for_clusters, prior_rows)
         clusters = local.exchanged(labels_by(begun, seen.rows), self.n_components)
-        weights, means, variances = clusters
-        return _of_variances(weights, means * scale, variances * scale**2)
+        return local.labels(clusters, self.sample.rows / self.scale)
 
     def _exchanged(self, divisions: Sequence[Labels]) -> Iterator[Labels]:
         """Yield the best division after exchanges of components, seen along principal axes."""
@@ -414,15 +433,6 @@ def exchanged(state: em.State, short: ShortRuns) -> em.State:
             break
         (state,) = better
     return state
-
-
-def _of_variances(weights: Array, means: Array, variances: Array) -> Parameters:
-    """Return components with variances (K, d), or those of all (d,)."""
-    each = np.broadcast_to(variances, means.shape)
-    weights = np.maximum(weights, TINY)
-    return Parameters.from_covariances(
-        family("diag").structure, weights / weights.sum(), means, each
-    )
 
 
 def _are_alike(a: Labels, b: Labels, n_components: int) -> bool:

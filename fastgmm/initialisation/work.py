@@ -24,10 +24,6 @@ OF_INVERSE, OF_AXES = 0.15, 0.5
 OF_SEEDS, OF_SWAPS, OF_LLOYD = 1.2, 1.0, 0.3
 OF_LEFT_OUT = 8.0  # by row, component and feature: what leaving a row out does to a variance
 OF_COPY = 3.0  # a number, gathered
-# of exchanges of clusters: by row, cluster and feature, labels; by row and feature, sums, a cut,
-# and a trial, of the rows of three; by cluster and feature, merges; what Python takes with each
-OF_LABEL, OF_SUM, OF_CUT, OF_TRIAL = 0.2, 1.5, 4.0, 20.0
-OF_MERGES, OF_CLUSTER, OF_A_TRIAL = 400.0, 5e4, 2.5e5
 
 LLOYD_ROUNDS = 8
 FIRST_PASSES, MORE_PASSES, LEADERS = 4, 6, 2  # with variances: of all candidates, of the best
@@ -58,9 +54,9 @@ FOR_CLUSTERS, FOR_CLUSTERS_BESIDE = 0.45, 0.3  # their exchanges, alone and besi
 # From so many components on, short runs with variances are not tried beside: with fewer, clusters
 # may be long (five, each in five directions of 80: 0.44 nats per held-out row worse without)
 ALONE = 12
-# sweeps of exchanges that rows of clusters are planned for, and what is left for trials
-PLANNED_SWEEPS, FOR_TRIALS = 3, 0.25
-DIVIDING_ROUNDS = 2  # of dividing all rows among clusters, before a sweep
+FOR_MATRIX_CLUSTERS = 0.3  # with matrices, taken from passes and exchanges along axes
+# sweeps of exchanges, and passes of their trials, that the rows of clusters are planned for
+PLANNED_SWEEPS, PLANNED_PASSES = 3, 20
 # components above the best of a search, from where others come down, as a part of it and at least
 MORE, FEWEST_MORE = 0.4, 2
 LEAST_FOR_TIED_EXCHANGES = 0.45 * LEAST  # no passes with the covariances of the fit are there
@@ -95,17 +91,54 @@ class Shape(NamedTuple):
         return max(MOST_PASSES * self.dense_pass, LEAST)
 
 
+class Prices(NamedTuple):
+    """What exchanges of clusters cost, in nanoseconds."""
+
+    n_rounds: int  # of dividing all rows among clusters, before a sweep
+    labels: float  # by row, cluster and number of a covariance
+    cuts: float  # by row and number: with sums
+    passes: float  # by row of three clusters and number
+    merges: float  # by cluster and feature, or cubed features
+    power: int  # of the features in a covariance: 1, or 2 for a matrix
+    of_cluster: float = 5e4  # that Python takes in a sweep
+    of_pass: float = 5e4
+
+    def sweep(self, n_rows: int, n_features: int, n_components: int) -> float:
+        """Price of dividing rows among clusters, and of cutting and joining all clusters."""
+        of_row = self.n_rounds * self.labels * n_components + self.cuts
+        of_cluster = self.merges * n_features ** (2 * self.power - 1) + self.of_cluster
+        return n_rows * n_features**self.power * of_row + n_components * of_cluster
+
+    def one_pass(self, n_rows: int, n_features: int) -> float:
+        """Price of a pass of EM over so many rows of three clusters."""
+        return self.passes * n_rows * n_features**self.power + self.of_pass
+
+    def rows(self, shape: Shape, affordable: float) -> int:
+        """Rows that as many sweeps and passes as are planned may see."""
+        d, k = shape.n_features, shape.n_components
+
+        def price(n_rows: int) -> float:
+            of_passes = PLANNED_PASSES * self.one_pass(3 * n_rows // k, d)
+            return PLANNED_SWEEPS * self.sweep(n_rows, d, k) + of_passes
+
+        return max(0, int(k * (affordable - price(0)) / (price(k) - price(0))))
+
+
+OF_CLUSTERS = Prices(n_rounds=2, labels=0.2, cuts=7.0, passes=3.5, merges=400.0, power=1)
+OF_MATRIX_CLUSTERS = Prices(n_rounds=1, labels=0.06, cuts=0.5, passes=0.35, merges=1.5, power=2)
+
+
 class Plan(NamedTuple):
     """How much a start tries."""
 
-    are_clusters: bool  # k-means within clusters is tried, with exchanges by their own rows
     has_runs: bool  # short runs with few parameters are tried, after k-means in coordinate systems
     n_systems: int  # coordinate systems in which k-means looks for clusters
     first_rows: int  # that the first k-means of these sees
     seeding_rows: int  # that k-means moves centres on
     rows: int  # that runs with few parameters see
     exchanging_rows: int  # that exchanges of components see
-    exchanging: float  # nanoseconds for the exchanges of clusters
+    cluster_rows: int  # that exchanges of clusters see
+    for_clusters: float  # nanoseconds that they may take
     scored_rows: int  # that are left out, one at a time
     n_judged: int  # how often that may be done; 0 where it would not be worth its price
     passing_rows: int  # that passes with the covariances of the fit see
@@ -137,7 +170,10 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
     scored_rows = min(int(most_scored), MOST_SCORED, n_sampled)
     if scored_rows < FEWEST_SCORED:
         n_judged = 0
+    cluster_rows, for_clusters = _for_clusters(shape, n_sampled)
     for_passes = FOR_PASSES * affordable
+    if shape.n_matrices and for_clusters:
+        for_passes += FOR_EXCHANGES * affordable - for_clusters
     # all rows that so many passes may see, but no fewer than a covariance wants
     fewest = k * max(ROWS_PER_COMPONENT, ROWS_PER_FEATURE * d)
     of_pass = shape._replace(n_rows=n_sampled).dense_pass
@@ -152,29 +188,23 @@ def planned(shape: Shape, n_sampled: int) -> Plan:
     if shape.structure.is_shared and for_exchanges < LEAST_FOR_TIED_EXCHANGES:
         for_exchanges, most = LEAST_FOR_TIED_EXCHANGES, n_sampled
     exchanging_rows = min(most, int(for_exchanges / _of_exchanges(shape, n_systems)))
-    if exchanging_rows < FEWEST_EXCHANGING * k or k == 2 or n_passes >= ENOUGH_PASSES:
+    few = exchanging_rows < FEWEST_EXCHANGING * k
+    if few or k == 2 or n_passes >= ENOUGH_PASSES or for_clusters:
         exchanging_rows = 0
-    exchanging, are_clusters, has_runs = 0.0, False, True
-    if shape.structure.is_axis_parallel:
-        are_clusters = k > 2
-        has_runs = k < ALONE
-        exchanging = (FOR_CLUSTERS_BESIDE if has_runs else FOR_CLUSTERS) * affordable
-        exchanging_rows = min(n_sampled, _exchanging_rows(shape, exchanging))
-        if exchanging_rows < FEWEST_OF_CLUSTER * k or k == 2:
-            exchanging_rows, exchanging = 0, 0.0
+    has_runs = not shape.structure.is_axis_parallel or k < ALONE
     if not has_runs:  # what these do not take
         most = int(FOR_RUNS * affordable / _of_seeding(shape))
         seeding_rows = min(n_sampled, most)
     first_rows = min(max(FIRST_PER_COMPONENT * k, FEWEST_FIRST), max(seeding_rows // 2, k))
     return Plan(
-        are_clusters,
         has_runs,
         n_systems,
         first_rows,
         max(seeding_rows, k),
         max(rows, k),
         exchanging_rows,
-        exchanging,
+        cluster_rows,
+        for_clusters,
         scored_rows,
         n_judged,
         passing_rows,
@@ -187,10 +217,9 @@ def cost(plan: Plan, shape: Shape, n_sampled: int) -> float:
     d, k = shape.n_features, shape.n_components
     of_seeding = _of_seeding(shape)
     found = 0.0
-    if plan.are_clusters:
-        found += (plan.first_rows + plan.seeding_rows) * of_seeding + plan.exchanging
-    else:
-        found += plan.exchanging_rows * _of_exchanges(shape, plan.n_systems)
+    found += plan.exchanging_rows * _of_exchanges(shape, plan.n_systems) + plan.for_clusters
+    if shape.structure.is_axis_parallel and k > 2:
+        found += (plan.first_rows + plan.seeding_rows) * of_seeding
     if plan.has_runs:
         found += plan.n_systems * plan.seeding_rows * of_seeding
         found += plan.rows * _of_a_row(shape, plan.n_systems)
@@ -200,21 +229,11 @@ def cost(plan: Plan, shape: Shape, n_sampled: int) -> float:
     if shape.n_matrices:
         of_opening += OF_PRODUCT * d**2
         found += OF_INVERSE * d**3
-    found += (OPENED if plan.has_runs else 1) * n_sampled * of_opening
+    n_opened = (OPENED if plan.has_runs else 1) + (shape.n_matrices > 0 and plan.cluster_rows > 0)
+    found += n_opened * n_sampled * of_opening
     of_judging = plan.scored_rows * _of_scored(shape) + shape.n_matrices * OF_INVERSE * d**3
     found += plan.n_judged * of_judging
     return found + plan.n_passes * shape._replace(n_rows=plan.passing_rows).dense_pass
-
-
-def of_sweep(n_rows: int, n_features: int, n_components: int) -> float:
-    """Nanoseconds of dividing rows among clusters a few times, and of cutting all clusters."""
-    of_row = DIVIDING_ROUNDS * (OF_LABEL * n_components + OF_SUM) + OF_CUT
-    return n_rows * n_features * of_row + n_components * (OF_MERGES * n_features + OF_CLUSTER)
-
-
-def of_trial(n_rows: int, n_features: int) -> float:
-    """Nanoseconds of trying an exchange on the rows of three clusters."""
-    return OF_TRIAL * n_rows * n_features + OF_A_TRIAL
 
 
 def from_above(n_components: int) -> int:
@@ -258,12 +277,23 @@ def _of_exchanges(shape: Shape, n_systems: int) -> float:
     return n_passes * shape.n_components * (2 * OF_PRODUCT * n_products + OF_RESPONSIBILITY)
 
 
-def _exchanging_rows(shape: Shape, exchanging: float) -> int:
-    """Rows that as many sweeps as are planned may see."""
+def _for_clusters(shape: Shape, n_sampled: int) -> tuple[int, float]:
+    """Return the rows that exchanges of clusters see, and the nanoseconds that they may take."""
     d, k = shape.n_features, shape.n_components
-    least = of_sweep(0, d, k)
-    of_row = of_sweep(1, d, k) - least
-    return max(0, int(((1.0 - FOR_TRIALS) * exchanging / PLANNED_SWEEPS - least) / of_row))
+    if k == 2 or shape.structure.is_shared:
+        return 0, 0.0
+    if shape.structure.is_axis_parallel:
+        prices, fewest = OF_CLUSTERS, FEWEST_OF_CLUSTER
+        part = FOR_CLUSTERS_BESIDE if k < ALONE else FOR_CLUSTERS
+    else:
+        prices, fewest, part = (
+            OF_MATRIX_CLUSTERS,
+            max(FEWEST_OF_CLUSTER, 2 * d),
+            FOR_MATRIX_CLUSTERS,
+        )
+    affordable = part * shape.affordable
+    n_rows = min(n_sampled, prices.rows(shape, affordable))
+    return (n_rows, affordable) if n_rows >= fewest * k else (0, 0.0)
 
 
 def _of_axes(n_features: int, n_rows: int) -> float:

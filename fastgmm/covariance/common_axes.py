@@ -36,7 +36,7 @@ def _with_common_axes(
     # the compiler is asked for by these families alone
     from fastgmm.kernels.common_axes import turn_to_minimum
 
-    own, parts = np.array(covariances, order="C"), weights / weights.sum()
+    own, parts = np.asarray(covariances), weights / weights.sum()
     n_features = own.shape[-1]
     if not np.einsum("kii->ki", own)[weights > 0.0].all():
         # the likelihood has no bound; turned to their end, the axes had a variance of 1e-154 here
@@ -45,7 +45,7 @@ def _with_common_axes(
         begun = _some_axes(own, parts, has_one_volume) if start is None else [_axes(start)]
         least, most, turns = FIRST if start is None else LATER
         n_sweeps = int(min(max(least, turns / own.size / n_features), most))
-    found = [np.empty_like(own) for _ in begun]
+    found = [np.empty(own.shape) for _ in begun]
     reached = [
         turn_to_minimum(own, parts, has_one_volume, n_sweeps, axes, each)
         for axes, each in zip(begun, found, strict=True)

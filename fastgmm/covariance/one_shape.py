@@ -34,14 +34,13 @@ def with_one_shape(covariances: Array, weights: Array, start: Array | None = Non
     # the compiler is asked for by these families alone
     from fastgmm.kernels.one_shape import share_shape
 
-    own = np.array(covariances, order="C")
+    own = np.asarray(covariances)
     begun, enough = own, FIRST
     if start is not None and len(start) == len(covariances):
         begun, enough = start, LATER
     lines = own.reshape(len(own), -1, own.shape[-1])
-    found = np.empty_like(lines)
-    share_shape(lines, weights / weights.sum(), -np.log(_traces(begun)), enough, found)
-    return found.reshape(own.shape)
+    found = share_shape(lines, weights / weights.sum(), -np.log(_traces(begun)), enough)
+    return np.asarray(found.reshape(own.shape))
 
 
 def _traces(covariances: Array) -> Array:

@@ -19,7 +19,6 @@ LEFT = 1e-16  # nats per row that may be left to gain
 LENGTH = 1.5
 
 
-@kernel
 def turn_to_minimum(covariances, parts, has_one_volume, most_sweeps, axes, found):
     """Turn axes (d, d) in place while much is left to gain; return the objective, never higher.
 
@@ -29,28 +28,42 @@ def turn_to_minimum(covariances, parts, has_one_volume, most_sweeps, axes, found
     """
     n_components, n_features = covariances.shape[:2]
     n_lanes = (n_components + WIDTH - 1) // WIDTH * WIDTH
-    own = np.empty((n_features, n_features, n_lanes))
-    half, products = np.empty_like(own), np.empty_like(own)
-    weights = np.zeros(n_lanes)
+    # made here: a kernel that makes them takes twice as long to compile
+    own, half, products = np.zeros((3, n_features, n_features, n_lanes))
+    own[..., :n_components] = covariances.transpose(1, 2, 0)
+    np.einsum("iik->ik", own)[:, n_components:] = 1.0
+    weights, volumes = np.zeros((2, n_lanes))
     weights[:n_components] = parts
-    for i in range(n_features):
-        for j in range(n_features):
-            own[i, j, :n_components] = covariances[:, i, j]
-            own[i, j, n_components:] = i == j
-    variances, begun = np.empty((n_features, n_lanes)), axes.copy()
+    variances = np.empty((n_features, n_lanes))
+    reached = turn_all(
+        own, weights, has_one_volume, most_sweeps, axes, axes.copy(), half, products, variances,
+        volumes,
+    )  # fmt: skip
+    found[...] = products[..., :n_components].transpose(2, 0, 1)
+    return reached
+
+
+@kernel
+def turn_all(
+    own, weights, has_one_volume, most_sweeps, axes, begun, half, products, variances, volumes
+):
+    """Do so for components side by side, (d, d, K) and (K,), and leave theirs in products."""
+    n_features = len(axes)
     measure(own, axes, half, variances)
     before = objective(variances, weights, has_one_volume)
     multiply(axes, half, products)
-    sweep(products, weights, has_one_volume, most_sweeps, axes)
+    sweep(products, weights, volumes, has_one_volume, most_sweeps, axes)
     measure(own, axes, half, variances)
     reached = objective(variances, weights, has_one_volume)
     if not reached < before:
-        axes[:] = begun
+        for i in range(n_features):
+            for j in range(n_features):
+                axes[i, j] = begun[i, j]
         measure(own, axes, half, variances)
         reached = before
     if has_one_volume:
-        equalise(variances, parts, reached)
-    compose(axes, variances, found)
+        equalise(variances, reached)
+    compose(axes, variances, products)
     return reached
 
 
@@ -99,10 +112,10 @@ def objective(variances, weights, has_one_volume):
 
 
 @piece
-def equalise(variances, parts, volume):
+def equalise(variances, volume):
     """Scale the variances of each component so that all have this volume."""
-    n_features = len(variances)
-    for k in range(len(parts)):
+    n_features, n_lanes = variances.shape
+    for k in range(n_lanes):
         logs = 0.0
         for j in range(n_features):
             logs += np.log(variances[j, k])
@@ -113,22 +126,20 @@ def equalise(variances, parts, volume):
 
 @piece
 def compose(axes, variances, found):
-    """Write the matrices with these variances (d, K) along the axes to found (K, d, d)."""
-    (n_features, n_lanes), n_components = variances.shape, len(found)
-    lanes = np.empty(WIDTH)
+    """Write the matrices with these variances (d, K) along the axes to found (d, d, K)."""
+    n_features, n_lanes = variances.shape
     for k in range(0, n_lanes, WIDTH):
         for i in range(n_features):
             for j in range(i + 1):
                 entry = splat(variances, 0.0)
                 for m in range(n_features):
                     entry = fma(load(variances, (m, k)), axes[i, m] * axes[j, m], entry)
-                store(lanes, (0,), entry)
-                for lane in range(min(WIDTH, n_components - k)):
-                    found[k + lane, i, j] = found[k + lane, j, i] = lanes[lane]
+                store(found, (i, j, k), entry)
+                store(found, (j, i, k), entry)
 
 
 @piece
-def sweep(products, weights, has_one_volume, most_sweeps, axes):
+def sweep(products, weights, volumes, has_one_volume, most_sweeps, axes):
     """Turn all pairs of axes, and the products, until little is left to gain.
 
     Gains shrink from sweep to sweep by a factor that tells what is left.
@@ -136,16 +147,21 @@ def sweep(products, weights, has_one_volume, most_sweeps, axes):
     n_features, n_lanes = len(axes), len(weights)
     before = 0.0
     for _ in range(most_sweeps):
-        volumes = weights.copy()
-        if has_one_volume:  # a majoriser is that of volumes of their own for these weights
-            for k in range(0, n_lanes, WIDTH):
+        whole = splat(products, 0.0)
+        for k in range(0, n_lanes, WIDTH):
+            weight = load(weights, (k,))
+            volume = weight
+            if has_one_volume:  # a majoriser is that of volumes of their own for these weights
                 logs = splat(products, 0.0)
                 for j in range(n_features):
                     logs = logs + log(load(products, (j, j, k)))
-                weight = load(weights, (k,))
                 volume = weight * exp_of_normal(logs * (1.0 / n_features))
-                store(volumes, (k,), where_less(0.0, weight, volume, 0.0))
-        volumes /= volumes.sum()
+                volume = where_less(0.0, weight, volume, 0.0)
+            store(volumes, (k,), volume)
+            whole = whole + volume
+        scale = 1.0 / total(whole)
+        for k in range(0, n_lanes, WIDTH):
+            store(volumes, (k,), load(volumes, (k,)) * scale)
         gain = 0.0
         for j in range(n_features - 1):
             for m in range(j + 1, n_features):

@@ -3,36 +3,17 @@
 Features lie side by side in registers: of variances, one line for each component, of matrices, d.
 """
 
-from collections import namedtuple
-
 import numpy as np
 
-from fastgmm.kernels.jit import inline, kernel, piece
+from fastgmm.kernels.jit import kernel, piece
 from fastgmm.kernels.simd.vectors import WIDTH, fma, load, splat, store, total
 
 MOST_ROUNDS = 100
 FLAT = 1e-12
 
-# In what a round is computed
-Round = namedtuple(
-    "Round",
-    [
-        "scales",  # (K,) of each component in the sum
-        "pooled",  # (1, d) or (d, d), the sum
-        "factor",  # (d, d), its upper triangular factor, of matrices
-        "whitening",  # (1, d) or (d, d): what brings it to the identity
-        "half",  # (d, d)
-        "shares",  # (K, 1, d) or (K, d, d): components, each brought there, too
-        "traces",  # (K,) of these
-        "bend",  # (K, K), second derivatives, and then their factor
-        "step",  # (K,)
-    ],
-)
 
-
-@kernel
-def share_shape(covariances, parts, logs, enough, found):
-    """Write covariances of one shape to found, those of highest likelihood but for little.
+def share_shape(covariances, parts, logs, enough):
+    """Return covariances of one shape, those of highest likelihood but for little.
 
     covariances are those of each component's rows, variances (K, 1, d) or matrices (K, d, d), and
     parts (K,) of all rows; logs (K,) of 1 / volume are where to start from, and are overwritten.
@@ -40,94 +21,98 @@ def share_shape(covariances, parts, logs, enough, found):
     """
     n_components, n_lines, n_features = covariances.shape
     own = np.zeros((n_components, n_lines, padded(n_features)))
-    own[:, :, :n_features] = covariances
-    line = np.zeros_like(own[0])
-    square = np.zeros((n_components, padded(n_components)))
-    few = np.zeros(n_components)
-    scratch = Round(
-        few, line, line.copy(), line.copy(), line.copy(), np.zeros_like(own), few.copy(), square,
-        few.copy(),
-    )  # fmt: skip
-    value = whiten(own, parts, logs, n_features, scratch)
-    for _ in range(MOST_ROUNDS):
-        gain = newton(parts, n_features, scratch)
-        if not gain > enough:
-            if not gain <= 0.0:  # a number, or none
-                logs -= scratch.step
-                whiten(own, parts, logs, n_features, scratch)
-            break
-        before, traces = logs.copy(), scratch.traces * scratch.scales
-        logs -= scratch.step
-        trial = whiten(own, parts, logs, n_features, scratch)
-        if not trial < value:  # a round of alternating never raises the objective
-            for k in range(n_components):
-                if parts[k] > 0.0:
-                    logs[k] = before[k] + np.log(n_features * parts[k] / traces[k])
-            trial = whiten(own, parts, logs, n_features, scratch)
-        value = trial
-    for k in range(n_components):
-        volume = scratch.traces[k] / n_features
-        for i in range(n_lines):
-            for j in range(n_features):
-                found[k, i, j] = volume * scratch.pooled[i, j]
+    own[..., :n_features] = covariances
+    # made here: a kernel that makes them takes four times as long to compile
+    shares, lines = np.empty_like(own), np.zeros((4, *own.shape[1:]))
+    few, bend = np.zeros((5, n_components)), np.zeros((n_components, padded(n_components)))
+    settle(own, parts, logs, enough, n_features, shares, lines, few, bend)
+    return (few[TRACES] / n_features)[:, None, None] * lines[POOLED, :, :n_features]
 
 
-@inline
 def padded(count):
     """Return so many numbers in whole registers."""
     return (count + WIDTH - 1) // WIDTH * WIDTH
 
 
+# What a round is computed in: lines of features, the sum of components, its upper triangular
+# factor, what brings it to the identity, and products on the way there
+POOLED, FACTOR, WHITENING, HALF = range(4)
+# and numbers of components: in the sum, of their traces where this is the identity, Newton's step,
+# and what alternating goes on from
+SCALES, TRACES, STEP, LOGS, LAST = range(5)
+
+
+@kernel
+def settle(own, parts, logs, enough, n_features, shares, lines, few, bend):
+    """Find the logarithms of 1 / volume, and leave the sum of components and their traces."""
+    n_components, gain = len(own), 0.0
+    value = whiten(own, parts, logs, n_features, shares, lines, few)
+    for _ in range(MOST_ROUNDS):
+        gain = newton(parts, n_features, shares, few, bend)
+        if not gain > enough:
+            if not gain <= 0.0:  # a number, or none
+                for k in range(n_components):
+                    logs[k] -= few[STEP, k]
+                whiten(own, parts, logs, n_features, shares, lines, few)
+            break
+        for k in range(n_components):
+            few[LOGS, k], few[LAST, k] = logs[k], few[SCALES, k] * few[TRACES, k]
+            logs[k] -= few[STEP, k]
+        trial = whiten(own, parts, logs, n_features, shares, lines, few)
+        if not trial < value:  # a round of alternating never raises the objective
+            for k in range(n_components):
+                if parts[k] > 0.0:
+                    logs[k] = few[LOGS, k] + np.log(n_features * parts[k] / few[LAST, k])
+            trial = whiten(own, parts, logs, n_features, shares, lines, few)
+        value = trial
+
+
 @piece
-def whiten(own, parts, logs, n_features, scratch):
+def whiten(own, parts, logs, n_features, shares, lines, few):
     """Bring components into coordinates in which their scaled sum is the identity.
 
     Returns the objective.
     """
     n_components, n_lines, width = own.shape
-    scales, pooled, whitening, traces = (
-        scratch.scales, scratch.pooled, scratch.whitening, scratch.traces
-    )  # fmt: skip
     value = 0.0
     for k in range(n_components):
         if parts[k] > 0.0:
-            scales[k] = parts[k] * np.exp(logs[k])
+            few[SCALES, k] = parts[k] * np.exp(logs[k])
             value -= n_features * parts[k] * logs[k]
     for i in range(n_lines):
         for j in range(0, width, WIDTH):
             entry = splat(own, 0.0)
             for k in range(n_components):
-                entry = fma(load(own, (k, i, j)), scales[k], entry)
-            store(pooled, (i, j), entry)
+                entry = fma(load(own, (k, i, j)), few[SCALES, k], entry)
+            store(lines, (POOLED, i, j), entry)
     if n_lines == 1:
         for j in range(n_features):
-            value += np.log(pooled[0, j])
-            whitening[0, j] = 1.0 / pooled[0, j]
+            value += np.log(lines[POOLED, 0, j])
+            lines[WHITENING, 0, j] = 1.0 / lines[POOLED, 0, j]
         for k in range(n_components):
             trace = splat(own, 0.0)
             for j in range(0, width, WIDTH):
-                share = load(own, (k, 0, j)) * load(whitening, (0, j))
-                store(scratch.shares, (k, 0, j), share)
+                share = load(own, (k, 0, j)) * load(lines, (WHITENING, 0, j))
+                store(shares, (k, 0, j), share)
                 trace = trace + share
-            traces[k] = total(trace)
+            few[TRACES, k] = total(trace)
         return value
-    factorise(pooled, n_features, scratch.factor)
-    invert(scratch.factor, n_features, whitening)
+    factorise(lines[POOLED], n_features, lines[FACTOR])
+    invert(lines[FACTOR], n_features, lines[WHITENING])
     for j in range(n_features):
-        value += 2.0 * np.log(scratch.factor[j, j])
+        value += 2.0 * np.log(lines[FACTOR, j, j])
     for k in range(n_components):
-        transform(own[k], whitening, scratch.half, scratch.shares[k])
-        traces[k] = 0.0
+        transform(own[k], lines[WHITENING], lines[HALF], shares[k])
+        few[TRACES, k] = 0.0
         for j in range(n_features):
-            traces[k] += scratch.shares[k, j, j]
+            few[TRACES, k] += shares[k, j, j]
     return value
 
 
 @piece
-def newton(parts, n_features, scratch):
+def newton(parts, n_features, shares, few, bend):
     """Write Newton's step to where the objective is least, and return what it would gain."""
-    n_components, n_lines, width = scratch.shares.shape
-    scales, shares, bend, step = scratch.scales, scratch.shares, scratch.bend, scratch.step
+    n_components, n_lines, width = shares.shape
     for k in range(n_components):
         for p in range(k + 1):
             products = splat(shares, 0.0)
@@ -137,21 +122,22 @@ def newton(parts, n_features, scratch):
             # a common factor changes nothing, nor do others where components' rows share no
             # direction; what is added makes the system regular, and is orthogonal to the gradient
             # or small
-            bend[p, k] = parts[k] * parts[p] - scales[k] * scales[p] * total(products)
-        trace = scales[k] * scratch.traces[k]
+            shared = few[SCALES, k] * few[SCALES, p] * total(products)
+            bend[p, k] = parts[k] * parts[p] - shared
+        trace = few[SCALES, k] * few[TRACES, k]
         bend[k, k] += (1.0 + FLAT) * trace if parts[k] > 0.0 else 1.0
-        step[k] = trace - n_features * parts[k]
+        few[STEP, k] = trace - n_features * parts[k]
     factorise(bend, n_components, bend)
     gain = 0.0
     for k in range(n_components):  # U' y = gradient, |y|² the gain, and U step = y
         for p in range(k):
-            step[k] -= bend[p, k] * step[p]
-        step[k] /= bend[k, k]
-        gain += step[k] * step[k]
+            few[STEP, k] -= bend[p, k] * few[STEP, p]
+        few[STEP, k] /= bend[k, k]
+        gain += few[STEP, k] * few[STEP, k]
     for k in range(n_components - 1, -1, -1):
         for p in range(k + 1, n_components):
-            step[k] -= bend[k, p] * step[p]
-        step[k] /= bend[k, k]
+            few[STEP, k] -= bend[k, p] * few[STEP, p]
+        few[STEP, k] /= bend[k, k]
     return gain
 
 

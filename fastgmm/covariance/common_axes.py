@@ -36,7 +36,7 @@ def _with_common_axes(
     # the compiler is asked for by these families alone
     from fastgmm.kernels.common_axes import turn_to_minimum
 
-    own, parts = np.asarray(covariances), weights / weights.sum()
+    own, parts = np.array(covariances, order="C"), weights / weights.sum()
     n_features = own.shape[-1]
     if not np.einsum("kii->ki", own)[weights > 0.0].all():
         # the likelihood has no bound; turned to their end, the axes had a variance of 1e-154 here

@@ -29,26 +29,28 @@ def turn_to_minimum(covariances, parts, has_one_volume, most_sweeps, axes, found
     n_components, n_features = covariances.shape[:2]
     n_lanes = (n_components + WIDTH - 1) // WIDTH * WIDTH
     # made here: a kernel that makes them takes twice as long to compile
-    own, half, products = np.zeros((3, n_features, n_features, n_lanes))
-    own[..., :n_components] = covariances.transpose(1, 2, 0)
-    np.einsum("iik->ik", own)[:, n_components:] = 1.0
-    weights, volumes = np.zeros((2, n_lanes))
-    weights[:n_components] = parts
+    squares, lines = np.empty((3, n_features, n_features, n_lanes)), np.empty((2, n_lanes))
     variances = np.empty((n_features, n_lanes))
-    reached = turn_all(
-        own, weights, has_one_volume, most_sweeps, axes, axes.copy(), half, products, variances,
-        volumes,
+    return turn_all(
+        covariances, parts, has_one_volume, most_sweeps, axes, axes.copy(), squares, variances,
+        lines, found,
     )  # fmt: skip
-    found[...] = products[..., :n_components].transpose(2, 0, 1)
-    return reached
 
 
 @kernel
 def turn_all(
-    own, weights, has_one_volume, most_sweeps, axes, begun, half, products, variances, volumes
+    covariances, parts, has_one_volume, most_sweeps, axes, begun, squares, variances, lines, found
 ):
-    """Do so for components side by side, (d, d, K) and (K,), and leave theirs in products."""
-    n_features = len(axes)
+    """Do so, with components side by side in squares (3, d, d, K) and lines (2, K)."""
+    n_components, n_features = len(covariances), len(axes)
+    own, half, products = squares[0], squares[1], squares[2]
+    weights, volumes = lines[0], lines[1]
+    for k in range(len(weights)):
+        is_one = k < n_components
+        weights[k] = parts[k] if is_one else 0.0
+        for i in range(n_features):
+            for j in range(n_features):
+                own[i, j, k] = covariances[k, i, j] if is_one else 1.0 * (i == j)
     measure(own, axes, half, variances)
     before = objective(variances, weights, has_one_volume)
     multiply(axes, half, products)
@@ -64,6 +66,10 @@ def turn_all(
     if has_one_volume:
         equalise(variances, reached)
     compose(axes, variances, products)
+    for k in range(n_components):
+        for i in range(n_features):
+            for j in range(n_features):
+                found[k, i, j] = products[i, j, k]
     return reached
 
 

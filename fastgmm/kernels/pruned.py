@@ -36,12 +36,14 @@ from fastgmm.kernels.simd.vectors import (
     total,
     where_less,
 )
+from fastgmm.kernels.structures import full_2d
 from fastgmm.kernels.structures.full import (
     Factors,
     add_moments_of,
     log_densities,
     log_densities_of,
 )
+from fastgmm.kernels.structures.full_2d import log_densities_of_two
 from fastgmm.kernels.tiles import (
     FAR,
     TILE,
@@ -157,7 +159,10 @@ def gathered_slice(rows, row_weights, start, stop, factors, workspace, moments):
             alike = load_weighted(
                 segment, segment_weights, begin, len(segment), factors.means, tile, weights
             )
-            log_densities(tile, factors, scratch, densities)
+            if n_features == 2:
+                log_densities_of_two(tile, factors, densities)
+            else:
+                log_densities(tile, factors, scratch, densities)
             log_likelihood += normalise(n_components, densities, weights, alike)
             list_live(densities, begin, lists)
         add_listed_moments(segment, lists, factors, tile, scratch, moments)
@@ -376,7 +381,7 @@ def choose(rows, factors, margin=FAR):
     It follows from rows and factors alone, so the sums have the same bits for any thread count. All
     ways give the same sums to rounding, but for what a smaller margin leaves out.
     """
-    if not isinstance(factors, Factors) or len(rows) < FEWEST_ROWS:
+    if not isinstance(factors, Factors | full_2d.Factors) or len(rows) < FEWEST_ROWS:
         return factors
     n_components, n_features = factors.means.shape
     # Gathering costs as much as some 12 features: timed for d = 4 to 128 and live fractions of 0.03

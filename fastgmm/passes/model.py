@@ -48,7 +48,7 @@ class Model(NamedTuple):
     @property
     def has_noise(self) -> bool:
         """Whether the last of them is noise."""
-        return isinstance(self.factors, NOISY.get(self.structure, ()))
+        return type(self.factors) in NOISY.values()
 
     @property
     def n_moments(self) -> int:
@@ -58,7 +58,7 @@ class Model(NamedTuple):
     @property
     def n_sums(self) -> int:
         """Count all sums."""
-        if isinstance(self.factors, TAILS.get(self.structure, ())):
+        if type(self.factors) in TAILS.values():
             return self.n_moments + SUMS * len(self.factors.log_scale)
         return self.n_moments + int(self.has_noise)
 
@@ -147,7 +147,7 @@ def model(parameters: Parameters, dtype: npt.DTypeLike) -> Model:
         factors = factors._replace(log_scale=np.zeros_like(factors.log_scale))
     elif isinstance(parameters, WithNoise):
         further = (np.array([parameters.log_noise], dtype),)
-    return found._replace(factors=_extended(structure, factors, further))
+    return found._replace(factors=_extended(factors, further))
 
 
 def planned(structure: Any, factors: Any, n_features: int) -> Model:
@@ -164,16 +164,16 @@ def _tails(log_scale: Array, parameters: Tailed, dtype: np.dtype[Any]) -> tuple[
     return tuple(each.astype(dtype) for each in further)
 
 
-def _extended(structure: Any, factors: Any, further: tuple[Any, ...]) -> Any:
+def _extended(factors: Any, further: tuple[Any, ...]) -> Any:
     """Return factors with further fields, if there are any."""
     if not further:
         return factors
-    return (NOISY if len(further) == 1 else TAILS)[structure](*factors, *further)
+    return (NOISY if len(further) == 1 else TAILS)[type(factors)](*factors, *further)
 
 
 def _model_of(name: str, factors: Any, further: tuple[Any, ...], cut: Plan) -> Model:
     """Make a model that arrives from another process."""
-    return Model(STRUCTURES[name], _extended(STRUCTURES[name], factors, further), cut)
+    return Model(STRUCTURES[name], _extended(factors, further), cut)
 
 
 def short_blocks(source: Source, most_rows: int) -> Generator[Block, None, None]:

@@ -8,7 +8,16 @@ not fields in a field, since threads take tuples of arrays alone.
 from collections import namedtuple
 
 from fastgmm.kernels.jit import chosen_by_type
-from fastgmm.kernels.structures import completed, diagonal, factored, full, masked, spherical, tied
+from fastgmm.kernels.structures import (
+    completed,
+    diagonal,
+    factored,
+    full,
+    full_2d,
+    masked,
+    spherical,
+    tied,
+)
 
 STRUCTURES = {
     "spherical": spherical,
@@ -17,6 +26,7 @@ STRUCTURES = {
     "full": full,
     "factored": factored,
 }
+COMPLETE = (*STRUCTURES.values(), full_2d)  # each has a type of Factors
 INCOMPLETE = {"spherical": masked, "diagonal": masked, "tied": completed, "full": completed}
 EXTENDED = {}  # by type of factors with further fields, the structure whose fields come first
 DENSITIES = {}  # by the same type, what writes log densities
@@ -34,21 +44,21 @@ def add_moments(tile, responsibilities, factors, scratch, out):
 def structure_of(factors):
     """Return the module whose Factors have this Numba type."""
     kind = factors.instance_class
-    known = (*STRUCTURES.values(), *INCOMPLETE.values())
+    known = (*COMPLETE, *INCOMPLETE.values())
     return EXTENDED.get(kind) or next(s for s in known if s.Factors is kind)
 
 
 def extended(name, fields, densities, added, module):
-    """Make types of factors with further fields, for each structure; return them by structure.
+    """Make types of factors with further fields, for each type without; return them by that.
 
     Numba's cache finds a type by its name in a module.
     """
     found = {}
-    for structure in STRUCTURES.values():
+    for structure in COMPLETE:
         own = structure.Factors._fields
         title = f"{name}{structure.__name__.rpartition('.')[2].title()}"
         kind = namedtuple(title, (*own, *fields), module=module["__name__"])
-        module[title] = found[structure] = kind
+        module[title] = found[structure.Factors] = kind
         EXTENDED[kind], DENSITIES[kind], ADDED[kind] = structure, densities, added
     return found
 

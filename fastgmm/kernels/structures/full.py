@@ -6,7 +6,7 @@ import numpy as np
 
 from fastgmm.kernels.jit import inline
 from fastgmm.kernels.simd.vectors import fma, splat, square_root, store
-from fastgmm.kernels.structures.full_2d import add_moments_of_two, log_densities_of_two
+from fastgmm.kernels.structures import full_2d
 from fastgmm.kernels.structures.triangular import (
     add_outer_products,
     from_triangle,
@@ -37,9 +37,10 @@ class Factors(NamedTuple):
 def factors(log_weights, means, precisions_cholesky, dtype):
     """Make Factors of float64 parameters: log weights (K,), means (K, d), U (K, d, d)."""
     n_features = means.shape[1]
+    kind = full_2d.Factors if n_features == 2 else Factors
     half_log_det = np.log(np.einsum("kii->ki", precisions_cholesky)).sum(axis=1)
     log_scale = log_weights + half_log_det - 0.5 * n_features * np.log(2 * np.pi)
-    return Factors(
+    return kind(
         log_scale.astype(dtype), *two_parts(means, dtype), panels_of(precisions_cholesky, dtype)
     )
 
@@ -47,9 +48,6 @@ def factors(log_weights, means, precisions_cholesky, dtype):
 @inline
 def log_densities(tile, factors, scratch, out):
     """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
-    if factors.means.shape[1] == 2:
-        log_densities_of_two(tile, factors, out)
-        return
     group = narrow(scratch)
     for k in range(len(factors.means)):
         log_densities_of(k, tile, TILE, factors, group, view_at(out, k * TILE, (TILE,)))
@@ -84,9 +82,6 @@ def add_moments(tile, responsibilities, factors, scratch, out):
     """
     n_components = len(factors.means)
     size = out.size // n_components
-    if factors.means.shape[1] == 2:
-        add_moments_of_two(tile, responsibilities, factors, out)
-        return
     for k in range(n_components):
         its_responsibilities = view_at(responsibilities, k * TILE, (TILE,))
         its_moments = view_at(out, k * size, (size,))

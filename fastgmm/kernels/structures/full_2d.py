@@ -1,12 +1,41 @@
 """Full covariances of two features, without padding to fours.
 
 Moments are six products with the responsibility itself. The way of `full` would cost a square root
-per row and component, and a square of sixteen products.
+per row and component, and a square of sixteen products. Factors are of a type of their own, so that
+a fit compiles one of the two ways: a first fit takes 0.83 of the time with both.
 """
+
+from typing import NamedTuple
+
+import numpy as np
 
 from fastgmm.kernels.jit import inline, subroutine
 from fastgmm.kernels.simd.vectors import add_quick_totals, fma, load, splat, store
 from fastgmm.kernels.tiles import TILE, centred
+
+
+class FactorsOfTwo(NamedTuple):
+    """The same as those of `full`. Compiled code is found by the name of the type: it differs."""
+
+    log_scale: np.ndarray
+    means: np.ndarray
+    means_low: np.ndarray
+    panels: np.ndarray
+
+
+Factors = FactorsOfTwo
+
+
+@inline
+def log_densities(tile, factors, scratch, out):
+    """Write log(weight_k p_k(x)) into out[k, r], for every row x of the tile."""
+    log_densities_of_two(tile, factors, out)
+
+
+@inline
+def add_moments(tile, responsibilities, factors, scratch, out):
+    """Add, for every k, the triangle of r (x - mean, 1)(x - mean, 1)', row by row."""
+    add_moments_of_two(tile, responsibilities, factors, out)
 
 
 @inline

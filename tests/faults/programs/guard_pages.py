@@ -29,7 +29,7 @@ from fastgmm.kernels import (
     tiles,
 )
 from fastgmm.kernels.centres import local_search, plus_plus
-from fastgmm.kernels.structures import full, triangular
+from fastgmm.kernels.structures import full, full_2d, triangular
 from fastgmm.kernels.structures.dispatch import STRUCTURES
 
 PAGE = mmap.PAGESIZE
@@ -138,7 +138,7 @@ def passes_of(factors, rows):
     if isinstance(factors, factored.Factors):
         assert expectation.KERNELS[factored.Factors] is factored.factored_slice
     yield expectation.expectation_serial, factors
-    if isinstance(factors, full.Factors):
+    if isinstance(factors, full.Factors | full_2d.Factors):
         yield expectation.expectation_serial, pruned.Gathered(*factors)
         yield expectation.expectation_serial, pruned.bound_factors(factors, rows, 4)
 

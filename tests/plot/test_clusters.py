@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 
 import fastgmm
 from fastgmm import plot
+from fastgmm.covariance import ALL
 from fastgmm.errors import DataError
 from fastgmm.estimators.gaussian_mixture import GaussianMixture
 from fastgmm.sources import open_source
@@ -41,6 +42,20 @@ def test_ellipses_are_the_marginal_covariances(mixture, covariance_type, feature
         assert_allclose(one.center, model.means_[k, list(features)])
         assert_allclose(matrix_of(one), expected, atol=1e-12)
         assert_allclose(matrix_of(two), 4.0 * expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [each.name for each in ALL])
+def test_every_family_is_drawn_as_it_was_fitted(name, rows, ax):
+    model = GaussianMixture(3, covariance_type=name, random_state=0, tol=1e-3).fit(rows)
+    plot.clusters(model, rows, ax)
+    ellipses = [each for each in ax.patches if isinstance(each, Ellipse)][::2]
+    matrices = model._parameters().matrices
+    for ellipse, covariance in zip(ellipses, matrices, strict=True):
+        assert_allclose(matrix_of(ellipse), covariance[:2, :2], rtol=1e-9, atol=1e-12)
+    for draw in (plot.density, plot.uncertainty, plot.scores, plot.histogram):
+        assert draw(model, rows).has_data()
+    assert plot.trace(model).has_data()
+    assert len(plot.corner(model, rows).child_axes) == 6
 
 
 def test_ellipses_lie_inside_the_axes(model, ax):

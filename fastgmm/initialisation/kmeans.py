@@ -46,12 +46,21 @@ class Members(NamedTuple):
     centre: Array  # (d,) where the component stands if it has no rows
 
 
+def by_label(
+    labels: npt.NDArray[np.int64], n_labels: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
+    """Return the places of rows, label after label, and where each label begins and the last ends.
+
+    One walk, where a mask for each is as many; short numbers are sorted in one walk, too.
+    """
+    order = np.argsort(labels.astype(np.min_scalar_type(n_labels)), kind="stable")
+    return order, np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n_labels))])
+
+
 def members(sample: Sample, centres: Array, labels: npt.NDArray[np.int64]) -> list[Members]:
     """Return the rows of each label."""
-    # one walk, where a mask for each is K; short numbers are sorted in one walk, too
-    order = np.argsort(labels.astype(np.min_scalar_type(len(centres))), kind="stable")
+    order, ends = by_label(labels, len(centres))
     rows, weights = sample.rows.take(order, axis=0), sample.weights[order]
-    ends = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=len(centres)))])
     return [
         Members(rows[ends[k] : ends[k + 1]], weights[ends[k] : ends[k + 1]], centre)
         for k, centre in enumerate(centres)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.initialisation import work
+from fastgmm.initialisation.kmeans import by_label
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.factorisation import inverse_factors
 from fastgmm.parallel.blas import one_blas_thread
@@ -120,7 +121,7 @@ class LocalExchanges:
         clusters = self._begun(labels, n_components)
         while self._affords(self._price_of_sweep(n_components)):
             for _ in range(self.prices.n_rounds):
-                order, ends = _sorted(self.labels(clusters, self.rows), n_components)
+                order, ends = by_label(self.labels(clusters, self.rows), n_components)
                 rows, weights = self.rows[order], self.weights[order]
                 sums = self._sums(rows, weights, ends)
                 clusters = self._estimated(sums)
@@ -145,7 +146,7 @@ class LocalExchanges:
         return self.left >= 0.0
 
     def _begun(self, labels: Labels, n_components: int) -> Clusters:
-        order, ends = _sorted(labels, n_components)
+        order, ends = by_label(labels, n_components)
         sums = self._sums(self.rows[order], self.weights[order], ends)
         self.common = self._within(sums) / self.weights.sum()
         return self._estimated(sums)
@@ -387,12 +388,6 @@ class MatrixExchanges(LocalExchanges):
     def _log_priors(self, clusters: Clusters) -> Array:
         misfits = ((self.common @ clusters.factors) * clusters.factors).sum(axis=(1, 2))
         return np.asarray(-0.5 * self.prior_rows * (clusters.log_volumes + misfits))
-
-
-def _sorted(labels: Labels, n_components: int) -> tuple[Places, Labels]:
-    """Return the places of rows, by cluster, and where each cluster begins and the last ends."""
-    order = np.argsort(labels.astype(np.min_scalar_type(n_components)), kind="stable")
-    return order, np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n_components))])
 
 
 @one_blas_thread()

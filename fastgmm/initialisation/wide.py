@@ -216,15 +216,13 @@ class _Search:
 
     def _of_variances(self) -> Iterator[Labels]:
         """Yield labels of the sample for covariances without correlations."""
+        left = OPENED
         if self.n_components > 2:
-            begun = self._within_clusters()
-            yield self._exchanged_apart(begun, VARIANCE_ROWS)
+            yield self._exchanged_apart(self._within_clusters(), VARIANCE_ROWS)
+            left -= 1
         if self.plan.has_runs:
             runs = self._by_variances([self._k_means(rows) for rows in self._systems()])
-            yield from (
-                labels_by(each, self.sample.rows)
-                for each in runs[: OPENED - (self.n_components > 2)]
-            )
+            yield from (labels_by(each, self.sample.rows) for each in runs[:left])
 
     def _within_clusters(self) -> Parameters:
         """Find clusters by k-means, in units of the variances within clusters.
@@ -306,11 +304,11 @@ class _Search:
                 yield np.ascontiguousarray(invariant[:, : self.n_components - 1])
 
     def _within(self, sample: Sample, labels: Labels) -> Array:
-        """Return the standard deviations within clusters, (d,)."""
-        found = sums_of(sample, self._members(sample, labels), family("diag").structure)
-        deviations = np.sqrt(found.second.sum(axis=0) / found.weight.sum())
+        """Return the standard deviations within clusters, (d,); one unit for spheres."""
         if not self.structure.tells_features_apart:
             return self.scale
+        found = sums_of(sample, self._members(sample, labels), family("diag").structure)
+        deviations = np.sqrt(found.second.sum(axis=0) / found.weight.sum())
         return np.where(deviations > 0.0, deviations, self.scale)
 
     def _k_means(self, rows: Array) -> Labels:

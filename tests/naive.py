@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import digamma
 
 STRUCTURES = ("spherical", "diagonal", "tied", "full")
 COVARIANCE_TYPES = {"spherical": "spherical", "diagonal": "diag", "tied": "tied", "full": "full"}
@@ -206,3 +207,28 @@ def random_rows(mixture, n_rows, rng):
     steps = rng.normal(size=(n_rows, mixture.means.shape[1]))
     rows = mixture.means[labels] + np.einsum("nij,nj->ni", factors[labels], steps)
     return rows.astype(np.float64)
+
+
+def expected_weights(concentration):
+    """Expected weights of a Dirichlet distribution (K,), or of sticks (2, K) over their sum."""
+    concentration = exact(concentration)
+    if concentration.ndim == 1:
+        return concentration / concentration.sum()
+    sticks = concentration[0] / concentration.sum(axis=0)
+    weights = [stick * np.prod(1 - sticks[:k]) for k, stick in enumerate(sticks)]
+    return np.array(weights) / sum(weights)
+
+
+def expected_log_weights(concentration):
+    """Expected logarithms of the same weights, by SciPy."""
+    if concentration.ndim == 1:
+        return digamma(concentration) - digamma(concentration.sum())
+    a, b = concentration
+    own, passed = digamma(a) - digamma(a + b), digamma(b) - digamma(a + b)
+    return np.array([own[k] + passed[:k].sum() for k in range(len(a))])
+
+
+def sticks(rows, concentration):
+    """The posterior (2, K) of sticks of which components hold so many rows."""
+    after = [rows[k + 1 :].sum() for k in range(len(rows))]
+    return np.array([1.0 + rows, concentration + np.array(after)])

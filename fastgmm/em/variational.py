@@ -51,11 +51,10 @@ class Variational:
         DegenerateCovarianceError
             If a covariance is not finite or not positive definite.
         """
-        known, weight = self.hyperparameters, np.where(statistics.occupied, statistics.weight, 0.0)
-        if known.sorts(weight):
-            statistics = statistics.of(np.argsort(-weight, kind="stable"))
-            weight = np.where(statistics.occupied, statistics.weight, 0.0)
-        return known.posterior(weight, statistics.means, statistics.central, self.reg_covar)
+        seen = statistics
+        return self.hyperparameters.posterior(
+            seen.weight, seen.first, seen.second, seen.origin, self.reg_covar
+        )
 
     def remembered(self, parameters: Parameters, row_weight: float) -> SufficientStatistics:
         """Return statistics of this weight whose estimate is this posterior.

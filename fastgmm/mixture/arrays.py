@@ -17,6 +17,13 @@ def read_only(values: npt.ArrayLike) -> Array:
     return array
 
 
+def packed(values: Array, shape: tuple[int, ...]) -> Array:
+    """View values in C's order and read-only: kernels are compiled for this kind of array alone."""
+    array = np.ascontiguousarray(values).reshape(shape)
+    array.flags.writeable = False
+    return array
+
+
 def over(mass: Array, covariances: Array) -> Array:
     """Let masses stand for covariances along the first axes."""
     return mass.reshape(mass.shape + (1,) * (covariances.ndim - mass.ndim))

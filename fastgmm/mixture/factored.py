@@ -139,7 +139,7 @@ class Factored(Structure):
     # of other fits than these
 
     mean = wishart_rows = gamma_shapes = products = scatter = narrowed = _needs_a_matrix
-    log_volume = halved = distances = misfit = loss = precisions_of_features = _needs_a_matrix
+    log_volume = halved = distances = misfit = entries = _needs_a_matrix
     row_products = natural = central = _needs_a_matrix
 
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from scipy.special import digamma
 
 from fastgmm.mixture.arrays import Array, over, read_only
-from fastgmm.mixture.log_gamma import above_tangent
 from fastgmm.mixture.parameters import Parameters
 
 # Components of fewer degrees of freedom would be likelier and likelier about a few equal rows
@@ -84,6 +83,8 @@ class Tailed(Parameters):
         lnGamma((v + d) / 2) - lnGamma(v / 2) - d / 2 ln(v / 2): differences of lnGamma would be
         wrong by 1e-5 at v = 1e10.
         """
+        from fastgmm.kernels.log_gamma import above_tangent
+
         half = 0.5 * np.where(self.is_normal, 2.0, self.degrees_of_freedom)
         step = 0.5 * self.n_features
         slope = digamma(half) - np.log(half)

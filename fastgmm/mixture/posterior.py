@@ -15,12 +15,13 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from scipy.special import betaln, digamma
+from scipy.special import digamma
 
-from fastgmm.mixture.arrays import Array, over, read_only
-from fastgmm.mixture.log_gamma import above_tangent
+from fastgmm.mixture.arrays import Array, over, packed, read_only
 from fastgmm.mixture.parameters import Parameters
+from fastgmm.mixture.statistics import NEGLIGIBLE_WEIGHT
 from fastgmm.mixture.structure import Structure
+from fastgmm.parallel.blas import one_blas_thread
 
 NO_ROWS = 1e-9  # of the weight of all rows: a component with less holds none
 OUTWEIGHING = 1e4  # times the variance of its rows and of what is known of it before
@@ -58,22 +59,33 @@ class Posterior(Parameters):
     @cached_property
     def log_weights(self) -> Array:
         """What is added to the log density of each component, (K,)."""
-        n_shapes = self.gamma_shapes.shape[-1]
-        scales = 0.5 * self.n_features / n_shapes * self.degrees_of_freedom
-        volumes = self.log_gammas - self.n_features * np.log(scales)
-        spread = self.n_features / self.mean_precision + self._noise()
-        return read_only(expected_log_weights(self.weight_concentration) + 0.5 * (volumes - spread))
+        # the compiler is asked for by Bayesian mixtures alone
+        from fastgmm.kernels.expected_logs import log_weights
+
+        noise = np.empty(self.n_features)
+        noise[:] = self.structure.added(self.reg_covar)
+        concentration, mean_precision, degrees_of_freedom, factors = self.in_lines
+        return read_only(
+            log_weights(
+                concentration, mean_precision, degrees_of_freedom, factors, noise, self.n_features
+            )
+        )
 
     @cached_property
-    def gamma_shapes(self) -> Array:
-        """The shapes of the gamma variables that a precision is made of, (..., p)."""
-        return self.structure.gamma_shapes(self.degrees_of_freedom, self.n_features)
+    def in_lines(self) -> tuple[Array, Array, Array, Array]:
+        """Concentrations, precisions of means, degrees of freedom, factors: as kernels want them.
 
-    @cached_property
-    def log_gammas(self) -> Array:
-        """The expected logarithms of these, each for as many features as it stands for, summed."""
-        logs = digamma(self.gamma_shapes)
-        return np.asarray(self.n_features / logs.shape[-1] * logs.sum(axis=-1))
+        (1 or 2, K), (K,), (K or 1,) and (K or 1, lines, columns).
+        """
+        factors, (n_components, n_features) = self.precisions_cholesky, self.means.shape
+        lines = n_features if self.structure.has_matrices else 1
+        n_factors = 1 if self.structure.is_shared else n_components
+        return (
+            packed(self.weight_concentration, (-1, n_components)),
+            packed(self.mean_precision, (n_components,)),
+            packed(self.degrees_of_freedom, (n_factors,)),
+            packed(factors, (n_factors, lines, -1)),
+        )
 
     def log_predictive(self, rows: Array) -> Array:
         """Return the log density of new rows (m, d), given those that the posterior is of, (m,).
@@ -91,6 +103,8 @@ class Posterior(Parameters):
 
         One after the other, to hold no m x K.
         """
+        from fastgmm.kernels.log_gamma import above_tangent
+
         structure, n_features = self.structure, self.n_features
         degrees = np.broadcast_to(self.degrees_of_freedom, len(self.means))
         shapes = structure.gamma_shapes(degrees, n_features)
@@ -113,13 +127,6 @@ class Posterior(Parameters):
             tails = half * np.log1p(distances / scales[k]).sum(axis=1)
             yield log_weight + peak - tails
 
-    def _noise(self) -> Array:
-        """Return what rows with such noise are farther from each mean, in expectation, (K,)."""
-        structure = self.structure
-        precisions = structure.precisions_of_features(self.precisions_cholesky)
-        added = structure.added(self.reg_covar) * precisions
-        return np.asarray(np.broadcast_to(added, self.means.shape).sum(axis=-1))
-
 
 @dataclass(frozen=True, eq=False)
 class Hyperparameters:
@@ -134,19 +141,57 @@ class Hyperparameters:
     covariance: Array  # inverse scale of a precision, in the structure's shape for one component
     is_common: bool = False  # one precision for all components, of which each keeps a copy
 
+    @cached_property
+    def known(self) -> Any:
+        """The same as kernels want it."""
+        from fastgmm.kernels.posterior import Known
+
+        structure, n_features = self.structure, len(self.mean)
+        covariance = np.array(self.covariance, dtype=np.float64)
+        each = covariance / self.degrees_of_freedom
+        left, right, entry = structure.entries(n_features)
+        if structure.has_matrices:
+            with one_blas_thread():
+                root = np.ascontiguousarray(np.linalg.cholesky(each).T)
+        else:
+            root = np.sqrt(each).reshape(1, -1)
+        return Known(
+            float(self.concentration),
+            bool(self.is_process),
+            float(self.mean_precision),
+            float(self.degrees_of_freedom),
+            self.is_common or structure.is_shared,
+            np.array(self.mean, dtype=np.float64),
+            covariance.reshape(-1),
+            root,
+            left,
+            right,
+            entry,
+        )
+
     def posterior(
-        self, weight: Array, means: Array, scatter: Array, reg_covar: float | Array = 0.0
+        self,
+        weight: Array,
+        first: Array,
+        second: Array,
+        origin: Array,
+        reg_covar: float | Array = 0.0,
     ) -> Posterior:
         """Return what is known after rows.
+
+        Components of a process come in descending order of their weights, where that raises the
+        bound.
 
         Parameters
         ----------
         weight : ndarray of shape (K,)
             Of each component's rows.
-        means : ndarray of shape (K, d)
-            Of these rows; anything where there are none.
-        scatter : ndarray
-            Their summed products about these means, in the structure's shape.
+        first : ndarray of shape (K, d)
+            Their sums about `origin`.
+        second : ndarray
+            Their summed products about it, in the structure's shape.
+        origin : ndarray of shape (K, d)
+            Anything for components without rows.
         reg_covar : float or ndarray of shape (d,)
             Added to the variances of the rows.
 
@@ -155,34 +200,47 @@ class Hyperparameters:
         DegenerateCovarianceError
             If a covariance is not finite or not positive definite.
         """
-        structure, (_, n_features) = self.structure, means.shape
-        mass = self._mass(weight)
-        mean_precision = self.mean_precision + weight
-        degrees_of_freedom = self.degrees_of_freedom + mass
-        away = means - self.mean
-        part = self.mean_precision * (weight / mean_precision)
-        own = self.covariance + self._pooled(scatter) / structure.divisor(
-            np.ones_like(weight), 1.0, n_features
+        from fastgmm.kernels.posterior import posterior
+
+        structure, known, shape = self.structure, self.known, first.shape
+        added = np.zeros(len(known.covariance))
+        added[:: len(self.mean) + 1 if structure.has_matrices else 1] = structure.added(reg_covar)
+        found = posterior(
+            packed(weight, weight.shape),
+            packed(first, shape),
+            packed(second, (-1, len(added))),
+            packed(origin, shape),
+            known,
+            added,
+            NEGLIGIBLE_WEIGHT,
         )
-        own = own / over(degrees_of_freedom, own)
-        if np.any(reg_covar):
-            variances = structure.diagonal(own)
-            variances += (mass / degrees_of_freedom)[..., None] * structure.added(reg_covar)
-        steps = np.sqrt(part / degrees_of_freedom)[:, None] * away
-        between = self._pooled(structure.products(0.5 * steps, steps))
-        covariances = own + between / structure.divisor(np.ones_like(weight), 1.0, n_features)
-        concentration = self._concentration(weight)
+        covariances = found.covariances.reshape(structure.shape(*shape))
+        if found.is_far:
+            own = found.own.reshape(covariances.shape)
+            factors = structure.factors_of_sum(covariances, own, found.steps)
+        else:
+            factors = structure.factors(covariances)
         return Posterior(
             structure,
-            expected_weights(concentration),
-            self.mean + (weight / mean_precision)[:, None] * away,
-            covariances,
-            structure.factors_of_sum(covariances, own, steps),
-            concentration,
-            mean_precision,
-            degrees_of_freedom,
-            reg_covar,
+            means=found.means,
+            covariances=covariances,
+            precisions_cholesky=factors,
+            reg_covar=reg_covar,
+            **self._named(found.numbers),
         )
+
+    def _named(self, numbers: Array) -> dict[str, Any]:
+        """Give the numbers of components that kernels write their names."""
+        from fastgmm.kernels import posterior as lines
+
+        one = slice(lines.CONCENTRATION, lines.LEFT + 1) if self.is_process else lines.CONCENTRATION
+        degrees = numbers[lines.DEGREES]
+        return {
+            "weights": numbers[lines.WEIGHTS],
+            "weight_concentration": numbers[one],
+            "mean_precision": numbers[lines.MEAN_PRECISION],
+            "degrees_of_freedom": degrees[0] if self.structure.is_shared else degrees,
+        }
 
     def sums(self, found: Posterior, reg_covar: float | Array) -> tuple[Array, Array, Array]:
         """Return weight, first and second moment, about its means, of rows that make a posterior.
@@ -208,23 +266,24 @@ class Hyperparameters:
 
         The rows of its components follow from the trial's weights, which are the `shares`.
         """
+        from fastgmm.kernels.posterior import N_LINES, ROWS, count_rows
+
         total = found.mean_precision.sum()
         weight = np.maximum(trial.weights * total - self.mean_precision, 0.0)
         weight *= (total - self.mean_precision * len(weight)) / weight.sum()
-        concentration = self._concentration(weight)
+        numbers = np.empty((N_LINES, len(weight)))
+        numbers[ROWS] = weight
+        count_rows(self.known, numbers)
         covariances, factors = trial.covariances, trial.precisions_cholesky
         if self.is_common:
             covariances = np.broadcast_to(covariances.mean(axis=0), covariances.shape)
             factors = self.structure.factors(covariances)
         return replace(
             found,
-            weights=expected_weights(concentration),
             means=trial.means,
             covariances=covariances,
             precisions_cholesky=factors,
-            weight_concentration=concentration,
-            mean_precision=self.mean_precision + weight,
-            degrees_of_freedom=self.degrees_of_freedom + self._mass(weight),
+            **self._named(numbers),
         )
 
     def weight(self, found: Posterior) -> Array:
@@ -256,62 +315,17 @@ class Hyperparameters:
         """Return sums of all components in the place of each, where they have one precision."""
         return np.broadcast_to(sums.sum(axis=0), sums.shape).copy() if self.is_common else sums
 
-    def _concentration(self, weight: Array) -> Array:
-        if not self.is_process:
-            return self.concentration + weight
-        after = np.append(np.cumsum(weight[:0:-1])[::-1], 0.0)  # of the components that follow
-        return np.array([1.0 + weight, self.concentration + after])
-
-    def sorts(self, weight: Array) -> bool:
-        """Whether the bound is higher with components in descending order of their weights.
-
-        Sticks of a process prefer it (Kurihara, Welling and Teh 2007).
-        """
-        if not self.is_process or np.all(weight[:-1] >= weight[1:]):
-            return False
-        ordered = np.sort(weight)[::-1]
-        here, there = (betaln(*self._concentration(each)).sum() for each in (weight, ordered))
-        return bool(there > here)
-
     def divergence(self, posterior: Posterior) -> float:
         """Return the Kullback-Leibler divergence of a posterior from this prior."""
-        parts = (
-            self._of_weights(posterior.weight_concentration),
-            self._of_means(posterior),
-            self._of_precisions(posterior),
+        from fastgmm.kernels.divergence import divergence
+
+        concentration, mean_precision, degrees_of_freedom, factors = posterior.in_lines
+        means = packed(posterior.means, posterior.means.shape)
+        return float(
+            divergence(
+                self.known, concentration, mean_precision, degrees_of_freedom, means, factors
+            )
         )
-        return float(sum(parts))
-
-    def _of_weights(self, found: Array) -> float:
-        if not self.is_process:
-            each = above_tangent(self.concentration, found).sum()
-            return float(each - above_tangent(len(found) * self.concentration, found.sum()))
-        a, b = found
-        before = np.array([[1.0], [self.concentration], [1.0 + self.concentration]])
-        one, other, both = above_tangent(before, np.array([a, b, a + b]))
-        return float((one + other - both).sum())
-
-    def _of_means(self, posterior: Posterior) -> float:
-        ratios = self.mean_precision / posterior.mean_precision
-        factors, means = posterior.precisions_cholesky, posterior.means
-        distances = self.structure.distances(self.mean[None], means, factors).sum(axis=(1, 2))
-        spread = posterior.n_features * (ratios - 1.0 - np.log(ratios))
-        return 0.5 * float((spread + self.mean_precision * distances).sum())
-
-    def _of_precisions(self, posterior: Posterior) -> float:
-        structure, n_features = self.structure, posterior.n_features
-        before, found = np.asarray(self.degrees_of_freedom), posterior.degrees_of_freedom
-        factors = posterior.precisions_cholesky
-        each = factors[None] if structure.is_shared else factors
-        after = posterior.gamma_shapes
-        if self.is_common:
-            each, found, after = each[:1], found[:1], after[:1]
-        loss = structure.loss(self.covariance / before, each, n_features).sum()
-        shapes = structure.gamma_shapes(before, n_features), after
-        ratio = (found - before) / before
-        volume = n_features * before * (ratio - np.log1p(ratio))
-        terms = above_tangent(*shapes).sum(axis=-1) - 0.5 * volume
-        return float(0.5 * before * loss + terms.sum())
 
 
 def held(*told: tuple[float, Array]) -> Array:
@@ -325,26 +339,6 @@ def held(*told: tuple[float, Array]) -> Array:
     """
     before, after = min(told, key=itemgetter(0))
     return np.asarray(np.maximum(after - before, 0.0))
-
-
-def expected_weights(concentration: Array) -> Array:
-    """Return the expected weights, (K,); those of sticks are divided by their sum."""
-    if concentration.ndim == 1:
-        return np.asarray(concentration / concentration.sum())
-    a, b = concentration
-    left = np.append(1.0, np.cumprod(b / (a + b))[:-1])
-    weights = a / (a + b) * left
-    return np.asarray(weights / weights.sum())
-
-
-def expected_log_weights(concentration: Array) -> Array:
-    """Return the expected logarithms of the weights, (K,)."""
-    if concentration.ndim == 1:
-        return np.asarray(digamma(concentration) - digamma(concentration.sum()))
-    a, b = concentration
-    total = digamma(a + b)
-    left = np.append(0.0, np.cumsum(digamma(b) - total)[:-1])
-    return np.asarray(digamma(a) - total + left)
 
 
 def _diagonal(structure: Structure, variances: Array) -> Array:

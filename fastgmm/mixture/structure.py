@@ -115,6 +115,13 @@ class Structure(str, ABC):
         """
 
     @abstractmethod
+    def entries(self, n_features: int) -> tuple[npt.NDArray[np.intp], ...]:
+        """Tell how `products` are summed: the features of each, (m,) twice, and their place, (m,).
+
+        The place is one in a covariance whose entries stand in a line.
+        """
+
+    @abstractmethod
     def scatter(self, rows: Array, weights: Array) -> Array:
         """Sum the products of one component's rows, about zero."""
 
@@ -149,13 +156,6 @@ class Structure(str, ABC):
         """Return Stein's loss, tr(C P) - log det(C P) - d, of precisions P of these factors.
 
         C is one covariance; the loss is 0 where P is its inverse.
-        """
-
-    @abstractmethod
-    def loss(self, covariance: Array, factors: Array, n_features: int) -> Array:
-        """Return the same with all digits where it is nearly 0, as a sum of terms above 0.
-
-        A prior of 1e12 rows multiplies it by as much. `misfit` keeps the bits of starts.
         """
 
     # factors of precisions
@@ -202,10 +202,6 @@ class Structure(str, ABC):
     @abstractmethod
     def precisions(self, factors: Array) -> Array:
         """Return the precisions that have these factors."""
-
-    @abstractmethod
-    def precisions_of_features(self, factors: Array) -> Array:
-        """Return the diagonal of these precisions, shaped as the variances are."""
 
     @abstractmethod
     def draw(
@@ -256,10 +252,9 @@ class _Variances(Structure):
         terms = ratios - np.log(ratios) - 1.0
         return np.broadcast_to(terms, (*terms.shape[:-1], n_features)).sum(axis=-1)
 
-    def loss(self, covariance: Array, factors: Array, n_features: int) -> Array:
-        ratios = self.diagonal(covariance) * self.diagonal(factors) ** 2
-        terms = (ratios - 1.0) - np.log(ratios)
-        return np.broadcast_to(terms, (*terms.shape[:-1], n_features)).sum(axis=-1)
+    def entries(self, n_features: int) -> tuple[npt.NDArray[np.intp], ...]:
+        features = np.arange(n_features)
+        return features, features, features if self.tells_features_apart else 0 * features
 
     def factors(self, covariances: Array) -> Array:
         return np.asarray(1.0 / np.sqrt(positive(covariances)))
@@ -270,9 +265,6 @@ class _Variances(Structure):
 
     def precisions(self, factors: Array) -> Array:
         return np.asarray(factors**2)
-
-    def precisions_of_features(self, factors: Array) -> Array:
-        return self.diagonal(factors) ** 2
 
     def draw(
         self, mean: Array, covariance: Array, count: int, random_state: np.random.RandomState
@@ -448,14 +440,9 @@ class _Matrices(Structure):
         log_volumes = log_volumes + np.log(self.diagonal(lower)).sum(axis=-1)
         return np.asarray((whitened**2).sum(axis=(-2, -1)) - 2.0 * log_volumes - n_features)
 
-    @one_blas_thread()
-    def loss(self, covariance: Array, factors: Array, n_features: int) -> Array:
-        lower: Array = np.linalg.cholesky(covariance).astype(np.float64, copy=False)
-        whitened = lower.swapaxes(-1, -2) @ factors  # upper triangular, as both are
-        ratios = self.diagonal(whitened)
-        terms = (ratios - 1.0) * (ratios + 1.0) - 2.0 * np.log(ratios)
-        above = (self.above(whitened) ** 2).sum(axis=-1)
-        return np.asarray(terms.sum(axis=-1) + above)
+    def entries(self, n_features: int) -> tuple[npt.NDArray[np.intp], ...]:
+        left, right = np.divmod(np.arange(n_features**2), n_features)
+        return left, right, np.arange(n_features**2)
 
     @one_blas_thread()
     def factors(self, covariances: Array) -> Array:
@@ -481,9 +468,6 @@ class _Matrices(Structure):
     def precisions(self, factors: Array) -> Array:
         with one_blas_thread():
             return np.asarray(factors @ factors.swapaxes(-1, -2))
-
-    def precisions_of_features(self, factors: Array) -> Array:
-        return np.asarray(np.einsum("...ij,...ij->...i", factors, factors))
 
     def draw(
         self, mean: Array, covariance: Array, count: int, random_state: np.random.RandomState

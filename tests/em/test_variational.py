@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import naive
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -177,8 +180,21 @@ def test_sticks_come_in_the_order_of_their_sizes_where_that_raises_the_bound(rng
     upside_down = statistics_of(rows, shares[:, ::-1], "full")
     found = rule.estimate(upside_down, None)
     assert np.all(np.diff(found.mean_precision) <= 0.0)
-    plain = rule.hyperparameters.posterior(
-        upside_down.weight, upside_down.means, upside_down.central
+    sticks = naive.sticks(upside_down.weight, 0.2)
+    plain = replace(
+        found,
+        weights=naive.expected_weights(sticks),
+        weight_concentration=sticks,
+        **{
+            name: getattr(found, name)[::-1]
+            for name in (
+                "means",
+                "covariances",
+                "precisions_cholesky",
+                "mean_precision",
+                "degrees_of_freedom",
+            )
+        },
     )
     source = open_source(rows)
     first, second = passes.statistics(source, [found, plain])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import mpmath
+import naive
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -12,7 +13,8 @@ from scipy.integrate import quad
 from scipy.special import digamma, gammaln, logsumexp
 
 from fastgmm import passes
-from fastgmm.mixture.posterior import Hyperparameters, expected_log_weights, expected_weights
+from fastgmm.kernels.log_gamma import above_tangent
+from fastgmm.mixture.posterior import Hyperparameters, Posterior
 from fastgmm.mixture.structure import DIAGONAL, FULL, SPHERICAL, STRUCTURES, TIED
 from fastgmm.sources import open_source
 
@@ -36,7 +38,7 @@ def prior_of(rng, structure, n_features, **changes):
 
 
 def sums_of(structure, rows, shares):
-    """Weights, means and summed products of components that rows belong to by shares."""
+    """Sums of rows that belong to components by shares, about the means, and these."""
     weight = shares.sum(axis=0)
     means = shares.T @ rows / weight[:, None]
     away = rows[:, None] - means
@@ -48,7 +50,7 @@ def sums_of(structure, rows, shares):
         DIAGONAL: diagonal,
         SPHERICAL: diagonal.sum(axis=1),
     }
-    return weight, means, kept[structure]
+    return weight, np.zeros_like(means), kept[structure], means
 
 
 def bound_of(prior, posterior, rows):
@@ -100,8 +102,8 @@ def log_evidence(prior, rows):
 def test_the_bound_of_one_component_is_the_evidence(rng, structure, n_features):
     rows = rng.normal(size=(40, n_features)) + 3.0
     prior = prior_of(rng, structure, n_features)
-    weight, means, scatter = sums_of(prior.structure, rows, np.ones((40, 1)))
-    found = bound_of(prior, prior.posterior(weight, means, scatter), rows)
+    sums = sums_of(prior.structure, rows, np.ones((40, 1)))
+    found = bound_of(prior, prior.posterior(*sums), rows)
     exact = log_evidence(prior, rows)
     assert abs(float((mpmath.mpf(found) - exact) / exact)) < 1e-12
 
@@ -118,8 +120,8 @@ def test_the_predictive_density_of_one_component_is_a_ratio_of_evidences(
         degrees_of_freedom=strength * prior.degrees_of_freedom,
         covariance=strength * prior.covariance,
     )
-    weight, means, scatter = sums_of(prior.structure, rows, np.ones((30, 1)))
-    found = prior.posterior(weight, means, scatter).log_predictive(new)
+    sums = sums_of(prior.structure, rows, np.ones((30, 1)))
+    found = prior.posterior(*sums).log_predictive(new)
     before = log_evidence(prior, rows)
     exact = [float(log_evidence(prior, np.vstack([rows, row])) - before) for row in new]
     assert_allclose(found, exact, rtol=1e-11)
@@ -149,25 +151,49 @@ def test_the_bound_of_several_components_agrees_with_a_naive_one(rng, structure,
             log_volume -= 3 * np.log(3)
         logs[:, k] = 0.5 * (log_volume - 3 * np.log(2 * np.pi) - distances)
         logs[:, k] -= 0.5 * 3 / posterior.mean_precision[k]
-    logs += expected_log_weights(posterior.weight_concentration)
+    logs += naive.expected_log_weights(posterior.weight_concentration)
     expected = logsumexp(logs, axis=1).sum() - prior.divergence(posterior)
     assert_allclose(bound_of(prior, posterior, rows), expected, rtol=1e-12)
 
 
+def log_weights_of(concentration):
+    """Those of a posterior with this concentration, without what else is in its log weights."""
+    ones = np.ones(concentration.shape[-1])
+    posterior = Posterior(SPHERICAL, ones, ones[:, None], ones, ones, concentration, ones, ones)
+    return posterior.log_weights - 0.5 * (digamma(0.5) - np.log(0.5) - 1.0)
+
+
 def test_expected_weights_are_those_of_drawn_ones(rng):
-    a, b = np.array([[3.0, 1.5, 2.0], [1.0, 2.5, 0.5]])
-    sticks = rng.beta(a, b, size=(400_000, 3))
+    concentration = np.array([[3.0, 1.5, 2.0], [1.0, 2.5, 0.5]])
+    sticks = rng.beta(*concentration, size=(400_000, 3))
     left = np.cumprod(np.column_stack([np.ones(len(sticks)), 1.0 - sticks[:, :-1]]), axis=1)
     weights = sticks * left
     means = weights.mean(axis=0)
     # six standard errors
-    assert_allclose(expected_weights(np.array([a, b])), means / means.sum(), atol=6 * 5e-4)
+    assert_allclose(naive.expected_weights(concentration), means / means.sum(), atol=6 * 5e-4)
     logs = np.log(weights)
     error = 6.0 * logs.std(axis=0) / np.sqrt(len(sticks))
-    assert np.all(np.abs(expected_log_weights(np.array([a, b])) - logs.mean(axis=0)) < error)
-    drawn = np.log(rng.dirichlet(a, size=400_000))
+    assert np.all(np.abs(log_weights_of(concentration) - logs.mean(axis=0)) < error)
+    drawn = np.log(rng.dirichlet(concentration[0], size=400_000))
     error = 6.0 * drawn.std(axis=0) / np.sqrt(len(drawn))
-    assert np.all(np.abs(expected_log_weights(a) - drawn.mean(axis=0)) < error)
+    assert np.all(np.abs(log_weights_of(concentration[0]) - drawn.mean(axis=0)) < error)
+
+
+@pytest.mark.parametrize("is_process", [False, True])
+def test_weights_and_their_logarithms_agree_with_naive_ones(rng, is_process):
+    for n_components in (1, 2, 7):
+        prior = prior_of(rng, SPHERICAL, 1, is_process=is_process)
+        rows = np.sort(rng.gamma(0.1, 100.0, size=n_components))[::-1]
+        nothing = np.zeros((n_components, 1))
+        found = prior.posterior(rows, nothing, rows, nothing)
+        expected = prior.concentration + rows
+        if is_process:
+            expected = naive.sticks(rows, prior.concentration)
+        concentration = found.weight_concentration
+        assert_allclose(concentration, expected, rtol=1e-15)
+        assert_allclose(found.weights, naive.expected_weights(expected), rtol=1e-14)
+        logs = naive.expected_log_weights(expected)
+        assert_allclose(log_weights_of(concentration), logs, rtol=1e-14, atol=1e-14)
 
 
 def test_the_prior_itself_does_not_differ_from_itself(rng, structure):
@@ -175,7 +201,7 @@ def test_the_prior_itself_does_not_differ_from_itself(rng, structure):
         prior = prior_of(rng, structure, 3, is_process=is_process)
         nothing = np.zeros(4)
         scatter = np.zeros(prior.structure.shape(4, 3))
-        empty = prior.posterior(nothing, np.zeros((4, 3)), scatter)
+        empty = prior.posterior(nothing, np.zeros((4, 3)), scatter, np.zeros((4, 3)))
         assert abs(prior.divergence(empty)) < 1e-12
         assert_allclose(empty.means, np.tile(prior.mean, (4, 1)), rtol=1e-15)
 
@@ -186,7 +212,9 @@ def test_the_divergence_is_positive_and_the_least_bound_is_below_the_evidence(rn
     evidence = float(log_evidence(prior, rows))
     sums = sums_of(prior.structure, rows, np.ones((25, 1)))
     for _ in range(5):
-        moved = sums[0] * 1.3, sums[1] + rng.normal(size=(1, 2)), sums[2] * rng.uniform(0.5, 2.0)
+        weight, first, second, means = sums
+        second = second * rng.uniform(0.5, 2.0)
+        moved = 1.3 * weight, first, second, means + rng.normal(size=(1, 2))
         posterior = prior.posterior(*moved)
         assert prior.divergence(posterior) > 0.0
         assert bound_of(prior, posterior, rows) < evidence
@@ -270,8 +298,8 @@ def test_a_far_mean_leaves_the_digits_of_the_other_directions(rng, kind, distanc
     # of the sum of both, 1e-16 times the square of the distance is left: nothing at 1e8
     rows = rng.normal(size=(40, 3))
     prior = prior_of(rng, kind, 3, mean=distance * rng.normal(size=3))
-    weight, means, scatter = sums_of(kind, rows, np.ones((40, 1)))
-    found = prior.posterior(weight, means, scatter)
+    weight, first, scatter, means = sums_of(kind, rows, np.ones((40, 1)))
+    found = prior.posterior(weight, first, scatter, means)
     factor = mpmath.matrix(np.reshape(found.precisions_cholesky, (3, 3)).tolist())
     away = mpmath.matrix(means[0].tolist()) - mpmath.matrix(prior.mean.tolist())
     part = mpmath.mpf(float(prior.mean_precision)) * 40 / (mpmath.mpf(prior.mean_precision) + 40)
@@ -288,10 +316,11 @@ def test_what_components_hold_is_told_beside_priors_of_any_size(rng, structure):
     rows = rng.normal(size=(50, 2))
     sums = sums_of(STRUCTURES[structure], rows, rng.dirichlet(np.ones(3), size=50))
     for is_process in (False, True):
+        held = np.sort(sums[0])[::-1] if is_process else sums[0]
         for size in (1e-300, 1.0, 1e30, 1e300):
             prior = prior_of(rng, structure, 2, is_process=is_process, mean_precision=size)
             found = prior.posterior(*sums)
-            assert_allclose(prior.weight(found), sums[0], rtol=1e-13)
+            assert_allclose(prior.weight(found), held, rtol=1e-13)
 
 
 def log_evidence_of_labels(prior, rows, labels):
@@ -343,9 +372,10 @@ def test_one_precision_of_all_components_has_the_evidence_of_an_integral(rng, st
     assert_array_equal(covariances, np.broadcast_to(covariances[0], covariances.shape))
     away = (rows - posterior.means[labels]) ** 2 / covariances[labels]
     volumes = np.log(covariances).sum(axis=1) + 3 * np.log(2 * np.pi)
-    constants = posterior.log_weights - expected_log_weights(posterior.weight_concentration)
+    constants = posterior.log_weights - naive.expected_log_weights(posterior.weight_concentration)
     of_rows = (constants - 0.5 * volumes)[labels].sum() - 0.5 * away.sum()
-    weights = prior._of_weights(posterior.weight_concentration)
+    each, before = posterior.weight_concentration, prior.concentration
+    weights = above_tangent(before, each).sum() - above_tangent(3 * before, each.sum())
     found = of_rows - (prior.divergence(posterior) - weights)
     assert found == pytest.approx(log_evidence_of_labels(prior, rows, labels), rel=1e-11)
 

@@ -64,6 +64,7 @@ FILES: dict[str, list[str | bytes | tuple[str, bytes]]] = {
     "a separator at the ends": [
         NAMED.replace("\n", ",\n"),
         "x,y\n" + NO_HEADER.replace("\n", ",\n"),
+        "|" + NAMED.strip().replace(",", "|").replace("\n", "|\n|") + "|\n",
     ],
     "names of rows": [
         '"x" "y"\n"1" 1.5 -2\n"2" 3 4.25\n"3" 2 -1\n"4" .5 2\n',

@@ -185,10 +185,12 @@ class CsvSource(BatchSource):
     def _tidy(self, ragged: re.Match[str], error: Exception) -> None:
         """Leave out comments or blanks, if they make rows too long or too short."""
         number, expected, got = map(int, ragged.groups()[:3])
-        tidying, marked = self._dialect.tidying, ragged[4].lstrip().startswith(text.COMMENT)
+        tidying, line = self._dialect.tidying, ragged[4].encode()
         better = tidying._replace(
-            comments=tidying.comments or (marked and self._dialect.begins_with_number),
+            comments=tidying.comments
+            or (text.is_comment(line) and self._dialect.begins_with_number),
             blanks=self._dialect.delimiter == " ",
+            blank_lines=tidying.blank_lines or text.is_blank(line),
         )
         if better == tidying:
             header = "there are" if self._dialect.is_numbered else "the header names"
@@ -203,9 +205,11 @@ class CsvSource(BatchSource):
         dialect = self._dialect
         name = dialect.header.columns[int(column)]
         tidying = dialect.tidying
-        if int(column) == 0 and cell.startswith(text.COMMENT) and not tidying.comments:
+        if int(column) == 0 and text.is_comment(cell.encode()) and not tidying.comments:
             self._dialect = dialect._replace(tidying=tidying._replace(comments=True))
-        elif numerals.is_spelt(cell, dialect.decimal) and name not in dialect.spelt:
+        elif len(dialect.header.columns) == 1 and not cell.strip() and not tidying.blank_lines:
+            self._dialect = dialect._replace(tidying=tidying._replace(blank_lines=True))
+        elif _is_number(cell, dialect.decimal) and name not in dialect.spelt:
             self._dialect = dialect._replace(spelt=dialect.spelt | {name})
         else:
             try:
@@ -253,6 +257,11 @@ def _known(label: Any, by_number: Mapping[Any, str], is_numbered: bool) -> Any:
     if is_numbered:
         return int(label) if isinstance(label, str) and label.isdecimal() else label
     return by_number.get(label, label) if isinstance(label, Real) else label
+
+
+def _is_number(cell: str, decimal: str) -> bool:
+    """Whether a cell that pyarrow refuses is a number or no value; blanks alone are not."""
+    return bool(cell.strip()) and numerals.is_number(cell, decimal)
 
 
 def _refuse_open_quote(file: File, dialect: Dialect, whole: bool = False) -> None:

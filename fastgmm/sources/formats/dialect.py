@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastgmm.errors import DataError
@@ -38,6 +39,7 @@ class Dialect(NamedTuple):
     has_rows: bool
     skipped: int  # lines before the first row
     comments: int  # those of them that are comments
+    blank_lines: int  # and those that hold nothing but blanks
     tidying: text.Tidying
     begins_with_number: bool  # whether rows do, so that a line with # is none
     spelt: frozenset[str]  # columns with thousands separators, True or False
@@ -55,7 +57,8 @@ class Dialect(NamedTuple):
     @property
     def lines_to_skip(self) -> int:
         """Lines before the first row that pyarrow sees."""
-        return self.skipped - (self.comments if self.tidying.comments else 0)
+        left_out = self.comments if self.tidying.comments else 0
+        return self.skipped - left_out - (self.blank_lines if self.tidying.blank_lines else 0)
 
     @property
     def separator(self) -> str:
@@ -95,7 +98,7 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
     if not split.first:
         raise DataError(f"the first line of {file.name} holds a cell too long for a name")
     if split.width == 1 and told == Text(encoding=told.encoding):
-        rows = [line for line in lines if not (has_comments and _is_comment(line))]
+        rows = [line for line, marked in _marked(lines) if not (has_comments and marked)]
         refuse_title(split, split_by(rows, ",", "."), reading, file.name)
     header = names_of(split, preamble.lines, reading, told.header, file.name)
     blanks = split.delimiter == " " and bool(UNTIDY.search("".join(lines)))
@@ -105,9 +108,11 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
         told.delimiter is not None,
         split.decimal,
         header,
-        has_rows=_has_rows(lines[split.first_lines :]) or not (head.is_whole and header.is_line),
+        has_rows=_has_rows(lines[split.first_lines :], has_comments)
+        or not (head.is_whole and header.is_line),
         skipped=len(preamble.lines) + (split.first_lines if header.is_line else 0),
-        comments=preamble.n_comments,
+        comments=sum(text.is_comment(line.encode()) for line in preamble.lines),
+        blank_lines=sum(text.is_blank(line.encode()) for line in preamble.lines),
         tidying=text.Tidying(has_comments, blanks),
         begins_with_number=0 in split.numeric,
         spelt=frozenset(
@@ -167,17 +172,14 @@ class _Preamble(NamedTuple):
     lines: list[str]
     delimiter: str | None  # as a line sep=; says
 
-    @property
-    def n_comments(self) -> int:
-        return sum(map(_is_comment, self.lines))
+
+def _marked(lines: list[str]) -> Iterator[tuple[str, bool]]:
+    """Walk lines, and whether they look like comments."""
+    return zip(lines, text.comments_in(lines), strict=True)
 
 
-def _is_comment(line: str) -> bool:
-    return line.lstrip(" \t").startswith(text.COMMENT)
-
-
-def _has_rows(lines: list[str]) -> bool:
-    return any(line.strip() and not _is_comment(line) for line in lines)
+def _has_rows(lines: list[str], has_comments: bool) -> bool:
+    return any(line.strip() and not (has_comments and marked) for line, marked in _marked(lines))
 
 
 def _whole_lines(head: text.Head) -> list[str]:
@@ -191,7 +193,7 @@ def _without_preamble(lines: list[str]) -> tuple[_Preamble, list[str]]:
     start = 1 if found else 0
     while start < len(lines):
         line = lines[start].strip(" \r\n")
-        if line and not line.startswith(text.COMMENT):
+        if line and not text.is_comment(line.encode()):
             break
         start += 1
     return _Preamble(lines[:start], found[1] if found else None), lines[start:]
@@ -203,10 +205,9 @@ def _split_rows(lines: list[str], told: Text) -> tuple[Split, bool]:
     A line that begins with # is a comment where rows begin with a number or have other cells, or
     where a blank follows; else it is a row.
     """
-    marked = [line for line in lines if _is_comment(line)]
-    split = split_by(
-        [line for line in lines if not _is_comment(line)], told.delimiter, told.decimal
-    )
+    marked = [line for line, is_marked in _marked(lines) if is_marked]
+    others = [line for line, is_marked in _marked(lines) if not is_marked]
+    split = split_by(others, told.delimiter, told.decimal)
     if not marked:
         return split, False
     found = split_by(marked, split.delimiter, split.decimal)

@@ -50,6 +50,7 @@ def names_of(
     """
     width, first = split.width, split.first
     ends_empty = width > 1 and bool(split.rows) and is_empty(-1, width, split.rows)
+    begins_empty = width > 2 and bool(split.rows) and is_empty(0, width, split.rows)
     comment = split_by([_comment(above)], split.delimiter, split.decimal).first
     if _is_header(split, reading, told, comment, name):
         columns, place = first[:width], f"names in line {len(above) + 1}"
@@ -62,6 +63,8 @@ def names_of(
     is_line = place.startswith("names in line")
     if ends_empty and not columns[-1]:  # what comes after the last separator
         columns[-1] = NO_COLUMNS[-1]
+    if begins_empty and is_line and not columns[0]:  # what comes before the first separator
+        columns[0] = NO_COLUMNS[0]
     if split.has_row_names and is_line:
         columns[0], place = NO_COLUMNS[0], f"{place}, names of rows left out"
     return Names(columns, place, is_line)
@@ -93,7 +96,8 @@ def _is_header(split: Split, reading: Reading, told: bool | None, comment: Row, 
         return told is not False
     first = [cell.strip() for cell in split.first]
     looked_at = [first[at] for at in split.numeric if at < len(first)] or first
-    if not all(numerals.is_number(cell, split.decimal) for cell in looked_at):
+    words = [cell for cell in looked_at if not numerals.is_number(cell, split.decimal)]
+    if len(words) == len(looked_at) or any(map(_is_word, words)):
         return True
     asked, positions = _asked(reading), _positions(reading)
     if first == list(map(str, range(len(first)))):
@@ -110,17 +114,25 @@ def _is_header(split: Split, reading: Reading, told: bool | None, comment: Row, 
     )
 
 
+def _is_word(cell: str) -> bool:
+    """Whether a cell may name a column: a sign such as ? beside numbers is a value that lacks."""
+    return any(map(str.isalnum, cell))
+
+
 def refuse_title(split: Split, by_commas: Split, reading: Reading, name: str) -> None:
     """Refuse words above 1,2 or 120,255,100: one column of numbers, or a title above several.
 
-    One word is a name, and so is what `columns` asks for. Numbers that nobody writes as whole ones
-    side by side, 1,05 or a line without a comma, make the others decimals, too.
+    What `columns` asks for is a name, and so is one word above what may be decimals. Numbers that
+    nobody writes as whole ones side by side, 1,05 or a line without a comma, make the others
+    decimals, too.
     """
     title = split.first[0].strip() if split.first else ""
-    if not split.numeric or not re.search(r"\s", title) or title in map(str, _asked(reading)):
+    if not split.numeric or title in map(str, _asked(reading)):
         return
     rows = by_commas.rows
     width = len(rows[0]) if rows else 0
+    if not re.search(r"\s", title) and _are_decimals([row[-1] for row in rows]):
+        return
     if width > 1 and all(len(row) == width and all(map(_WHOLE.fullmatch, row)) for row in rows):
         raise DataError(
             f"the first line of {name}, {title[:SHOWN]!r}, may name one column of numbers such as "
@@ -128,6 +140,14 @@ def refuse_title(split: Split, by_commas: Split, reading: Reading, name: str) ->
             "former, and decimal=... how they are written; for the latter begin that line with # "
             "and give header=False"
         )
+
+
+def _are_decimals(cells: Row) -> bool:
+    """Whether what stands behind commas is written as decimals: of one length or the shortest."""
+    cells = [cell.strip() for cell in cells]
+    return len(set(map(len, cells))) == 1 or not any(
+        cell.endswith("0") and cell != "0" for cell in cells
+    )
 
 
 def _asked(reading: Reading) -> list[Any]:

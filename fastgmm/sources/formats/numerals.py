@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 from fastgmm.errors import DataError, require
 from fastgmm.sources.cells import Place, refuse_cell
 
-NO_VALUE = ["", "NA", "N/A", "null", "NULL", "None"]  # but nan is a number to be named as such
+# but nan is a number to be named as such
+NO_VALUE = ["", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "null", "NULL", "None"]
 THOUSANDS = ",. '\N{RIGHT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 BOOLEANS = ("true", "false")
 WORDS = {"yes", "no", "y", "n", "t", "f", "on", "off"}  # of which pandas and pyarrow make texts
@@ -89,6 +90,8 @@ def numbers(column: Any, decimal: str, label: Hashable, place: Place) -> Any:
     for number, word in enumerate(reversed(BOOLEANS)):
         is_word = compute.equal(compute.utf8_lower(text), word)
         text = compute.if_else(is_word, str(number), text)
+    is_missing = compute.is_in(text, pyarrow.array(NO_VALUE[1:]))  # with blanks around it
+    text = compute.if_else(is_missing, pyarrow.scalar(None, pyarrow.string()), text)
     try:
         return text.cast(pyarrow.float64())
     except pyarrow.ArrowInvalid:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import codecs
 import io
 import lzma
+import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -53,6 +54,9 @@ PIECE = 2**20
 HEAD = 2**16  # bytes to begin with; more, if there are fewer than three lines in them
 LONGEST_HEAD = 2**26
 COMMENT = "#"
+# what lines begin with that are none, but cells such as #N/A and #DIV/0!, which spreadsheets write
+_COMMENT = re.compile(rb"[ \t]*#(?!(?:N/A|NA|NV|[A-Z]+(?:/0)?[!?])(?:[,;|\t\r\n]|$))")
+_CELL = re.compile(rb'(?:^|[,;|\t ])"')  # where one between quotes begins
 SHOWN = 4  # files of an archive that fit in a message
 
 
@@ -69,27 +73,49 @@ class Tidying(NamedTuple):
 
     comments: bool = False  # lines that begin with #
     blanks: bool = False  # at both ends of lines, and all but one between cells
+    blank_lines: bool = False  # lines of blanks alone
 
     def of(self, lines: bytes) -> bytes:
-        """Return whole lines without it."""
-        if (
-            self.blanks
-        ):  # each of these is a search for bytes: regular expressions take ten times as long
-            lines = lines.replace(b"\t", b" ")
-            while b"  " in lines:
-                lines = lines.replace(b"    ", b" ").replace(b"  ", b" ")
-            for end in (b"\n", b"\r"):
-                lines = lines.replace(b" " + end, end).replace(end + b" ", end)
-            lines = lines.strip(b" ")
-        if self.comments and COMMENT.encode() in lines:
-            kept = (line for line in lines.splitlines(keepends=True) if not is_comment(line))
-            lines = b"".join(kept)
-        return lines
+        """Return whole lines without needless blanks."""
+        if not self.blanks:
+            return lines
+        # each of these is a search for bytes: regular expressions take ten times as long
+        lines = lines.replace(b"\t", b" ")
+        while b"  " in lines:
+            lines = lines.replace(b"    ", b" ").replace(b"  ", b" ")
+        for end in (b"\n", b"\r"):
+            lines = lines.replace(b" " + end, end).replace(end + b" ", end)
+        return lines.strip(b" ")
+
+    def leaves_out(self, line: bytes) -> bool:
+        """Whether a line that begins in no cell is none."""
+        return (self.comments and is_comment(line)) or (self.blank_lines and is_blank(line))
 
 
 def is_comment(line: bytes) -> bool:
     """Whether a line is one."""
-    return line.lstrip(b" \t").startswith(COMMENT.encode())
+    return _COMMENT.match(line) is not None
+
+
+def opens_cell(line: bytes, is_open: bool) -> bool:
+    """Whether the line after this one begins in a cell between quotes."""
+    if line.count(b'"') % 2 == 0:
+        return is_open
+    return not is_open and _CELL.search(line) is not None
+
+
+def comments_in(lines: Sequence[str]) -> list[bool]:
+    """Find which lines are comments; those in a cell between quotes are none."""
+    found, is_open = [], False
+    for line in map(str.encode, lines):
+        found.append(not is_open and is_comment(line))
+        is_open = not found[-1] and opens_cell(line, is_open)
+    return found
+
+
+def is_blank(line: bytes) -> bool:
+    """Whether a line holds blanks and nothing else; pyarrow itself leaves out empty ones."""
+    return line[:1] == b" " and not line.strip(b" \r\n")
 
 
 AS_IT_IS = Tidying()
@@ -104,7 +130,7 @@ def opened(file: File, encoding: str | None = None, tidying: Tidying = AS_IT_IS)
         if encoding not in (None, "utf-8"):
             stream = pyarrow.transcoding_input_stream(stream, encoding, "utf-8")
         if any(tidying):
-            stream = pyarrow.PythonFile(_Tidied(stream, tidying), mode="r")
+            stream = pyarrow.PythonFile(Tidied(stream, tidying), mode="r")
         yield stream
 
 
@@ -211,12 +237,13 @@ def _encoding_of(data: bytes, name: str) -> str:
     return "utf-8"
 
 
-class _Tidied(io.RawIOBase):
+class Tidied(io.RawIOBase):
     """The lines of a stream, tidied."""
 
     def __init__(self, stream: Any, tidying: Tidying) -> None:
         self._stream, self._tidying = stream, tidying
         self._ready = b""
+        self._is_open = False  # whether what comes next begins in a cell between quotes
         self._pieces = self._tidied()
 
     def readable(self) -> bool:
@@ -240,6 +267,19 @@ class _Tidied(io.RawIOBase):
         while piece := self._stream.read(PIECE):
             held += piece
             end = max(held.rfind(b"\n"), held.rfind(b"\r")) + 1
-            yield self._tidying.of(held[:end])
+            yield self._lines(held[:end])
             held = held[end:]
-        yield self._tidying.of(held)
+        yield self._lines(held)
+
+    def _lines(self, lines: bytes) -> bytes:
+        """Tidy whole lines."""
+        lines, tidying = self._tidying.of(lines), self._tidying
+        marks = COMMENT.encode() in lines or b'"' in lines
+        if not tidying.blank_lines and not (tidying.comments and marks):
+            return lines
+        kept = []
+        for line in lines.splitlines(keepends=True):
+            if self._is_open or not tidying.leaves_out(line):
+                self._is_open = opens_cell(line, self._is_open)
+                kept.append(line)
+        return b"".join(kept)

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from sources.rows import some_rows, walk
 from fastgmm.errors import DataError
 from fastgmm.sources import open_source
 from fastgmm.sources.formats import TEXTS
+from fastgmm.sources.formats import text as tidying
 
 ROWS = some_rows(60)  # of three columns
 
@@ -596,3 +598,101 @@ def test_text_in_other_rows_is_no_title(written, text):
         with pytest.raises(DataError) as caught:
             walk(open_source(written(text), **options))
         assert "begin below" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pairs", ["1,7\n2,14\n3,20\n", "1,10\n2,5\n", "5,100\n6,99\n7,0\n"])
+def test_one_word_above_what_are_no_decimals_may_be_a_title(written, pairs):
+    # decimals are all of one length, or none has a needless zero
+    with pytest.raises(DataError, match=r"'points', may name one column .*title above 2 columns"):
+        open_source(written("points\n" + pairs))
+
+
+@pytest.mark.parametrize("decimals", ["1,5\n2,0\n", "1,50\n2,20\n", "1,5\n2,25\n3,0\n"])
+def test_one_word_above_what_may_be_decimals_names_them(written, decimals):
+    expected = [[float(line.replace(",", "."))] for line in decimals.split()]
+    assert_array_equal(walk(open_source(written("points\n" + decimals)))[0], expected)
+
+
+@pytest.mark.parametrize("error", ["#DIV/0!", "#REF!", "#NAME?", "#VALUE!", "#NV", "#WERT!"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("at", [1, 200])
+def test_errors_of_spreadsheets_are_no_comments(written, error, separator, at):
+    rows = ["1.5,2"] * 250
+    rows[at] = f"{error},4"
+    path = written("\n".join(["x,y", *rows, "# the end", ""]).replace(",", separator))
+    with pytest.raises(DataError, match=f"row {at} of .* holds the text '{re.escape(error)}'"):
+        walk(open_source(path))
+
+
+@pytest.mark.parametrize("cell", ["#N/A", "n/a", "<NA>", "#NA", " NA ", " n/a"])
+@pytest.mark.parametrize("at", [1, 200])
+def test_what_people_write_for_no_value_is_none(written, cell, at):
+    rows = ["1.5,2"] * 250
+    rows[at] = f"{cell},4"
+    with pytest.raises(DataError, match=rf"row {at} of .* holds no value \(NaN or null\)"):
+        walk(open_source(written("\n".join(["x,y", *rows]))))
+
+
+@pytest.mark.parametrize("sign", ["?", "-", "--", ".", "*"])
+def test_a_sign_beside_numbers_does_not_make_names_of_a_row(written, sign):
+    with pytest.raises(DataError, match=rf"'{re.escape(sign)}' in column|may be a row, or names"):
+        walk(open_source(written(f"5.1,{sign},1\n4.9,3.0,2\n1.5,2,3\n")))
+
+
+@pytest.mark.parametrize("n_above", [0, 200])
+def test_a_line_with_a_hash_within_a_cell_is_no_comment(written, n_above):
+    above = "7,as said\n" * n_above
+    path = written(f'id,note\n{above}1,"abc\n# def"\n2,"x"\n3,5" wide\n# a comment\n4,y\n')
+    found = walk(open_source(path, ["id"]))[0]
+    assert_array_equal(found[n_above:, 0], [1, 2, 3, 4])
+    assert len(found) == n_above + 4
+
+
+def test_lines_in_cells_are_kept_where_pieces_of_a_file_end_in_them():
+    line = b'1,"abc\n# def\n  \n"\n# no\n   \n'
+    for piece in (1, 7, 4096):
+        stream = Pieces(line * 3000, piece)
+        tidied = tidying.Tidied(stream, tidying.Tidying(True, blank_lines=True))
+        assert tidied.read() == b'1,"abc\n# def\n  \n"\n' * 3000
+
+
+class Pieces(io.BytesIO):
+    """A stream that gives a few bytes at a time."""
+
+    def __init__(self, data, size):
+        super().__init__(data)
+        self.size = size
+
+    def read(self, _=-1):
+        return super().read(self.size)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("id,x\n#1,2.5\n#2,3.5\n", [2.5, 3.5]),
+        ("colour;x\n#ff0000;2,5\n#00ff00;3,5\n", [2.5, 3.5]),
+        ("id,x\nA1,2.5\n#2,3.5\n", [2.5, 3.5]),
+    ],
+)
+def test_rows_may_all_begin_with_a_hash(written, rows, expected):
+    assert_array_equal(walk(open_source(written(rows), ["x"]))[0][:, 0], expected)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("above", ["", "# by hand\n  \n# again\n", "   \n"])
+def test_lines_of_blanks_are_left_out(written, separator, above):
+    text = f"{above}x,y\n1,2\n  \n3,4\n# c\n5,6\n   \n".replace(",", separator)
+    assert_array_equal(walk(open_source(written(text)))[0], [[1, 2], [3, 4], [5, 6]])
+    path = written("x\n1\n2\n   \n3\n \n")
+    assert_array_equal(walk(open_source(path))[0][:, 0], [1, 2, 3])
+
+
+@pytest.mark.parametrize("separator", ["|", ";", "\t", ","])
+def test_a_separator_at_both_ends_of_lines_makes_no_column(written, separator):
+    text = "|x|y|\n|1|2|\n|3|4|\n".replace("|", separator)
+    source = open_source(written(text))
+    assert source.labels == ["x", "y"]
+    assert_array_equal(walk(source)[0], [[1, 2], [3, 4]])
+    source = open_source(written(text.replace(f"{separator}\n", "\n")))
+    assert source.labels == ["x", "y"]

@@ -45,7 +45,7 @@ class LazySource(BatchSource):
 
 
 class DatasetSource(BatchSource):
-    """A pyarrow Dataset: files of any format that Arrow reads, in the dataset's own order."""
+    """A pyarrow Dataset, or a fragment of one: files that Arrow reads, in the dataset's order."""
 
     reads_ahead = True
 
@@ -55,7 +55,9 @@ class DatasetSource(BatchSource):
         reading: Reading = ALL,
     ) -> None:
         self._data = data
-        super().__init__("the Dataset", data.schema, reading)
+        is_part = not hasattr(data, "schema")
+        schema = data.physical_schema if is_part else data.schema
+        super().__init__("the Fragment" if is_part else "the Dataset", schema, reading)
 
     def batches(self) -> Iterator[tuple[Place, Any]]:
         """Walk the record batches, one fragment at a time."""
@@ -88,7 +90,7 @@ def _open_parquet_dataset(data: Any, reading: Reading = ALL) -> DatasetSource:
 
 # what pyarrow has opened, by its class
 OPENED: tuple[tuple[str, tuple[str, ...], Callable[..., BatchSource]], ...] = (
-    ("pyarrow.dataset", ("Dataset",), DatasetSource),
+    ("pyarrow.dataset", ("Dataset", "Fragment"), DatasetSource),
     ("pyarrow.parquet", ("ParquetFile",), open_parquet),
     ("pyarrow.parquet", ("ParquetDataset",), _open_parquet_dataset),
 )

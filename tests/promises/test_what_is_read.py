@@ -69,7 +69,8 @@ def arrows(_):
         feather.write_feather(TABLE, name)
     with ipc.new_stream("x.arrows", TABLE.schema) as stream:
         stream.write_table(TABLE)
-    return [*names, "x.arrows", dataset.dataset("x.arrow", format="feather")]
+    opened = dataset.dataset("x.arrow", format="feather")
+    return [*names, "x.arrows", *opened.get_fragments(), opened]
 
 
 def hdf5(_):

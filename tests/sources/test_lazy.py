@@ -177,3 +177,28 @@ def test_what_needs_no_function_is_refused_as_its_answer(stored, tmp_path):
         for answer in [*answers, zarr.array(ROWS), pl.scan_parquet(stored)]:
             with pytest.raises(DataError, match="give it itself, not a function of it"):
                 open_source(lambda answer=answer: answer)
+
+
+@pytest.mark.parametrize("chunk_rows", [None, 17])
+def test_fragments_of_a_dataset_are_read(stored, tmp_path, chunk_rows):
+    (fragment,) = ds.dataset(stored).get_fragments()
+    source = open_source(fragment, ["c", "a"], "w", chunk_rows)
+    for _ in range(2):
+        found = [(block.rows, block.weights) for block in kept(source, 64)]
+        assert_array_equal(np.concatenate([rows for rows, _ in found]), ROWS[:, [2, 0]])
+        weights = np.concatenate([weights for _, weights in found])
+        assert_array_equal(weights, np.arange(len(ROWS)) % 3 + 1.0)
+    groups = fragment.split_by_row_group()
+    read = np.concatenate([block.rows for block in kept(open_source(groups[1:], ["a"]), 64)])
+    assert_array_equal(read, ROWS[70:, :1])
+    with pytest.raises(DataError, match="column 't' of the Fragment holds string"):
+        open_source(fragment)
+    (arrow,) = ds.dataset(_as_ipc(tmp_path), format="ipc").get_fragments()
+    assert_array_equal(np.concatenate([b.rows for b in kept(open_source(arrow), 64)]), ROWS)
+
+
+def _as_ipc(folder):
+    table = pa.table(COLUMNS)
+    with pa.ipc.new_file(folder / "x.arrow", table.schema) as writer:
+        writer.write_table(table)
+    return folder / "x.arrow"

@@ -44,6 +44,17 @@ KNOWN: dict[Callable[[File, Reading], Source], Sequence[str]] = {
     Hdf5Source: ["dataset"],
     CsvSource: Text._fields,
 }  # options of a format
+# what reads tables that are not read here, by suffix
+READ_BY_OTHERS = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "pandas.read_excel(path)"),
+    ".json": "pandas.read_json(path)",
+    **dict.fromkeys((".jsonl", ".ndjson"), "pandas.read_json(path, lines=True)"),
+    ".orc": "pandas.read_orc(path)",
+    ".sas7bdat": "pandas.read_sas(path)",
+    ".sav": "pandas.read_spss(path)",
+    **dict.fromkeys((".pkl", ".pickle"), "pandas.read_pickle(path)"),
+    ".mat": "scipy.io.loadmat(path)[name]",
+}
 ANYTHING = ("", ".txt", ".dat")  # a README, too: of a folder, read where there are no others
 DATABASES = (".db", ".duckdb", ".sqlite", ".sqlite3")
 # a text, whatever its bytes say
@@ -153,6 +164,8 @@ def _reader(file: File, reading: Reading) -> Callable[[File, Reading], Source]:
             f"{file.name} is an archive of arrays (a model file is one, too); give one of "
             "them, numpy.load(path)[name], or save it alone as .npy"
         )
+    if suffix in READ_BY_OTHERS:
+        raise DataError(f"{file.name} is read by others; give {READ_BY_OTHERS[suffix]} as X")
     raise DataError(
         f"{file.name} has the unknown suffix {suffix!r}; {_known()} are read, text also with "
         f"{', '.join(COMPRESSED)} after it, or under any name with delimiter=... {RAW_NUMBERS}"

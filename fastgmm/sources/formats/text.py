@@ -190,14 +190,29 @@ def head_of(file: File, encoding: str | None) -> Head:
     """Read the first lines: three at least that are no comments, if there are as many."""
     n_bytes = HEAD
     while True:
-        with opened(file) as stream:
-            data = stream.read(n_bytes)
+        data = _first_of(file, n_bytes)
         is_whole = len(data) < n_bytes
         head = _decoded(data, encoding, is_whole, file.name)
         lines = [line for line in head.text.splitlines() if line.strip(" \t").strip(COMMENT)]
         if is_whole or len(lines) > 3 or n_bytes >= LONGEST_HEAD:
             return head
         n_bytes *= 4
+
+
+def _first_of(file: File, n_bytes: int) -> bytes:
+    """Read the first bytes of a text; a name that says how it is compressed may be wrong."""
+    try:
+        with opened(file) as stream:
+            data: bytes = stream.read(n_bytes)
+            return data
+    except (OSError, *DAMAGED) as error:
+        suffix = file.path.suffix.lower()
+        if suffix not in BY_NAME or isinstance(error, FileNotFoundError | PermissionError):
+            raise
+        raise DataError(
+            f"cannot read {file.name}: {error}; its suffix says that it is compressed by "
+            f"{BY_NAME[suffix]}. If it is plain text, take {suffix} from its name"
+        ) from error
 
 
 def _decoded(data: bytes, encoding: str | None, is_whole: bool, name: str) -> Head:

@@ -79,3 +79,23 @@ def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", [[1.0, 2.0]])
     for path in ("~/x.npy", Path("~/x.npy"), "~/*.npy", ["~/x.npy"]):
         assert open_source(path).n_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("x.xlsx", r"pandas.read_excel\(path\)"),
+        ("x.jsonl", r"pandas.read_json\(path, lines=True\)"),
+        ("x.mat", r"scipy.io.loadmat\(path\)\[name\]"),
+    ],
+)
+def test_tables_that_others_read_are_refused_with_who_does(tmp_path, name, way):
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=f"{name} is read by others; give {way} as X"):
+        open_source(tmp_path / name)
+
+
+def test_a_text_that_is_named_as_if_it_were_compressed_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "x.csv.br").write_text("x,y\n1,2\n")
+    with pytest.raises(DataError, match=r"by brotli. If it is plain text, take \.br from its name"):
+        open_source(tmp_path / "x.csv.br")

@@ -31,6 +31,7 @@ WAYS_OUT = {
     "columns=[...]": "--columns",
     "header=False": "--no-header",
     "header=True": "--header",
+    "GaussianMixture(missing='em')": "fit --missing 'em'",
     **{f"{option}=...": f"--{option}" for option in ("delimiter", "decimal", "encoding")},
 }
 EXPECTED = (ValueError, OSError, MissingDependencyError, MemoryError)

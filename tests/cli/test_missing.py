@@ -44,3 +44,10 @@ def test_an_empty_cell_is_named_where_it_is_not_expected(holes):
     assert "holds no value" in said
     assert "'em'" in said
     assert "of normal components" in refused("fit", path, "-k", 2, "--student-t", "--missing", "em")
+
+
+def test_the_way_out_of_a_missing_value_is_an_option(tmp_path):
+    (tmp_path / "x.csv").write_text("x,y\n1,2\n,3\n4,5\n")
+    said = refused("fit", tmp_path / "x.csv", "-k", 1, "-o", tmp_path / "m.npz")
+    assert "row 1 of x.csv holds no value" in said
+    assert said.endswith("or expect it: fit --missing 'em'")

@@ -2,11 +2,14 @@
 
 A script, not asv: `python -m bench.tables.streaming overlap` prints, for .npy and Parquet, the
 seconds of reading alone, of computing alone and of a pass that does both, the least that their work
-allows on all cores, and the ratio of the pass to it. `python -m bench.tables.streaming score` has
-the same of what `fastgmm predict` and `score` write; nobody can work while the disk takes the last
-of a file (sync). `python -m bench.tables.streaming fingerprint` prints what a pass over chunks in
-memory pays for summing their bits, so that other rows in a later pass are noticed: processor time
-beyond that of a pass that trusts them. `python -m bench.tables.streaming memory` fits a file of
+allows on all cores, and the ratio of the pass to it. The least stands there twice: by the processor
+time of each part alone on the machine, and by that of each part while other processes keep the
+other processors busy with the same parts, since busy processors share memory and caches.
+`python -m bench.tables.streaming score` has the same of what `fastgmm predict` and `score` write;
+nobody can work while the disk takes the last of a file (sync).
+`python -m bench.tables.streaming fingerprint` prints what a pass over chunks in memory pays for
+summing their bits, so that other rows in a later pass are noticed: processor time beyond that of a
+pass that trusts them. `python -m bench.tables.streaming memory` fits a file of
 --gigabytes under a limit of --limit gigabytes of address space beyond that of the import (0: none),
 and prints what the system says of the process: its peak of resident memory (VmHWM), which counts
 code and shared libraries too, its anonymous memory at the end (RssAnon) and its peak of address
@@ -16,22 +19,25 @@ space (VmPeak). Files are written to a temporary folder that is removed.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numba import set_num_threads
 
 from bench.tools import data
 from bench.tools.table import Table
-from bench.tools.timing import Turns, in_turn
+from bench.tools.timing import in_turn
 from fastgmm import open_source, passes
 from fastgmm.cli import output, predict
 from fastgmm.kernels.block_sizes import block_rows
@@ -45,7 +51,9 @@ ROUNDS = 5  # the best of which counts
 BLOCK = block_rows(FEATURES)
 LABELS = {"file": "", "K": "d", "threads": "d"}
 SECONDS = ".3f"
-RATIOS = {"least": SECONDS, "ratio": ".2f"}
+# the least by the parts alone, and by the parts on a busy machine
+LEAST = {"least": SECONDS, "ratio": ".2f", "busy least": SECONDS, "ratio to it": ".2f"}
+COMPUTING = 1  # the part that several threads do; all others are one thread's
 
 
 def parts(n_rows: int, n_components: int = 8) -> Iterator[np.ndarray]:
@@ -79,49 +87,202 @@ def write_parquet(path: Path, n_rows: int) -> None:
 WRITERS = {"npy": write_npy, "parquet": write_parquet}
 
 
+class Works(NamedTuple):
+    """What a command does: its parts, which can be done alone, and all of them at once."""
+
+    parts: list[Callable[[], object]]
+    together: Callable[[], object]
+
+
 def read(source: Source) -> None:
     """Walk all blocks as a pass does, and compute nothing."""
     for _ in blocks(source, block_rows(FEATURES)):
         pass
 
 
+def fitting(source: Source, memory: Source, n_components: int) -> Works:
+    """Read rows, and sum them in a pass of EM."""
+    candidates = [Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))]
+    return Works(
+        [lambda: read(source), lambda: passes.statistics(memory, candidates)],
+        lambda: passes.statistics(source, candidates),
+    )
+
+
+FOUND = {  # what a command computes block by block
+    "score": partial(passes.each_block, kind="log_likelihoods"),
+    "predict": partial(passes.each_block, kind="labels"),
+    "proba": passes.each_block_by_columns,
+}
+NAMED = {  # the columns that it writes
+    "score": lambda found: {"log_likelihood": found},
+    "predict": lambda found: {"label": found},
+    "proba": predict.probabilities,
+}
+
+
+def scoring(source: Source, memory: Source, n_components: int, what: str, out: Path) -> Works:
+    """Read rows, score them, and write what is found."""
+    parameters = Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))
+
+    def computed(source: Source) -> Iterator[output.Columns]:
+        return (NAMED[what](found) for _, found in FOUND[what](source, parameters))
+
+    found = list(computed(memory))
+    return Works(
+        [
+            lambda: read(source),
+            lambda: sum(1 for _ in computed(memory)),
+            lambda: output.write_columns(out, found),
+        ],
+        lambda: output.write_columns(out, computed(source)),
+    )
+
+
+def works(what: str, path: Path, memory: Source, n_components: int) -> Works:
+    source = open_source(path)
+    if what == "fit":
+        return fitting(source, memory, n_components)
+    return scoring(source, memory, n_components, what, path.with_name(f"{os.getpid()}.parquet"))
+
+
+def neighbour(what: str, path: Path, n_components: int) -> None:
+    """Do the parts one after another on one thread, until the process is ended."""
+    rows = np.concatenate([np.array(block.rows) for block in blocks(open_source(path), BLOCK)])
+    set_num_threads(1)
+    parts = works(what, path, open_source(rows), n_components).parts
+    for part in parts:
+        part()
+    print("ready", flush=True)
+    for part in itertools.cycle(parts):
+        part()
+
+
+class Neighbours:
+    """Processes that keep all processors but one busy with the same parts, in some turns."""
+
+    def __init__(self, what: str, path: Path, n_components: int) -> None:
+        arguments = ["neighbour", what, str(path), str(n_components)]
+        command = [sys.executable, "-m", "bench.tables.streaming", *arguments]
+        self.processes = [
+            subprocess.Popen(command, stdout=subprocess.PIPE)
+            for _ in range((os.cpu_count() or 1) - 1)
+        ]
+        for process in self.processes:
+            assert process.stdout is not None
+            process.stdout.readline()  # it has compiled, and works
+            process.send_signal(signal.SIGSTOP)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        self._tell(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._tell(signal.SIGSTOP)
+
+    def end(self) -> None:
+        self._tell(signal.SIGKILL)
+        for process in self.processes:
+            process.communicate()
+
+    def _tell(self, what: signal.Signals) -> None:
+        for process in self.processes:
+            process.send_signal(what)
+
+
+class Figures(NamedTuple):
+    """Seconds of each part alone and of all together, and the least that these could take."""
+
+    seconds: np.ndarray
+    least: float  # by the parts, each alone on the machine
+    busy: float  # by the parts, each while the other processors do the same
+
+    @property
+    def row(self) -> list[float]:
+        ratios = [each for least in self[1:] for each in (least, self.seconds[-1] / least)]
+        return [*self.seconds, *ratios]
+
+
+def measured(what: str, path: Path, memory: Source, n_components: int, n_threads: int) -> Figures:
+    """Time parts and all together in turn, and each part on one thread beside a busy machine."""
+    parts, together = works(what, path, memory, n_components)
+    neighbours = Neighbours(what, path, n_components)
+
+    def on_one_thread(part: Callable[[], object]) -> None:
+        set_num_threads(1)
+        part()
+
+    def beside(at: int) -> AbstractContextManager[None]:
+        path.with_name(f"{os.getpid()}.parquet").unlink(missing_ok=True)  # 23 ms for 130 MB
+        set_num_threads(n_threads)
+        return neighbours.working() if at > len(parts) else nullcontext()
+
+    one_each = [partial(on_one_thread, part) for part in parts]
+    try:
+        with syncs() as synced:
+            turns = in_turn(*parts, together, *one_each, turns=ROUNDS, within=beside)
+    finally:
+        neighbours.end()
+    idle = min(map(sum, zip(synced[::2], synced[1::2], strict=True)), default=0.0)
+    n, alone = len(parts), turns.best
+    work = turns.processors.min(axis=0)
+    cores = os.cpu_count() or 1
+    busy = work[n + 1 :] / np.where(np.arange(n) == COMPUTING, n_threads, 1)
+    return Figures(
+        alone[: n + 1],
+        max(*alone[:n], work[:n].sum() / cores + idle),
+        max(busy.max(), busy[-1] + idle, work[n + 1 :].sum() / cores + idle),
+    )
+
+
+@contextmanager
+def syncs() -> Iterator[list[float]]:
+    """Time how long the disk takes what the system holds of a file, and its name, each time."""
+    seconds: list[float] = []
+    sync = os.fsync
+
+    def timed(descriptor: int) -> None:
+        started = time.perf_counter()
+        sync(descriptor)
+        seconds.append(time.perf_counter() - started)
+
+    os.fsync = timed
+    try:
+        yield seconds
+    finally:
+        os.fsync = sync
+
+
 def overlap(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
     print(f"{n_rows:,} rows x {FEATURES} float64, full covariances, best of {ROUNDS}; seconds\n")
-    table = Table(LABELS | dict.fromkeys(("read", "compute", "pass"), SECONDS) | RATIOS)
-    rows = np.concatenate(list(parts(n_rows)))
-    memory = open_source(rows)
+    table = Table(LABELS | dict.fromkeys(("read", "compute", "pass"), SECONDS) | LEAST)
+    for suffix, path, memory in files(n_rows):
+        for threads in n_threads:
+            for k in n_components:
+                table.row(suffix, k, threads, *measured("fit", path, memory, k, threads).row)
+
+
+def score(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
+    print(f"{n_rows:,} rows x {FEATURES} float64 to Parquet, best of {ROUNDS}; seconds\n")
+    seconds = dict.fromkeys(("read", "compute", "write", "all"), SECONDS)
+    table = Table(LABELS | {"what": ""} | seconds | LEAST)
+    for suffix, path, memory in files(n_rows):
+        for threads in n_threads:
+            for k in n_components:
+                for what in FOUND:
+                    figures = measured(what, path, memory, k, threads)
+                    table.row(suffix, k, threads, what, *figures.row)
+
+
+def files(n_rows: int) -> Iterator[tuple[str, Path, Source]]:
+    """Write the rows to a file of each kind; yield it, and the rows in memory."""
+    memory = open_source(np.concatenate(list(parts(n_rows))))
     with tempfile.TemporaryDirectory() as folder:
         for suffix, write in WRITERS.items():
             path = Path(folder, f"x.{suffix}")
             write(path, n_rows)
-            source = open_source(path)
-            for threads in n_threads:
-                set_num_threads(threads)
-                for k in n_components:
-                    turns = _turns(source, memory, k)
-                    table.row(suffix, k, threads, *turns.best, *_ratios(turns))
-
-
-def _turns(source: Source, memory: Source, n_components: int) -> Turns:
-    candidates = [Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))]
-    return in_turn(
-        lambda: read(source),
-        lambda: passes.statistics(memory, candidates),
-        lambda: passes.statistics(source, candidates),
-        turns=ROUNDS,
-    )
-
-
-def _ratios(turns: Turns, idle: float = 0.0) -> tuple[float, float]:
-    """Return the least that all together could take, and what they take of it.
-
-    ``idle`` are seconds in which nobody can work.
-    """
-    *alone, together = turns.best
-    # what all cores need for the work of all, were it shared evenly
-    shared = turns.processors.min(axis=0)[:-1].sum() / (os.cpu_count() or 1)
-    least = max(*alone, shared + idle)
-    return least, together / least
+            yield suffix, path, memory
 
 
 def fingerprint(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
@@ -149,80 +310,6 @@ def _trusted_and_summed(cut: list[np.ndarray], weight: int | None, n_components:
     sources[0].guarded = True
     works = [partial(passes.statistics, source, candidates) for source in sources]
     return in_turn(*works, turns=4 * ROUNDS).processors.min(axis=0)
-
-
-def score(n_rows: int, n_components: list[int], n_threads: list[int]) -> None:
-    print(f"{n_rows:,} rows x {FEATURES} float64 to Parquet, best of {ROUNDS}; seconds\n")
-    seconds = dict.fromkeys(("read", "compute", "write", "all", "sync"), SECONDS)
-    table = Table(LABELS | {"what": ""} | seconds | RATIOS)
-    memory = open_source(np.concatenate(list(parts(n_rows))))
-    with tempfile.TemporaryDirectory() as folder:
-        for suffix, write in WRITERS.items():
-            path = Path(folder, f"x.{suffix}")
-            write(path, n_rows)
-            source = open_source(path)
-            for threads in n_threads:
-                set_num_threads(threads)
-                for k in n_components:
-                    for what in ("score", "predict", "proba"):
-                        with syncs() as synced:
-                            turns = _scoring(source, memory, k, what, Path(folder, "out.parquet"))
-                        of_file, of_folder = synced[::2], synced[1::2]
-                        sync = min(map(sum, zip(of_file, of_folder, strict=True)))
-                        figures = *turns.best, sync, *_ratios(turns, sync)
-                        table.row(suffix, k, threads, what, *figures)
-
-
-@contextmanager
-def syncs() -> Iterator[list[float]]:
-    """Time how long the disk takes what the system holds of a written file, each time."""
-    seconds: list[float] = []
-    sync = os.fsync
-
-    def timed(descriptor: int) -> None:
-        started = time.perf_counter()
-        sync(descriptor)
-        seconds.append(time.perf_counter() - started)
-
-    os.fsync = timed
-    try:
-        yield seconds
-    finally:
-        os.fsync = sync
-
-
-FOUND = {  # what a command computes block by block
-    "score": partial(passes.each_block, kind="log_likelihoods"),
-    "predict": partial(passes.each_block, kind="labels"),
-    "proba": passes.each_block_by_columns,
-}
-NAMED = {  # the columns that it writes
-    "score": lambda found: {"log_likelihood": found},
-    "predict": lambda found: {"label": found},
-    "proba": predict.probabilities,
-}
-
-
-def _scoring(source: Source, memory: Source, n_components: int, what: str, out: Path) -> Turns:
-    parameters = Parameters.from_covariances("full", *data.mixture(FEATURES, n_components))
-
-    def computed(source: Source) -> Iterator[output.Columns]:
-        return (NAMED[what](found) for _, found in FOUND[what](source, parameters))
-
-    @contextmanager
-    def cleared(_: int) -> Iterator[None]:
-        out.unlink(missing_ok=True)  # the system takes 23 ms to forget 130 MB
-        yield
-
-    found = list(computed(memory))
-    return in_turn(
-        lambda: read(source),
-        lambda: sum(1 for _ in computed(memory)),
-        lambda: output.write_columns(out, found),
-        lambda: output.write_columns(out, computed(source)),
-        turns=ROUNDS,
-        within=cleared,
-    )
 
 
 FIT = """
@@ -297,6 +384,10 @@ def main() -> None:
     two.add_argument("--max-iter", type=int, default=5)
     two.add_argument("--limit", type=float, default=1.0, help="GB of address space; 0: none")
     two.add_argument("--files", nargs="+", default=["npy"], choices=WRITERS)
+    beside = commands.add_parser("neighbour", help="what the first two start beside them")
+    beside.add_argument("what", choices=("fit", *FOUND))
+    beside.add_argument("path", type=Path)
+    beside.add_argument("components", type=int)
     said = parser.parse_args()
     start_threads()
     if said.command == "overlap":
@@ -305,6 +396,8 @@ def main() -> None:
         fingerprint(said.rows, said.components, said.threads)
     elif said.command == "score":
         score(said.rows, said.components, said.threads)
+    elif said.command == "neighbour":
+        neighbour(said.what, said.path, said.components)
     else:
         memory(said.gigabytes, said.max_iter, said.limit, said.files)
 

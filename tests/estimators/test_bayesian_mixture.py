@@ -73,6 +73,24 @@ def test_surplus_components_are_merged_where_a_climb_would_rest(rng, covariance_
     assert model.lower_bound_ > three.lower_bound_ - 1e-3
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_nearly_empty_components_do_not_keep_others_from_being_merged(seed):
+    # pairs with an empty one were tried first: 41 to 150 passes, and one end with two, 8 nats lower
+    rows = np.random.default_rng(seed).normal(size=(300, 2))
+    model = fitted(rows, n_components=8, tol=1e-10)
+    assert model.n_active_ == 1
+    assert model.n_iter_ < 30
+
+
+def test_components_of_few_rows_are_merged_whatever_the_number_of_features():
+    # of 50 features their means are known to some deviations: seeds 5, 21 ended with 3 and 4
+    rows = np.random.default_rng(4).normal(size=(460, 50))
+    rows[400:] += 6 / np.sqrt(50)
+    settings = {"covariance_type": "diag", "covariance_prior": 50 * rows.var(axis=0, ddof=1)}
+    ends = [fitted(rows, n_components=5, random_state=seed, **settings) for seed in (0, 5, 21)]
+    assert {model.n_active_ for model in ends} == {2}
+
+
 @pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize("covariance_type", TYPES)
 def test_several_pairs_are_merged_at_once(covariance_type, prior):

@@ -331,8 +331,8 @@ def pairs_to_merge(parameters: Parameters) -> list[Pair]:
 
     def of_labels(merge: Merge) -> float:
         loss, *pair = merge
-        both, each = weights[pair].sum(), weights[pair]
-        return loss - float(both * np.log(both) - (each * np.log(np.maximum(each, 1e-300))).sum())
+        each = np.maximum(weights[pair], 1e-300)  # under a prior both may hold no rows
+        return loss - float(each.sum() * np.log(each.sum()) - (each * np.log(each)).sum())
 
     by_labels = sorted(bounds, key=of_labels)
     in_turn = (merge[1:] for each in zip(bounds, by_labels, strict=True) for merge in each)

@@ -12,10 +12,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_t
 from sklearn.base import clone
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_wine, make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import BayesianGaussianMixture as Theirs
+from sklearn.preprocessing import scale
 
 import fastgmm
 from fastgmm import BayesianGaussianMixture, GaussianMixture
@@ -89,6 +90,17 @@ def test_components_of_few_rows_are_merged_whatever_the_number_of_features():
     settings = {"covariance_type": "diag", "covariance_prior": 50 * rows.var(axis=0, ddof=1)}
     ends = [fitted(rows, n_components=5, random_state=seed, **settings) for seed in (0, 5, 21)]
     assert {model.n_active_ for model in ends} == {2}
+
+
+def test_starts_are_compared_under_the_prior():
+    # by likelihood alone the first seed led to -16.28, to components of mixed cultivars
+    data = load_wine()
+    rows = scale(data.data)
+    for seed in range(3):
+        settings = {"weight_concentration_prior_type": PRIORS[1], "random_state": seed}
+        model = fitted(rows, n_components=3, **settings)
+        assert model.lower_bound_ > -15.75
+        assert adjusted_rand_score(data.target, model.predict(rows)) > 0.9
 
 
 @pytest.mark.parametrize("prior", PRIORS)

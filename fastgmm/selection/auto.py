@@ -232,7 +232,7 @@ class AutoGaussianMixture(LikelihoodMixture):
         mixtures = [memory.Mixture(count, each) for each in families for count in counts]
         return fitting.Plan(
             self,
-            mixtures=mixtures * evidence.PRIORS,
+            mixtures=mixtures * len(evidence.POWERS),
             start="auto",
             needs_sample=True,
             settings=partial(self._settings, counts, families),
@@ -358,8 +358,8 @@ def select(
         those that differ by less than EM's tolerance, the one with the fewest parameters);
         "held-out-1se" the fewest parameters within one standard error of that.
         "evidence" fits `BayesianGaussianMixture` with the weights from a Dirichlet distribution,
-        where spare components cost something, and under two priors of the covariances: the default,
-        and one that expects the covariance of all rows. It chooses the fewest
+        where spare components cost something, and under three priors of the covariances: the
+        default, one that expects the covariance of all rows, and one between. It chooses the fewest
         parameters within one nat of the highest lower bound of the evidence, a difference that is
         "not worth more than a bare mention" (Kass and Raftery 1995); the table has minus twice its
         total, on the scale of BIC.

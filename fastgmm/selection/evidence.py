@@ -7,10 +7,12 @@ Weights come from a Dirichlet distribution, under which a component without rows
 The sticks of a Dirichlet process leave a rest even after the last, and the fewer there are the more
 that rest costs: one Gaussian cluster then has its highest evidence with many empty components.
 
-Each candidate is fitted under two priors of the covariances, and has the higher bound of both.
+Each candidate is fitted under three priors of the covariances, and has the highest bound of these.
 scikit-learn's default expects the d-th part S / d of the covariance S of all rows, so that noise of
-many features is told apart: of 150 rows of 100 features as many components as there may be. The
-other prior expects S, and tells too little apart where clusters are far from each other.
+many features is told apart: of 150 rows of 100 features as many components as there may be. Another
+expects S, and tells too little apart where clusters are far from each other. The third lies
+between, at S / sqrt(d): of wine's 13 features the others give the three cultivars 148 and 85 nats
+less, and more to other clusters.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ from fastgmm.selection.result import CandidateTable, of_lines
 from fastgmm.storage.checkpoint import Moment
 
 EVIDENCE = "evidence"
-PRIORS = 2  # of the covariances, that each candidate is fitted under
+# Of the covariances, that each candidate is fitted under: powers of d, by which more is expected
+# than the d-th part of the covariance of all rows
+POWERS = (0.0, 0.5, 1.0)
 # Nats, up to which a difference of evidences is "not worth more than a bare mention" (Kass and
 # Raftery 1995, after Jeffreys): the fewest parameters within it are chosen.
 BARE_MENTION = 1.0
@@ -142,12 +146,12 @@ def begin(
         known = hyperparameters.hyperparameters(
             model, everything, prepared.reg_covar, prepared.rows.names
         )
-        wide = replace(known, covariance=np.asarray(known.degrees_of_freedom * known.covariance))
-        # of one feature both priors are one
-        for prior in (known, wide)[: everything.means.shape[1]]:
-            given = None if prior is known else np.array(prior.covariance)
+        degrees = known.degrees_of_freedom
+        for power in POWERS if degrees > 1.0 else POWERS[:1]:  # of one feature all are one
+            wider = replace(known, covariance=np.asarray(degrees**power * known.covariance))
+            given = np.array(wider.covariance) if power else None
             models.append(clone(model).set_params(covariance_prior=given))
-            rules.append(em.Variational(its, prepared.reg_covar, prior))
+            rules.append(em.Variational(its, prepared.reg_covar, wider))
     if prepared.record is None:
         moment = _moment(models, rules, prepared, everything.row_weight)
     else:

@@ -210,7 +210,7 @@ class CsvSource(BatchSource):
         elif len(dialect.header.columns) == 1 and not cell.strip() and not tidying.blank_lines:
             self._dialect = dialect._replace(tidying=tidying._replace(blank_lines=True))
         elif _is_number(cell, dialect.decimal) and name not in dialect.spelt:
-            self._dialect = dialect._replace(spelt=dialect.spelt | {name})
+            self._dialect = dialect.with_spelt(name)
         else:
             try:
                 numerals.refuse(cell, self._row(int(row)), name)

@@ -18,6 +18,7 @@ from fastgmm.sources.formats.header import (
     NO_HEADER,
     Names,
     names_of,
+    refuse_decimals,
     refuse_title,
 )
 from fastgmm.sources.formats.separator import LOOKED_AT, SEPARATORS, Row, Split, split_by
@@ -67,6 +68,13 @@ class Dialect(NamedTuple):
             return "one column"
         return f"separated by {SEPARATORS.get(self.delimiter, repr(self.delimiter))}"
 
+    def with_spelt(self, *names: str) -> Dialect:
+        """Note columns to be read as text: where there is no other, a line of blanks is one."""
+        tidying = self.tidying
+        if names and len(self.header.columns) == 1:
+            tidying = tidying._replace(blank_lines=True)
+        return self._replace(spelt=self.spelt.union(names), tidying=tidying)
+
     def __str__(self) -> str:
         """Say it in one line, for people."""
         said = [self.separator, f"decimal {self.decimal!r}", self.header.place, self.encoding]
@@ -101,8 +109,10 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
         rows = [line for line, marked in _marked(lines) if not (has_comments and marked)]
         refuse_title(split, split_by(rows, ",", "."), reading, file.name)
     header = names_of(split, preamble.lines, reading, told.header, file.name)
+    if split.delimiter == "," and told == Text(header=told.header, encoding=told.encoding):
+        refuse_decimals(split, header, file.name)
     blanks = split.delimiter == " " and bool(UNTIDY.search("".join(lines)))
-    return Dialect(
+    dialect = Dialect(
         head.encoding,
         split.delimiter,
         told.delimiter is not None,
@@ -115,11 +125,14 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
         blank_lines=sum(text.is_blank(line.encode()) for line in preamble.lines),
         tidying=text.Tidying(has_comments, blanks),
         begins_with_number=0 in split.numeric,
-        spelt=frozenset(
+        spelt=frozenset(),
+    )
+    return dialect.with_spelt(
+        *(
             header.columns[at]
             for at in split.numeric
             if not all(numerals.is_plain(row[at], split.decimal) for row in split.fitting)
-        ),
+        )
     )
 
 

@@ -19,6 +19,8 @@ from fastgmm.sources.formats.separator import Row, Split, is_empty, split_by
 NAMED = 4  # numbers and columns that fit in a message
 NO_HEADER = "no header"
 _WHOLE = re.compile(r"\s*(?:0|[+-]?[1-9][0-9]*|)\s*")  # numbers, or no value
+_NOT_WHOLE = re.compile(r",0[0-9]|[eE]")
+_DIGITS = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
 NO_COLUMNS = ("\r", "\n")  # names of what is none: they are stripped from any other
 
 
@@ -139,6 +141,19 @@ def refuse_title(split: Split, by_commas: Split, reading: Reading, name: str) ->
             f"{','.join(rows[0])}, or be a title above {width} columns: header=True says the "
             "former, and decimal=... how they are written; for the latter begin that line with # "
             "and give header=False"
+        )
+
+
+def refuse_decimals(split: Split, header: Names, name: str) -> None:
+    """Refuse lines such as 12,07 without a header: one number with decimals, or two whole ones."""
+    rows = [*([] if header.is_line else [split.first]), *split.rows]
+    lines = [",".join(row).strip() for row in rows if any(map(str.strip, row))]
+    if header.place != NO_HEADER or not all(map(_DIGITS.fullmatch, lines)):
+        return
+    if padded := [line for line in lines if _NOT_WHOLE.search(line)]:
+        raise DataError(
+            f"lines of {name} such as {padded[0]} may hold one number or two: "
+            "decimal=',' says the former, delimiter=',' the latter"
         )
 
 

@@ -46,7 +46,7 @@ def refuse(cell: str, place: str, label: Hashable) -> NoReturn:
     refuse_cell(cell, place, label)
 
 
-def decimal_of(rows: Sequence[Sequence[str]], delimiter: str) -> str:
+def decimal_of(rows: Sequence[Sequence[str]], delimiter: str | None) -> str:
     """Find the decimal point: the one by which more cells are numbers, and not by the other.
 
     Cells like 1,234 are numbers by both. They hold decimals between semicolons, thousands between
@@ -64,7 +64,7 @@ def decimal_of(rows: Sequence[Sequence[str]], delimiter: str) -> str:
     n_point = sum(is_number(cell, ".") and not is_number(cell, ",") for cell in cells)
     if n_comma != n_point:
         return "," if n_comma > n_point else "."
-    if delimiter in ",;":
+    if delimiter in (",", ";"):
         return "," if delimiter == ";" else "."
     for column in zip(*rows[1:], strict=False):
         numbers = [cell for cell in column if cell.strip() and is_number(cell, ",")]

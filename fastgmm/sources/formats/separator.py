@@ -88,7 +88,7 @@ def split_by(lines: Sequence[str], delimiter: str | None, decimal: str | None) -
     if width == 1 and "," in "".join(first) and not numerals.is_number(first[0], ","):
         decimal = decimal or "."  # of lines with commas, each of which is one cell as was told
     if decimal is None:
-        decimal = numerals.decimal_of([first, *rows], delimiter)
+        decimal = numerals.decimal_of([first, *rows], delimiter if width > 1 else None)
     fitting = list(islice((row for row in rows if len(row) == width), LOOKED_AT))
     return Split(delimiter, decimal, first, first_lines, rows, width, fitting, has_row_names)
 
@@ -110,7 +110,8 @@ def _sniffed(lines: Sequence[str], decimal: str | None) -> str:
     numbers; else the one that splits the first line; else, for one column, one that is not there.
     """
     known = [each for each in SEPARATORS if any(each in line for line in lines)]
-    splits = [split_by(lines, each, decimal) for each in known]
+    is_one = decimal == "," and all(numerals.is_number(line, decimal) for line in lines)
+    splits = [] if is_one else [split_by(lines, each, decimal) for each in known]
     tables = [each for each in splits if each.width > 1 and each.share >= 0.5]
     if tables:
         best = tables[0] if len(tables) == 1 else max(tables, key=lambda each: each.worth)

@@ -696,3 +696,33 @@ def test_a_separator_at_both_ends_of_lines_makes_no_column(written, separator):
     assert_array_equal(walk(source)[0], [[1, 2], [3, 4]])
     source = open_source(written(text.replace(f"{separator}\n", "\n")))
     assert source.labels == ["x", "y"]
+
+
+def test_one_number_with_decimals_or_two_whole_ones_is_asked(written):
+    path = written("-6,109494\n3,0308\n-13,47\n17,5\n")
+    said = r"such as 3,0308 may hold one number or two: decimal=',' says .*, delimiter=',' the"
+    for options in ({"header": False}, {"columns": [0]}):
+        with pytest.raises(DataError, match=said):
+            open_source(path, **options)
+    assert_array_equal(
+        walk(open_source(path, decimal=","))[0], [[-6.109494], [3.0308], [-13.47], [17.5]]
+    )
+    two = [[-6, 109494], [3, 308], [-13, 47], [17, 5]]
+    assert_array_equal(walk(open_source(path, delimiter=",", header=False))[0], two)
+    for whole in ("3,0\n-1,2\n", "3,-2\n10,07\n", "1.5,2\n10,07\n", "1,2,3\n4,05,6\n"):
+        assert walk(open_source(written(whole), header=False))[0].shape[1] > 1
+
+
+def test_thousands_of_one_column_are_known_by_a_number_without_a_comma(written):
+    assert_array_equal(
+        walk(open_source(written("x\n1,598\n780\n2,001\n")))[0][:, 0], [1598, 780, 2001]
+    )
+    assert_array_equal(walk(open_source(written("x\n1,598\n2,001\n")))[0][:, 0], [1.598, 2.001])
+
+
+@pytest.mark.parametrize("cells", ["True\nFalse\n", "1 234,5\n2 345,25\n"])
+def test_lines_of_blanks_are_left_out_of_one_column_read_as_text(written, cells):
+    plain = walk(open_source(written("x\n" + cells)))[0]
+    assert_array_equal(
+        walk(open_source(written(f"  \nx\n{cells}   \n{cells}  \n")))[0], [*plain, *plain]
+    )

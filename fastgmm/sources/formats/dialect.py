@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastgmm.errors import DataError
@@ -39,8 +38,7 @@ class Dialect(NamedTuple):
     header: Names
     has_rows: bool
     skipped: int  # lines before the first row
-    comments: int  # those of them that are comments
-    blank_lines: int  # and those that hold nothing but blanks
+    above: list[str]  # those of them that stand above the table
     tidying: text.Tidying
     begins_with_number: bool  # whether rows do, so that a line with # is none
     spelt: frozenset[str]  # columns with thousands separators, True or False
@@ -58,8 +56,8 @@ class Dialect(NamedTuple):
     @property
     def lines_to_skip(self) -> int:
         """Lines before the first row that pyarrow sees."""
-        left_out = self.comments if self.tidying.comments else 0
-        return self.skipped - left_out - (self.blank_lines if self.tidying.blank_lines else 0)
+        left_out = sum(self.tidying.leaves_out(line.encode()) for line in self.above)
+        return self.skipped - left_out
 
     @property
     def separator(self) -> str:
@@ -102,12 +100,12 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
     if not lines:
         raise DataError(f"cannot read {file.name}: it holds no line but comments and empty ones")
     told = told._replace(delimiter=told.delimiter or preamble.delimiter)
-    split, has_comments = _split_rows(lines, told)
+    split, tidying = _split_rows(lines, told)
     if not split.first:
         raise DataError(f"the first line of {file.name} holds a cell too long for a name")
     if split.width == 1 and told == Text(encoding=told.encoding):
-        rows = [line for line, marked in _marked(lines) if not (has_comments and marked)]
-        refuse_title(split, split_by(rows, ",", "."), reading, file.name)
+        by_commas = split_by(_rows(lines, tidying), ",", ".")
+        refuse_title(split, by_commas, reading, file.name)
     header = names_of(split, preamble.lines, reading, told.header, file.name)
     if split.delimiter == "," and told == Text(header=told.header, encoding=told.encoding):
         refuse_decimals(split, header, file.name)
@@ -118,12 +116,11 @@ def dialect_of(file: File, reading: Reading) -> Dialect:
         told.delimiter is not None,
         split.decimal,
         header,
-        has_rows=_has_rows(lines[split.first_lines :], has_comments)
+        has_rows=any(map(str.strip, _rows(lines[split.first_lines :], tidying)))
         or not (head.is_whole and header.is_line),
         skipped=len(preamble.lines) + (split.first_lines if header.is_line else 0),
-        comments=sum(text.is_comment(line.encode()) for line in preamble.lines),
-        blank_lines=sum(text.is_blank(line.encode()) for line in preamble.lines),
-        tidying=text.Tidying(has_comments, blanks),
+        above=preamble.lines,
+        tidying=tidying._replace(blanks=blanks),
         begins_with_number=0 in split.numeric,
         spelt=frozenset(),
     )
@@ -186,13 +183,12 @@ class _Preamble(NamedTuple):
     delimiter: str | None  # as a line sep=; says
 
 
-def _marked(lines: list[str]) -> Iterator[tuple[str, bool]]:
-    """Walk lines, and whether they look like comments."""
-    return zip(lines, text.comments_in(lines), strict=True)
-
-
-def _has_rows(lines: list[str], has_comments: bool) -> bool:
-    return any(line.strip() and not (has_comments and marked) for line, marked in _marked(lines))
+def _rows(lines: list[str], tidying: text.Tidying) -> list[str]:
+    """Return the lines that are no comments."""
+    if not tidying.comments:
+        return lines
+    marked = text.comments_in(lines, tidying.apart)
+    return [line for line, is_marked in zip(lines, marked, strict=True) if not is_marked]
 
 
 def _whole_lines(head: text.Head) -> list[str]:
@@ -212,20 +208,20 @@ def _without_preamble(lines: list[str]) -> tuple[_Preamble, list[str]]:
     return _Preamble(lines[:start], found[1] if found else None), lines[start:]
 
 
-def _split_rows(lines: list[str], told: Text) -> tuple[Split, bool]:
-    """Split the head; say whether there are comments among its rows.
+def _split_rows(lines: list[str], told: Text) -> tuple[Split, text.Tidying]:
+    """Split the head; say which comments there are among its rows.
 
     A line that begins with # is a comment where rows begin with a number or have other cells, or
     where a blank follows; else it is a row.
     """
-    marked = [line for line, is_marked in _marked(lines) if is_marked]
-    others = [line for line, is_marked in _marked(lines) if not is_marked]
+    all_marked, apart = text.Tidying(comments=True), text.Tidying(comments=True, apart=True)
+    others = _rows(lines, all_marked)
     split = split_by(others, told.delimiter, told.decimal)
-    if not marked:
-        return split, False
-    found = split_by(marked, split.delimiter, split.decimal)
-    widths = {len(row) for row in [found.first, *found.rows]}
-    is_told = any(line.strip()[1:2] in ("", " ", "\t", text.COMMENT) for line in marked)
-    if is_told or 0 in split.numeric or widths != {split.width}:
-        return split, True
-    return split_by(lines, split.delimiter, told.decimal), False
+    if len(others) == len(lines):
+        return split, text.AS_IT_IS
+    rows = _rows(lines, apart)
+    found = split_by(rows, split.delimiter, told.decimal)
+    widths = {len(row) for row in found.rows if text.is_comment(row[0].encode())}
+    if 0 in split.numeric or widths != {split.width}:
+        return split, all_marked
+    return found, text.AS_IT_IS if len(rows) == len(lines) else apart

@@ -13,6 +13,7 @@ from fastgmm.sources.cells import Place, refuse_cell
 # but nan is a number to be named as such
 NO_VALUE = ["", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "null", "NULL", "None"]
 THOUSANDS = ",. '\N{RIGHT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
+MOST = 0.9  # of the cells of a column of numbers
 BOOLEANS = ("true", "false")
 WORDS = {"yes", "no", "y", "n", "t", "f", "on", "off"}  # of which pandas and pyarrow make texts
 
@@ -49,11 +50,11 @@ def refuse(cell: str, place: str, label: Hashable) -> NoReturn:
 def decimal_of(rows: Sequence[Sequence[str]], delimiter: str | None) -> str:
     """Find the decimal point: the one by which more cells are numbers, and not by the other.
 
-    Cells like 1,234 are numbers by both. They hold decimals between semicolons, thousands between
-    commas; else thousands, if numbers without a comma stand below or above them. The points of
-    1.234.567 are no decimal points.
+    Columns of words do not count, if there are others. Cells like 1,234 are numbers by both. They
+    hold decimals between semicolons, thousands between commas; else thousands, if numbers without a
+    comma stand below or above them. The points of 1.234.567 are no decimal points.
     """
-    cells = [cell for row in rows for cell in row]
+    cells = _of_numbers(rows) or [cell for row in rows for cell in row]
     looked_at = [
         cell for cell in cells if "," in cell or (delimiter != "," and cell.count(".") > 1)
     ]
@@ -71,6 +72,16 @@ def decimal_of(rows: Sequence[Sequence[str]], delimiter: str | None) -> str:
         if 0 < sum(cell in by_comma for cell in numbers) < len(numbers):
             return "."
     return ","
+
+
+def _of_numbers(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the cells of columns most of whose cells are numbers, by either decimal point."""
+    found = []
+    for first, *column in zip(*rows, strict=False):
+        n_numbers = sum(is_number(cell, ".") or is_number(cell, ",") for cell in column)
+        if n_numbers >= MOST * len(column):
+            found += [first, *column]
+    return found
 
 
 def numbers(column: Any, decimal: str, label: Hashable, place: Place) -> Any:

@@ -56,6 +56,7 @@ LONGEST_HEAD = 2**26
 COMMENT = "#"
 # what lines begin with that are none, but cells such as #N/A and #DIV/0!, which spreadsheets write
 _COMMENT = re.compile(rb"[ \t]*#(?!(?:N/A|NA|NV|[A-Z]+(?:/0)?[!?])(?:[,;|\t\r\n]|$))")
+_APART = re.compile(rb"[ \t]*#(?:[ \t#\r\n]|$)")
 _CELL = re.compile(rb'(?:^|[,;|\t ])"')  # where one between quotes begins
 SHOWN = 4  # files of an archive that fit in a message
 
@@ -72,6 +73,7 @@ class Tidying(NamedTuple):
     """What is taken out of lines before pyarrow sees them; it knows neither."""
 
     comments: bool = False  # lines that begin with #
+    apart: bool = False  # only those where a blank or another # follows it
     blanks: bool = False  # at both ends of lines, and all but one between cells
     blank_lines: bool = False  # lines of blanks alone
 
@@ -89,12 +91,13 @@ class Tidying(NamedTuple):
 
     def leaves_out(self, line: bytes) -> bool:
         """Whether a line that begins in no cell is none."""
-        return (self.comments and is_comment(line)) or (self.blank_lines and is_blank(line))
+        is_marked = self.comments and is_comment(line, self.apart)
+        return is_marked or (self.blank_lines and is_blank(line))
 
 
-def is_comment(line: bytes) -> bool:
-    """Whether a line is one."""
-    return _COMMENT.match(line) is not None
+def is_comment(line: bytes, apart: bool = False) -> bool:
+    """Whether a line is one, or one of which the mark stands apart."""
+    return (_APART if apart else _COMMENT).match(line) is not None
 
 
 def opens_cell(line: bytes, is_open: bool) -> bool:
@@ -104,11 +107,11 @@ def opens_cell(line: bytes, is_open: bool) -> bool:
     return not is_open and _CELL.search(line) is not None
 
 
-def comments_in(lines: Sequence[str]) -> list[bool]:
+def comments_in(lines: Sequence[str], apart: bool = False) -> list[bool]:
     """Find which lines are comments; those in a cell between quotes are none."""
     found, is_open = [], False
     for line in map(str.encode, lines):
-        found.append(not is_open and is_comment(line))
+        found.append(not is_open and is_comment(line, apart))
         is_open = not found[-1] and opens_cell(line, is_open)
     return found
 

@@ -726,3 +726,19 @@ def test_lines_of_blanks_are_left_out_of_one_column_read_as_text(written, cells)
     assert_array_equal(
         walk(open_source(written(f"  \nx\n{cells}   \n{cells}  \n")))[0], [*plain, *plain]
     )
+
+
+def test_numbers_in_columns_of_words_say_nothing_of_the_decimals(written):
+    rows = "Ann;2.5;1,5\n1,5;3.5;Bob\n1,5;4.25;1,5\n"
+    source = open_source(written("name;x;other\n" + rows), ["x"])
+    assert_array_equal(walk(source)[0][:, 0], [2.5, 3.5, 4.25])
+    source = open_source(written("x\n1,5\n2,25\n?\n"))  # of words alone, they do
+    with pytest.raises(DataError, match=r"holds the text '\?'"):
+        walk(source)
+
+
+@pytest.mark.parametrize("above", ["", "#by hand\n# today\n"])
+def test_comments_and_rows_that_begin_with_a_hash_are_told_apart(written, above):
+    path = written(f"{above}name;x\nAnn;1,5\n#7;2,5\n# a comment; of 2021\n#8;3,5\n##\n# end\n")
+    source = open_source(path, ["x"])
+    assert_array_equal(walk(source)[0][:, 0], [1.5, 2.5, 3.5])

@@ -219,9 +219,11 @@ def _split_rows(lines: list[str], told: Text) -> tuple[Split, text.Tidying]:
     split = split_by(others, told.delimiter, told.decimal)
     if len(others) == len(lines):
         return split, text.AS_IT_IS
+    if 0 in split.numeric:
+        return split, all_marked
     rows = _rows(lines, apart)
     found = split_by(rows, split.delimiter, told.decimal)
     widths = {len(row) for row in found.rows if text.is_comment(row[0].encode())}
-    if 0 in split.numeric or widths != {split.width}:
+    if widths != {split.width}:
         return split, all_marked
     return found, text.AS_IT_IS if len(rows) == len(lines) else apart

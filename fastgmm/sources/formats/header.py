@@ -146,9 +146,11 @@ def refuse_title(split: Split, by_commas: Split, reading: Reading, name: str) ->
 
 def refuse_decimals(split: Split, header: Names, name: str) -> None:
     """Refuse lines such as 12,07 without a header: one number with decimals, or two whole ones."""
-    rows = [*([] if header.is_line else [split.first]), *split.rows]
+    if header.place != NO_HEADER or split.width != 2:
+        return
+    rows = [split.first, *split.rows]
     lines = [",".join(row).strip() for row in rows if any(map(str.strip, row))]
-    if header.place != NO_HEADER or not all(map(_DIGITS.fullmatch, lines)):
+    if not all(map(_DIGITS.fullmatch, lines)):
         return
     if padded := [line for line in lines if _NOT_WHOLE.search(line)]:
         raise DataError(

@@ -54,14 +54,12 @@ def decimal_of(rows: Sequence[Sequence[str]], delimiter: str | None) -> str:
     hold decimals between semicolons, thousands between commas; else thousands, if numbers without a
     comma stand below or above them. The points of 1.234.567 are no decimal points.
     """
-    cells = _of_numbers(rows) or [cell for row in rows for cell in row]
-    looked_at = [
-        cell for cell in cells if "," in cell or (delimiter != "," and cell.count(".") > 1)
-    ]
-    by_comma = {cell for cell in looked_at if is_number(cell, ",")}
-    if not by_comma:
+    cells = [cell for row in rows for cell in row]
+    if not (by_comma := _by_comma(cells, delimiter)):
         return "."
-    n_comma = sum(cell in by_comma and not is_number(cell, ".") for cell in looked_at)
+    cells = _of_numbers(rows) or cells
+    looked_at = list(filter(by_comma.__contains__, cells))
+    n_comma = sum(not is_number(cell, ".") for cell in looked_at)
     n_point = sum(is_number(cell, ".") and not is_number(cell, ",") for cell in cells)
     if n_comma != n_point:
         return "," if n_comma > n_point else "."
@@ -72,6 +70,12 @@ def decimal_of(rows: Sequence[Sequence[str]], delimiter: str | None) -> str:
         if 0 < sum(cell in by_comma for cell in numbers) < len(numbers):
             return "."
     return ","
+
+
+def _by_comma(cells: Sequence[str], delimiter: str | None) -> set[str]:
+    """Return the cells that are numbers with a decimal comma, and might be none with a point."""
+    looked_at = (c for c in cells if "," in c or (delimiter != "," and c.count(".") > 1))
+    return {cell for cell in looked_at if is_number(cell, ",")}
 
 
 def _of_numbers(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -54,6 +54,7 @@ PIECE = 2**20
 HEAD = 2**16  # bytes to begin with; more, if there are fewer than three lines in them
 LONGEST_HEAD = 2**26
 COMMENT = "#"
+LEFT_OUT = b"# \t"  # what lines begin with that are left out
 # what lines begin with that are none, but cells such as #N/A and #DIV/0!, which spreadsheets write
 _COMMENT = re.compile(rb"[ \t]*#(?!(?:N/A|NA|NV|[A-Z]+(?:/0)?[!?])(?:[,;|\t\r\n]|$))")
 _APART = re.compile(rb"[ \t]*#(?:[ \t#\r\n]|$)")
@@ -109,6 +110,8 @@ def opens_cell(line: bytes, is_open: bool) -> bool:
 
 def comments_in(lines: Sequence[str], apart: bool = False) -> list[bool]:
     """Find which lines are comments; those in a cell between quotes are none."""
+    if not any(COMMENT in line for line in lines):
+        return [False] * len(lines)
     found, is_open = [], False
     for line in map(str.encode, lines):
         found.append(not is_open and is_comment(line, apart))
@@ -295,8 +298,15 @@ class Tidied(io.RawIOBase):
         marks = COMMENT.encode() in lines or b'"' in lines
         if not tidying.blank_lines and not (tidying.comments and marks):
             return lines
+        all_lines = lines.splitlines(keepends=True)
+        if not self._is_open and b'"' not in lines:
+            return b"".join(
+                line
+                for line in all_lines
+                if line[0] not in LEFT_OUT or not tidying.leaves_out(line)
+            )
         kept = []
-        for line in lines.splitlines(keepends=True):
+        for line in all_lines:
             if self._is_open or not tidying.leaves_out(line):
                 self._is_open = opens_cell(line, self._is_open)
                 kept.append(line)

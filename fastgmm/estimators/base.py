@@ -186,9 +186,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     def _validate_params(self) -> None:
         """Check the parameters; scikit-learn calls this at the start of a fit."""
-        constraints = self._parameter_constraints
-        constructor.check(type(self).__name__, self.get_params(deep=False), constraints)
-        super()._validate_params()
+        constructor.check_all(type(self), self.get_params(deep=False))
 
     def __getstate__(self) -> dict[str, Any]:
         """Add the version of fastgmm to what is pickled."""
@@ -210,7 +208,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     def _publish(self, attributes: dict[str, Any]) -> None:
         """Replace all fitted attributes in one assignment, so other threads see old or new."""
-        own = self._fitted_names  # the others are of other estimators
+        own = frozenset(self._fitted_names)  # the others are of other estimators
         kept = {name: value for name, value in vars(self).items() if name not in own}
         self.__dict__ = kept | {name: value for name, value in attributes.items() if name in own}
 

@@ -60,8 +60,8 @@ def demand(source: Source, mixtures: Sequence[Mixture], start: str) -> None:
     mixtures = [each for each in mixtures if n_rows is None or each.n_components <= n_rows]
     if not mixtures:
         return  # that is said where rows are counted
-    climb, begin = needed(source, mixtures, "given"), needed(source, mixtures, start)
-    most = max(climb, begin)
+    climb = needed(source, mixtures, "given")
+    most = climb if start == "given" else max(climb, needed(source, mixtures, start))
     available = available_bytes() if most > ALWAYS_FITS else None
     if available is not None and most > available:
         raise MemoryError(

@@ -125,7 +125,7 @@ def most_rows(n_features: int) -> int:
 @one_blas_thread()
 def feature_variances(sample: Sample) -> Array:
     """Variance of each feature over the sample, (d,): exactly 0 for one of a single value."""
-    constant = sample.rows.max(axis=0) == sample.rows.min(axis=0)
+    constant = (sample.rows == sample.rows[0]).all(axis=0)
     # what the origin was rounded by is left in every row of a constant
     return np.where(constant, 0.0, sample.weights @ sample.rows**2)
 
@@ -285,11 +285,14 @@ def _merged(a: _Reservoir, b: _Reservoir) -> _Reservoir:
 
 def merge_equal_rows(rows: Array, weights: Array) -> tuple[Array, Array]:
     """Sort the rows and sum the weights of equal ones."""
-    rows = np.where(np.isnan(rows), np.inf, rows + 0.0)  # -0.0 becomes 0.0; NaN equals nothing
+    lacks = np.isnan(rows)
+    rows = np.where(lacks, np.inf, rows + 0.0)  # -0.0 becomes 0.0; NaN equals nothing
     order = _sorted(rows)
     rows, weights = rows[order], weights[order]
     new = np.ones(len(rows), bool)
     new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    if new.all() and not lacks.any():
+        return rows, weights
     # equal rows are summed smallest weight first, so that their order cannot show
     group = np.cumsum(new) - 1
     weights = weights[np.lexsort((weights, group))]

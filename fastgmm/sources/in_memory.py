@@ -15,7 +15,7 @@ from fastgmm.sources.cells import Place
 from fastgmm.sources.columns import ALL, Reading, choose, position_of
 from fastgmm.sources.source import Source
 from fastgmm.sources.tables import ArrayTable, Table
-from fastgmm.sources.types import Chunk
+from fastgmm.sources.types import Block, Chunk
 
 
 class TableSource(Source):
@@ -44,6 +44,18 @@ class TableSource(Source):
         for start in range(0, self._table.n_rows, self._chunk_rows):
             rows = slice(start, start + self._chunk_rows)
             yield self._table.chunk(self._chosen, rows, Place(self.name, start))
+
+    def at_once(self) -> Block | None:
+        """Return the rows of an array that was checked, of which every column is a feature."""
+        if not (self.checked and self._chosen.all and isinstance(self._table, ArrayTable)):
+            return None
+        rows = self._table.array
+        is_ready = rows.flags.c_contiguous and rows.flags.aligned and rows.dtype == self.dtype
+        if not is_ready or self.is_mapped or not len(rows):
+            return None
+        rows = rows.view(np.ndarray)
+        rows.flags.writeable = False
+        return Block(rows, None, 0)
 
     def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:
         """Return the cells of one column."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastgmm.errors import DataError, SourceChangedError
-from fastgmm.sources.types import Chunk, Poured
+from fastgmm.sources.types import Block, Chunk, Poured
 
 Buffer = Callable[[], npt.NDArray[Any]]  # gives the free part of the block that is being filled
 
@@ -101,6 +101,10 @@ class Rows(ABC):
         poured : iterator of Poured or None
             What each writing came to; None where there are only `chunks`.
         """
+        return None
+
+    def at_once(self) -> Block | None:
+        """Return all rows as one block, where they are sound and lie as kernels read them."""
         return None
 
     def label_cells(self, label: Hashable) -> Iterator[npt.NDArray[Any]]:

@@ -35,7 +35,7 @@ def own_covariances(
         variances = structure.diagonal(moments)
         added = np.reshape(divisor, (-1, 1))
         # rounding may leave a variance of nothing just below 0, or that of the mean just above
-        if not np.any(reg_covar):
+        if not (reg_covar if isinstance(reg_covar, float) else np.any(reg_covar)):
             at = np.asarray(means)
             squares = structure.diagonal(structure.products(weight[:, None] * at, at))
             variances[variances < ROUNDING * squares] = 0.0

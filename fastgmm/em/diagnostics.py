@@ -137,7 +137,7 @@ def _failing(
     single = ~empty & (counts < SINGLE)
     singular = _singular(parameters, added, kept)
     places = (empty, single, singular & ~empty & ~single)
-    return Failing(*(tuple(map(int, np.flatnonzero(place))) for place in places))
+    return Failing(*(tuple(place.nonzero()[0].tolist()) for place in places))
 
 
 @one_blas_thread()

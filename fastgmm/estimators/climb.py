@@ -23,6 +23,7 @@ from fastgmm.initialisation.repair import repaired
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.parameters import Parameters
 from fastgmm.mixture.statistics import SufficientStatistics
+from fastgmm.parallel.blas import one_blas_thread
 from fastgmm.passes.subsample import Sample, feature_variances
 from fastgmm.storage.checkpoint import Moment, Record
 
@@ -191,7 +192,8 @@ class Climb:
         self.prepared.keep(self.moment)
         found = self.statistics(candidates)
         first = found[0]
-        self.moment = replace(self.moment, n_rows=first.n_rows, row_weight=first.row_weight)
+        if (first.n_rows, first.row_weight) != (self.moment.n_rows, self.moment.row_weight):
+            self.moment = replace(self.moment, n_rows=first.n_rows, row_weight=first.row_weight)
         return found
 
     def statistics(self, candidates: list[Parameters]) -> Sequence[SufficientStatistics]:
@@ -297,6 +299,7 @@ def _anew(state: em.State) -> Acceleration | None:
     return None if state.acceleration is None else Acceleration(state.acceleration.name)
 
 
+@one_blas_thread()
 def degenerate_warning(
     state: em.State, n_rows: int, counts: Array, rows: Rows, sample: Sample | None = None
 ) -> DegenerateComponentWarning | None:

@@ -56,9 +56,7 @@ class Parameters:
             If a covariance is not finite or not positive definite; it names the component.
         """
         kind, covariances = STRUCTURES[structure], read_only(covariances)
-        return cls(
-            kind, read_only(weights), read_only(means), covariances, kind.factors(covariances)
-        )
+        return cls(kind, weights, means, covariances, kind.factors(covariances))  # type: ignore[arg-type]
 
     @classmethod
     def from_precisions(

@@ -199,8 +199,9 @@ class GaussianMixture(LikelihoodMixture):
         Volume of its box, and the logarithm, which is finite in any number of dimensions. After
         `partial_fit` it is that of the first rows.
     truncated_mass_ : float
-        What the last pass has left out: log-likelihood per row in nats, that is the share of
-        responsibilities, measured on every 256th row; if `truncation` is not None.
+        What the last pass, or all steps of the last `partial_fit`, have left out: log-likelihood
+        per row in nats, that is the share of responsibilities, measured on every 256th row; if
+        `truncation` is not None.
     n_rows_ : int
         Number of rows with positive weight in the fit, or in all calls of `partial_fit`.
     row_weight_ : float
@@ -499,7 +500,7 @@ class GaussianMixture(LikelihoodMixture):
         Cappé, O. and Moulines, E. (2009), On-line expectation-maximization algorithm for latent
         data models, Journal of the Royal Statistical Society B 71, 593-613, equation 15.
         """
-        truncations.check_not_partial(self)
+        truncations.check(self)
         factored.check(self)
         factored.demand_matrices(
             self, "partial_fit", "fit the rows as chunks or files, or take covariance_type='ppca'"

@@ -24,6 +24,7 @@ from fastgmm.estimators.fitted_attributes import (
     history_of,
     is_fitted,
 )
+from fastgmm.estimators.truncations import bound_of, bounded
 from fastgmm.estimators.validation import inputs, memory
 from fastgmm.mixture.arrays import Array
 from fastgmm.mixture.noise import WithNoise
@@ -249,6 +250,8 @@ class _Learner:
         self.trace: list[float] = []
         self.dtype = np.asarray(before["means_"]).dtype
         self.may_lack = model.missing == "em"
+        self.bound = bound_of(model)
+        self.left_out, self.seen_weight = 0.0, 0.0  # nats in this call, and of rows of what weight
 
     def learn(self, block: Block) -> None:
         """Add a block, and take a step once there are enough rows."""
@@ -256,7 +259,8 @@ class _Learner:
             self.first = self.first.and_more(_copied(block))
             if self._learned_anew(self.first):
                 return
-        found = passes.block_statistics(block, self.parameters, may_lack=self.may_lack)
+        seen = bounded(self.parameters, self.bound)
+        found = passes.block_statistics(block, seen, may_lack=self.may_lack)
         self.pending = found if self.pending is None else self.pending + found
         if self.pending.n_rows >= self.step_rows:
             self.step()
@@ -272,6 +276,8 @@ class _Learner:
         past = self._rule().remembered(self.parameters, self.row_weight)
         self._estimate(stepwise.faded(past, found, kept))
         self.trace.append(found.mean_log_likelihood)
+        self.left_out += found.left_out
+        self.seen_weight += found.row_weight
         self.n_rows += found.n_rows
         self.row_weight += found.row_weight
 
@@ -304,8 +310,9 @@ class _Learner:
         """Run EM over all first rows, from the present parameters."""
 
         def data_pass(candidates: list[Parameters]) -> list[SufficientStatistics]:
-            found = passes.statistics(source, candidates)
+            found = passes.statistics(source, [bounded(each, self.bound) for each in candidates])
             self.n_rows, self.row_weight = found[0].n_rows, found[0].row_weight
+            self.left_out, self.seen_weight = found[0].left_out, self.row_weight
             return found
 
         stopping = em.Stopping(LEAST_GAIN, STEPS)
@@ -383,6 +390,8 @@ class _Learner:
             "n_rows_": self.n_rows,
             "row_weight_": self.row_weight,
         }
+        if self.bound is not None:
+            found["truncated_mass_"] = self.left_out / self.seen_weight
         if "classes_" in self.before:
             found["classes_"] = self.before["classes_"]
         found |= self.model._beyond(self.parameters, rule, self.n_rows, self.row_weight)

@@ -63,18 +63,3 @@ def check(estimator: Any, has_labels: bool = False) -> None:
         raise ValueError(
             f"{said} rows without classes, and labels give some; leave one of the two out"
         )
-
-
-def check_not_partial(estimator: Any) -> None:
-    """Refuse a truncation where rows arrive little by little.
-
-    Raises
-    ------
-    ValueError
-        If there is one.
-    """
-    if bound_of(estimator) is not None:
-        raise ValueError(
-            f"truncation={estimator.truncation!r} is for passes over all rows, and partial_fit "
-            "sees few at a time, of which it computes every component; set truncation=None"
-        )

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
 
 from fastgmm import BayesianGaussianMixture, GaussianMixture, load, open_source
-from fastgmm.estimators import StudentTMixture
+from fastgmm.estimators import StudentTMixture, partial_fit
 from fastgmm.passes import truncated
 
 N_COMPONENTS, N_FEATURES = 80, 12
@@ -160,11 +160,39 @@ def test_what_does_not_go_together_is_said(fitted, rows, settings, said):
     assert said in str(error.value)
 
 
-def test_it_is_for_fits_without_labels_and_not_for_partial_fit(model, rows):
+def test_it_is_for_fits_without_labels(model, rows):
     with pytest.raises(ValueError, match="labels give some"):
         clone(model).fit(rows, labels=np.zeros(len(rows), int))
-    with pytest.raises(ValueError, match="set truncation=None"):
-        clone(model).partial_fit(rows)
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "spherical"])
+def test_steps_of_batches_end_where_those_of_all_components_do(rows, covariance_type, monkeypatch):
+    """From a model of the first rows on; batches are cut into steps that a truncation is for."""
+    monkeypatch.setattr(truncated, "is_cheaper", lambda *_: True)
+    monkeypatch.setattr(partial_fit, "ENOUGH_ROWS", 3)
+    settings = {"covariance_type": covariance_type, "init_params": "k-means++", "random_state": 0}
+    begun = GaussianMixture(N_COMPONENTS, max_iter=2, reg_covar=0.1, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # too few passes, of too few rows
+        begun.fit(rows[:3000])
+    dense, found = clone(begun), clone(begun).set_params(truncation="auto")
+    for model in (dense, found):
+        model._publish(vars(begun))
+        for begin in range(3000, 9000, 3000):
+            model.partial_fit(rows[begin : begin + 3000])
+    assert 0.0 < found.truncated_mass_ < 1e-3
+    assert not hasattr(dense, "truncated_mass_")
+    assert found.n_rows_ == dense.n_rows_ == 9000
+    assert np.abs(np.subtract(found.lower_bounds_, dense.lower_bounds_)).max() < 1e-3
+    assert np.mean(found.predict(rows) == dense.predict(rows)) > 0.999
+    assert np.abs(found.means_ - dense.means_).max() < 0.01
+
+
+def test_the_first_batch_of_a_truncated_mixture_begins_it(model, rows):
+    found = clone(model).partial_fit(rows)
+    whole = clone(model).fit(rows)
+    assert found.truncated_mass_ == whole.truncated_mass_
+    assert_array_equal(found.means_, whole.means_)
 
 
 @pytest.mark.parametrize("wrong", [0, -1.0, 2.0, "aut", True])

@@ -118,16 +118,15 @@ def _fractions(rows: Array, directions: Array, offsets: Array) -> Iterator[Array
         share -= np.floor(share)
         return np.asarray(share)
 
-    of_each: Iterable[Array] = map(fraction, range(len(offsets)))
-    if len(offsets) * len(rows) <= KEPT_SHARES:
-        of_each = again = list(of_each)
-    else:
-        again = map(fraction, range(len(offsets)))
-    total = np.zeros(len(rows))
-    for share in of_each:
+    n_components, total = len(offsets), np.zeros(len(rows))
+    kept: list[Array] = []
+    for k in range(n_components):
+        share = fraction(k)
         total += share
-    for share in again:
-        yield share / total
+        if n_components * len(rows) <= KEPT_SHARES:
+            kept.append(share)
+    for k in range(n_components):
+        yield (kept[k] if kept else fraction(k)) / total
 
 
 def k_means_plus_plus(

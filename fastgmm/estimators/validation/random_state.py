@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from numbers import Integral
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -39,11 +39,11 @@ class _Here(threading.local):
 _here = _Here()
 
 
-def _seeded(random_state: int | np.random.RandomState | None) -> np.random.RandomState:
+def _seeded(random_state: Any) -> np.random.RandomState:
     """Return what `check_random_state` does, but for a seed to be read at once."""
     if not isinstance(random_state, Integral):
         return check_random_state(random_state)
-    _here.state.seed(random_state)
+    _here.state.seed(int(random_state))
     return _here.state
 
 

@@ -82,6 +82,7 @@ NARROW, FEW_FEATURES = 5_000, 8
 MORE_STRENGTHS = (1e3, 1e4)
 # rows that are tried first, where a covariance has five rows per feature, fewer, fewer than one
 FIRST_STRENGTH, FIRST_OF_FEW, FIRST_OF_FEWER, FEW_ROWS = 10.0, 100.0, 1000.0, 5
+FIRST_OF_NARROW = 1.0  # of few features
 OTHER_UNITS = 2.0  # the largest standard deviation over the least: beyond, raw features differ
 ALIKE = 0.99  # of the rows: divisions that agree on them are one
 WORTH_IT = 1e-3  # nats per row along the principal axes: an exchange that gains less is noise
@@ -120,15 +121,36 @@ def wide_start(
     return found._replace(parameters=replace(found.parameters, means=means))
 
 
+def exchanged_start(
+    sample: Sample,
+    n_components: int,
+    rule: em.Maximisation,
+    rng: np.random.Generator,
+    times: float,
+) -> Parameters | None:
+    """Find many clusters of few features on a sample about zero, mostly by exchanges of clusters.
+
+    It may cost so many times what a start of many features may. None if every candidate
+    degenerates.
+    """
+    found = _Search(sample, n_components, rule, rng, times).best(())
+    return None if found is None else found.parameters
+
+
 class _Search:
     """The search for a start on one sample."""
 
     def __init__(
-        self, sample: Sample, n_components: int, rule: em.Maximisation, rng: np.random.Generator
+        self,
+        sample: Sample,
+        n_components: int,
+        rule: em.Maximisation,
+        rng: np.random.Generator,
+        times: float = 1.0,
     ) -> None:
         n_sampled, n_features = sample.rows.shape
         n_rows = max(sample.n_rows, n_sampled)
-        shape = Shape(n_rows, n_features, n_components, rule.family.structure)
+        shape = Shape(n_rows, n_features, n_components, rule.family.structure, times)
         self.plan = planned(shape, n_sampled)
         self.n_components, self.rule, self.rng = n_components, rule, rng
         self.structure, self.origin = rule.family.structure, sample.origin
@@ -186,6 +208,8 @@ class _Search:
         """Return the rows of a prior that suits the number of rows per feature."""
         n_covariances = 1 if self.structure.is_shared else self.n_components
         per_feature = self.sample.n_rows / (n_covariances * self.sample.rows.shape[1])
+        if not is_wide(self.n_components, self.sample.rows.shape[1]):
+            return FIRST_OF_NARROW
         # each row tells of each variance: clusters of 83 rows and 100 features were predicted 15
         # nats per row better than after 1000, of 100 rows 4 better than after 100
         if self.structure.is_axis_parallel or per_feature >= FEW_ROWS:

@@ -70,6 +70,7 @@ class Shape(NamedTuple):
     n_features: int
     n_components: int
     structure: Structure
+    times: float = 1.0  # what a start may cost, over what is said above
 
     @property
     def n_matrices(self) -> int:
@@ -89,7 +90,7 @@ class Shape(NamedTuple):
     @property
     def affordable(self) -> float:
         """Nanoseconds that a start may take."""
-        return max(MOST_PASSES * self.dense_pass, LEAST)
+        return self.times * max(MOST_PASSES * self.dense_pass, LEAST)
 
 
 class Prices(NamedTuple):

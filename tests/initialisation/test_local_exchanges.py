@@ -10,10 +10,12 @@ from sklearn.metrics import adjusted_rand_score
 
 from fastgmm import GaussianMixture
 from fastgmm.initialisation.local_exchanges import (
+    LEAST_SHARE,
     LocalExchanges,
     MatrixExchanges,
     RoundExchanges,
 )
+from fastgmm.initialisation.split_merge import Held
 
 ENOUGH = 1e12  # nanoseconds
 PRIOR_ROWS = 10.0
@@ -122,13 +124,27 @@ def test_log_densities_are_those_of_normal_distributions(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_clusters_hold_rows_by_their_responsibilities_but_for_the_least(kind):
+    rows, labels = uneven(3000, 2, 4)
+    search = local(rows, kind)
+    clusters = search._begun(labels, 4)
+    joint = search._log_densities(clusters, rows)
+    expected = np.exp(joint - joint.max(axis=0))
+    expected[expected < np.exp(LEAST_SHARE)] = 0.0
+    expected /= expected.sum(axis=0)
+    found = np.zeros_like(expected)
+    for shares, each in zip(found, search._held(clusters), strict=True):
+        shares[each.rows] = each.shares
+    assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_penalised_log_likelihood_of_a_cluster_is_the_naive_one_and_highest(kind):
     rows, labels = uneven(200, 5, 3)
     search = local(rows, kind)
     clusters = search._begun(labels, 3)
-    order = np.argsort(labels, kind="stable")
-    ends = np.concatenate([[0], np.cumsum(np.bincount(labels))])
-    sums = search._sums(rows[order], search.weights[order], ends)
+    its = (np.flatnonzero(labels == k) for k in range(3))
+    sums = search._sums([Held(own, np.ones(len(own))) for own in its])
     common = np.diag(search.common) if search.common.ndim == 1 else search.common
 
     def naive(k, covariance):
@@ -163,3 +179,18 @@ def test_clusters_of_any_direction_are_found_by_default_fits():
         found.append(adjusted_rand_score(labels, model.predict(rows)))
     # 0.85 without exchanges; a single fit may end at 0.91, also with
     assert np.mean(found) > 0.95
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_twenty_clusters_of_few_features_are_found_from_any_seed(covariance_type):
+    n_rows, n_features, n_components = 8000, 5, 20
+    rng = np.random.default_rng(3)
+    means = 2.5 * rng.standard_normal((n_components, n_features))
+    deviations = np.exp(0.4 * rng.standard_normal((n_components, n_features)))
+    labels = rng.choice(n_components, n_rows, p=rng.dirichlet(np.full(n_components, 3.0)))
+    rows = means[labels] + deviations[labels] * rng.standard_normal((n_rows, n_features))
+    fits = [
+        GaussianMixture(n_components, covariance_type=covariance_type, random_state=seed).fit(rows)
+        for seed in range(4)
+    ]
+    assert_allclose([fit.score(rows) for fit in fits], fits[0].score(rows), atol=0.01)

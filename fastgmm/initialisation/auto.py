@@ -94,12 +94,11 @@ MUCH, LITTLE = Effort(16, (12, 40), 4, 20), Effort()
 RESTARTING_ROWS = 500
 # Of 12 000 rows 137 of 140 fits are as likely with this, 135 with restarts
 OF_PART, OF_MANY = Effort(finalists=2), Effort(finalists=1)
-# From so many components on, exchanges of clusters, each by the rows of three, give one more
+# With so many components, exchanges of clusters, each by the rows of three, give one more
 # candidate: of 20 clusters in 20 000 x 5 all were found from six of six seeds, from four without.
-# From the second number on it is the only one, in a half to a tenth of the time. Exchanges may cost
-# so many times what a start of many features may
-APART, APART_ALONE, TIMES, TIMES_ALONE = 12, 50, 4.0, 8.0
-OF_APART, OF_APART_ALONE = Effort(6, (12, 40), 2, 20), Effort(passes=(6, 20), finalists=1)
+# They may cost so many times what a start of many features may. With 100 components, some of two
+# rows were left
+APART, APART_TIMES, OF_APART = range(12, 50), 4.0, Effort(6, (12, 40), 2, 20)
 DOUBT = 0.1  # nats per row, five sigma: a larger lead on the sub-sample holds on the whole sample
 # Stop early once three candidates agree within 1e-3 nats per row: in 243 benchmark runs this
 # happened 26 times after two passes and 37 times after four, and was never wrong. Two agreeing
@@ -228,16 +227,12 @@ def _best(
     effort = _effort(len(fewer.rows), whole, many)
     if many:
         begin = short.begun_apart(clusters(fewer, whitened, n_components, rng))
-    elif n_components < APART or rule.family.structure.is_shared:
-        begin = short.begun(candidates(fewer, whitened, n_components, rng))
     else:
-        is_alone = n_components >= APART_ALONE
-        times = TIMES_ALONE if is_alone else TIMES
-        apart = exchanged_start(fewer, n_components, given, rng, times)
-        effort = OF_APART_ALONE if is_alone else OF_APART
-        begin = [] if apart is None else [apart]
-        if not (is_alone and begin):
-            begin += short.begun(candidates(fewer, whitened, n_components, rng))
+        begin = short.begun(candidates(fewer, whitened, n_components, rng))
+        if n_components in APART and not rule.family.structure.is_shared:
+            effort = OF_APART
+            apart = exchanged_start(fewer, n_components, given, rng, APART_TIMES)
+            begin = begin if apart is None else [apart, *begin]
     states = [em.State(rule, parameters) for parameters in begin]
     states = agreed(short.advance(states, FIRST_PASSES))
     if len(states) > 1:
@@ -246,7 +241,6 @@ def _best(
             more = [em.State(rule, parameters) for parameters in begin]
             states += short.advance(more, FIRST_PASSES)
         states = agreed(short.advance(states, FIRST_PASSES))
-    alone = len(states) == 1
     states = early = leaders(states, FEW_LEADERS if many else max(FEWEST_GO_ON, len(states) // 2))
     for n_passes in effort.passes:
         states = leaders(short.advance(states, n_passes), effort.finalists)
@@ -271,7 +265,7 @@ def _best(
             states = refined(states, of_all, sample.n_rows / len(judging.rows), many)
     if not states:
         return None
-    starts = [state.parameters for state in (states if alone else (*states, *early))]
+    starts = [state.parameters for state in (*states, *early)]
     best_one = replace(starts[0], means=starts[0].means + sample.origin)
     return _Found(best_one, starts, short)
 

@@ -436,12 +436,15 @@ def _ways_to_cut(white: Array, weights: Array) -> list[Sides]:
     if white.shape[1] <= FEW_FEATURES:
         fourth = (white.T * (weights * squares)) @ white
         axes.append(np.linalg.eigh(fourth)[1][:, 0])
+    fewest = FEWEST
+    if white.shape[1] <= FEW_FEATURES:  # with fewer a covariance of its own may collapse
+        fewest = white.shape[1] + 2
     cuts = [_cut(white @ axis, weights) for axis in axes]
     parts = [np.count_nonzero(above) for above in cuts]  # rows may be equal
     return [
         above
         for above, part in zip(cuts, parts, strict=True)
-        if FEWEST <= part <= len(white) - FEWEST
+        if fewest <= part <= len(white) - fewest
     ]
 
 

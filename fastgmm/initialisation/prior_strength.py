@@ -50,9 +50,6 @@ OPTIMISM = 0.25
 # Standard errors by which a difference counts. Without it, noise chooses weak priors (0.03 nats per
 # held-out row for 0.08), and 30 rows another start, 0.6 nats worse; with 1, 0.02 nats are lost more
 DOUBT = 0.5
-# From so many components on, strengths are tried one after the other while that is better, and so
-# many rows are left out: the search took half of a start
-MANY, MOST_JUDGED = 12, 5_000
 NOTHING = 1e-12  # a responsibility: a row of this takes nothing with it that shows in a digit
 IMPOSSIBLE = -1e3  # log density of a row that only its own component could explain
 
@@ -108,20 +105,16 @@ def regularised(
         common_covariance_of(found, short.rule.reg_covar)
         for found in short.statistics(list(starts))
     ]
-    n_components, first, chosen = starts[0].n_components, FIRST_STRENGTH * unit, [0]
-    judged = _judged(short.sample, n_components)
+    chosen = [0]
     if len(starts) > 1:
         of_each = zip(starts, common, strict=True)
-        found = _climbed(of_each, (first,), short, judged, own_weight, FIRST_PASSES)
-        chosen = [0, *_others(found)[:OTHERS]]
+        first = _climbed(of_each, (FIRST_STRENGTH * unit,), short, own_weight, FIRST_PASSES)
+        chosen = [0, *_others(first)[:OTHERS]]
     again = [(starts[c], common[c]) for c in chosen]
-    if n_components < MANY:
-        found = _climbed(again, strengths, short, judged, own_weight, PASSES)
-    else:
-        found = _walked(again, strengths, first, short, judged, own_weight)
+    found = _climbed(again, strengths, short, own_weight, PASSES)
     if not found:
         return None
-    best = _chosen(found, judged)
+    best = _chosen(found, short.sample)
     prior = best.state.rule.prior
     in_rows = None if prior is None else replace(prior, rows=best.strength)
     return Regularised(best.state.parameters, in_rows)
@@ -194,7 +187,6 @@ def _climbed(
     starts: Iterable[tuple[Parameters, Array]],
     strengths: Sequence[float],
     short: ShortRuns,
-    judged: Sample,
     own_weight: float,
     n_passes: int,
 ) -> list[_Tried]:
@@ -208,41 +200,9 @@ def _climbed(
     found = []
     for (c, strength), state in zip(places, short.advance(states, n_passes), strict=True):
         if state.failure is None:
-            scored = of_rows(state, judged, own_weight)
-            found.append(_Tried(c, strength, state, scored, float(judged.weights @ scored)))
+            scored = of_rows(state, short.sample, own_weight)
+            found.append(_Tried(c, strength, state, scored, float(short.sample.weights @ scored)))
     return found
-
-
-def _walked(
-    starts: Sequence[tuple[Parameters, Array]],
-    strengths: Sequence[float],
-    first: float,
-    short: ShortRuns,
-    judged: Sample,
-    own_weight: float,
-) -> list[_Tried]:
-    """Climb from every start with the first strength, and with others up and down while better."""
-    found = list[_Tried]()
-    at = min(range(len(strengths)), key=lambda each: abs(strengths[each] - first))
-    for c, start in enumerate(starts):
-        best = -math.inf
-        for places in (range(at, len(strengths)), range(at - 1, -1, -1)):
-            for place in places:
-                tried = _climbed([start], [strengths[place]], short, judged, own_weight, PASSES)
-                found += [each._replace(start=c) for each in tried]
-                if not tried or tried[0].score < best:
-                    break
-                best = tried[0].score
-    return found
-
-
-def _judged(sample: Sample, n_components: int) -> Sample:
-    """Return the rows that are left out: all, or some where components are many."""
-    step = 1 if n_components < MANY else -(-len(sample.rows) // MOST_JUDGED)
-    if step == 1:
-        return sample
-    weights = sample.weights[::step]
-    return sample._replace(rows=sample.rows[::step], weights=weights / weights.sum())
 
 
 def common_covariance_of(found: SufficientStatistics, reg_covar: float | Array) -> Array:

@@ -13,7 +13,6 @@ be seen, the candidates run through ordinary passes instead.
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -24,7 +23,7 @@ import numpy.typing as npt
 from fastgmm import em, passes
 from fastgmm.errors import DegenerateCovarianceError
 from fastgmm.initialisation.kmeans import Members, maximise
-from fastgmm.initialisation.split_merge import LEAST_RESPONSIBILITY, Held, Split
+from fastgmm.initialisation.split_merge import LEAST_RESPONSIBILITY, Held, Split, held_by
 from fastgmm.kernels import softmax
 from fastgmm.kernels.simd.vectors import WIDTH
 from fastgmm.mixture.arrays import Array
@@ -144,11 +143,7 @@ class ShortRuns:
             places.append(start + row)
             owners.append(owner)
             shares.append(found[row, owner])
-        owner = np.concatenate(owners)
-        order = np.argsort(owner, kind="stable")
-        place, share = np.concatenate(places)[order], np.concatenate(shares)[order]
-        ends = np.searchsorted(owner[order], np.arange(parameters.n_components + 1))
-        return [Held(place[a:b], share[a:b]) for a, b in itertools.pairwise(ends)]
+        return held_by(owners, places, shares, parameters.n_components)
 
     def divided(self, parameters: Parameters, splits: Iterable[tuple[int, Split]]) -> Parameters:
         """Give other components the rows that leave the components that are split.

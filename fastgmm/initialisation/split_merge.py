@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,20 @@ class Held(NamedTuple):
 
     rows: npt.NDArray[np.intp]  # their places in the sample
     shares: Array
+
+
+def held_by(
+    owners: Sequence[npt.NDArray[np.intp]],
+    rows: Sequence[npt.NDArray[np.intp]],
+    shares: Sequence[Array],
+    n_components: int,
+) -> list[Held]:
+    """Return the rows of each component, of pieces that name a component, a row and its share."""
+    owner = np.concatenate(owners)
+    order = np.argsort(owner, kind="stable")
+    place, share = np.concatenate(rows)[order], np.concatenate(shares)[order]
+    ends = np.searchsorted(owner[order], np.arange(n_components + 1))
+    return [Held(place[a:b], share[a:b]) for a, b in pairwise(ends)]
 
 
 class Split(NamedTuple):
